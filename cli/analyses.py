@@ -1,0 +1,117 @@
+"""The five analyses as commands: which model, which images, what comes out, where is it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interpret_kit.analyses import ANALYSES
+from interpret_kit.cli import defaults
+from interpret_kit.cli.folders import check_place, next_free, wrote
+from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
+from interpret_kit.cli.terminal import MOST_ROWS, Terminal
+from interpret_kit.errors import shortened
+
+if TYPE_CHECKING:
+    from interpret_kit.analysis import Analysis, Result
+
+OUT = Path("ikit-out")
+EXAMPLES = {
+    "occlusion": "ikit occlusion photo.jpg --window 32 --stride 16",
+    "activations": "ikit activations photo.jpg --layer 3 --filters 0,5,7",
+    "top_patches": "ikit top-patches --layer 1,3 --top 16 --data photos/",
+    "ablation": "ikit ablation --layer all --most 200",
+    "misclassifications": "ikit misclassifications --silence 3:17",
+}
+FEW = {"occlusion": 8, "activations": 8}
+"""How many images are taken where none are named: these two keep and draw each of them."""
+
+
+def command_of(asked: type[Analysis[Any]]) -> click.Command:
+    """Make the command of an analysis."""
+    few = FEW.get(asked.name)
+    most = f"at most so many images, evenly spread; {few} where no IMAGES are named"
+    place = f"folder for the files; {OUT}/{_dashed(asked.name)}-1, -2, ... unless given"
+    return click.Command(
+        _dashed(asked.name),
+        help=help_of(asked, EXAMPLES[asked.name]),
+        params=[
+            images_argument(),
+            *options_of(asked),
+            *shared("model", "arch", "data", "split", "most", **({"most": most} if few else {})),
+            *shared("out", out=place),
+            *shared("device", "batch_size", "strict", "force", "json", "quiet"),
+        ],
+        callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
+    )
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
+    given = ctx.params
+    terminal = Terminal(given["json"], given["quiet"])
+    analysis = from_options(asked, given)
+    check_place(_place(ctx), force=given["force"])
+    result = _answer(ctx, analysis, terminal)
+    # The place is looked for again: another run may have taken it meanwhile.
+    folder = result.save(_place(ctx), figures=True, force=given["force"])
+    tell(result, terminal)
+    terminal.say(wrote(folder))
+
+
+def _place(ctx: click.Context) -> Path:
+    return Path(ctx.params["out"] or next_free(OUT, str(ctx.info_name)))
+
+
+def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> Result:
+    from interpret_kit.loading import load_classifier
+
+    given = ctx.params
+    model = defaults.choose_model(ctx)
+    terminal.say(f"model: {model}")
+    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
+    chosen = defaults.choose_images(ctx, model)
+    few = None if given["images"] else FEW.get(analysis.name)
+    images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
+    terminal.say(line)
+    if not chosen.asked and not analysis.needs_labels:
+        images = defaults.without_strange_labels(images, classifier)
+    with terminal.progress(str(ctx.info_name)) as step:
+        result: Result = analysis.run(
+            classifier,
+            images,
+            batch_size=given["batch_size"],
+            strict=given["strict"],
+            progress=step,
+        )
+    return result
+
+
+def tell(result: Result, terminal: Terminal) -> None:
+    """Print the short table, what could not be read and, where asked for, the manifest."""
+    from interpret_kit.storage import manifest
+
+    summary = result.summary()
+    terminal.show(summary.head(MOST_ROWS))
+    whole = {
+        name: each for name, each in result.tables().items() if each.columns == summary.columns
+    }
+    for name, table in whole.items():
+        more = len(table) - min(len(summary), MOST_ROWS)
+        if more > 0:
+            terminal.say(f"{more} more rows are in {name}.csv")
+    unreadable = [f"{result.origin.names[each]} ({why})" for each, why in result.origin.unreadable]
+    if unreadable:
+        files = "1 file" if len(unreadable) == 1 else f"{len(unreadable)} files"
+        terminal.warn(f"{files} could not be read: {shortened(unreadable)}")
+    terminal.answer(manifest(result))
+
+
+occlusion, activations, top_patches, ablation, misclassifications = (
+    command_of(ANALYSES[name]) for name in EXAMPLES
+)

@@ -1,0 +1,115 @@
+"""Which model and which images, when none is named? And why: the first lines of output say so."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interpret_kit.errors import ClassMismatch, NothingThere, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import ImageSet
+
+RUNS = Path("runs")
+SHAPES = "shapes"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was taken, and why."""
+
+    spec: str | tuple[str, ...]
+    why: str
+    asked: bool = True  # whether the user asked for it
+
+    def __str__(self) -> str:
+        named = self.spec if isinstance(self.spec, str) else f"{len(self.spec)} files"
+        return f"{named} ({self.why})"
+
+
+def choose_model(ctx: click.Context) -> Chosen:
+    """--model, else IKIT_MODEL, else the newest run under ./runs, else the embedded model."""
+    if ctx.params["model"]:
+        return Chosen(ctx.params["model"], _how(ctx, "model"))
+    from interpret_kit.loading import EMBEDDED, runs_by_age
+
+    runs = runs_by_age(RUNS)
+    if runs:
+        return Chosen(str(runs[0]), f"the newest run under ./{RUNS}", asked=False)
+    why = f"ImageNet; there is no --model, no IKIT_MODEL and no run under ./{RUNS}"
+    return Chosen(EMBEDDED, why, asked=False)
+
+
+def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
+    """Named images, else --data, else IKIT_DATA, else the run's own test images, else shapes."""
+    named: Sequence[str] = ctx.params["images"]
+    if named:
+        return Chosen(named[0] if len(named) == 1 else tuple(named), "named")
+    if ctx.params["data"]:
+        return Chosen(ctx.params["data"], _how(ctx, "data"))
+    made_with = _made_with(str(model.spec))
+    if made_with is not None:
+        return Chosen(made_with, f"what {model.spec} was made with", asked=False)
+    own = f"give your own as in: ikit {ctx.info_name} photo.jpg, or with --data FOLDER"
+    return Chosen(SHAPES, own, asked=False)
+
+
+def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[ImageSet, str]:
+    """Load images, at most so many; and say which these are."""
+    from interpret_kit.images import load_images
+
+    split = ctx.params["split"]
+    try:
+        found = load_images(chosen.spec, split)
+    except NothingThere as error:
+        if chosen.asked:
+            raise
+        raise NothingThere(f"{error}; it is {chosen.why}: give others with --data") from error
+    if split and found.split is None:
+        raise UsageError(f"{found.source} has no splits; leave --split away")
+    of_split = f", split {found.split}" if found.split else ""
+    if most is None or len(found) <= most:
+        return found, f"images: {len(found)} of {found.source}{of_split} ({chosen.why})"
+    why = f"{chosen.why}; for others, --most"
+    return found.spread(
+        most
+    ), f"images: {most} of the {len(found)} of {found.source}{of_split} ({why})"
+
+
+def without_strange_labels(images: ImageSet, classifier: Classifier) -> ImageSet:
+    """Forget the labels if they are no classes of the classifier: nobody asked for these images."""
+    import numpy as np
+
+    try:
+        return images.with_classes_of(classifier)
+    except ClassMismatch:
+        return dataclasses.replace(images, labels=np.full_like(images.labels, -1), classes=())
+
+
+def _made_with(model: str) -> str | None:
+    """The images of a run, if the model is one."""
+    from interpret_kit.loading import CONFIG, read_config
+
+    folder = Path(model)
+    if not (folder / CONFIG).is_file():
+        return None
+    data: Any = read_config(folder).get("data")
+    return data if isinstance(data, str) else None
+
+
+def _how(ctx: click.Context, name: str) -> str:
+    """Whether an option stood on the command line, or in which variable."""
+    from click.core import ParameterSource
+
+    if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+        variables = (f"IKIT_{name.upper()}", f"{ctx.auto_envvar_prefix}_{name.upper()}")
+        return next(each for each in variables if os.environ.get(each))
+    return f"--{name}"

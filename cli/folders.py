@@ -1,0 +1,42 @@
+"""Where do the files of a command go, and can they?"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+
+from interpret_kit.errors import CannotWrite, shortened
+
+
+def next_free(folder: Path, name: str) -> Path:
+    """The first of ``name-1``, ``name-2``, ... that is not in the folder.
+
+    >>> next_free(Path("ikit-out"), "occlusion")
+    PosixPath('ikit-out/occlusion-1')
+    """
+    numbered = (folder / f"{name}-{number}" for number in count(1))
+    return next(each for each in numbered if not each.exists())
+
+
+def check_place(folder: Path, *, force: bool) -> None:
+    """Refuse, before the work starts, what could not be written after it.
+
+    Raises:
+        OutputExists: something is there, and ``force`` is not given.
+        CannotWrite: no permission, or a file where a folder should be.
+    """
+    from interpret_kit.storage import check_free
+
+    check_free(folder, force=force)
+    # What is made is its place in the folder above.
+    above = next(each for each in folder.absolute().parents if os.path.lexists(each))
+    if not above.is_dir():
+        raise CannotWrite(f"cannot write {folder}: {above} is a file; give another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise CannotWrite(f"cannot write {folder}: no permission in {above}; give another --out")
+
+
+def wrote(folder: Path) -> str:
+    """The line that says what lies in a folder now."""
+    return f"wrote {folder} ({shortened(sorted(each.name for each in folder.iterdir()))})"

@@ -1,0 +1,73 @@
+"""Which layers can be asked about, and what are their numbers?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interpret_kit.analysis import Table
+from interpret_kit.cli import defaults
+from interpret_kit.cli.options import example_of, shared
+from interpret_kit.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from interpret_kit.layers import Layer
+
+
+def _run(ctx: click.Context, every: bool) -> None:
+    from interpret_kit.loading import load_classifier
+
+    terminal = Terminal(ctx.params["json"])
+    model = defaults.choose_model(ctx)
+    terminal.say(f"model: {model}")
+    classifier = load_classifier(str(model.spec), arch=ctx.params["arch"], device="cpu")
+    height, width = classifier.size
+    listed = [each for each in classifier.layers() if every or each.number is not None]
+    if not terminal.json:
+        terminal.show(_table(listed, every))
+        terminal.say(f"sizes are for an input of {height} x {width} pixels (height x width)")
+    terminal.answer([_facts(each) for each in listed])
+
+
+def _table(layers: list[Layer], every: bool) -> Table:
+    columns = ("number", "layer", "filters", "rows x cols", "kernel", "stride")
+    rows = [
+        (
+            each.number,
+            each.label,
+            each.filters,
+            f"{each.rows} x {each.cols}",
+            " x ".join(map(str, each.kernel)),
+            " x ".join(map(str, each.stride)),
+        )
+        for each in layers
+    ]
+    if not every:
+        return Table(columns, tuple(rows))
+    kinds = (each.kind for each in layers)
+    return Table((*columns, "kind"), tuple((*row, k) for row, k in zip(rows, kinds, strict=True)))
+
+
+def _facts(layer: Layer) -> dict[str, Any]:
+    names = ("number", "label", "kind", "filters", "rows", "cols", "kernel", "stride")
+    return {name: getattr(layer, name) for name in names}
+
+
+layers = click.Command(
+    "layers",
+    help=(
+        "List the convolutions of a classifier, numbered in the order in which data meets them.\n\n"
+        "Other commands take such a number as --layer, or a layer's name, or last.\n\n"
+        + example_of("ikit layers --model resnet18")
+    ),
+    params=[
+        click.Option(
+            ["--all", "every"],
+            is_flag=True,
+            help="every layer that has maps, not only convolutions",
+        ),
+        *shared("model", "arch", "json"),
+    ],
+    callback=click.pass_context(lambda ctx, **_: _run(ctx, ctx.params["every"])),
+)

@@ -1,0 +1,91 @@
+"""What does the classifier say of these images?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interpret_kit.analysis import Table
+from interpret_kit.cli import defaults
+from interpret_kit.cli.options import example_of, images_argument, shared
+from interpret_kit.cli.terminal import Terminal
+from interpret_kit.errors import shortened
+
+if TYPE_CHECKING:
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import Reading
+
+FEW = 8  # images, where none are named
+
+
+def _run(ctx: click.Context) -> None:
+    from interpret_kit.loading import load_classifier
+
+    given = ctx.params
+    terminal = Terminal(given["json"])
+    model = defaults.choose_model(ctx)
+    terminal.say(f"model: {model}")
+    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
+    few = None if given["images"] else FEW
+    chosen = defaults.choose_images(ctx, model)
+    images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
+    terminal.say(line)
+    settings = {"batch_size": given["batch_size"], "strict": given["strict"]}
+    reading = images.read(classifier.preprocessing, **settings)
+    with terminal.progress("predict"):
+        answers = _ask(classifier, reading, given["top"])
+    if not terminal.json:
+        terminal.show(_table(answers))
+    if reading.unreadable:
+        named = shortened(f"{each.name} ({each.why})" for each in reading.unreadable)
+        terminal.warn(f"{len(reading.unreadable)} files could not be read: {named}")
+    terminal.answer(answers)
+
+
+def _ask(classifier: Classifier, reading: Reading, top: int) -> list[dict[str, Any]]:
+    """For each image its name and its likeliest classes, with their probabilities in [0, 1]."""
+    import torch
+
+    answers = []
+    for batch in reading:
+        with torch.no_grad():
+            probabilities = classifier.probabilities(batch.to(classifier.device).pixels).cpu()
+        best = probabilities.sort(dim=1, descending=True, stable=True)
+        for image, order, values in zip(batch.ids, best.indices, best.values, strict=True):
+            pairs = list(zip(order.tolist(), values.tolist(), strict=True))[:top]
+            said = [{"class": classifier.classes[k], "probability": p} for k, p in pairs]
+            answers.append({"image": reading.images.name(int(image)), "predicted": said})
+    return answers
+
+
+def _table(answers: list[dict[str, Any]]) -> Table:
+    rows = [
+        (each["image"] if rank == 0 else "", said["class"], f"{100 * said['probability']:.2f} %")
+        for each in answers
+        for rank, said in enumerate(each["predicted"])
+    ]
+    return Table(("image", "class", "probability"), tuple(rows))
+
+
+predict = click.Command(
+    "predict",
+    help=(
+        "Name the likeliest classes of each image, with their probabilities.\n\n"
+        + example_of("ikit predict photo.jpg")
+    ),
+    params=[
+        images_argument(),
+        click.Option(
+            ["--top"],
+            type=click.IntRange(1),
+            default=5,
+            show_default=True,
+            help="how many classes per image",
+        ),
+        *shared("model", "arch", "data", "split"),
+        *shared("most", most=f"at most so many images, evenly spread; {FEW} where none are named"),
+        *shared("device", "batch_size", "strict", "json"),
+    ],
+    callback=click.pass_context(lambda ctx, **_: _run(ctx)),
+)

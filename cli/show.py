@@ -1,0 +1,63 @@
+"""What did an analysis find? Draw its saved result again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interpret_kit.cli.analyses import tell
+from interpret_kit.cli.folders import check_place, wrote
+from interpret_kit.cli.options import example_of, shared
+from interpret_kit.cli.terminal import Terminal
+from interpret_kit.errors import CannotWrite
+
+if TYPE_CHECKING:
+    from interpret_kit.analysis import Result
+
+
+def _run(ctx: click.Context) -> None:
+    from interpret_kit.storage import load_result
+
+    given = ctx.params
+    folder, out = Path(given["folder"]), given["out"]
+    terminal = Terminal(given["json"], given["quiet"])
+    if out:
+        check_place(Path(out), force=given["force"])
+    result = load_result(folder)
+    terminal.say(f"{result.analysis.name} of {result.origin.images} by {result.origin.model}")
+    if out:
+        folder = result.save(out, figures=True, force=given["force"])
+    else:
+        _draw_again(result, folder)
+    tell(result, terminal)
+    terminal.say(wrote(folder))
+
+
+def _draw_again(result: Result, folder: Path) -> None:
+    """Replace the figures of a result one by one, each whole or not at all."""
+    for name, figure in result.figures().items():
+        aside = folder / f".{name}.part"
+        try:
+            figure.savefig(aside, format="png")
+            aside.replace(folder / f"{name}.png")
+        except OSError as error:
+            raise CannotWrite(f"cannot write to {folder}: {error.strerror or error}") from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+show = click.Command(
+    "show",
+    help=(
+        "Draw the figures of a saved result again, and print its table.\n\n"
+        "FOLDER is what an analysis wrote; the figures go back there, or with the whole result "
+        "to --out.\n\n" + example_of("ikit show ikit-out/occlusion-1")
+    ),
+    params=[
+        click.Argument(["folder"]),
+        *shared("out", "force", "json", "quiet", out="another folder for the result"),
+    ],
+    callback=click.pass_context(lambda ctx, **_: _run(ctx)),
+)

@@ -1,0 +1,141 @@
+"""How is a run told to the person at the terminal, or to a program that reads it?
+
+Lines and tables go to stdout, and with --json to stderr: then stdout holds nothing but JSON. With
+--quiet there are none. Progress and warnings go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.table import Table as RichTable
+
+    from interpret_kit.analysis import Table
+
+MOST_ROWS = 12
+PATIENCE = 2.0  # seconds before a progress bar appears
+PIPE_WIDTH = 200  # columns where there is no terminal to ask
+
+
+class Step(Protocol):
+    """Says how far the work is."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None:
+        """Tell that ``done`` of ``total`` parts are done."""
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """What to say, and where."""
+
+    json: bool = False
+    quiet: bool = False
+
+    def say(self, line: str) -> None:
+        """Print a line for a person."""
+        if not self.quiet:
+            click.echo(printable(line), err=self.json)
+
+    def warn(self, line: str) -> None:
+        """Print a line that nobody should miss."""
+        click.echo(printable(line), err=True)
+
+    def show(self, table: Table) -> None:
+        """Print a table for a person."""
+        if self.quiet or not table.rows:
+            return
+        from rich.console import Console
+
+        stream = sys.stderr if self.json else sys.stdout
+        width = None if stream.isatty() else PIPE_WIDTH
+        # File and class names are no markup.
+        Console(file=stream, width=width, markup=False, emoji=False, highlight=False).print(
+            _drawn(table)
+        )
+
+    def answer(self, value: object) -> None:
+        """Print the JSON that was asked for."""
+        if self.json:
+            click.echo(json.dumps(value, indent=2))
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Step]:
+        """Show a bar with the time left while the block runs, if it runs for some seconds.
+
+        with terminal.progress("occlusion") as step:
+            step(1, 8)
+        """
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda done, total, what="": None
+            return
+        bars = _bars()
+        task = bars.add_task(what, total=None)
+
+        def step(done: int, total: int, what: str = what) -> None:
+            bars.update(task, completed=done, total=total, description=what)
+
+        timer = threading.Timer(PATIENCE, bars.start)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield step
+        finally:
+            timer.cancel()
+            timer.join()
+            bars.stop()
+
+
+def printable(text: str) -> str:
+    """One line without anything that would steer a terminal: file names may hold such."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+
+
+def _bars() -> Bars:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _drawn(table: Table) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(table.columns):
+        numbers = all(_is_number(row[index]) for row in table.rows)
+        drawn.add_column(name, justify="right" if numbers else "left")
+    for row in table.rows:
+        drawn.add_row(*(printable(_text(value)) for value in row))
+    return drawn
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

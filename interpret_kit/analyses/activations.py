@@ -1,0 +1,142 @@
+"""What do the filters of a layer answer to these pictures?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.selection import LAYER_HELP, SITE_HELP, parse_filters
+
+if TYPE_CHECKING:
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import Batch, ImageSet
+    from interpret_kit.layers import Layer
+
+STRONGEST = "strongest"
+
+
+@dataclass(frozen=True)
+class ActivationMaps(Result):
+    """The maps of some filters of a layer, and statistics of all of its filters."""
+
+    maps: Array = array(
+        "images chosen rows cols", "activation; no fixed range (from 0 after a ReLU)"
+    )
+    chosen: Array = array("chosen", "the filters whose maps are kept, the strongest first")
+    mean: Array = array("filters", "mean activation over all units of all images")
+    std: Array = array("filters", "standard deviation over the same units")
+    peak: Array = array("filters", "largest activation over the same units")
+    active: Array = array("filters", "share of the same units above zero, in [0, 1]")
+    ids: Array = array("images", "id of each image in its set")
+    pictures: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
+    layer: str = ""
+    module: str = ""  # where the maps were read
+
+    def summary(self) -> Table:
+        """Statistics of the chosen filters."""
+        return self._statistics(self.chosen)
+
+    def tables(self) -> dict[str, Table]:
+        """Statistics of all filters."""
+        return {"filters": self._statistics(np.arange(len(self.mean)))}
+
+    def _statistics(self, filters: Array) -> Table:
+        names = ("mean", "std", "peak", "active")
+        rows = tuple(
+            (int(each), *(round(float(getattr(self, name)[each]), 6) for name in names))
+            for each in filters
+        )
+        return Table(("filter", *names), rows)
+
+
+@dataclass(frozen=True)
+class Activations(Analysis[ActivationMaps]):
+    """What does a filter answer to? Record the responses of a layer's filters to pictures.
+
+    Maps are read with Captum's LayerActivation. The strongest filters are those with the
+    largest activation, averaged over the pictures.
+    """
+
+    name: ClassVar[str] = "activations"
+
+    layer: int | str = parameter("last", LAYER_HELP)
+    filters: str = parameter(
+        STRONGEST, "which filters, from 0 and with commas, as 0,5,7; or strongest, or all"
+    )
+    top: int = parameter(8, "how many of the strongest filters")
+    site: str = parameter("activation", SITE_HELP)
+
+    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> ActivationFold:
+        """Find the layer, and its strongest filters (a pass of its own over the images)."""
+        from interpret_kit.layers import find_layer
+        from interpret_kit.selection import at_least_one
+
+        at_least_one(self.top, "top")
+        layer = find_layer(classifier.layers(), self.layer)
+        if self.filters == STRONGEST:
+            chosen = _strongest(classifier, images, layer, self, batch_size)
+        else:
+            chosen = np.array(parse_filters(self.filters, layer))
+        return ActivationFold(self, classifier, layer, chosen)
+
+
+class ActivationFold:
+    """Activations under way."""
+
+    def __init__(
+        self, analysis: Activations, classifier: Classifier, layer: Layer, chosen: Array
+    ) -> None:
+        from interpret_kit.attribution import activation_reader
+        from interpret_kit.tally import FilterStatistics
+
+        self.analysis, self.layer = analysis, layer
+        self.chosen = chosen
+        self.read = activation_reader(classifier, layer.at(analysis.site))
+        self.statistics = FilterStatistics()
+        self.seen: list[dict[str, Array]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Record the next images."""
+        maps = self.read(batch.pixels)
+        self.statistics.add(maps)
+        kept = maps[:, self.chosen.tolist()].float().cpu().numpy()
+        rows = zip(batch.ids.tolist(), kept, batch.pictures(), strict=True)
+        self.seen.extend({"ids": i, "maps": m, "pictures": p} for i, m, p in rows)
+
+    def merge(self, other: ActivationFold) -> None:
+        """Take in the images another fold has seen."""
+        self.statistics.merge(other.statistics)
+        self.seen.extend(other.seen)
+
+    def finish(self, origin: Origin) -> ActivationMaps:
+        """Stack the maps by id."""
+        ordered: list[Any] = sorted(self.seen, key=lambda each: int(each["ids"]))
+        stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
+        statistics = {k: v.float().cpu().numpy() for k, v in self.statistics.read().items()}
+        return ActivationMaps(
+            self.analysis,
+            origin,
+            chosen=self.chosen,
+            layer=self.layer.label,
+            module=self.layer.at(self.analysis.site)[0],
+            **statistics,
+            **stacked,
+        )
+
+
+def _strongest(
+    classifier: Classifier, images: ImageSet, layer: Layer, analysis: Activations, batch_size: int
+) -> Array:
+    import torch
+
+    from interpret_kit.attribution import activation_reader
+
+    read = activation_reader(classifier, layer.at(analysis.site))
+    total = torch.zeros(layer.filters, dtype=torch.float64)
+    for batch in images.read(classifier.preprocessing, batch_size):
+        maps = read(batch.to(classifier.device).pixels)
+        total += maps.amax((2, 3)).double().sum(0).cpu()
+    return total.argsort(descending=True, stable=True)[: analysis.top].numpy()

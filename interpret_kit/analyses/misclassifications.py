@@ -1,0 +1,214 @@
+"""Which classes fail, what are they taken for, and which mistakes is the classifier sure of?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.errors import UsageError
+from interpret_kit.selection import SITE_HELP, at_least_one, parse_filters
+
+if TYPE_CHECKING:
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import Batch, ImageSet
+    from interpret_kit.layers import Layer
+
+
+@dataclass(frozen=True)
+class MisclassificationCounts(Result):
+    """What images of each class are called; with a filter silenced, both before and after."""
+
+    confusion: Array = array(
+        "classes classes", "images by true class (row) and predicted class, filters silenced"
+    )
+    confusion_before: Array = array("classes classes", "the same with all filters working")
+    mistake_id: Array = array("mistakes", "id of the most confident mistakes, surest first")
+    mistake_label: Array = array("mistakes", "their true class")
+    mistake_predicted: Array = array("mistakes", "the class predicted instead")
+    mistake_confidence: Array = array("mistakes", "its probability, in [0, 1]")
+    pictures: Array = array("mistakes height width 3", "what the classifier saw, RGB 0 to 255")
+    silenced: tuple[str, ...] = ()  # the layer and its silenced filters, if any
+
+    @property
+    def total(self) -> Array:
+        """Images of each true class, (classes,)."""
+        counts: Array = self.confusion.sum(1)
+        return counts
+
+    @property
+    def correct(self) -> Array:
+        """Of these, classified correctly, (classes,)."""
+        return np.diag(self.confusion)
+
+    def summary(self) -> Table:
+        """The classes that fail most often."""
+        return self._classes().head(10)
+
+    def tables(self) -> dict[str, Table]:
+        """Per class, the worst confusions, and the most confident mistakes."""
+        return {
+            "classes": self._classes(),
+            "confusions": self.worst_confusions(),
+            "mistakes": self._mistakes(),
+        }
+
+    def worst_confusions(self) -> Table:
+        """Pairs of classes by how often the first is taken for the second."""
+        wrong = self.confusion - np.diag(self.correct)
+        true, predicted = np.nonzero(wrong)
+        order = np.argsort(-wrong[true, predicted], kind="stable")
+        classes, total = self.origin.classes, self.total
+        rows = tuple(
+            (
+                classes[true[k]],
+                classes[predicted[k]],
+                int(wrong[true[k], predicted[k]]),
+                int(total[true[k]]),
+            )
+            for k in order
+        )
+        return Table(("true class", "taken for", "times", "images"), rows)
+
+    def _classes(self) -> Table:
+        before = np.diag(self.confusion_before)
+        extra = bool(self.silenced)
+        shown = np.flatnonzero(self.total)
+        wrong = (self.total - self.correct)[shown]
+        rows: list[tuple[Any, ...]] = []
+        for k in shown[np.lexsort((shown, -wrong / self.total[shown]))].tolist():
+            others = self.confusion[k].copy()
+            others[k] = 0
+            rows.append(
+                (
+                    self.origin.classes[k],
+                    int(self.total[k]),
+                    int(self.total[k] - self.correct[k]),
+                    round(100 * float(self.correct[k] / self.total[k]), 2),
+                    *([int(self.total[k] - before[k])] if extra else []),
+                    self.origin.classes[others.argmax()] if others.any() else "",
+                )
+            )
+        columns = ("class", "images", "wrong", "accuracy %")
+        more = ("wrong with all filters",) if extra else ()
+        return Table((*columns, *more, "mostly taken for"), tuple(rows))
+
+    def _mistakes(self) -> Table:
+        rows = tuple(
+            (
+                int(self.mistake_id[k]),
+                self.origin.names[int(self.mistake_id[k])],
+                self.origin.classes[self.mistake_label[k]],
+                self.origin.classes[self.mistake_predicted[k]],
+                round(float(self.mistake_confidence[k]), 6),
+            )
+            for k in range(len(self.mistake_id))
+        )
+        return Table(("id", "image", "true class", "predicted", "confidence"), rows)
+
+
+@dataclass(frozen=True)
+class Misclassifications(Analysis[MisclassificationCounts]):
+    """Which classes fail? Count per class, and collect the most confident mistakes.
+
+    With a filter silenced, everything is counted both without and with it.
+    """
+
+    name: ClassVar[str] = "misclassifications"
+    needs_labels: ClassVar[bool] = True
+
+    silence: str = parameter(
+        "", "filters to silence, as layer:filters, for example 3:17 or conv3:4,17; none if empty"
+    )
+    site: str = parameter("convolution", SITE_HELP)
+    mistakes: int = parameter(16, "how many of the most confident mistakes to collect")
+
+    def begin(
+        self, classifier: Classifier, images: ImageSet, batch_size: int
+    ) -> MisclassificationFold:
+        """Find the filters to silence."""
+        at_least_one(self.mistakes, "mistakes")
+        silenced = _parse_silence(self.silence, classifier) if self.silence else (None, ())
+        return MisclassificationFold(self, classifier, images, *silenced)
+
+
+def _parse_silence(silence: str, classifier: Classifier) -> tuple[Layer, tuple[int, ...]]:
+    from interpret_kit.layers import find_layer
+
+    name, colon, filters = silence.rpartition(":")
+    if not colon:
+        raise UsageError(f"cannot read {silence!r}; say layer:filters, for example 3:17")
+    layer = find_layer(classifier.layers(), name)
+    return layer, parse_filters(filters, layer)
+
+
+class MisclassificationFold:
+    """Counters under way."""
+
+    def __init__(
+        self,
+        analysis: Misclassifications,
+        classifier: Classifier,
+        images: ImageSet,
+        layer: Layer | None,
+        filters: tuple[int, ...],
+    ) -> None:
+        from interpret_kit.tally import Confusion
+
+        self.analysis, self.classifier, self.images = analysis, classifier, images
+        self.layer, self.filters = layer, filters
+        self.before = Confusion(len(classifier.classes))
+        self.after = Confusion(len(classifier.classes))
+        # (confidence, id, label, predicted), the surest first, then by id
+        self.worst: list[tuple[float, int, int, int]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Count the next images."""
+        from interpret_kit.layers import ablated
+
+        probabilities = self.classifier.probabilities(batch.pixels)
+        self.before.add(batch.labels, probabilities.argmax(1))
+        if self.layer is not None:
+            point = self.layer.at(self.analysis.site)
+            with ablated(self.classifier.network, [point], self.filters):
+                probabilities = self.classifier.probabilities(batch.pixels)
+        confidence, predicted = probabilities.max(1)
+        self.after.add(batch.labels, predicted)
+        rows = zip(
+            confidence.tolist(),
+            batch.ids.tolist(),
+            batch.labels.tolist(),
+            predicted.tolist(),
+            strict=True,
+        )
+        self._keep([row for row in rows if row[2] != row[3]])
+
+    def _keep(self, mistakes: list[tuple[float, int, int, int]]) -> None:
+        ordered = sorted(self.worst + mistakes, key=lambda row: (-row[0], row[1]))
+        self.worst = ordered[: self.analysis.mistakes]
+
+    def merge(self, other: MisclassificationFold) -> None:
+        """Take in the images another fold has counted."""
+        self.before.merge(other.before)
+        self.after.merge(other.after)
+        self._keep(other.worst)
+
+    def finish(self, origin: Origin) -> MisclassificationCounts:
+        """Read the counters, and look up the pictures of the mistakes."""
+        columns = list(zip(*self.worst, strict=True)) or [()] * 4
+        ids = np.array(columns[1], np.int64)
+        silenced = (self.layer.label, *map(str, self.filters)) if self.layer else ()
+        return MisclassificationCounts(
+            self.analysis,
+            origin,
+            confusion=self.after.counts.numpy(),
+            confusion_before=self.before.counts.numpy(),
+            mistake_id=ids,
+            mistake_label=np.array(columns[2], np.int64),
+            mistake_predicted=np.array(columns[3], np.int64),
+            mistake_confidence=np.array(columns[0], np.float32),
+            pictures=self.images.pictures(ids.tolist(), self.classifier.preprocessing),
+            silenced=silenced,
+        )

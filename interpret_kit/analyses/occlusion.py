@@ -1,0 +1,232 @@
+"""Which part of the picture does the decision rest on?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.errors import NoImages
+from interpret_kit.windows import WindowGrid, check_fill, fill_picture, grid_for
+
+if TYPE_CHECKING:
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import Batch, ImageSet
+
+PREDICTED, LABEL = "predicted", "label"
+
+
+@dataclass(frozen=True)
+class OcclusionMaps(Result):
+    """What the classifier says while each part of each picture is covered."""
+
+    confidence: Array = array(
+        "images rows cols", "probability of the target with the window there, in [0, 1]"
+    )
+    predicted: Array = array("images rows cols", "class predicted with the window there")
+    attribution: Array = array(
+        "images height width",
+        "uncovered minus covered probability of the target, mean over the windows that cover the "
+        "pixel, in [-1, 1]; positive where the pixel helps; equal to Captum's Occlusion",
+    )
+    target: Array = array("images", "class whose probability is watched")
+    uncovered: Array = array("images", "probability of the target uncovered, in [0, 1]")
+    uncovered_predicted: Array = array("images", "class predicted uncovered")
+    ids: Array = array("images", "id of each image in its set")
+    labels: Array = array("images", "true class, -1 where there is no label")
+    pictures: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
+    mean_colour: Array = array("3", "mean colour of the images, in [0, 255] (for fill 'mean')")
+    window: tuple[int, int] = (0, 0)  # (height, width) in pixels
+    stride: tuple[int, int] = (0, 0)
+
+    @property
+    def grid(self) -> WindowGrid:
+        """The positions of the window."""
+        height, width = self.attribution.shape[1:]
+        return WindowGrid((height, width), self.window, self.stride)
+
+    def masks(self) -> Array:
+        """Binary occlusion masks, bool (rows x cols, height, width): True where covered."""
+        return self.grid.masks()
+
+    def occluded(self, image: int, position: int) -> Array:
+        """The ``image``-th picture with the window at a position, uint8 (height, width, 3)."""
+        fill = self.analysis.fill  # type: ignore[attr-defined]
+        shown = fill_picture(fill, self.pictures[image], self.mean_colour, self.window)
+        y0, x0, y1, x1 = self.grid.boxes()[position]
+        picture: Array = self.pictures[image].copy()
+        picture[y0:y1, x0:x1] = shown[y0:y1, x0:x1]
+        return picture
+
+    def changes(self) -> Table:
+        """The windows that change the prediction, and to what."""
+        boxes = self.grid.boxes()
+        flat = self.predicted.reshape(len(self.ids), -1)
+        image, position = np.nonzero(flat != self.uncovered_predicted[:, None])
+        confidence = self.confidence.reshape(len(self.ids), -1)
+        rows = tuple(
+            (
+                int(self.ids[i]),
+                self.origin.names[int(self.ids[i])],
+                int(p) // self.predicted.shape[2],
+                int(p) % self.predicted.shape[2],
+                *map(int, boxes[p]),
+                self.origin.classes[self.uncovered_predicted[i]],
+                self.origin.classes[flat[i, p]],
+                round(float(confidence[i, p]), 6),
+            )
+            for i, p in zip(image, position, strict=True)
+        )
+        columns = ("id", "image", "row", "col", "y0", "x0", "y1", "x1", "from", "to")
+        return Table((*columns, "target confidence"), rows)
+
+    def tables(self) -> dict[str, Table]:
+        """One row per image, and one per window that changes the prediction."""
+        return {"images": self.summary(), "changes": self.changes()}
+
+    def summary(self) -> Table:
+        """One row per image: the target, its confidence, and where covering hurts most."""
+        names = self.origin.classes
+        rows = []
+        for i, each in enumerate(self.ids):
+            lowest = np.unravel_index(self.confidence[i].argmin(), self.confidence[i].shape)
+            flips = self.predicted[i] != self.uncovered_predicted[i]
+            to = np.bincount(self.predicted[i][flips], minlength=1) if flips.any() else None
+            rows.append(
+                (
+                    self.origin.names[int(each)],
+                    names[self.uncovered_predicted[i]],
+                    names[self.target[i]],
+                    round(float(self.uncovered[i]), 4),
+                    round(float(self.confidence[i].min()), 4),
+                    f"{lowest[0]},{lowest[1]}",
+                    f"{int(flips.sum())} of {flips.size}",
+                    names[int(to.argmax())] if to is not None else "",
+                )
+            )
+        columns = ("image", "predicted", "target", "confidence", "lowest", "at row,col")
+        return Table((*columns, "windows that change it", "mostly to"), tuple(rows))
+
+
+@dataclass(frozen=True)
+class Occlusion(Analysis[OcclusionMaps]):
+    """Where does the decision rest? Slide a plain window over each picture.
+
+    At every position the network is asked again. What it then says of the target is the
+    confidence array; the fall of confidence, averaged over the windows that cover a pixel, is
+    the attribution, equal to Captum's Occlusion.
+
+    Reference: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV
+    2014, section 4.2. https://arxiv.org/abs/1311.2901
+    """
+
+    name: ClassVar[str] = "occlusion"
+
+    window: int | str | tuple[int, int] = parameter(
+        "auto",
+        "side of the window in pixels, or height x width as 16x24; auto is a seventh of the "
+        "picture's shorter side",
+    )
+    stride: int | str | tuple[int, int] = parameter(
+        "auto", "step between windows in pixels, at most the window; auto is half of the window"
+    )
+    fill: str = parameter(
+        "gray",
+        "what the window shows: gray, black, white, mean (colour of the images), blur, or a colour "
+        "such as '#ff8000' or 255,128,0",
+    )
+    target: int | str = parameter(
+        PREDICTED,
+        "class whose confidence is watched, by name or index; predicted is what the network says "
+        "of the uncovered picture, label the true class",
+    )
+
+    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> OcclusionFold:
+        """Check window, fill and target against the classifier."""
+        check_fill(self.fill)
+        grid = grid_for(classifier.size, self.window, self.stride)
+        if self.target == LABEL and (images.labels < 0).any():
+            raise NoImages("target 'label' needs labelled pictures; say predicted, or a class")
+        if self.target not in {PREDICTED, LABEL}:
+            classifier.class_index(self.target)
+        mean = images.mean_colour(classifier.preprocessing) if self.fill == "mean" else None
+        return OcclusionFold(self, classifier, grid, mean, batch_size)
+
+
+class OcclusionFold:
+    """An occlusion under way."""
+
+    def __init__(
+        self,
+        analysis: Occlusion,
+        classifier: Classifier,
+        grid: WindowGrid,
+        mean: Array | None,
+        batch_size: int,
+    ) -> None:
+        self.analysis, self.classifier, self.grid = analysis, classifier, grid
+        self.mean = np.zeros(3) if mean is None else mean
+        self.batch_size = batch_size
+        self.seen: list[dict[str, Array]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Occlude the next images, one after the other."""
+        pictures = batch.pictures()
+        uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
+        targets = self._targets(batch, uncovered)
+        for i, target in enumerate(targets):
+            under = self._under_windows(batch, i, pictures[i])
+            self.seen.append(
+                {
+                    "ids": batch.ids[i].cpu().numpy(),
+                    "labels": batch.labels[i].cpu().numpy(),
+                    "pictures": pictures[i],
+                    "target": target,
+                    "uncovered": uncovered[i, target],
+                    "uncovered_predicted": uncovered[i].argmax(),
+                    "confidence": under[:, target].reshape(self.grid.shape),
+                    "predicted": under.argmax(1).reshape(self.grid.shape),
+                }
+            )
+
+    def _under_windows(self, batch: Batch, index: int, picture: Array) -> Array:
+        import torch
+
+        from interpret_kit.attribution import probabilities_under_windows
+
+        shown = fill_picture(self.analysis.fill, picture, self.mean, self.grid.window)
+        pixels = batch.pixels[index]
+        fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
+        under = probabilities_under_windows(
+            self.classifier.probabilities, pixels, fill, self.grid, self.batch_size
+        )
+        return np.asarray(under.cpu().numpy())
+
+    def _targets(self, batch: Batch, uncovered: Array) -> Array:
+        if self.analysis.target == PREDICTED:
+            return np.asarray(uncovered.argmax(1))
+        if self.analysis.target == LABEL:
+            return np.asarray(batch.labels.cpu().numpy())
+        target = self.classifier.class_index(self.analysis.target)
+        return np.full(len(uncovered), target)
+
+    def merge(self, other: OcclusionFold) -> None:
+        """Take in the images another fold has seen."""
+        self.seen.extend(other.seen)
+
+    def finish(self, origin: Origin) -> OcclusionMaps:
+        """Stack the images by id, and spread the fall of confidence over the pixels."""
+        ordered = sorted(self.seen, key=lambda each: int(each["ids"]))
+        stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
+        drops = stacked["uncovered"][:, None, None] - stacked["confidence"]
+        return OcclusionMaps(
+            self.analysis,
+            origin,
+            attribution=self.grid.spread(drops),
+            mean_colour=self.mean,
+            window=self.grid.window,
+            stride=self.grid.stride,
+            **stacked,
+        )

@@ -1,0 +1,256 @@
+"""Which patches of a data set excite each filter most?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import Batch, ImageSet
+    from interpret_kit.layers import Layer, Point
+    from interpret_kit.patches import Patches
+
+SHOWN_PER_LAYER = 8  # filters per layer whose pictures are kept for the figures
+
+
+@dataclass(frozen=True)
+class TopPatchesFound(Result):
+    """The strongest units of every filter, and the patch of the picture that each one sees.
+
+    A row of ``filters`` is one filter. Units are ordered by activation, then by image, then by
+    position.
+    """
+
+    layer: Array = array("filters", "which of the layers the filter is in")
+    filter: Array = array("filters", "number of the filter in its layer, from 0")
+    values: Array = array("filters top", "activation of the unit; no fixed range")
+    images: Array = array("filters top", "id of the image the unit saw")
+    rows: Array = array("filters top", "row of the unit on the filter's map")
+    cols: Array = array("filters top", "column of the unit on the filter's map")
+    boxes: Array = array(
+        "filters top 4",
+        "receptive field inside the picture: y0, x0, y1, x1, half open, in pixels of the input",
+    )
+    full_boxes: Array = array(
+        "filters top 4", "the same if the picture went on past its edges: may start below 0"
+    )
+    labels: Array = array("filters top", "true class of the image, -1 where there is no label")
+    dead: Array = array("filters", "True where no unit of any image was above 0 after activation")
+    shown: Array = array("shown", "rows of the filters that the figures show, strongest first")
+    picture_ids: Array = array("pictures", "ids of the pictures that the figures show")
+    pictures: Array = array("pictures height width 3", "what the classifier saw, RGB 0 to 255")
+    layers: tuple[str, ...] = ()
+    inexact: tuple[str, ...] = ()  # for each layer, why its boxes may be too large; "" if exact
+
+    def picture(self, image: int) -> Array:
+        """The picture with this id, uint8 (height, width, 3), if the figures show it."""
+        found: Array = self.pictures[np.flatnonzero(self.picture_ids == image)[0]]
+        return found
+
+    def crop(self, row: int, rank: int, picture: Array) -> Array:
+        """Cut a unit's patch from its picture, uint8 (patch height, patch width, 3)."""
+        y0, x0, y1, x1 = self.boxes[row, rank]
+        patch: Array = picture[y0:y1, x0:x1]
+        return patch
+
+    def summary(self) -> Table:
+        """Per layer: filters, dead ones, size of the receptive field, the strongest filter."""
+        rows = []
+        for k, name in enumerate(self.layers):
+            mine = np.flatnonzero(self.layer == k)
+            best = mine[self.values[mine, 0].argmax()]
+            y0, x0, y1, x1 = self.full_boxes[best, 0]
+            size = f"{y1 - y0}x{x1 - x0}" + (" at most" if self.inexact[k] else "")
+            peak = round(float(self.values[best, 0]), 4)
+            dead = int(self.dead[mine].sum())
+            rows.append((name, len(mine), dead, size, int(self.filter[best]), peak))
+        columns = ("layer", "filters", "dead", "patch (px)", "strongest filter", "its peak")
+        return Table(columns, tuple(rows))
+
+    def tables(self) -> dict[str, Table]:
+        """Every unit, and which classes each filter's images come from."""
+        return {"layers": self.summary(), "filters": self._filters(), "units": self._units()}
+
+    def classes_of(self, row: int) -> list[tuple[str, int]]:
+        """Which classes the filter's top images come from, the most frequent first."""
+        labels = [int(each) for each in self.labels[row] if each >= 0]
+        counted = sorted(Counter(labels).items(), key=lambda pair: (-pair[1], pair[0]))
+        return [(self.origin.classes[label], count) for label, count in counted]
+
+    def _filters(self) -> Table:
+        rows = tuple(
+            (
+                self.layers[self.layer[row]],
+                int(self.filter[row]),
+                float(self.values[row, 0]),
+                bool(self.dead[row]),
+                ", ".join(f"{name} {count}" for name, count in self.classes_of(row)),
+            )
+            for row in range(len(self.filter))
+        )
+        return Table(("layer", "filter", "peak", "dead", "classes of its top images"), rows)
+
+    def _units(self) -> Table:
+        names = self.origin.names
+        rows = tuple(
+            (
+                self.layers[self.layer[row]],
+                int(self.filter[row]),
+                rank + 1,
+                float(self.values[row, rank]),
+                int(self.images[row, rank]),
+                names[int(self.images[row, rank])],
+                int(self.rows[row, rank]),
+                int(self.cols[row, rank]),
+                *map(int, self.boxes[row, rank]),
+            )
+            for row in range(len(self.filter))
+            for rank in range(self.values.shape[1])
+        )
+        columns = ("layer", "filter", "rank", "activation", "id", "image", "row", "col")
+        return Table((*columns, "y0", "x0", "y1", "x1"), rows)
+
+
+@dataclass(frozen=True)
+class TopPatches(Analysis[TopPatchesFound]):
+    """What does each filter answer to? Find the patches that excite it most, in one pass.
+
+    A patch is the receptive field of a unit: exactly the pixels that it can depend on. An image
+    gives at most one unit to a filter's top, its strongest, so that the patches differ. Filters
+    are read before their activation, which keeps the order but ties whatever it saturates.
+
+    Reference: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV
+    2014, section 4. https://arxiv.org/abs/1311.2901
+    """
+
+    name: ClassVar[str] = "top_patches"
+
+    layer: int | str = parameter("last", LAYERS_HELP)
+    top: int = parameter(9, "how many patches per filter")
+    per_image: int = parameter(1, "how many units one image may give to a filter's top")
+    site: str = parameter("pre-activation", SITE_HELP)
+
+    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> TopPatchesFold:
+        """Find the layers."""
+        at_least_one(self.top, "top")
+        at_least_one(self.per_image, "per_image")
+        return TopPatchesFold(self, classifier, images, classifier.find_layers(self.layer))
+
+
+class TopPatchesFold:
+    """A search for top patches under way."""
+
+    def __init__(
+        self,
+        analysis: TopPatches,
+        classifier: Classifier,
+        images: ImageSet,
+        layers: tuple[Layer, ...],
+    ) -> None:
+        from interpret_kit.tally import TopK
+
+        self.analysis, self.classifier = analysis, classifier
+        self.images, self.layers = images, layers
+        self.best = {layer: TopK(analysis.top) for layer in layers}
+        self.fires: dict[Layer, Array] = {}  # (filters,) bool
+
+    def add(self, batch: Batch) -> None:
+        """Consider the next images: one forward, in which every layer is looked at."""
+        from interpret_kit.layers import observed
+
+        points = {layer.at(self.analysis.site) for layer in self.layers}
+        points |= {layer.end for layer in self.layers if layer.ends_active}
+        pixels = batch.pixels
+        if len(batch) == 1:
+            # A batch of one takes other kernels, whose last bits differ: make it two.
+            pixels = pixels.expand(2, -1, -1, -1)
+        with observed(
+            self.classifier.network, {each: partial(self._look, each, batch) for each in points}
+        ):
+            self.classifier(pixels)
+
+    def _look(self, point: Point, batch: Batch, maps: Tensor) -> None:
+        from interpret_kit.tally import strongest_units
+
+        maps = maps[: len(batch)]
+        for layer in self.layers:
+            if layer.at(self.analysis.site) == point:
+                units = strongest_units(maps, batch.ids, self.analysis.per_image)
+                self.best[layer].add(units)
+            if layer.ends_active and layer.end == point:
+                fires = (maps.amax((0, 2, 3)) > 0).cpu().numpy()
+                self.fires[layer] = fires | self.fires.get(layer, False)
+
+    def merge(self, other: TopPatchesFold) -> None:
+        """Take in the units another fold has found."""
+        for layer in self.layers:
+            self.best[layer].merge(other.best[layer])
+            if layer in other.fires:
+                self.fires[layer] = other.fires[layer] | self.fires.get(layer, False)
+
+    def finish(self, origin: Origin) -> TopPatchesFound:
+        """Turn units into patches, and look up the pictures that the figures show."""
+        from interpret_kit.patches import patches_of_units
+
+        top = min(len(best.best or ()) for best in self.best.values())
+        fields = patches_of_units(self.classifier, self.layers)
+        found = [
+            self._read(layer, field, top) for layer, field in zip(self.layers, fields, strict=True)
+        ]
+        columns = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+        sizes = [layer.filters for layer in self.layers]
+        layer = np.repeat(np.arange(len(sizes)), sizes)
+        shown = _strongest_of_each(layer, columns["values"][:, 0])
+        picture_ids = np.unique(columns["images"][shown])
+        label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
+        return TopPatchesFound(
+            self.analysis,
+            origin,
+            layer=layer,
+            filter=np.concatenate([np.arange(size) for size in sizes]),
+            labels=np.vectorize(label_of.__getitem__, otypes=[np.int64])(columns["images"]),
+            shown=shown,
+            picture_ids=picture_ids,
+            pictures=self.images.pictures(picture_ids.tolist(), self.classifier.preprocessing),
+            layers=tuple(each.label for each in self.layers),
+            inexact=tuple(field.inexact for field in fields),
+            **columns,
+        )
+
+    def _read(self, layer: Layer, field: Patches, top: int) -> dict[str, Array]:
+        """The arrays of one layer, each with its filters first."""
+        best = self.best[layer].best
+        assert best is not None, "the reading raises where no image can be read"
+        values, images, positions = (
+            each[:top].T.contiguous().cpu().numpy()
+            for each in (best.values, best.images, best.positions)
+        )
+        rows, cols = np.divmod(positions, layer.cols)
+        return {
+            "values": values.astype(np.float32),
+            "images": images,
+            "rows": rows,
+            "cols": cols,
+            "boxes": field.boxes(rows, cols),
+            "full_boxes": field.full_boxes(rows, cols),
+            "dead": ~self.fires.get(layer, np.ones(layer.filters, bool)),
+        }
+
+
+def _strongest_of_each(layer: Array, peaks: Array) -> Array:
+    """Rows of the `SHOWN_PER_LAYER` filters with the largest peak of each layer."""
+    rows = []
+    for k in np.unique(layer):
+        mine = np.flatnonzero(layer == k)
+        rows.append(mine[np.argsort(-peaks[mine], kind="stable")[:SHOWN_PER_LAYER]])
+    return np.concatenate(rows)

@@ -1,0 +1,215 @@
+"""What do all analyses and all results have in common?
+
+An analysis is a frozen dataclass with one verb, ``run``; its fields change the answer, the
+arguments of ``run`` only the speed. It is a fold over batches: ``begin -> add -> merge ->
+finish``. A result is a frozen dataclass of named arrays, and knows what made it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.errors import NoImages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import Batch, ImageSet
+
+Array = NDArray[Any]
+Progress = Callable[[int, int], None]  # called with (images done, images in all)
+
+
+def parameter(default: Any, help: str) -> Any:  # noqa: A002
+    """Declare a field of an analysis or a recipe, with the help text of its option."""
+    return field(default=default, metadata={"help": help})
+
+
+def array(axes: str, meaning: str) -> Any:
+    """Declare an array of a result: its axes, and its unit, range and sign."""
+    return field(metadata={"axes": axes, "meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns: a CSV file, or a table on the terminal."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def head(self, rows: int) -> Table:
+        """Keep the first ``rows`` rows."""
+        return Table(self.columns, self.rows[:rows])
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which classifier and which images a result was made from."""
+
+    model: str  # what was loaded, for a person
+    weights: str  # fingerprint of the classifier
+    classes: tuple[str, ...]
+    images: str  # where the images came from, for a person
+    contents: str  # fingerprint of the images
+    names: Mapping[int, str]  # of the images asked for, by id
+    unreadable: tuple[tuple[int, str], ...] = ()  # ids left out, and why
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Named CPU arrays, and what made them. Subclasses add the arrays."""
+
+    analysis: Analysis[Any]
+    origin: Origin
+
+    @classmethod
+    def array_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        """The fields declared with `array`, in order."""
+        return tuple(each for each in dataclasses.fields(cls) if "axes" in each.metadata)
+
+    @classmethod
+    def fact_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
+        """The fields that are neither arrays nor provenance: names that go with the arrays."""
+        known = {"analysis", "origin"}
+        return tuple(
+            each
+            for each in dataclasses.fields(cls)
+            if "axes" not in each.metadata and each.name not in known
+        )
+
+    def tables(self) -> dict[str, Table]:
+        """Tables a person would want, by name; each is saved as a CSV file."""
+        return {}
+
+    def summary(self) -> Table:
+        """The short table for the terminal."""
+        raise NotImplementedError(f"{type(self).__name__} has no summary")
+
+    def figures(self) -> dict[str, Figure]:
+        """Pictures of the result, by name, as matplotlib figures."""
+        from interpret_kit.render import draw
+
+        return draw(self)
+
+    def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
+        """Write manifest, arrays, tables (and figures) as one folder; see `storage`."""
+        from interpret_kit.storage import save_result
+
+        return save_result(self, Path(folder), figures=figures, force=force)
+
+
+R = TypeVar("R", bound=Result)
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+
+
+class Fold(Protocol[R_co]):
+    """An analysis under way: streams batches, merges with its like, then reads."""
+
+    def add(self, batch: Batch) -> None:
+        """Take in the next images."""
+
+    def merge(self, other: Any) -> None:
+        """Take in what another fold of the same analysis has seen."""
+
+    def finish(self, origin: Origin) -> R_co:
+        """Read the result."""
+
+
+@dataclass(frozen=True)
+class Analysis(ABC, Generic[R]):
+    """One question, put to a classifier and a set of images."""
+
+    name: ClassVar[str]
+    needs_labels: ClassVar[bool] = False
+
+    @abstractmethod
+    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> Fold[R]:
+        """Check that the question fits, and start with nothing seen.
+
+        Raises:
+            UsageError: if it does not fit this classifier or these images.
+        """
+
+    def run(
+        self,
+        classifier: Classifier,
+        images: ImageSet,
+        *,
+        batch_size: int = 32,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> R:
+        """Answer the question for all images; the keywords change only the speed.
+
+        Args:
+            classifier: is left as it was found: modes, buffers, hooks, gradient flags.
+            images: labels are matched to the classifier's classes by name.
+            batch_size: images per forward.
+            strict: raise `UnreadableImage` instead of leaving a broken file out.
+            progress: called with (images done, images in all).
+        """
+        from interpret_kit.layers import evaluating
+
+        images = images.with_classes_of(classifier)
+        if len(images) == 0:
+            raise NoImages(f"{images.source} holds no images; give at least one")
+        if self.needs_labels:
+            images = _labelled(self.name, images)
+        with evaluating(classifier):
+            fold = self.begin(classifier, images, batch_size)
+            reading = images.read(classifier.preprocessing, batch_size, strict=strict)
+            done = 0
+            for batch in reading:
+                fold.add(batch.to(classifier.device))
+                done += len(batch)
+                if progress is not None:
+                    progress(done, len(images))
+            return fold.finish(_origin(classifier, images, reading.unreadable))
+
+    def fields(self) -> Iterator[tuple[str, Any]]:
+        """Names and values of what was asked."""
+        for each in dataclasses.fields(self):
+            yield each.name, getattr(self, each.name)
+
+
+def _labelled(name: str, images: ImageSet) -> ImageSet:
+    labelled = np.flatnonzero(images.labels >= 0)
+    if len(labelled) == 0:
+        raise NoImages(
+            f"{name} counts right and wrong answers, and {images.source} has no labels; give a "
+            "folder of class folders, a folder with a labels.csv, or 'shapes' with --data"
+        )
+    return images.only(images.ids[labelled])
+
+
+def _origin(classifier: Classifier, images: ImageSet, unreadable: Sequence[Any]) -> Origin:
+    return Origin(
+        model=classifier.name,
+        weights=classifier.fingerprint,
+        classes=classifier.classes,
+        images=images.source,
+        contents=images.fingerprint,
+        names={int(each): images.name(int(each)) for each in images.ids},
+        unreadable=tuple((each.id, each.why) for each in unreadable),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of what the numbers depend on."""
+    from importlib.metadata import version
+
+    return {each: version(each) for each in ("interpret-kit", "torch", "timm", "captum", "numpy")}

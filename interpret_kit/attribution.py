@@ -1,0 +1,155 @@
+"""Attributions in Captum's own form, and the forwards that the analyses share with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from captum.attr import LayerActivation, PerturbationAttribution
+from torch import Tensor, nn
+
+from interpret_kit.classifier import Classifier
+from interpret_kit.errors import UsageError
+from interpret_kit.layers import Point, catalogue, evaluating, find_layer, observed, recorded
+from interpret_kit.windows import WindowGrid
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def probabilities_under_windows(
+    forward: Forward, pixels: Tensor, fill: Tensor, grid: WindowGrid, batch_size: int
+) -> Tensor:
+    """Ask the network again with the window at every position.
+
+    Args:
+        forward: pixels (batch, 3, height, width) to (batch, classes).
+        pixels: one picture, (3, height, width).
+        fill: what the window shows, (3, height, width).
+        grid: the positions.
+        batch_size: positions per forward.
+
+    Returns:
+        What ``forward`` gives at each position, (rows x cols, classes).
+    """
+    boxes = grid.boxes()
+    answers = []
+    for start in range(0, len(boxes), batch_size):
+        chunk = boxes[start : start + batch_size].tolist()
+        covered = pixels.expand(len(chunk), -1, -1, -1).clone()
+        for picture, (y0, x0, y1, x1) in zip(covered, chunk, strict=True):
+            picture[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
+        answers.append(forward(covered))
+    return torch.cat(answers)
+
+
+class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
+    """How much of the target's score goes when one filter is silenced?
+
+        ablation = FilterAblation(network, "layer2.0.conv1")
+        drops = ablation.attribute(inputs, target=207)  # (batch, filters)
+
+    The value is the score with all filters minus the score with the filter held at zero:
+    positive where the filter speaks for the target. For a `Classifier` the inputs are pixels
+    in [0, 1]. Equal to Captum's LayerFeatureAblation with one feature per filter.
+    """
+
+    def __init__(self, network: nn.Module, layer: int | str) -> None:
+        """Ablate ``layer`` (number, module name or "last") of a module or a `Classifier`."""
+        super().__init__(network)
+        self.network, self.layer = network, layer
+
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: int | Sequence[int] | Tensor | None = None,
+        filters: Sequence[int] | None = None,
+        perturbations_per_eval: int = 1,
+    ) -> Tensor:
+        """Silence each filter in turn.
+
+        Args:
+            inputs: (batch, channels, height, width).
+            target: one class for all inputs, or one per input; may be left out where the
+                network has one output.
+            filters: which filters; all, if not given.
+            perturbations_per_eval: filters silenced in one forward, each on its own copy of
+                the inputs; changes only the speed.
+
+        Returns:
+            Score lost, (batch, filters).
+        """
+        body, taken = self.network, inputs
+        if isinstance(self.network, Classifier):
+            body, taken = self.network.network, self.network.normalised(inputs)
+        layer = find_layer(catalogue(body, taken[:1]), self.layer)
+        chosen = list(range(layer.filters)) if filters is None else list(filters)
+        for each in chosen:
+            if not 0 <= each < layer.filters:
+                raise UsageError(
+                    f"no filter {each} in layer {layer.label}; it has {layer.filters}, from 0 to "
+                    f"{layer.filters - 1}"
+                )
+        with evaluating(self.network):
+            before = _score(self.network(inputs), target)
+            columns: list[Tensor] = []
+            for start in range(0, len(chosen), perturbations_per_eval):
+                group = chosen[start : start + perturbations_per_eval]
+                copies = inputs.repeat(len(group), 1, 1, 1)
+                rows = torch.tensor(group).repeat_interleave(len(inputs))
+                with silenced_by_row(body, layer.point, rows):
+                    after = self.network(copies).view(len(group), len(inputs), -1)
+                columns.extend(before - _score(each, target) for each in after)
+        return torch.stack(columns, dim=1)
+
+
+def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tensor:
+    """The target's column of outputs (batch, classes), as (batch,)."""
+    outputs = outputs.view(len(outputs), -1)
+    if target is None:
+        if outputs.shape[1] != 1:
+            raise UsageError(f"the network has {outputs.shape[1]} outputs: say which by target=")
+        return outputs[:, 0]
+    rows: Any = torch.as_tensor(target, device=outputs.device).expand(len(outputs))
+    return outputs.gather(1, rows.unsqueeze(1)).squeeze(1)
+
+
+def activation_reader(classifier: Classifier, point: Point) -> Forward:
+    """A function from pixels (batch, 3, height, width) to the maps at a point.
+
+    It is Captum's LayerActivation, except where a module is called several times: Captum
+    returns its last call, so that there the point's own call is recorded.
+    """
+    name, _ = point
+    called_once = name in {layer.label for layer in classifier.layers()}  # else "name#1"
+    if called_once:
+        read: Forward = LayerActivation(
+            classifier, classifier.network.get_submodule(name)
+        ).attribute
+        return read
+
+    def read_call(pixels: Tensor) -> Tensor:
+        with recorded(classifier.network, [point]) as outputs:
+            classifier(pixels)
+        return outputs[point]
+
+    return read_call
+
+
+@contextmanager
+def silenced_by_row(network: nn.Module, point: Point, filters: Tensor) -> Iterator[None]:
+    """Hold another filter at zero in every row of a batch, ``filters`` (batch,).
+
+    with silenced_by_row(network, ("conv3", 1), torch.tensor([0, 1, 2])):
+        logits = network(pixels.expand(3, -1, -1, -1))  # three ablations in one forward
+    """
+
+    def overwrite(output: Tensor) -> Tensor:
+        rows = torch.arange(len(output), device=output.device)
+        silenced = output.clone()
+        silenced[rows, filters.to(output.device)] = 0
+        return silenced
+
+    with observed(network, {point: overwrite}):
+        yield

@@ -1,0 +1,214 @@
+"""Which cells of its inputs does an operation read?
+
+One rule per operation, for one side of the picture (axis 0: rows, 1: columns): from what its
+inputs can depend on to what its output can. A rule answers None where it does not apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interpret_kit.graph.moves import MOVES, dim_of, shape_read, source_of
+from interpret_kit.graph.spans import (
+    Span,
+    gathered,
+    joined,
+    mixed,
+    nothing_seen,
+    spread,
+    union,
+)
+from interpret_kit.graph.trace import Node
+
+Rule = Callable[[Node, Span, int], "Span | None"]  # the operation, its first input's span, axis
+
+
+def span_of(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span:
+    """What ``node`` can depend on; ``spans`` holds its inputs, but for constants.
+
+    An operation without a rule is taken to read all of its inputs, and is named as inexact.
+    """
+    found = _by_rule(node, axis, spans)
+    if found is not None:
+        return found
+    read = [spans[each] for each in node.inputs if each in spans]
+    same = all(each.dim is None and np.array_equal(each.seen, read[0].seen) for each in read)
+    everything = union([mixed(each) for each in read])
+    return replace(everything, inexact=everything.inexact | (set() if same else {node.op}))
+
+
+def _by_rule(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span | None:
+    read = [each for each in node.inputs if each in spans]
+    if node.op == "cat":
+        return _cat(node, axis, spans)
+    if node.op == "stack":
+        return _stack(node, read, spans)
+    if _is_cell_by_cell(node):
+        return _cell_by_cell(node, read, spans)
+    if node.op == "slice_scatter" and all(spans[each].dim != dim_of(node) for each in read):
+        return _cell_by_cell(node, read, spans)
+    found = _by_first_input(node, axis, spans)
+    # A convolution whose kernel is computed from the picture depends on all of that, too.
+    others = [mixed(spans[each]) for each in read if each is not source_of(node)]
+    return None if found is None else union([found, *others])
+
+
+def _by_first_input(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span | None:
+    source = source_of(node)
+    if not isinstance(source, Node) or source not in spans:
+        return None
+    if node.op in MOVES:
+        return MOVES[node.op](node, spans[source])
+    # Windows are known for maps (batch, filters, rows, cols); padding for any tensor.
+    if node.op in WINDOWS and (len(node.shape) == 4 or WINDOWS[node.op] is _pad):
+        return WINDOWS[node.op](node, spans[source], axis)
+    return None
+
+
+# --- operations with several inputs ---
+
+
+def _is_cell_by_cell(node: Node) -> bool:
+    if node.op in ("max", "min"):  # of two tensors; else along dimensions
+        return "other" in node.arguments
+    return node.op in _CELL_BY_CELL or torch.Tag.pointwise in getattr(node.target, "tags", ())
+
+
+def _cell_by_cell(node: Node, read: Sequence[Node], spans: Mapping[Node, Span]) -> Span | None:
+    """Each cell reads the same cell of every input; inputs are broadcast from the right."""
+    aligned = []
+    for each in read:
+        span = spans[each]
+        extra = len(node.shape) - len(each.shape)
+        aligned.append(span if span.dim is None else replace(span, dim=span.dim + extra))
+    if len({each.dim for each in aligned} - {None}) > 1:
+        return None
+    return union(aligned)
+
+
+def _cat(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span | None:
+    dim = dim_of(node)
+    parts: list[Node] = list(node.arguments["tensors"])
+    read = [each for each in parts if each in spans]
+    dims = {spans[each].dim for each in read} - {None}
+    if dims != {dim} and (dims or dim != 2 + axis):
+        return _cell_by_cell(node, read, spans)
+    return joined(dim, [spread(spans.get(each, nothing_seen()), each.shape[dim]) for each in parts])
+
+
+def _stack(node: Node, read: Sequence[Node], spans: Mapping[Node, Span]) -> Span | None:
+    new = node.arguments["dim"] % len(node.shape)
+    dims = {spans[each].dim for each in read} - {None}
+    together = union([spans[each] for each in read])
+    if len(dims) > 1 or together.dim is None:
+        return None if dims else together
+    return replace(together, dim=together.dim + (together.dim >= new))
+
+
+# --- operations that read one map through a window ---
+
+
+def _side(value: Any, axis: int) -> Any:
+    """One side's share of an argument that may be given for both sides together."""
+    return value if isinstance(value, int) else value[axis if len(value) > 1 else 0]
+
+
+def _window(node: Node, span: Span, axis: int, kernel: int, padding: int) -> Span | None:
+    given = node.arguments
+    stride = _side(given["stride"] or given["kernel_size"], axis)
+    dilation = _side(given.get("dilation", 1), axis)
+    size, cells = shape_read(node)[2 + axis], np.arange(node.shape[2 + axis])[:, None]
+    taps = cells * stride - padding + dilation * np.arange(kernel)
+    return gathered(span, 2 + axis, size, taps, stride)
+
+
+def _convolution(node: Node, span: Span, axis: int) -> Span | None:
+    given = node.arguments
+    if given.get("transposed") or len(given["weight"].shape) != 4:
+        return None
+    kernel, padding = given["weight"].shape[2 + axis], given["padding"]
+    if isinstance(padding, str):  # of an odd amount for "same", the odd pixel goes to the end
+        reach = _side(given["dilation"], axis) * (kernel - 1)
+        padding = reach // 2 if padding == "same" else 0
+    return _window(node, span, axis, kernel, _side(padding, axis))
+
+
+def _pool(node: Node, span: Span, axis: int) -> Span | None:
+    kernel, padding = (_side(node.arguments[each], axis) for each in ("kernel_size", "padding"))
+    return _window(node, span, axis, kernel, padding)
+
+
+def _adaptive_pool(node: Node, span: Span, axis: int) -> Span | None:
+    size, cells = shape_read(node)[2 + axis], node.shape[2 + axis]
+    index = np.arange(cells)[:, None]
+    start, stop = index * size // cells, -(-(index + 1) * size // cells)
+    taps = np.minimum(start + np.arange((stop - start).max()), stop - 1)
+    return gathered(span, 2 + axis, size, taps, size / cells)
+
+
+def _nearest(node: Node, span: Span, axis: int) -> Span | None:
+    ratio, index, size = _resizing(node, axis)
+    index = index + (0.5 if "exact" in node.op else 0.0)
+    place = index.astype(np.float32) * np.float32(ratio)  # torch rounds like this, so it counts
+    taps = np.minimum(place.astype(np.int64), size - 1)
+    return gathered(span, 2 + axis, size, taps, ratio)
+
+
+def _bilinear(node: Node, span: Span, axis: int) -> Span | None:
+    ratio, index, size = _resizing(node, axis)
+    if node.arguments["align_corners"]:
+        ratio = (size - 1) / max(len(index) - 1, 1)
+        place = index * ratio
+    else:
+        place = np.maximum((index + 0.5) * ratio - 0.5, 0)
+    # Right on a cell only that one counts; but a ratio like 1/3 is rounded, and how depends on
+    # the machine: there a neighbour may get a weight of 1e-8.
+    rounding = 0 if (ratio * 1024).is_integer() else 1e-4
+    low, high = np.floor(place - rounding), np.ceil(place + rounding)
+    taps = np.concatenate([low, np.rint(place), high], axis=1).astype(np.int64)
+    return gathered(span, 2 + axis, size, taps.clip(0, size - 1), ratio)
+
+
+def _resizing(node: Node, axis: int) -> tuple[float, NDArray[np.float64], int]:
+    """Input cells per output cell, the output's cells (cells, 1), and the input's size."""
+    size, cells = shape_read(node)[2 + axis], node.shape[2 + axis]
+    factors = node.arguments.get("scale_factors")
+    ratio = 1 / factors[axis] if factors else size / cells
+    return ratio, np.arange(cells, dtype=np.float64)[:, None], size
+
+
+def _pad(node: Node, span: Span, axis: int) -> Span | None:
+    dim = 2 + axis if span.dim is None else span.dim
+    place = 2 * (len(node.shape) - 1 - dim)  # the last dimension is given first
+    amounts = node.arguments["pad" if "pad" in node.arguments else "padding"]
+    if place < 0 or place >= len(amounts):
+        return span
+    size, mode = shape_read(node)[dim], node.arguments.get("mode") or "constant"
+    taps = np.arange(node.shape[dim])[:, None] - amounts[place]
+    if mode == "circular":
+        taps = taps % size
+    elif mode == "replicate" or node.op.startswith("replication"):
+        taps = taps.clip(0, size - 1)
+    elif mode == "reflect" or node.op.startswith("reflection"):
+        taps = size - 1 - abs(size - 1 - abs(taps))
+    return gathered(span, dim, size, taps)
+
+
+# Cell by cell, though torch does not mark them so.
+_CELL_BY_CELL = frozenset({"copy", "expand", "hardswish", "log_sigmoid", "prelu"})
+
+_NAMES: dict[Rule, str] = {
+    _convolution: "conv2d convolution",
+    _pool: "max_pool2d max_pool2d_with_indices avg_pool2d",
+    _adaptive_pool: "adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d",
+    _nearest: "upsample_nearest2d _upsample_nearest_exact2d",
+    _bilinear: "upsample_bilinear2d",
+    _pad: "pad constant_pad_nd reflection_pad2d replication_pad2d",
+}
+WINDOWS = {name: rule for rule, names in _NAMES.items() for name in names.split()}

@@ -1,0 +1,123 @@
+"""How much of the picture can the cells of a tensor depend on, along one side?
+
+Rows and columns never mix, so each is followed by itself: for every index along one dimension of
+a tensor, which stretch of the picture's rows (or columns) the values there can depend on. It is
+worked out from the pixels onwards, because the ends of a union of stretches are the least and the
+greatest of their ends: that stays exact for holes (dilation, strides beyond the kernel) and at
+padding, where stretches followed backwards would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Table: TypeAlias = NDArray[np.int64]  # (cells, 2): the first pixel, and the one after the last
+
+FAR = 2**40  # an empty stretch runs from FAR to -FAR: it changes no union
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """What one tensor can depend on along one side of the picture."""
+
+    dim: int | None  # the dimension of the tensor along which this varies; None: the same for all
+    seen: Table  # in the picture, exactly; one row for each index along ``dim``
+    nominal: Table  # what it would be if the picture went on beyond its edges
+    step: float  # pixels from one cell's stretch to the next
+    inexact: frozenset[str] = frozenset()  # operations for which everything was assumed
+
+
+def varying(
+    dim: int | None, seen: Table, nominal: Table, step: float, inexact: frozenset[str] = frozenset()
+) -> Span:
+    """A span along ``dim``, which does not matter where it has one index only."""
+    return Span(dim if len(seen) > 1 else None, seen, nominal, step, inexact)
+
+
+def pixels_span(axis: int, size: int) -> Span:
+    """Each pixel of the picture's side ``axis`` (0: rows, 1: columns) is itself."""
+    own = np.stack([np.arange(size), np.arange(1, size + 1)], axis=1)
+    return varying(2 + axis, own, own, 1.0)
+
+
+def nothing_seen() -> Span:
+    """The span of a constant."""
+    empty = np.array([[FAR, -FAR]])
+    return Span(None, empty, empty, 0.0)
+
+
+def union(spans: Sequence[Span]) -> Span:
+    """Any of ``spans``, which vary along one dimension at most."""
+    return varying(
+        next((each.dim for each in spans if each.dim is not None), None),
+        _hull([each.seen for each in spans]),
+        _hull([each.nominal for each in spans]),
+        max(each.step for each in spans),
+        frozenset().union(*(each.inexact for each in spans)),
+    )
+
+
+def _hull(tables: Sequence[Table]) -> Table:
+    start = reduce(np.minimum, [each[:, 0] for each in tables])
+    stop = reduce(np.maximum, [each[:, 1] for each in tables])
+    return np.stack([start, stop], axis=1)
+
+
+def mixed(span: Span) -> Span:
+    """Every value depends on all cells."""
+    if span.dim is None:
+        return span
+    return Span(None, _whole(span.seen), _whole(span.nominal), 0.0, span.inexact)
+
+
+def _whole(table: Table) -> Table:
+    return np.array([[table[:, 0].min(), table[:, 1].max()]])
+
+
+def spread(span: Span, size: int) -> Span:
+    """One row for each of ``size`` cells, also where all are the same."""
+    if span.dim is not None:
+        return span
+    tables = [np.broadcast_to(each, (size, 2)) for each in (span.seen, span.nominal)]
+    return Span(None, tables[0], tables[1], span.step if size == 1 else 0.0, span.inexact)
+
+
+def joined(dim: int, spans: Sequence[Span]) -> Span:
+    """One after the other along ``dim``; every span has its full number of rows."""
+    return varying(
+        dim,
+        np.concatenate([each.seen for each in spans]),
+        np.concatenate([each.nominal for each in spans]),
+        max(each.step for each in spans),
+        frozenset().union(*(each.inexact for each in spans)),
+    )
+
+
+def gathered(span: Span, dim: int, size: int, taps: Table, stride: float = 1.0) -> Span | None:
+    """Cell i reads the cells ``taps[i]`` of ``size`` along ``dim``; those outside are padding.
+
+    Taps are (cells, taps of a cell). None where the span varies along another dimension.
+    """
+    if span.dim not in (None, dim):
+        return None
+    span = spread(span, size)
+    nearest = taps.clip(0, size - 1)
+    inside = taps == nearest
+    beyond = (taps - nearest) * span.step
+    seen, nominal = span.seen[nearest], span.nominal[nearest]
+    start, stop = np.where(inside, seen[..., 0], FAR), np.where(inside, seen[..., 1], -FAR)
+    first = np.floor(nominal[..., 0] + beyond).astype(np.int64)
+    last = np.ceil(nominal[..., 1] + beyond).astype(np.int64)
+    return varying(
+        dim,
+        np.stack([start.min(axis=1), stop.max(axis=1)], axis=1),
+        np.stack([first.min(axis=1), last.max(axis=1)], axis=1),
+        span.step * stride,
+        span.inexact,
+    )

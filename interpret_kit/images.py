@@ -1,0 +1,263 @@
+"""Which images, with which labels?
+
+An image's id is its position in the whole listing: files sorted by name, or rows of an array.
+It never moves: not when others are left out, not when some cannot be read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from interpret_kit.batching import Batch, Reading, Unreadable, not_a_strip
+from interpret_kit.errors import (
+    ClassMismatch,
+    NoImages,
+    NothingThere,
+    UnreadableImage,
+    UsageError,
+)
+from interpret_kit.listing import SPLITS, Listing, list_files, list_folder
+from interpret_kit.stores import Files, Rows, Store, as_uint8
+
+if TYPE_CHECKING:
+    from interpret_kit.classifier import Classifier, Preprocessing
+
+__all__ = ["Batch", "ImageSet", "Reading", "Unreadable", "load_images"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images, some or all of a listing, with labels where they are known."""
+
+    store: Store  # the whole listing, by id
+    ids: NDArray[np.int64]  # (images,), ascending
+    labels: NDArray[np.int64]  # (images,), index into classes; -1 where there is no label
+    classes: tuple[str, ...]  # empty where labels are plain numbers, or there are none
+    source: str  # where they came from; for a path or a data set, what `load_images` takes
+    split: str | None = None
+    boxes: NDArray[np.int64] | None = None  # (images, 4): x0, y0, x1, y1 of the object, half open
+
+    @classmethod
+    def from_arrays(
+        cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: Sequence[str] = ()
+    ) -> ImageSet:
+        """Take pixels from memory: (images, height, width, 3) RGB or (images, height, width).
+
+        Args:
+            pixels: uint8, or floats in [0, 1], which are rounded to 256 levels.
+            labels: (images,) integers, -1 for none; without ``classes`` they are the
+                classifier's class indices.
+            classes: the names that the labels stand for.
+        """
+        rows = Rows(as_uint8(np.asarray(pixels)))
+        numbers = _as_labels(labels, len(rows), len(classes))
+        return cls(rows, np.arange(len(rows)), numbers, tuple(map(str, classes)), "arrays")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of ids, names, labels and contents: equal where every answer is equal."""
+        digest = hashlib.sha256()
+        for image, label in zip(self.ids.tolist(), self.labels.tolist(), strict=True):
+            labelled = self.classes[label] if self.classes and label >= 0 else label
+            content = hashlib.sha256(self.store.content(image)).hexdigest()
+            digest.update(f"{image}\n{self.name(image)!r}\n{labelled!r}\n{content}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def name(self, image: int) -> str:
+        """Path relative to the folder, with "/"; "image 12" for arrays."""
+        if not 0 <= image < len(self.store):
+            raise NothingThere(
+                f"no image {image} in {self.source}; ids go from 0 to {len(self.store) - 1}"
+            )
+        return self.store.name(image)
+
+    def decode(self, image: int) -> Image.Image:
+        """The whole picture as a viewer shows it, RGB, before any preprocessing.
+
+        Raises:
+            UnreadableImage: saying why, but not which file; that is `name`.
+        """
+        return self.store.decode(image)
+
+    def only(self, ids: Iterable[int]) -> ImageSet:
+        """Keep these images; their ids stay."""
+        wanted = np.unique(np.fromiter(ids, np.int64))
+        missing = np.setdiff1d(wanted, self.ids)
+        if len(missing):
+            raise NothingThere(
+                f"no image {missing[0]} among the {len(self)} of {self.source}"
+                + (f"; their ids go from {self.ids[0]} to {self.ids[-1]}" if len(self) else "")
+            )
+        return self._rows(np.searchsorted(self.ids, wanted))
+
+    def take(self, count: int, seed: int | None = None) -> ImageSet:
+        """Keep the first ``count`` images or, with a seed, so many drawn at random."""
+        rows = np.arange(len(self))[: _at_least_one(count)]
+        if seed is not None:
+            rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
+        return self._rows(rows)
+
+    def spread(self, count: int) -> ImageSet:
+        """Keep ``count`` images at even distances, so that sorted classes all have some."""
+        count = min(_at_least_one(count), len(self))
+        return self._rows(np.arange(count) * len(self) // count)
+
+    def _rows(self, rows: NDArray[np.int64]) -> ImageSet:
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return dataclasses.replace(self, ids=self.ids[rows], labels=self.labels[rows], boxes=boxes)
+
+    def read(
+        self,
+        preprocessing: Preprocessing,
+        batch_size: int = 32,
+        *,
+        strict: bool = False,
+        workers: int = 2,
+    ) -> Reading:
+        """Read all images as batches; see `Reading`. Sizes and workers change only the speed."""
+        return Reading(self, preprocessing, batch_size, strict, workers)
+
+    def pictures(self, ids: Iterable[int], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+        """The pixels that the classifier sees, to look at: (ids, height, width, 3), in ids' order.
+
+        Raises:
+            UnreadableImage: naming the image.
+        """
+        transform = preprocessing.transform()
+        seen = []
+        for image in ids:
+            name = self.name(image)
+            try:
+                seen.append(transform(not_a_strip(self.decode(image))).permute(1, 2, 0).numpy())
+            except UnreadableImage as error:
+                raise UnreadableImage(str(Unreadable(image, name, str(error)))) from error
+        return np.stack(seen) if seen else np.empty((0, *preprocessing.size, 3), np.uint8)
+
+    def mean_colour(self, preprocessing: Preprocessing) -> NDArray[np.float64]:
+        """Mean RGB of all images that can be read, as the classifier sees them: (3,), 0 to 255."""
+        means = [
+            picture.mean((0, 1), dtype=np.float64)
+            for batch in self.read(preprocessing)
+            for picture in batch.pictures()
+        ]
+        return np.mean(means, axis=0)  # type: ignore[no-any-return]
+
+    def with_classes_of(self, classifier: Classifier) -> ImageSet:
+        """Express the labels as the classifier's class indices, matched by name.
+
+        Raises:
+            ClassMismatch: if a label in use is no class of the classifier, or might be several.
+        """
+        used = np.unique(self.labels[self.labels >= 0]).tolist()
+        if not used:
+            return self
+        if not self.classes:
+            if used[-1] >= len(classifier.classes):
+                raise ClassMismatch(
+                    f"the labels go up to {used[-1]}, and {classifier.name} has "
+                    f"{len(classifier.classes)} classes, from 0; give class names, too"
+                )
+            return dataclasses.replace(self, classes=classifier.classes)
+        from interpret_kit.matching import match_classes
+
+        index = match_classes([self.classes[label] for label in used], classifier)
+        relabelled = np.full(len(self.classes) + 1, -1, np.int64)  # one more: -1 stays -1
+        relabelled[used] = [index[self.classes[label]] for label in used]
+        return dataclasses.replace(self, labels=relabelled[self.labels], classes=classifier.classes)
+
+
+Spec = str | Path | Sequence[str | Path] | ImageSet
+
+
+def load_images(spec: Spec, split: str | None = None) -> ImageSet:
+    """Find images: in a file, several files or a folder, or a data set by name.
+
+    Args:
+        spec: a path, several, an `ImageSet` (returned as it is), "shapes", or one of
+            `published.NAMES` such as "cifar10". A folder called like a data set: "./shapes".
+        split: train, val or test, where there are such; test unless told.
+    """
+    if isinstance(spec, ImageSet):
+        return spec
+    if not isinstance(spec, (str, Path)):
+        paths = [Path(each).expanduser() for each in spec]
+        if not paths:
+            raise NoImages("no images were given; give a file, a folder, or 'shapes'")
+        if len(paths) > 1:
+            return _from_listing(list_files(paths), f"{len(paths)} files")
+        spec = paths[0]
+    if str(spec) == "shapes":
+        return _shapes(split)
+    from interpret_kit import published
+
+    path = Path(spec).expanduser()
+    if str(spec).casefold() in published.NAMES:
+        return _published(str(spec).casefold(), split)
+    if path.is_dir():
+        return _from_listing(list_folder(path, split), str(spec))
+    if not path.exists():
+        raise published.no_such_data(str(spec))
+    return _from_listing(list_files([path]), str(spec))
+
+
+def _from_listing(listing: Listing, source: str) -> ImageSet:
+    files = Files(listing.paths, listing.names)
+    ids = np.arange(len(files))
+    return ImageSet(files, ids, listing.labels, listing.classes, source, listing.split)
+
+
+def _shapes(split: str | None) -> ImageSet:
+    from interpret_kit.shapes import shape_images
+
+    split = SPLITS.get(split or "test", split or "test")
+    drawn = shape_images(split)
+    ids = np.arange(len(drawn.labels))
+    return ImageSet(
+        Rows(drawn.pixels), ids, drawn.labels, drawn.names, "shapes", split, drawn.boxes
+    )
+
+
+def _published(name: str, split: str | None) -> ImageSet:
+    from interpret_kit.published import load_published
+
+    split = split or "test"
+    data = load_published(name, split)
+    ids = np.arange(len(data.labels))
+    return ImageSet(Rows(data.pixels), ids, data.labels, data.classes, name, split)
+
+
+def _at_least_one(count: int) -> int:
+    if count < 1:
+        raise UsageError(f"{count} images were asked for; ask for at least 1")
+    return count
+
+
+def _as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np.int64]:
+    if labels is None:
+        return np.full(images, -1, np.int64)
+    numbers = np.asarray(labels)
+    if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
+        raise UsageError(
+            f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
+            "they must be one integer per image"
+        )
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < -1 or (classes and high >= classes):
+        known = f", and {classes} class names were given" if classes else ""
+        raise UsageError(
+            f"labels go from {low} to {high}{known}; they must be class indices from 0, or -1"
+        )
+    return numbers.astype(np.int64)

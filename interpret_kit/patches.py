@@ -1,0 +1,63 @@
+"""Which part of the picture does each unit of a layer see?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpret_kit.analysis import Array
+from interpret_kit.classifier import Classifier
+from interpret_kit.errors import NotSupported
+from interpret_kit.graph.regions import receptive_fields
+from interpret_kit.graph.trace import Graph, Untraceable, trace
+from interpret_kit.layers import Layer, evaluating
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """The receptive field of every unit of a layer, as spans (start, stop) in pixels."""
+
+    rows: Array  # (map rows, 2), inside the picture
+    cols: Array  # (map cols, 2)
+    full_rows: Array  # the same if the picture had no edges
+    full_cols: Array
+    inexact: str = ""  # why the spans may be too large; empty if they are exact
+
+    def boxes(self, rows: Array, cols: Array) -> Array:
+        """Boxes of units inside the picture, (..., 4) as y0, x0, y1, x1."""
+        return _boxes(self.rows[rows], self.cols[cols])
+
+    def full_boxes(self, rows: Array, cols: Array) -> Array:
+        """The same before the picture's edges cut them off."""
+        return _boxes(self.full_rows[rows], self.full_cols[cols])
+
+
+def patches_of_units(classifier: Classifier, layers: Sequence[Layer]) -> list[Patches]:
+    """The patches of several layers; the whole picture where a network cannot be traced."""
+    try:
+        with evaluating(classifier):
+            graph = trace(classifier.network, classifier.normalised(classifier.example()))
+    except Untraceable as error:
+        return [_whole_picture(classifier, layer, str(error)) for layer in layers]
+    return [_patches(graph, classifier, layer) for layer in layers]
+
+
+def _patches(graph: Graph, classifier: Classifier, layer: Layer) -> Patches:
+    try:
+        field = receptive_fields(graph, graph.output_of(*layer.point))
+    except (NotSupported, Untraceable) as error:
+        return _whole_picture(classifier, layer, str(error))
+    why = f"taken to see everything: {', '.join(field.inexact)}" if field.inexact else ""
+    return Patches(field.rows, field.cols, field.nominal_rows, field.nominal_cols, why)
+
+
+def _whole_picture(classifier: Classifier, layer: Layer, why: str) -> Patches:
+    height, width = classifier.size
+    rows, cols = np.array([[0, height]] * layer.rows), np.array([[0, width]] * layer.cols)
+    return Patches(rows, cols, rows, cols, why)
+
+
+def _boxes(rows: Array, cols: Array) -> Array:
+    return np.stack([rows[..., 0], cols[..., 0], rows[..., 1], cols[..., 1]], axis=-1)

@@ -1,0 +1,103 @@
+"""Draws what the filters of a layer answer to each picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from interpret_kit.analyses.activations import ActivationMaps
+from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names, fitted
+from interpret_kit.render.scales import ACTIVATION, Scale, colour_bar
+
+MOST_IMAGES = 8
+MOST_FILTERS = 9
+CHOSEN, OTHER = "#d1495b", "#8a9ba8"
+
+
+def draw(result: ActivationMaps) -> dict[str, Figure]:
+    """The maps beside the pictures, and what every filter of the layer reaches."""
+    return {
+        f"layer_{file_names((result.layer,))[0]}": _maps(result),
+        "filters": _filters(result),
+    }
+
+
+def scale_of(result: ActivationMaps) -> Scale:
+    """One scale for all maps that are drawn: from 0, or to both sides of it."""
+    shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
+    if shown.min() < 0:
+        return Scale.signed(shown, at_least=1e-6)
+    return Scale(0, max(float(shown.max()), 1e-6), ACTIVATION)
+
+
+def _maps(result: ActivationMaps) -> Figure:
+    tile, gap, words = 1.2, 0.08, 0.24
+    images, filters = result.maps[:MOST_IMAGES, :MOST_FILTERS].shape[:2]
+    step, line = tile + gap, tile + words
+    scale = scale_of(result)
+    width = 2 * MARGIN + (filters + 1) * step + 0.9
+    title = f"What the filters of layer {result.layer} answer to {_images(result, images)}"
+    page = Page(max(width, 6.0), images * line + 0.3, title, _note(result, filters))
+    start = MARGIN + step + 0.1
+    for k in range(filters):
+        page.write(f"filter {result.chosen[k]}", start + k * step, 0.05)
+    for i in range(images):
+        place = Place.within(MARGIN, 0.25 + i * line, tile, result.pictures[i].shape)
+        page.picture(result.pictures[i], place)
+        name = result.origin.names[int(result.ids[i])]
+        page.write(name, MARGIN, 0.25 + i * line + tile + 0.03, size=SMALL, color=GREY, width=tile)
+        for k in range(filters):
+            there = place._replace(left=place.left + start - MARGIN + k * step)
+            page.picture(scale.rgb(result.maps[i, k]), there, cells=True)
+            page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
+    bar = Place(start + filters * step + 0.05, 0.25, 0.14, min(images * line - words, 4.0))
+    colour_bar(page, bar, scale, "activation")
+    return page
+
+
+def _images(result: ActivationMaps, shown: int) -> str:
+    if shown < len(result.ids):
+        return f"the first {shown} of {len(result.ids)} pictures"
+    return f"{shown} pictures" if shown > 1 else "the picture"
+
+
+def _note(result: ActivationMaps, shown: int) -> str:
+    maps = result.maps
+    of_all = f"the first {shown} of {len(result.chosen)} filters; " * (shown < len(result.chosen))
+    return (
+        f"One scale for all maps; {of_all}maps of {maps.shape[2]} x {maps.shape[3]} units, read at "
+        f"{result.module}, activations from {maps.min():.3g} to {maps.max():.3g}."
+    )
+
+
+def _filters(result: ActivationMaps) -> Figure:
+    count = len(result.mean)
+    page = Page(
+        min(12.0, 6.0 + count * 0.08),
+        3.4,
+        f"How strongly each of the {count} filters of layer {fitted(result.layer)} answers",
+        "From the mean over all units of all images (dot) to the largest (tip); the filters whose "
+        "maps are shown are red and numbered.",
+    )
+    (axes,) = page.charts()
+    filters = np.arange(count)
+    chosen = np.isin(filters, result.chosen)
+    for mask, colour in ((~chosen, OTHER), (chosen, CHOSEN)):
+        x, mean, peak = filters[mask], result.mean[mask], result.peak[mask]
+        axes.vlines(x, mean, peak, color=colour, linewidth=max(0.5, min(3.0, 300 / count)))
+        axes.scatter(x, mean, color=colour, s=max(3.0, min(18.0, 1500 / count)), zorder=3)
+    for each in result.chosen.tolist():
+        axes.annotate(
+            str(each),
+            (each, result.peak[each]),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            size=SMALL,
+            color=CHOSEN,
+        )
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="filter", ylabel="activation")
+    axes.margins(x=0.02, y=0.1)
+    return page

@@ -1,0 +1,140 @@
+"""Draws which classes fail, what they are taken for, and the most confident mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from interpret_kit.analyses.misclassifications import MisclassificationCounts
+from interpret_kit.analysis import Array
+from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, fitted
+from interpret_kit.render.scales import COUNTS, Scale, show_numbers
+
+MOST_NAMES = 40  # classes that still have room for their names
+MOST_NUMBERS = 20  # classes whose counts are printed in the cells
+MOST_MISTAKES = 24
+NAME_WIDTH = 1.6  # inches
+AFTER, BEFORE = "#c8442f", "#8a9ba8"
+SHARES = Scale(0, 1, COUNTS)
+
+
+def draw(result: MisclassificationCounts) -> dict[str, Figure]:
+    """Confusions, accuracy per class, and mistakes if there are any."""
+    figures = {"confusion": _confusion(result), "classes": _classes(result)}
+    if len(result.mistake_id):
+        figures["mistakes"] = _mistakes(result)
+    return figures
+
+
+def _silenced(result: MisclassificationCounts) -> str:
+    if not result.silenced:
+        return ""
+    layer, *filters = result.silenced
+    plural = "s" if len(filters) > 1 else ""
+    return f" with filter{plural} {', '.join(filters)} of layer {layer} silenced"
+
+
+def _score(result: MisclassificationCounts) -> str:
+    right, images = int(result.correct.sum()), max(int(result.total.sum()), 1)
+    said = f"{right} of {images} images are right ({100 * right / images:.1f} %)"
+    if result.silenced:
+        before = int(np.trace(result.confusion_before))
+        said += f"; with all filters {before} ({100 * before / images:.1f} %)"
+    return said + ". "
+
+
+def _confusion(result: MisclassificationCounts) -> Figure:
+    occurs = np.flatnonzero(result.confusion.sum(0) + result.confusion.sum(1))
+    counts = result.confusion[np.ix_(occurs, occurs)]
+    of_row = counts.sum(1, keepdims=True)
+    shares = counts / np.maximum(of_row, 1)
+    named = len(occurs) <= MOST_NAMES
+    side = min(8.0, max(2.5, 0.26 * len(occurs))) if named else 7.0
+    page = Page(
+        max(side + (3.0 if named else 1.6), 6.5),
+        side + (1.9 if named else 0.8),
+        f"What each class is taken for{_silenced(result)}",
+        f"{_score(result)}{len(occurs)} classes occur of {len(result.confusion)}. Colour: share of "
+        "the true class's images, one row; on the diagonal they are right.",
+    )
+    (axes,) = page.charts()
+    axes.imshow(SHARES.rgb(shares), interpolation="nearest")
+    axes.spines[["top", "right"]].set_visible(True)
+    if len(occurs) <= MOST_NUMBERS:
+        _print_counts(axes, counts, shares)
+    if named:
+        _name_axes(axes, [result.origin.classes[k] for k in occurs])
+    axes.set(xlabel="predicted", ylabel="true class")
+    bar = page.colorbar(SHARES.mappable, ax=axes, shrink=0.6, pad=0.02)
+    bar.set_label("share of the true class", size=NOTE)
+    bar.ax.tick_params(labelsize=SMALL)
+    return page
+
+
+def _print_counts(axes: Axes, counts: Array, shares: Array) -> None:
+    for (row, col), count in np.ndenumerate(counts):
+        if count:
+            ink = SHARES.ink(shares[row, col])
+            axes.text(col, row, str(count), ha="center", va="center", size=SMALL, color=ink)
+
+
+def _name_axes(axes: Axes, classes: list[str]) -> None:
+    names = [fitted(name, NAME_WIDTH, SMALL) for name in classes]
+    axes.set_xticks(range(len(names)), names, rotation=90, size=SMALL)
+    axes.set_yticks(range(len(names)), names, size=SMALL)
+    axes.tick_params(length=0)
+
+
+def _classes(result: MisclassificationCounts) -> Figure:
+    total, correct = result.total, result.correct
+    occurs = np.flatnonzero(total)
+    accuracy = correct[occurs] / total[occurs]
+    order = occurs[np.lexsort((occurs, accuracy))]
+    shown = order[:MOST_NAMES]
+    which = f" (the {len(shown)} worst of {len(order)})" if len(shown) < len(order) else ""
+    page = Page(
+        8.5,
+        0.9 + 0.2 * max(len(shown), 2),
+        f"How often each class is right{which}{_silenced(result)}",
+        _score(result) + "Behind each name, how many images the class has.",
+    )
+    (axes,) = page.charts()
+    y = np.arange(len(shown))
+    after = correct[shown] / total[shown]
+    if result.silenced:
+        before = np.diag(result.confusion_before)[shown] / total[shown]
+        axes.hlines(y, before, after, color=BEFORE, linewidth=1.5)
+        axes.scatter(before, y, color=BEFORE, s=24, label="with all filters", zorder=3)
+        axes.scatter(after, y, color=AFTER, s=24, label="with the filters silenced", zorder=4)
+        axes.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    else:
+        axes.barh(y, 1, 0.7, color="#eeeeee")
+        axes.barh(y, after, 0.7, color=BEFORE)
+    names = [f"{fitted(result.origin.classes[k], NAME_WIDTH)}  ({total[k]})" for k in shown]
+    axes.set_yticks(y, names, size=NOTE)
+    axes.set(xlim=(-0.015, 1.015), ylim=(len(shown) - 0.4, -0.6), xlabel="share that is right")
+    return page
+
+
+def _mistakes(result: MisclassificationCounts) -> Figure:
+    tile, gap, words = 1.4, 0.12, 0.55
+    shown = min(len(result.mistake_id), MOST_MISTAKES)
+    columns = min(shown, 8)
+    page = Page(
+        max(2 * MARGIN + columns * (tile + gap) - gap, 6.0),
+        -(-shown // columns) * (tile + words) + 0.1,
+        f"The mistakes that the classifier is surest of{_silenced(result)}",
+        "Under each picture its true class, what it is taken for, and with what confidence.",
+    )
+    for k in range(shown):
+        left = MARGIN + k % columns * (tile + gap)
+        top = 0.05 + k // columns * (tile + words)
+        page.picture(result.pictures[k], Place.within(left, top, tile, result.pictures[k].shape))
+        true = result.origin.classes[result.mistake_label[k]]
+        predicted = result.origin.classes[result.mistake_predicted[k]]
+        page.write(true, left, top + tile + 0.05, width=tile)
+        page.write(f"→ {predicted}", left, top + tile + 0.19, width=tile - 0.35, color=AFTER)
+        sure = f"{result.mistake_confidence[k]:.2f}"
+        page.write(sure, left + tile, top + tile + 0.19, ha="right", color=GREY)
+    return page

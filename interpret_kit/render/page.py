@@ -1,0 +1,207 @@
+"""What does every figure have? A title that is never cut off, and places measured in inches."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
+
+from interpret_kit.analysis import Array
+
+DPI = 110
+MARGIN = 0.2  # inches
+TITLE, NOTE, LABEL, SMALL = 12.0, 9.0, 8.0, 7.0  # points
+CELLS_FROM = 1.5  # times enlarged: from there on each pixel of a picture is drawn as a square
+GREY = "#555555"
+ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # round a white line
+
+
+class Place(NamedTuple):
+    """A rectangle in inches, from the left edge and from below the title."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @classmethod
+    def within(cls, left: float, top: float, side: float, shape: tuple[int, ...]) -> Place:
+        """The largest place of the proportions (height, width, ...), centred in a square."""
+        scale = side / max(shape[:2])
+        height, width = shape[0] * scale, shape[1] * scale
+        return cls(left + (side - width) / 2, top + (side - height) / 2, width, height)
+
+    def part(self, box: Array | tuple[int, ...], frame: Array | tuple[int, ...]) -> Place:
+        """Where ``box`` lies if this place shows ``frame``; both y0, x0, y1, x1 in pixels."""
+        y0, x0, y1, x1 = (float(each) for each in box)
+        top, left, bottom, right = (float(each) for each in frame)
+        down, across = self.height / (bottom - top), self.width / (right - left)
+        return Place(
+            self.left + (x0 - left) * across,
+            self.top + (y0 - top) * down,
+            (x1 - x0) * across,
+            (y1 - y0) * down,
+        )
+
+
+class Page(Figure):
+    """A figure with a title, and a note under it, at the top left; all else goes below them.
+
+    Names come from users: a dollar sign is a dollar sign, never mathematics; what no installed
+    font can draw becomes a box, without a warning.
+    """
+
+    def __init__(self, width: float, height: float, title: str, note: str = "") -> None:
+        inside = width - 2 * MARGIN
+        titles, notes = _wrapped(title, inside, TITLE), _wrapped(note, inside, NOTE)
+        title_height, note_height = (
+            len(lines) * size * 1.3 / 72 for lines, size in ((titles, TITLE), (notes, NOTE))
+        )
+        self.header = MARGIN + title_height + note_height + 0.1  # inches
+        super().__init__(figsize=(width, self.header + height), dpi=DPI)
+        FigureCanvasAgg(self)
+        self._ground: Axes | None = None
+        style: dict[str, Any] = {"va": "top", "ha": "left", "linespacing": 1.2}
+        total, x = self.header + height, MARGIN / width
+        self.text(x, 1 - MARGIN / total, "\n".join(titles), size=TITLE, weight="bold", **style)
+        y = 1 - (MARGIN + title_height) / total
+        self.text(x, y, "\n".join(notes), size=NOTE, color=GREY, **style)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw as every figure does, without a warning for each glyph that no font has."""
+        with _quiet_about_glyphs():
+            super().draw(renderer)
+
+    def charts(self, columns: int = 1, **options: Any) -> list[Axes]:
+        """Axes beside each other that fill the page; labels make themselves room."""
+        rect = (0.01, 0.02, 0.98, 0.97 - self.header / self.get_figheight())
+        self.set_layout_engine(ConstrainedLayoutEngine(rect=rect))
+        found = self.subplots(1, columns, squeeze=False, **options)[0]
+        for axes in found:
+            axes.spines[["top", "right"]].set_visible(False)
+        return list(found)
+
+    def panel(self, place: Place) -> Axes:
+        """Axes of their own at a place."""
+        width, height = self.get_size_inches()
+        bottom = height - self.header - place.top - place.height
+        return self.add_axes(
+            (place.left / width, bottom / height, place.width / width, place.height / height)
+        )
+
+    @property
+    def ground(self) -> Axes:
+        """Axes under everything, in inches from the left edge and from below the title."""
+        if self._ground is None:
+            width, height = (float(each) for each in self.get_size_inches())
+            self._ground = self.add_axes((0, 0, 1, 1), zorder=-1)
+            self._ground.set(xlim=(0, width), ylim=(height - self.header, -self.header))
+            self._ground.axis("off")
+        return self._ground
+
+    def picture(self, pixels: Array, place: Place, *, cells: bool = False) -> None:
+        """Show pixels (height, width, 3), RGB; ``cells`` keep hard edges at any enlargement."""
+        left, top, width, height = place
+        cells = cells or width * DPI > CELLS_FROM * pixels.shape[1]
+        self.ground.imshow(
+            pixels,
+            extent=(left, left + width, top + height, top),
+            aspect="auto",
+            interpolation="nearest" if cells else "auto",
+        )
+
+    def box(self, place: Place, *, on_picture: bool = False, **style: Any) -> None:
+        """Draw a rectangle; one on a picture is seen on dark and light, a filled one lies under."""
+        if on_picture:
+            style = {"edgecolor": "white", "linewidth": 1.2, "path_effects": ON_ANY_GROUND} | style
+        style = {"fill": False, "zorder": -1 if style.get("fill") else 2} | style
+        self.ground.add_patch(Rectangle(place[:2], place.width, place.height, **style))
+
+    def cross(self, place: Place) -> None:
+        """Mark a place on a picture, seen on dark and light."""
+        style: dict[str, Any] = {"color": "white", "path_effects": ON_ANY_GROUND}
+        self.ground.plot(place.left, place.top, "+", ms=9, mew=1.4, clip_on=False, **style)
+
+    def write(self, text: str, left: float, top: float, **style: Any) -> Text:
+        """Write a name or sentence; ``width`` (inches) shortens it until it fits."""
+        style = {"size": LABEL, "va": "top"} | style
+        text = fitted(text, style.pop("width", np.inf), style["size"])
+        return self.ground.text(left, top, text, **style)
+
+
+def fitted(text: str, inches: float = np.inf, size: float = LABEL) -> str:
+    """Make a user's name fit to be drawn: on one line, no longer than this, no mathematics."""
+    line = " ".join(text.split())
+    kept = line
+    while kept and _inches(kept + "…" * (kept != line), size) > inches:
+        kept = kept[:-1].rstrip()
+    shown = kept + "…" * (kept != line)
+    return shown.replace("$", r"\$")  # matplotlib takes the backslash off again
+
+
+def outline_cells(axes: Axes, chosen: Array) -> None:
+    """Outline the chosen cells, bool (rows, cols), of an image on its axes."""
+    framed = np.pad(chosen, 1)
+    lines = []
+    for row, col in np.argwhere(framed[1:] != framed[:-1]).tolist():
+        lines.append([(col - 1.5, row - 0.5), (col - 0.5, row - 0.5)])
+    for row, col in np.argwhere(framed[:, 1:] != framed[:, :-1]).tolist():
+        lines.append([(col - 0.5, row - 1.5), (col - 0.5, row - 0.5)])
+    style: dict[str, Any] = {"path_effects": ON_ANY_GROUND, "clip_on": False}
+    axes.add_collection(LineCollection(lines, colors="white", linewidths=1.4, **style))
+
+
+def file_names(labels: tuple[str, ...]) -> list[str]:
+    """Names of layers as parts of file names: letters, digits, _ and -, no two alike."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for label in labels:
+        name = unicodedata.normalize("NFKD", label).encode("ascii", "replace").decode()
+        name = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:80] or "layer"
+        free, n = name, 1
+        while free.lower() in taken:  # some file systems do not tell A from a
+            n += 1
+            free = f"{name}_{n}"
+        taken.add(free.lower())
+        names.append(free)
+    return names
+
+
+def _wrapped(text: str, inches: float, size: float) -> list[str]:
+    """Break a text into lines, at spaces, by the width it is drawn with."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _inches(longer, size, "bold") <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [fitted(line, inches * 1.1, size) for line in lines]
+
+
+def _inches(text: str, size: float, weight: str = "normal") -> float:
+    font = FontProperties(size=size, weight=weight)
+    with _quiet_about_glyphs():
+        return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+@contextmanager
+def _quiet_about_glyphs() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        yield

@@ -1,0 +1,80 @@
+"""Which colour stands for which number? One scale for all that is meant to be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+
+from interpret_kit.analysis import Array
+from interpret_kit.render.page import NOTE, SMALL, Page, Place
+
+HOT, COLD = np.array([0.80, 0.05, 0.10]), np.array([0.05, 0.30, 0.75])
+OPAQUE = 0.8  # how much of the picture the strongest colour covers
+_WHITE = np.ones(3)
+SIGNED: Colormap = LinearSegmentedColormap.from_list(
+    "signed", [_WHITE + OPAQUE * (COLD - _WHITE), _WHITE, _WHITE + OPAQUE * (HOT - _WHITE)]
+)
+CONFIDENCE, ACTIVATION, COUNTS = (mpl.colormaps[each] for each in ("viridis", "magma", "magma_r"))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Colours for the numbers from ``low`` to ``high``, in equal steps."""
+
+    low: float
+    high: float
+    colours: Colormap
+
+    @classmethod
+    def signed(cls, values: Array, *, at_least: float) -> Scale:
+        """White at 0, and as far to both sides as the values go."""
+        limit = max(float(np.abs(values).max(initial=0)), at_least)
+        return cls(-limit, limit, SIGNED)
+
+    @property
+    def mappable(self) -> ScalarMappable:
+        """The scale as matplotlib knows it."""
+        return ScalarMappable(Normalize(self.low, self.high), self.colours)
+
+    def rgb(self, values: Array) -> Array:
+        """Colour numbers (...) as uint8 (..., 3)."""
+        coloured: Array = self.mappable.to_rgba(values, bytes=True)[..., :3]
+        return coloured
+
+    def ink(self, value: float) -> str:
+        """The colour in which a number is legible on its own colour."""
+        bright = self.rgb(np.array([value]))[0] @ np.array([0.30, 0.59, 0.11])
+        return "black" if bright > 115 else "white"
+
+
+def overlay(picture: Array, values: Array, scale: Scale) -> Array:
+    """Lay signed values (height, width) over a picture as colour, uint8 (height, width, 3).
+
+    The picture turns grey and light; red (above 0) and blue (below) cover it in proportion to
+    the value, so that all colour there is speaks of the values.
+    """
+    grey = 0.3 + 0.7 * (picture @ np.array([0.30, 0.59, 0.11]))[..., None] / 255
+    strength = np.clip(values / scale.high, -1, 1)[..., None]
+    colour = np.where(strength > 0, HOT, COLD)
+    cover = OPAQUE * np.abs(strength)
+    return np.rint(255 * ((1 - cover) * grey + cover * colour)).astype(np.uint8)
+
+
+def colour_bar(page: Page, place: Place, scale: Scale, label: str) -> None:
+    """Say which colour is which number."""
+    bar = page.colorbar(scale.mappable, cax=page.panel(place))
+    bar.set_label(label, size=NOTE)
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def show_numbers(axes: Axes, values: Array, scale: Scale, form: str, size: float) -> None:
+    """Print each number (rows, cols) in its cell of an image."""
+    for (row, col), value in np.ndenumerate(values):
+        text = format(value, form)
+        axes.text(col, row, text, ha="center", va="center", size=size, color=scale.ink(value))

@@ -1,0 +1,124 @@
+"""Draws the patches that excite each filter most: a gallery per layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.analysis import Array
+from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names
+
+MOST_PATCHES = 9
+NEARLY_ALL = 0.9  # of the picture: a patch that large is not worth a crop of its own
+TILE, GAP, WORDS, NAMES = 0.95, 0.07, 0.32, 1.2  # inches
+
+
+def draw(result: TopPatchesFound) -> dict[str, Figure]:
+    """One gallery per layer."""
+    names = file_names(result.layers)
+    return {f"layer_{name}": _gallery(result, k) for k, name in enumerate(names)}
+
+
+def sees_all(result: TopPatchesFound, rows: Array) -> bool:
+    """Whether the patches of these filters are (nearly) the whole picture, as a rule."""
+    y0, x0, y1, x1 = np.moveaxis(result.boxes[rows].astype(np.float64), -1, 0)
+    height, width = result.pictures.shape[1:3]
+    return bool(np.median((y1 - y0) * (x1 - x0)) >= NEARLY_ALL * height * width)
+
+
+def _gallery(result: TopPatchesFound, k: int) -> Figure:
+    rows = result.shown[result.layer[result.shown] == k]
+    whole = sees_all(result, rows)
+    top = min(result.values.shape[1], MOST_PATCHES)
+    picture = Place.within(0, 0, TILE, result.pictures.shape[1:])
+    line = picture.height + WORDS + (0 if whole else TILE + GAP)
+    page = Page(
+        max(2 * MARGIN + NAMES + top * (TILE + GAP), 7.0),
+        len(rows) * line,
+        f"What excites the strongest filters of layer {result.layers[k]} most",
+        _note(result, k, whole),
+    )
+    for i, row in enumerate(rows.tolist()):
+        y = i * line
+        _filter_label(page, y, result, row)
+        for rank in range(top):
+            corner = (MARGIN + NAMES + rank * (TILE + GAP), y)
+            _unit(page, corner, result, (row, rank), crop=not whole)
+    return page
+
+
+def _note(result: TopPatchesFound, k: int, whole: bool) -> str:
+    mine = np.flatnonzero(result.layer == k)
+    y0, x0, y1, x1 = result.full_boxes[mine[0], 0]
+    height, width = result.pictures.shape[1:3]
+    said = f"A unit sees {y1 - y0} x {x1 - x0} px of the picture's {height} x {width} px"
+    if result.inexact[k]:
+        said += f" at most ({result.inexact[k]})"
+    if whole:
+        said += ": (nearly) all of it, so only whole pictures are shown"
+        said += ". " if result.inexact[k] else ", with a cross at the middle of what is seen. "
+    else:
+        said += "; above the patch, hatched beyond the picture's edge, below the whole picture. "
+    dead = int(result.dead[mine].sum())
+    of_all = f"{dead} of {len(mine)} filters {'is' if dead == 1 else 'are'} dead"
+    return said + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
+
+
+def _filter_label(page: Page, y: float, result: TopPatchesFound, row: int) -> None:
+    page.write(f"filter {result.filter[row]}", MARGIN, y + 0.02, size=10, weight="bold")
+    page.write(f"peak {result.values[row, 0]:.3g}", MARGIN, y + 0.22)
+    lines = ["dead: never above 0"] * bool(result.dead[row])
+    lines += [f"{count} {name}" for name, count in result.classes_of(row)[:3] if count > 1]
+    for i, text in enumerate(lines):
+        place = y + 0.42 + i * 0.15
+        page.write(text, MARGIN, place, size=SMALL, color=GREY, width=NAMES - 0.1)
+
+
+def _unit(
+    page: Page,
+    corner: tuple[float, float],
+    result: TopPatchesFound,
+    which: tuple[int, int],
+    *,
+    crop: bool,
+) -> None:
+    """One patch and, below it, its whole picture with the patch's box and the true class."""
+    left, top = corner
+    picture = result.picture(int(result.images[which]))
+    if crop:
+        _patch(page, corner, result, which, picture)
+        top += TILE + GAP
+    whole = Place.within(left, top, TILE, picture.shape)
+    whole = whole._replace(top=top)
+    page.picture(picture, whole)
+    frame = (0, 0, *picture.shape[:2])
+    if crop:
+        page.box(whole.part(result.boxes[which], frame), on_picture=True)
+    elif not result.inexact[result.layer[which[0]]]:
+        page.cross(whole.part(_middle(result.full_boxes[which], frame), frame))
+    label = int(result.labels[which])
+    name = result.origin.classes[label] if label >= 0 else ""
+    page.write(name, left, top + whole.height + 0.05, size=SMALL, color=GREY, width=TILE)
+
+
+def _patch(
+    page: Page,
+    corner: tuple[float, float],
+    result: TopPatchesFound,
+    which: tuple[int, int],
+    picture: Array,
+) -> None:
+    """The crop at its place in the full patch; the rest, beyond the picture, is hatched."""
+    box, full = result.boxes[which], result.full_boxes[which]
+    tile = Place.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
+    style = {"facecolor": "#e4e4e4", "edgecolor": "#b5b5b5", "hatch": "//////", "linewidth": 0}
+    page.box(tile, fill=True, **style)
+    page.picture(result.crop(*which, picture), tile.part(box, full))
+
+
+def _middle(box: Array, frame: tuple[int, ...]) -> Array:
+    """The middle of a box, as a box without extent, no further out than the frame's edge."""
+    y, x = (box[:2] + box[2:]) / 2
+    y, x = np.clip((y, x), frame[:2], frame[2:])
+    return np.array([y, x, y, x])

@@ -1,0 +1,174 @@
+"""How are results kept? One folder: manifest.json, arrays.npz, and tables and figures to read.
+
+A folder appears whole or not at all: it is written beside its place, manifest last, and moved.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from interpret_kit.analyses import ANALYSES, RESULTS
+from interpret_kit.analysis import Analysis, Origin, Result, Table
+from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError
+
+MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
+FORMAT = 1
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
+
+
+def save_result(result: Result, folder: Path, *, figures: bool, force: bool) -> Path:
+    """Write a result as ``folder``.
+
+    Raises:
+        OutputExists: if something is there and ``force`` is not given.
+        CannotWrite: without permission or space; nothing is left behind then.
+    """
+    with whole_folder(folder, force=force) as aside:
+        np.savez_compressed(
+            aside / ARRAYS, **{f.name: getattr(result, f.name) for f in result.array_fields()}
+        )
+        for name, table in result.tables().items():
+            write_csv(table, aside / f"{name}.csv")
+        if figures:
+            for name, figure in result.figures().items():
+                figure.savefig(aside / f"{name}.png")
+        text = json.dumps(manifest(result), indent=2, default=_plain)
+        (aside / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return folder
+
+
+def manifest(result: Result) -> dict[str, Any]:
+    """All of a result but the numbers: what was asked, of what, and what the arrays mean."""
+    return {
+        "format": FORMAT,
+        "analysis": result.analysis.name,
+        "fields": dict(result.analysis.fields()),
+        "origin": dataclasses.asdict(result.origin),
+        "facts": {each.name: getattr(result, each.name) for each in result.fact_fields()},
+        "arrays": {
+            each.name: {
+                **each.metadata,
+                "shape": list(getattr(result, each.name).shape),
+                "dtype": str(getattr(result, each.name).dtype),
+            }
+            for each in result.array_fields()
+        },
+        "tables": [f"{name}.csv" for name in result.tables()],
+    }
+
+
+def load_result(folder: str | Path) -> Result:
+    """Read a saved result.
+
+    Raises:
+        NothingThere: if the folder holds none.
+        RunError: if it was written by another version's format, or is damaged.
+    """
+    folder = Path(folder)
+    file = folder / MANIFEST
+    if not file.is_file():
+        raise NothingThere(
+            f"no result in {folder}: it has no {MANIFEST}; give the folder an analysis wrote"
+        )
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        if told["format"] != FORMAT or told["analysis"] not in ANALYSES:
+            raise RunError(
+                f"{file} is of format {told['format']} for {told['analysis']!r}; this version "
+                f"reads format {FORMAT} for {', '.join(ANALYSES)}"
+            )
+        return _read(told, folder)
+    except (*_DAMAGED, OSError) as error:
+        raise RunError(f"{folder} is damaged ({error}); run the analysis again") from error
+
+
+def _read(told: Mapping[str, Any], folder: Path) -> Result:
+    asked = ANALYSES[told["analysis"]]
+    analysis: Analysis[Any] = asked(**{k: _untupled(v) for k, v in told["fields"].items()})
+    origin = dict(told["origin"])
+    origin["classes"] = tuple(origin["classes"])
+    origin["names"] = {int(key): name for key, name in origin["names"].items()}
+    origin["unreadable"] = tuple((int(key), why) for key, why in origin["unreadable"])
+    with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in told["arrays"]}
+    facts = {name: _untupled(value) for name, value in told["facts"].items()}
+    return RESULTS[asked](analysis, Origin(**origin), **arrays, **facts)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for a number of NumPy or torch, or for a path."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _untupled(value: Any) -> Any:
+    """JSON has no tuples: a list was one."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def write_csv(table: Table, file: Path) -> None:
+    """Write a table with its column names first; file names may hold bytes that are no text."""
+    with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(table.columns)
+        writer.writerows(table.rows)
+
+
+def check_free(folder: Path, *, force: bool) -> None:
+    """Refuse a place that holds something, before the work starts.
+
+    Raises:
+        OutputExists: unless ``force`` is given and it is a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"{folder} is a file; give another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise OutputExists(f"{folder} exists already; give another --out, or --force to replace it")
+
+
+@contextmanager
+def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` only when the block ends well.
+
+    with whole_folder(Path("out/occlusion"), force=False) as aside:
+        (aside / "manifest.json").write_text("{}")
+    """
+    check_free(folder, force=force)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        yield aside
+        aside.chmod(0o755)
+        _put_in_place(aside, folder)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    if not folder.exists():
+        aside.replace(folder)
+        return
+    old = aside.with_name(f"{aside.name}-old")
+    folder.replace(old)
+    try:
+        aside.replace(folder)
+    except OSError:
+        old.replace(folder)
+        raise
+    shutil.rmtree(old)
