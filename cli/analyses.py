@@ -12,7 +12,6 @@ from interpret_kit.cli import defaults
 from interpret_kit.cli.folders import check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
 from interpret_kit.cli.terminal import MOST_ROWS, Terminal
-from interpret_kit.errors import shortened
 
 if TYPE_CHECKING:
     from interpret_kit.analysis import Analysis, Result
@@ -98,17 +97,11 @@ def tell(result: Result, terminal: Terminal) -> None:
 
     summary = result.summary()
     terminal.show(summary.head(MOST_ROWS))
-    whole = {
-        name: each for name, each in result.tables().items() if each.columns == summary.columns
-    }
-    for name, table in whole.items():
+    for name, table in result.tables().items():
         more = len(table) - min(len(summary), MOST_ROWS)
-        if more > 0:
+        if more > 0 and table.columns == summary.columns:
             terminal.say(f"{more} more rows are in {name}.csv")
-    unreadable = [f"{result.origin.names[each]} ({why})" for each, why in result.origin.unreadable]
-    if unreadable:
-        files = "1 file" if len(unreadable) == 1 else f"{len(unreadable)} files"
-        terminal.warn(f"{files} could not be read: {shortened(unreadable)}")
+    terminal.left_out((result.origin.names[each], why) for each, why in result.origin.unreadable)
     terminal.answer(manifest(result))
 
 

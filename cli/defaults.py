@@ -38,13 +38,13 @@ class Chosen:
 def choose_model(ctx: click.Context) -> Chosen:
     """--model, else IKIT_MODEL, else the newest run under ./runs, else the embedded model."""
     if ctx.params["model"]:
-        return Chosen(ctx.params["model"], _how(ctx, "model"))
+        return Chosen(ctx.params["model"], how(ctx, "model"))
     from interpret_kit.loading import EMBEDDED, runs_by_age
 
     runs = runs_by_age(RUNS)
     if runs:
         return Chosen(str(runs[0]), f"the newest run under ./{RUNS}", asked=False)
-    why = f"ImageNet; there is no --model, no IKIT_MODEL and no run under ./{RUNS}"
+    why = f"EfficientNet-Lite0, ImageNet: no --model, no IKIT_MODEL, no run under ./{RUNS}"
     return Chosen(EMBEDDED, why, asked=False)
 
 
@@ -54,7 +54,7 @@ def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
     if named:
         return Chosen(named[0] if len(named) == 1 else tuple(named), "named")
     if ctx.params["data"]:
-        return Chosen(ctx.params["data"], _how(ctx, "data"))
+        return Chosen(ctx.params["data"], how(ctx, "data"))
     made_with = _made_with(str(model.spec))
     if made_with is not None:
         return Chosen(made_with, f"what {model.spec} was made with", asked=False)
@@ -76,12 +76,13 @@ def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[I
     if split and found.split is None:
         raise UsageError(f"{found.source} has no splits; leave --split away")
     of_split = f", split {found.split}" if found.split else ""
-    if most is None or len(found) <= most:
-        return found, f"images: {len(found)} of {found.source}{of_split} ({chosen.why})"
-    why = f"{chosen.why}; for others, --most"
-    return found.spread(
-        most
-    ), f"images: {most} of the {len(found)} of {found.source}{of_split} ({why})"
+    taken = found if most is None or len(found) <= most else found.spread(most)
+    count = f"{len(taken)} of {found.source}" if len(found) > 1 else found.source
+    why = chosen.why
+    if len(taken) < len(found):
+        count = f"{len(taken)} of the {len(found)} of {found.source}"
+        why = f"{why}; --most takes more"
+    return taken, f"images: {count}{of_split} ({why})"
 
 
 def without_strange_labels(images: ImageSet, classifier: Classifier) -> ImageSet:
@@ -98,18 +99,21 @@ def _made_with(model: str) -> str | None:
     """The images of a run, if the model is one."""
     from interpret_kit.loading import CONFIG, read_config
 
-    folder = Path(model)
+    folder = Path(model).expanduser()
     if not (folder / CONFIG).is_file():
         return None
     data: Any = read_config(folder).get("data")
     return data if isinstance(data, str) else None
 
 
-def _how(ctx: click.Context, name: str) -> str:
-    """Whether an option stood on the command line, or in which variable."""
+def how(ctx: click.Context, name: str) -> str:
+    """Where the value of an option is from: the command line, a variable, or nowhere."""
     from click.core import ParameterSource
 
-    if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
+    source = ctx.get_parameter_source(name)
+    if source is ParameterSource.ENVIRONMENT:
         variables = (f"IKIT_{name.upper()}", f"{ctx.auto_envvar_prefix}_{name.upper()}")
         return next(each for each in variables if os.environ.get(each))
-    return f"--{name}"
+    if source is ParameterSource.COMMANDLINE:
+        return f"--{name}"
+    return f"no --{name}, no IKIT_{name.upper()}"

@@ -65,7 +65,7 @@ layers = click.Command(
         click.Option(
             ["--all", "every"],
             is_flag=True,
-            help="every layer that has maps, not only convolutions",
+            help="every layer with maps, not only convolutions",
         ),
         *shared("model", "arch", "json"),
     ],

@@ -19,23 +19,20 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "layers": Entry("layers", "Which layers can be asked about, and what are their numbers?"),
+    "layers": Entry("layers", "Which layers are there, and what are their numbers?"),
     "predict": Entry("predict", "What does the classifier say of these images?"),
-    "train": Entry("train", "Train a convolutional network whose insides are to be read."),
+    "train": Entry("train", "Train a network whose insides are to be read."),
     "occlusion": Entry("analyses", "Where does the decision rest?"),
-    "activations": Entry("analyses", "What do the filters answer to these images?"),
-    "top-patches": Entry("analyses", "What does each filter answer to?"),
-    "ablation": Entry("analyses", "What is each filter for?"),
-    "misclassifications": Entry("analyses", "Which classes fail?"),
+    "activations": Entry("analyses", "What do filters answer to in these pictures?"),
+    "top-patches": Entry("analyses", "Which patches of the pictures excite each filter most?"),
+    "ablation": Entry("analyses", "What is each filter for? Silence it, and count."),
+    "misclassifications": Entry("analyses", "Which classes fail, and what are they taken for?"),
     "show": Entry("show", "Draw a saved result again."),
     "demo": Entry("demo", "All of it, on a network trained on the spot."),
 }
 
 
-class Stopped(click.ClickException):
-    """Ctrl-C: one line, and the exit code that a shell expects."""
-
-    exit_code = 130
+INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
 
 
 class Commands(click.Group):
@@ -74,11 +71,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except InterpretError as error:
-            told = click.ClickException(printable(str(error)))
-            told.exit_code = error.exit_code
-            raise told from error
-        except KeyboardInterrupt as error:
-            raise Stopped("stopped by Ctrl-C") from error
+            click.echo(f"Error: {printable(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Error: stopped by Ctrl-C", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(

@@ -120,12 +120,11 @@ def _reading(hint: Any) -> dict[str, Any]:
     """How the text of an option becomes a value of this type."""
     if hint in (int, float, str):
         return {"type": hint}
-    kinds = set(typing.get_args(hint)) or {hint}
-    if str in kinds:
-        return {"metavar": "INTEGER|TEXT", "callback": _number_or_text}
-    if int in kinds:
-        return {"metavar": "N[,N...]", "callback": _one_or_several}
-    return {"metavar": "N[,N...]|none", "callback": _several}
+    if typing.get_origin(hint) is tuple:
+        return {"type": str, "metavar": "N[,N...]|none", "callback": _several}
+    if str in typing.get_args(hint):
+        return {"type": str, "metavar": "N|TEXT", "callback": _number_or_text}
+    return {"type": str, "metavar": "N[,N...]", "callback": _one_or_several}
 
 
 def _typed(default: Any) -> Any:
@@ -134,7 +133,8 @@ def _typed(default: Any) -> Any:
 
 
 def _number_or_text(_ctx: click.Context, _option: click.Parameter, value: Any) -> Any:
-    return int(value) if str(value).isdecimal() else value
+    text = str(value)
+    return int(text) if text.isdecimal() and text == str(int(text)) else value
 
 
 def _several(_ctx: click.Context, _option: click.Parameter, value: Any) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from interpret_kit.analysis import Table
 from interpret_kit.cli import defaults
 from interpret_kit.cli.options import example_of, images_argument, shared
 from interpret_kit.cli.terminal import Terminal
-from interpret_kit.errors import shortened
 
 if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier
@@ -37,9 +36,7 @@ def _run(ctx: click.Context) -> None:
         answers = _ask(classifier, reading, given["top"])
     if not terminal.json:
         terminal.show(_table(answers))
-    if reading.unreadable:
-        named = shortened(f"{each.name} ({each.why})" for each in reading.unreadable)
-        terminal.warn(f"{len(reading.unreadable)} files could not be read: {named}")
+    terminal.left_out((each.name, each.why) for each in reading.unreadable)
     terminal.answer(answers)
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
+
+from interpret_kit.errors import shortened
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -46,9 +48,12 @@ class Terminal:
         if not self.quiet:
             click.echo(printable(line), err=self.json)
 
-    def warn(self, line: str) -> None:
-        """Print a line that nobody should miss."""
-        click.echo(printable(line), err=True)
+    def left_out(self, files: Iterable[tuple[str, str]]) -> None:
+        """Name the files that could not be read, and why: nobody should miss this."""
+        named = [f"{name} ({why})" for name, why in files]
+        if named:
+            count = f"{len(named)} file{'s' if len(named) > 1 else ''}"
+            click.echo(printable(f"{count} could not be read: {shortened(named)}"), err=True)
 
     def show(self, table: Table) -> None:
         """Print a table for a person."""
@@ -76,7 +81,7 @@ class Terminal:
             step(1, 8)
         """
         if self.quiet or not sys.stderr.isatty():
-            yield lambda done, total, what="": None
+            yield _nothing
             return
         bars = _bars()
         task = bars.add_task(what, total=None)
@@ -95,9 +100,13 @@ class Terminal:
             bars.stop()
 
 
+def _nothing(done: int, total: int, what: str = "") -> None:
+    """Where no progress is shown."""
+
+
 def printable(text: str) -> str:
     """One line without anything that would steer a terminal: file names may hold such."""
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
 
 
 def _bars() -> Bars:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from interpret_kit.cli.defaults import RUNS
+from interpret_kit.cli.defaults import RUNS, how
 from interpret_kit.cli.folders import check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, options_of, shared
 from interpret_kit.cli.terminal import Step, Terminal
@@ -23,7 +24,7 @@ def _run(ctx: click.Context) -> None:
     recipe = from_options(Recipe, given)
     out = Path(given["out"] or next_free(RUNS, Path(recipe.data).name or "run"))
     check_place(out, force=given["force"])
-    terminal.say(f"data: {recipe.data}; the run goes to {out}")
+    terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); the run goes to {out}")
     from interpret_kit.loading import read_config
     from interpret_kit.trainers.loop import train as run
 
@@ -64,7 +65,7 @@ class _Epochs:
         )
 
 
-def _scores(metrics: dict[str, float]) -> str:
+def _scores(metrics: Mapping[str, float]) -> str:
     best = (
         f"validation accuracy {100 * metrics['val_accuracy']:.1f} % in the best epoch, "
         f"{metrics['best_epoch']:g} of {metrics['epochs']:g}"
@@ -78,7 +79,7 @@ train = click.Command(
     "train",
     help=help_of(
         Recipe,
-        "ikit train --data photos/ --channels 32,64,128 --fc 256 --epochs 20 --out runs/mine",
+        "ikit train --data photos/ --channels 32,64,128 --fc 256",
     ),
     params=[
         *options_of(Recipe, envvars=["data"]),

@@ -227,10 +227,10 @@ def find_layers(layers: Sequence[Layer], spec: int | str) -> tuple[Layer, ...]:
 def find_layer(layers: Sequence[Layer], spec: int | str) -> Layer:
     """One layer by number, name or "last"; see `find_layers`."""
     name = str(spec).strip()
-    convolutions = _convolutions(layers)
     if name == "last":
-        return convolutions[-1]
+        return _convolutions(layers)[-1]
     if name.removeprefix("-").isdecimal():
+        convolutions = _convolutions(layers)
         if 1 <= int(name) <= len(convolutions):
             return convolutions[int(name) - 1]
         raise LayerNotFound(

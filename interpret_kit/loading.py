@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from interpret_kit.classifier import Classifier, Preprocessing
 from interpret_kit.errors import (
@@ -19,11 +19,10 @@ from interpret_kit.errors import (
     WeightsUnavailable,
     close_names,
 )
+from interpret_kit.weights import fill, first_line, read_weights
 
 EMBEDDED = "embedded"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-_SAFE_PICKLES_FROM = (2, 10)  # weights_only=True could run code before: CVE-2025-32434, -2026-24747
-_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema")
 
 
 def load_classifier(
@@ -42,7 +41,9 @@ def load_classifier(
         BadWeights: weights of another architecture, not finite, or carrying code.
         WeightsUnavailable: pretrained weights that no network can be asked for.
     """
-    return _load(spec, arch).to(pick_device(device)).eval()
+    classifier = _load(spec, arch).to(pick_device(device)).eval()
+    classifier.network.to(memory_format=torch.channels_last)  # up to twice as fast, also on a CPU
+    return classifier
 
 
 def _load(spec: str | Path | None, arch: str | None) -> Classifier:
@@ -112,7 +113,7 @@ def load_run(folder: Path) -> Classifier:
     """The classifier a training run saved."""
     config = read_config(folder)
     network = create(config["architecture"], **config.get("arguments", {}))
-    _fill(network, _read_weights(folder / WEIGHTS), str(folder))
+    fill(network, read_weights(folder / WEIGHTS), str(folder))
     preprocessing = Preprocessing(
         size=tuple(config["size"]),
         mean=tuple(config["mean"]),
@@ -170,16 +171,11 @@ def _pretrained(name: str) -> Classifier:
         network = timm.create_model(name, pretrained=True)
     except Exception as error:  # hub clients raise errors of many libraries
         raise WeightsUnavailable(
-            f"the pretrained weights of {name} could not be fetched ({_first_line(error)}); "
+            f"the pretrained weights of {name} could not be fetched ({first_line(error)}); "
             "offline, use --model embedded, a run folder, or a checkpoint file with --arch "
             f"{name.split('.', maxsplit=1)[0]}"
         ) from error
     return _with_timm_settings(network, name)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:120]
 
 
 def _with_timm_settings(network: nn.Module, name: str) -> Classifier:
@@ -228,71 +224,14 @@ def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
             f"{path} holds weights only: say of which timm architecture, for example "
             "--arch resnet18"
         )
-    weights = _read_weights(path)
+    weights = read_weights(path)
     network = create(arch)
     settings: Any = getattr(network, "pretrained_cfg", {})
     head_weight = weights.get(f"{settings.get('classifier')}.weight")
     if head_weight is not None and len(head_weight) != network.num_classes:
         network = create(arch, num_classes=len(head_weight))
-    _fill(network, weights, str(path))
+    fill(network, weights, str(path))
     return _with_timm_settings(network, str(path))
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Read named tensors; a pickle only as pure data, never as code."""
-    if not path.is_file():
-        raise BadWeights(f"no weights at {path}; the run was not finished, train it again")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return _state_dict(load_file(path), path)
-        except (SafetensorError, OSError) as error:
-            raise BadWeights(f"{path} is not a safetensors file: {_first_line(error)}") from error
-    refuse_unsafe_pickles(path, torch.__version__)
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle raises whatever the bytes lead to
-        raise BadWeights(
-            f"{path} is not plain weights (it is broken, or carries code, which is never run); "
-            "save state_dict() with safetensors.torch.save_file and load that"
-        ) from error
-    return _state_dict(stored, path)
-
-
-def refuse_unsafe_pickles(path: Path, version: str) -> None:
-    """Refuse to unpickle with a torch whose ``weights_only=True`` was not safe."""
-    if tuple(int(each) for each in version.split(".")[:2]) < _SAFE_PICKLES_FROM:
-        raise BadWeights(
-            f"{path} is a pickle, and torch {version} can be made to run code from one "
-            "(CVE-2026-24747); update torch to 2.10 or later, or convert the file to safetensors"
-        )
-
-
-def _state_dict(stored: object, path: Path) -> dict[str, Tensor]:
-    for key in _CHECKPOINT_KEYS:
-        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
-            stored = stored[key]
-    if not isinstance(stored, Mapping) or not all(isinstance(v, Tensor) for v in stored.values()):
-        raise BadWeights(f"{path} holds no state_dict: no mapping from names to tensors")
-    return {str(name).removeprefix("module."): weight for name, weight in stored.items()}
-
-
-def _fill(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
-    given = {name: tuple(each.shape) for name, each in weights.items()}
-    if wanted != given:
-        missing = [name for name in wanted if name not in given]
-        extra = [name for name in given if name not in wanted]
-        other = [n for n in wanted if n in given and wanted[n] != given[n]]
-        first = (missing or extra or other)[0]
-        raise BadWeights(
-            f"{source} does not fit {type(network).__name__}: {len(missing)} tensors missing, "
-            f"{len(extra)} unknown, {len(other)} of another shape (first: {first}); give the "
-            "architecture it was trained with, by --arch"
-        )
-    network.load_state_dict(weights)
 
 
 def runs_by_age(folder: Path) -> list[Path]:

@@ -10,8 +10,8 @@ import numpy as np
 from interpret_kit.analysis import Array
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import NotSupported
-from interpret_kit.graph.regions import receptive_fields
-from interpret_kit.graph.trace import Graph, Untraceable, trace
+from interpret_kit.graph.regions import ReceptiveFields, all_receptive_fields
+from interpret_kit.graph.trace import Untraceable, trace
 from interpret_kit.layers import Layer, evaluating
 
 
@@ -39,16 +39,13 @@ def patches_of_units(classifier: Classifier, layers: Sequence[Layer]) -> list[Pa
     try:
         with evaluating(classifier):
             graph = trace(classifier.network, classifier.normalised(classifier.example()))
-    except Untraceable as error:
+        nodes = [graph.output_of(*layer.point) for layer in layers]
+        return [_patches(field) for field in all_receptive_fields(graph, nodes)]
+    except (Untraceable, NotSupported) as error:
         return [_whole_picture(classifier, layer, str(error)) for layer in layers]
-    return [_patches(graph, classifier, layer) for layer in layers]
 
 
-def _patches(graph: Graph, classifier: Classifier, layer: Layer) -> Patches:
-    try:
-        field = receptive_fields(graph, graph.output_of(*layer.point))
-    except (NotSupported, Untraceable) as error:
-        return _whole_picture(classifier, layer, str(error))
+def _patches(field: ReceptiveFields) -> Patches:
     why = f"taken to see everything: {', '.join(field.inexact)}" if field.inexact else ""
     return Patches(field.rows, field.cols, field.nominal_rows, field.nominal_cols, why)
 

@@ -101,7 +101,7 @@ def _read(told: Mapping[str, Any], folder: Path) -> Result:
     origin["classes"] = tuple(origin["classes"])
     origin["names"] = {int(key): name for key, name in origin["names"].items()}
     origin["unreadable"] = tuple((int(key), why) for key, why in origin["unreadable"])
-    with np.load(folder / ARRAYS, allow_pickle=False) as stored:
+    with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in told["arrays"]}
     facts = {name: _untupled(value) for name, value in told["facts"].items()}
     return RESULTS[asked](analysis, Origin(**origin), **arrays, **facts)

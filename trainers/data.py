@@ -33,14 +33,14 @@ class Split:
 
     def batches(self, size: int) -> Iterator[Split]:
         """All images in order, ``size`` at a time."""
-        for index in torch.arange(len(self)).split(size):
-            yield self.rows(index)
+        for first in range(0, len(self), size):
+            yield Split(self.pixels[first : first + size], self.labels[first : first + size])
 
     def shuffled(self, size: int, generator: torch.Generator) -> Iterator[Split]:
         """All images in random order; an incomplete last batch is left out, unless it is all."""
-        for index in torch.randperm(len(self), generator=generator).split(size):
-            if len(index) == min(size, len(self)):
-                yield self.rows(index)
+        order, size = torch.randperm(len(self), generator=generator), min(size, len(self))
+        for last in range(size, len(self) + 1, size):
+            yield self.rows(order[last - size : last])
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from timm.models import get_pretrained_cfg
-from timm.optim import create_optimizer_v2, list_optimizers
-from timm.scheduler import create_scheduler_v2
+from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr-defined]
+from timm.scheduler.scheduler_factory import create_scheduler_v2
 
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import UsageError, close_names
@@ -113,7 +113,7 @@ def make_optimizer(recipe: Recipe, classifier: Classifier) -> torch.optim.Optimi
 
 def check_optimizer(name: str) -> None:
     """Refuse what timm has no optimizer for."""
-    known = list_optimizers()
+    known = [str(each) for each in list_optimizers()]
     if name not in known:
         raise UsageError(f"no optimizer {name!r} in timm; {close_names(name, known)}")
 
@@ -122,14 +122,15 @@ def make_schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, batches: int
     """Make timm's schedule of that name, stepped after every batch; None for "none"."""
     if recipe.schedule == "none":
         return None
+    steps = recipe.epochs * batches
     schedule, _ = create_scheduler_v2(
         optimizer,
         recipe.schedule,
-        num_epochs=recipe.epochs,
-        decay_epochs=recipe.epochs / 3,
-        warmup_epochs=recipe.warmup * recipe.epochs,
+        num_epochs=steps,  # what it calls an epoch is a step here
+        decay_epochs=max(1, steps // 3),
+        warmup_epochs=round(recipe.warmup * steps),
         warmup_lr=recipe.lr / 100,
         step_on_epochs=False,
-        updates_per_epoch=batches,
+        updates_per_epoch=1,
     )
     return schedule

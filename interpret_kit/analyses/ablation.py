@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from interpret_kit.classifier import Classifier
     from interpret_kit.images import Batch, ImageSet
-    from interpret_kit.layers import Layer, Point, Visit
+    from interpret_kit.layers import Layer
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,8 @@ class Ablation(Analysis[AblationCounts]):
         """Find the layers and filters."""
         layers = classifier.find_layers(self.layer)
         chosen = [parse_filters(self.filters, layer) for layer in layers]
-        return AblationFold(self, classifier, list(zip(layers, chosen, strict=True)), batch_size)
+        pairs = list(zip(layers, chosen, strict=True))
+        return AblationFold(self, classifier, pairs, min(batch_size, len(images)), len(images))
 
 
 class AblationFold:
@@ -173,10 +174,14 @@ class AblationFold:
         classifier: Classifier,
         chosen: list[tuple[Layer, tuple[int, ...]]],
         batch_size: int,
+        images: int,
     ) -> None:
-        self.analysis, self.classifier, self.chosen = analysis, classifier, chosen
-        self.batch_size = batch_size
+        from interpret_kit.silencing import silencing
+
+        self.analysis, self.chosen, self.batch_size = analysis, chosen, batch_size
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
+        points = [layer.at(analysis.site) for layer, _ in chosen]
+        self.forwards = silencing(classifier, points, batch_size, rows * images)
         self.total = np.zeros(classes, np.int64)
         self.correct = np.zeros(classes, np.int64)
         self.lost = np.zeros(rows)  # sum over images
@@ -184,55 +189,30 @@ class AblationFold:
 
     def add(self, batch: Batch) -> None:
         """Silence every filter on the next images."""
-        import torch
-
-        before, speaks = self._uncut(batch)
+        before = self.forwards.look(batch.pixels)
         labels = batch.labels.cpu().numpy()
         right = before.argmax(1).cpu().numpy() == labels
         self.total += np.bincount(labels, minlength=len(self.total))
         self.correct += np.bincount(labels[right], minlength=len(self.total))
         first = 0
-        for (layer, filters), pairs in zip(self.chosen, speaks, strict=True):
-            for chunk in torch.split(pairs, self.batch_size) if len(pairs) else ():
-                self._silence(batch, before, layer, first, chunk)
+        for layer, filters in self.chosen:
+            # A map that is zero already cannot change anything by being set to zero.
+            point = layer.at(self.analysis.site)
+            row, image = self.forwards.speaking[point][:, list(filters)].T.nonzero().T
+            for start in range(0, len(row), self.batch_size):
+                chunk = slice(start, start + self.batch_size)
+                self._silence(batch, before, (layer, first), image[chunk], row[chunk])
             first += len(filters)
 
-    def _uncut(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Probabilities with all filters; and per layer the (image, filter) worth silencing.
-
-        A map that is zero already cannot change anything by being set to zero.
-        """
-        from interpret_kit.layers import observed
-
-        speaking: dict[Point, Tensor] = {}
-
-        def look(point: Point) -> Visit:
-            def visit(maps: Tensor) -> None:
-                speaking[point] = maps.flatten(2).any(2)
-
-            return visit
-
-        points = [layer.at(self.analysis.site) for layer, _ in self.chosen]
-        with observed(self.classifier.network, {point: look(point) for point in points}):
-            before = self.classifier.probabilities(batch.pixels)
-        return before, [
-            speaking[point][:, list(filters)].nonzero()
-            for point, (_, filters) in zip(points, self.chosen, strict=True)
-        ]
-
     def _silence(
-        self, batch: Batch, before: Tensor, layer: Layer, first: int, pairs: Tensor
+        self, batch: Batch, before: Tensor, place: tuple[Layer, int], image: Tensor, row: Tensor
     ) -> None:
-        """One forward with a filter silenced per row; ``pairs`` (rows, 2): image, filter."""
+        """One forward, in which row ``i`` is image ``image[i]`` without filter ``row[i]``."""
         import torch
 
-        from interpret_kit.attribution import silenced_by_row
-
-        filters = torch.tensor(dict(self.chosen)[layer], device=pairs.device)
-        image, row = pairs[:, 0], pairs[:, 1]
-        point = layer.at(self.analysis.site)
-        with silenced_by_row(self.classifier.network, point, filters[row]):
-            after = self.classifier.probabilities(batch.pixels[image])
+        layer, first = place  # and where its filters begin among those of all layers
+        filters = torch.tensor(dict(self.chosen)[layer], device=row.device)
+        after = self.forwards.silence(layer.at(self.analysis.site), image, filters[row])
         labels = batch.labels[image]
         lost = before[image].gather(1, labels[:, None]) - after.gather(1, labels[:, None])
         rows = (first + row).cpu().numpy()

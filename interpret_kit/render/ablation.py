@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from interpret_kit.analyses.ablation import AblationCounts
 from interpret_kit.analysis import Array
-from interpret_kit.render.page import GREY, NOTE, SMALL, Page, file_names, fitted
+from interpret_kit.render.page import (
+    GREY,
+    NOTE,
+    SMALL,
+    Page,
+    file_names,
+    fitted,
+    shortened,
+    whole_numbers,
+)
 from interpret_kit.render.scales import COUNTS, Scale, show_numbers
 
 MOST = 12  # filters and classes of the heat map
 MOST_FREQUENT = 10  # classes in a frequency table
-NUMBERED = 10  # bars that bear the filter's number
+MOST_NUMBERED = 96  # bars that still have room for the filter's number
 BROKEN, REPAIRED = "#c8442f", "#2f7f86"
 NAME_WIDTH = 1.5  # inches, of class names beside charts
 
@@ -59,13 +70,16 @@ def _layers(result: AblationCounts) -> Figure:
     axes.set_yticks(range(count), labels)
     axes.set_ylim(count - 0.4, -0.6)
     axes.set_xlim(left=-0.02 * max(1, axes.get_xlim()[1]), right=max(1.0, axes.get_xlim()[1]))
+    axes.xaxis.set_major_locator(whole_numbers())
     axes.set_xlabel("images broken by silencing the filter")
     _share_axis(axes, images)
     return page
 
 
 def _share_axis(axes: Axes, images: int) -> None:
-    share = axes.secondary_xaxis("top", functions=(lambda n: 100 * n / images, lambda p: p * images / 100))
+    """Say the same numbers as shares of all images, above."""
+    there, back = partial(np.multiply, 100 / images), partial(np.multiply, images / 100)
+    share = axes.secondary_xaxis("top", functions=(there, back))
     share.set_xlabel("% of the images")
 
 
@@ -74,12 +88,11 @@ def _filters(result: AblationCounts, k: int) -> Figure:
     broken, repaired = result.broken[rows].sum(1), result.repaired[rows].sum(1)
     count = len(rows)
     page = Page(
-        min(12.0, max(6.0, 2.0 + 0.22 * count)),
+        min(13.0, max(6.5, 2.0 + 0.2 * count)),
         3.6,
-        f"Images that flip when one filter of layer {result.layers[k]} is silenced",
-        f"{int((broken == 0).sum())} of {count} filters break no image. Silenced at "
-        f"{result.silenced_at[k]}; {int(result.total.sum())} images, {int(result.correct.sum())} "
-        "of them right before.",
+        f"Images that flip when one filter of layer {shortened(result.layers[k])} is silenced",
+        f"{_worst(result.filter[rows][broken > 0])} Silenced at {result.silenced_at[k]}; "
+        f"{int(result.total.sum())} images, {int(result.correct.sum())} of them right before.",
     )
     (axes,) = page.charts()
     width = 0.8 if count <= 100 else 1.0
@@ -89,30 +102,29 @@ def _filters(result: AblationCounts, k: int) -> Figure:
     axes.axhline(0, color="black", linewidth=0.8)
     limits = -max(1, repaired.max()) * 1.15, max(1, broken.max()) * 1.15
     axes.set(ylim=limits, xlim=(-0.7, count - 0.3), ylabel="images")
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(whole_numbers())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):.0f}"))
-    _number(axes, result.filter[rows], broken)
+    _number(axes, result.filter[rows])
     axes.legend(frameon=False, fontsize=NOTE)
     return page
 
 
-def _number(axes: Axes, filters: Array, broken: Array) -> None:
-    """Name the bars: all of them below, or if they are many, the first few at their tips."""
-    if len(filters) <= 48:
-        axes.set_xticks(range(len(filters)), filters.tolist(), size=SMALL)
-        axes.set_xlabel("filter, the one that breaks most first")
-        return
+def _worst(breaking: Array) -> str:
+    """Name the first of the filters that break an image, the one that breaks most first."""
+    if not len(breaking):
+        return "No filter breaks an image."
+    more = f" and {len(breaking) - MOST} more" if len(breaking) > MOST else ""
+    return f"Images break without filter {', '.join(map(str, breaking[:MOST]))}{more}."
+
+
+def _number(axes: Axes, filters: Array) -> None:
+    """Name the bars, as long as there is room."""
+    axes.set_xlabel("filter, the one that breaks most first")
     axes.set_xticks([])
-    axes.set_xlabel(f"{len(filters)} filters, the one that breaks most first")
-    step = len(filters) / 48  # room for one number, in bars
-    style = {"textcoords": "offset points", "size": SMALL, "va": "center"}
-    listed = ", ".join(str(each) for each in filters[:NUMBERED])
-    axes.annotate(
-        f"filters {listed}, ...",
-        (0, broken[0]),
-        xytext=(6 + step, 4),
-        **style,
-    )
+    if len(filters) <= MOST_NUMBERED:
+        turned = 90 if len(filters) > 24 else 0
+        axes.set_xticks(range(len(filters)), filters.tolist(), rotation=turned, size=SMALL)
+        axes.tick_params(axis="x", length=0)
 
 
 def _classes(result: AblationCounts, k: int) -> Figure:
@@ -120,7 +132,7 @@ def _classes(result: AblationCounts, k: int) -> Figure:
     page = Page(
         13.0,
         max(2.6, 0.3 * len(rows) + 1.6),
-        f"Which classes break when a filter of layer {result.layers[k]} is silenced",
+        f"Which classes break when a filter of layer {shortened(result.layers[k])} is silenced",
         "Left: images broken, by their true class, for the filters that break most and the classes "
         "that they break most. Right: class and frequency for the two filters that break most.",
     )
@@ -143,6 +155,7 @@ def _heat(axes: Axes, result: AblationCounts, rows: Array) -> None:
     axes.set_yticks(range(len(rows)), [f"filter {each}" for each in result.filter[rows]], size=NOTE)
     names = [fitted(result.origin.classes[each], NAME_WIDTH) for each in classes]
     axes.set_xticks(range(len(classes)), names, rotation=40, ha="right", size=NOTE)
+    axes.set_title("images broken", size=NOTE, weight="bold", loc="left")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
 
@@ -157,8 +170,8 @@ def _frequency(axes: Axes, result: AblationCounts, row: int) -> None:
     axes.set_yticks(range(len(shown)), names, size=NOTE)
     axes.set_ylim(max(len(shown), 4) - 0.4, -0.6)
     axes.set_xlim(right=max(counts) * 1.15)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    axes.xaxis.set_major_locator(whole_numbers(5))
     more = len(table) - len(shown)
-    axes.set_xlabel("frequency" + f" ({more} more classes)" * bool(more), size=NOTE, color=GREY)
+    axes.set_xlabel("frequency" + f" (and {more} more)" * bool(more), size=NOTE, color=GREY)
     title = f"filter {result.filter[row]}: {int(result.broken[row].sum())} broken"
     axes.set_title(title, size=NOTE, weight="bold", loc="left")

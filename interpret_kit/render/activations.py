@@ -6,7 +6,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from interpret_kit.analyses.activations import ActivationMaps
-from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names, fitted
+from interpret_kit.render.page import (
+    GREY,
+    MARGIN,
+    SMALL,
+    Page,
+    Place,
+    file_names,
+    shortened,
+    whole_numbers,
+)
 from interpret_kit.render.scales import ACTIVATION, Scale, colour_bar
 
 MOST_IMAGES = 8
@@ -26,26 +35,30 @@ def scale_of(result: ActivationMaps) -> Scale:
     """One scale for all maps that are drawn: from 0, or to both sides of it."""
     shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
     if shown.min() < 0:
-        return Scale.signed(shown, at_least=1e-6)
-    return Scale(0, max(float(shown.max()), 1e-6), ACTIVATION)
+        return Scale.signed(shown, at_least=0)
+    return Scale(0, float(shown.max()) or 1.0, ACTIVATION)
 
 
 def _maps(result: ActivationMaps) -> Figure:
     tile, gap, words = 1.2, 0.08, 0.24
     images, filters = result.maps[:MOST_IMAGES, :MOST_FILTERS].shape[:2]
-    step, line = tile + gap, tile + words
+    first = Place.within(MARGIN, 0.25, tile, result.pictures.shape[1:])
+    step, line = tile + gap, first.height + words
     scale = scale_of(result)
     width = 2 * MARGIN + (filters + 1) * step + 0.9
-    title = f"What the filters of layer {result.layer} answer to {_images(result, images)}"
+    title = (
+        f"What the filters of layer {shortened(result.layer)} answer to {_images(result, images)}"
+    )
     page = Page(max(width, 6.0), images * line + 0.3, title, _note(result, filters))
     start = MARGIN + step + 0.1
     for k in range(filters):
         page.write(f"filter {result.chosen[k]}", start + k * step, 0.05)
     for i in range(images):
-        place = Place.within(MARGIN, 0.25 + i * line, tile, result.pictures[i].shape)
+        place = first._replace(top=first.top + i * line)
         page.picture(result.pictures[i], place)
         name = result.origin.names[int(result.ids[i])]
-        page.write(name, MARGIN, 0.25 + i * line + tile + 0.03, size=SMALL, color=GREY, width=tile)
+        under = place.top + place.height + 0.03
+        page.write(name, MARGIN, under, size=SMALL, color=GREY, width=tile)
         for k in range(filters):
             there = place._replace(left=place.left + start - MARGIN + k * step)
             page.picture(scale.rgb(result.maps[i, k]), there, cells=True)
@@ -75,7 +88,7 @@ def _filters(result: ActivationMaps) -> Figure:
     page = Page(
         min(12.0, 6.0 + count * 0.08),
         3.4,
-        f"How strongly each of the {count} filters of layer {fitted(result.layer)} answers",
+        f"How strongly the filters of layer {shortened(result.layer)} answer",
         "From the mean over all units of all images (dot) to the largest (tip); the filters whose "
         "maps are shown are red and numbered.",
     )
@@ -97,7 +110,8 @@ def _filters(result: ActivationMaps) -> Figure:
             color=CHOSEN,
         )
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(whole_numbers())
     axes.set(xlabel="filter", ylabel="activation")
-    axes.margins(x=0.02, y=0.1)
+    axes.margins(y=0.1)
+    axes.set_xlim(-0.6, count - 0.4)
     return page

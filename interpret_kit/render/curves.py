@@ -30,12 +30,14 @@ def draw_history(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def _draw(axes: Axes, history: Mapping[str, Sequence[float]], what: str, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     epochs = history["epoch"]
     for split, colour in COLOURS.items():
         axes.plot(epochs, history[f"{split}_{what}"], ".-", color=colour, label=split)
     accuracies = history["val_accuracy"]
     best = max(range(len(epochs)), key=lambda index: accuracies[index])
     axes.axvline(epochs[best], color="tab:orange", linewidth=1, label=f"best: {epochs[best]:g}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label)
     axes.legend()

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from interpret_kit.analyses.misclassifications import MisclassificationCounts
 from interpret_kit.analysis import Array
-from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, fitted
-from interpret_kit.render.scales import COUNTS, Scale, show_numbers
+from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, fitted, shortened
+from interpret_kit.render.scales import COUNTS, Scale
 
 MOST_NAMES = 40  # classes that still have room for their names
 MOST_NUMBERS = 20  # classes whose counts are printed in the cells
@@ -32,7 +32,7 @@ def _silenced(result: MisclassificationCounts) -> str:
         return ""
     layer, *filters = result.silenced
     plural = "s" if len(filters) > 1 else ""
-    return f" with filter{plural} {', '.join(filters)} of layer {layer} silenced"
+    return f" with filter{plural} {', '.join(filters)} of layer {shortened(layer)} silenced"
 
 
 def _score(result: MisclassificationCounts) -> str:
@@ -55,8 +55,8 @@ def _confusion(result: MisclassificationCounts) -> Figure:
         max(side + (3.0 if named else 1.6), 6.5),
         side + (1.9 if named else 0.8),
         f"What each class is taken for{_silenced(result)}",
-        f"{_score(result)}{len(occurs)} classes occur of {len(result.confusion)}. Colour: share of "
-        "the true class's images, one row; on the diagonal they are right.",
+        f"{_score(result)}{len(occurs)} of {len(result.confusion)} classes occur. Colour: share of "
+        "the images of a true class, one row; those on the diagonal are right.",
     )
     (axes,) = page.charts()
     axes.imshow(SHARES.rgb(shares), interpolation="nearest")
@@ -65,6 +65,8 @@ def _confusion(result: MisclassificationCounts) -> Figure:
         _print_counts(axes, counts, shares)
     if named:
         _name_axes(axes, [result.origin.classes[k] for k in occurs])
+    else:
+        axes.set(xticks=[], yticks=[])
     axes.set(xlabel="predicted", ylabel="true class")
     bar = page.colorbar(SHARES.mappable, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label("share of the true class", size=NOTE)
@@ -75,7 +77,7 @@ def _confusion(result: MisclassificationCounts) -> Figure:
 def _print_counts(axes: Axes, counts: Array, shares: Array) -> None:
     for (row, col), count in np.ndenumerate(counts):
         if count:
-            ink = SHARES.ink(shares[row, col])
+            ink = SHARES.ink(float(shares[row, col]))
             axes.text(col, row, str(count), ha="center", va="center", size=SMALL, color=ink)
 
 
@@ -118,23 +120,25 @@ def _classes(result: MisclassificationCounts) -> Figure:
 
 
 def _mistakes(result: MisclassificationCounts) -> Figure:
-    tile, gap, words = 1.4, 0.12, 0.55
+    tile, gap, words = 1.4, 0.12, 0.62
     shown = min(len(result.mistake_id), MOST_MISTAKES)
     columns = min(shown, 8)
+    first = Place.within(MARGIN, 0.05, tile, result.pictures.shape[1:])
     page = Page(
         max(2 * MARGIN + columns * (tile + gap) - gap, 6.0),
-        -(-shown // columns) * (tile + words) + 0.1,
+        -(-shown // columns) * (first.height + words) + 0.1,
         f"The mistakes that the classifier is surest of{_silenced(result)}",
         "Under each picture its true class, what it is taken for, and with what confidence.",
     )
     for k in range(shown):
-        left = MARGIN + k % columns * (tile + gap)
-        top = 0.05 + k // columns * (tile + words)
-        page.picture(result.pictures[k], Place.within(left, top, tile, result.pictures[k].shape))
+        across, down = k % columns * (tile + gap), k // columns * (first.height + words)
+        place = first._replace(left=first.left + across, top=first.top + down)
+        page.picture(result.pictures[k], place)
+        left, top = MARGIN + across, place.top + place.height
         true = result.origin.classes[result.mistake_label[k]]
         predicted = result.origin.classes[result.mistake_predicted[k]]
-        page.write(true, left, top + tile + 0.05, width=tile)
-        page.write(f"→ {predicted}", left, top + tile + 0.19, width=tile - 0.35, color=AFTER)
+        page.write(true, left, top + 0.05, width=tile)
+        page.write(f"→ {predicted}", left, top + 0.19, width=tile, color=AFTER)
         sure = f"{result.mistake_confidence[k]:.2f}"
-        page.write(sure, left + tile, top + tile + 0.19, ha="right", color=GREY)
+        page.write(sure, left, top + 0.33, color=GREY)
     return page

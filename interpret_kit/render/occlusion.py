@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 
 from interpret_kit.analyses.occlusion import OcclusionMaps
 from interpret_kit.analysis import Array
-from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, outline_cells
+from interpret_kit.render.page import (
+    GREY,
+    MARGIN,
+    NOTE,
+    SMALL,
+    Page,
+    Place,
+    outline_cells,
+    shortened,
+    whole_numbers,
+)
 from interpret_kit.render.scales import (
     CONFIDENCE,
     Scale,
@@ -20,6 +30,7 @@ from interpret_kit.render.scales import (
 
 MOST_IMAGES = 12
 MOST_WINDOWS = 8
+MOST_NAMED = 5  # classes that windows change the prediction to
 MOST_CELLS = 15  # rows and columns of the confidence array that still have room for numbers
 LEAST_LIMIT = 0.01  # of the scale of confidence lost: below it, rounding would look like a finding
 PROBABILITY = Scale(0, 1, CONFIDENCE)
@@ -51,9 +62,11 @@ def telling_windows(result: OcclusionMaps, i: int, most: int = MOST_WINDOWS) -> 
     boxes = result.grid.boxes()
     chosen: list[int] = []
     for position in dict.fromkeys([order[0], *firsts, *changing, *order]):
+        if len(chosen) == most:
+            break
         if all(_overlap(boxes[position], boxes[other]) <= 1 / 3 for other in chosen):
             chosen.append(position)
-    return sorted(chosen[:most], key=order.index)
+    return sorted(chosen, key=order.index)
 
 
 def _overlap(one: Array, other: Array) -> float:
@@ -65,8 +78,12 @@ def _overlap(one: Array, other: Array) -> float:
 
 def _image(result: OcclusionMaps, i: int, scale: Scale) -> Figure:
     side, wide, pad = 2.8, 3.6, MARGIN
-    page = Page(12.0, wide + 0.7, _title(result, i), _note(result, i))
     left = Place.within(pad, 0.3, side, result.pictures[i].shape)
+    bar = Place(2 * side + 2 * pad + 0.12, left.top, 0.14, left.height)
+    start = bar.left + 1.3
+    cells = Place.within(start, 0.3, wide, result.confidence[i].shape)
+    height = max(left.top + left.height + 0.9, cells.top + cells.height + 0.4)
+    page = Page(12.0, height, _title(result, i), _note(result, i))
     page.write("picture, and the worst window", pad, 0.05, size=NOTE)
     page.picture(result.pictures[i], left)
     whole = (0, 0, *result.pictures[i].shape[:2])
@@ -75,15 +92,12 @@ def _image(result: OcclusionMaps, i: int, scale: Scale) -> Figure:
     middle = left._replace(left=left.left + side + pad)
     page.write("confidence lost where it is covered", side + 2 * pad, 0.05, size=NOTE)
     page.picture(overlay(result.pictures[i], result.attribution[i], scale), middle)
-    bar = Place(2 * side + 2 * pad + 0.12, left.top, 0.14, left.height)
     colour_bar(page, bar, scale, "confidence lost")
-    start = bar.left + 1.3
     page.write("confidence of the target with the window there", start, 0.05, size=NOTE)
-    cells = Place.within(start, 0.3, wide, result.confidence[i].shape)
     _array(page, cells, result, i)
     bar = Place(cells.left + cells.width + 0.12, cells.top, 0.14, cells.height)
     colour_bar(page, bar, PROBABILITY, "confidence")
-    page.write(_changes(result, i), pad, side + 0.5, size=NOTE, width=2 * side + pad)
+    page.write_lines(_changes(result, i), pad, left.top + left.height + 0.15, 2 * side + pad)
     return page
 
 
@@ -93,7 +107,7 @@ def _array(page: Page, place: Place, result: OcclusionMaps, i: int) -> None:
     axes.imshow(PROBABILITY.rgb(values), interpolation="nearest", aspect="auto")
     axes.tick_params(labelsize=SMALL, length=2)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.get_major_locator().set_params(integer=True)
+        axis.set_major_locator(whole_numbers())
     axes.set_xlabel("col", size=NOTE)
     axes.set_ylabel("row", size=NOTE)
     if max(values.shape) <= MOST_CELLS:
@@ -103,7 +117,7 @@ def _array(page: Page, place: Place, result: OcclusionMaps, i: int) -> None:
 
 
 def _title(result: OcclusionMaps, i: int) -> str:
-    target = result.origin.classes[result.target[i]]
+    target = shortened(result.origin.classes[result.target[i]])
     lowest = result.confidence[i].min()
     return (
         f"Where does “{target}” rest? Its confidence is {result.uncovered[i]:.2f} uncovered, "
@@ -112,13 +126,13 @@ def _title(result: OcclusionMaps, i: int) -> str:
 
 
 def _note(result: OcclusionMaps, i: int) -> str:
-    classes, label = result.origin.classes, result.labels[i]
+    label = result.labels[i]
     height, width = result.window
     down, across = result.stride
     said = f"{result.origin.names[int(result.ids[i])]}: predicted “"
-    said += classes[result.uncovered_predicted[i]] + "”"
+    said += shortened(result.origin.classes[result.uncovered_predicted[i]]) + "”"
     if label >= 0:
-        said += f", true class “{classes[label]}”"
+        said += f", true class “{shortened(result.origin.classes[label])}”"
     fill = dict(result.analysis.fields())["fill"]
     return f"{said}. Window {height} x {width} px, step {down} x {across} px, fill {fill}."
 
@@ -128,13 +142,16 @@ def _changes(result: OcclusionMaps, i: int) -> str:
     changed = predicted[predicted != result.uncovered_predicted[i]].tolist()
     if not changed:
         return "No window changes the prediction."
-    to = ", ".join(f"“{result.origin.classes[k]}” ({n})" for k, n in Counter(changed).most_common())
-    return f"Outlined: {len(changed)} of {predicted.size} windows change the prediction, to {to}."
+    common = Counter(changed).most_common()
+    to = ", ".join(f"“{shortened(result.origin.classes[k])}” ({n})" for k, n in common[:MOST_NAMED])
+    more = f" and {len(common) - MOST_NAMED} more classes" if len(common) > MOST_NAMED else ""
+    windows = f"{len(changed)} of {predicted.size} windows change the prediction"
+    return f"Outlined: {windows}, to {to}{more}."
 
 
 def _windows(result: OcclusionMaps, i: int) -> Figure:
     tile, gap = 1.4, 0.16
-    target = result.origin.classes[result.target[i]]
+    target = shortened(result.origin.classes[result.target[i]])
     positions = telling_windows(result, i)
     shape = result.pictures[i].shape
     place = Place.within(MARGIN, 0.05, tile, shape)
@@ -164,32 +181,33 @@ def _answer(page: Page, place: Place, result: OcclusionMaps, which: tuple[int, i
     top = place.top + place.height + 0.08
     name, weight = result.origin.classes[predicted], "bold" if changed else "normal"
     mark = "→ " if changed else ""
-    page.write(f"{mark}{name}", place.left, top, width=place.width * 0.92, weight=weight)
+    page.write(f"{mark}{name}", place.left, top, width=place.width, weight=weight)
     page.write(f"{result.confidence[i].ravel()[position]:.2f}", place.left, top + 0.18, color=GREY)
 
 
 def _overview(result: OcclusionMaps, scale: Scale) -> Figure:
     tile, gap, words = 1.45, 0.06, 0.36
+    first = Place.within(MARGIN, 0.05, tile, result.pictures.shape[1:])
     shown = min(len(result.ids), MOST_IMAGES)
     columns = min(shown, 4) if shown != 6 else 3
     lines = -(-shown // columns)
-    block = 2 * tile + gap + 0.25
+    block, line = 2 * tile + gap + 0.25, first.height + words
     of_all = f"The first {shown} of {len(result.ids)}" if shown < len(result.ids) else f"{shown}"
     bar_left = MARGIN + columns * block
     page = Page(
         max(bar_left + 0.95, 5.0),
-        lines * (tile + words) + 0.1,
+        lines * line + 0.1,
         f"{of_all} pictures, and the confidence lost where each is covered",
         "One scale for all; under each, the class whose confidence is watched, and its confidence.",
     )
     for i in range(shown):
-        left, top = MARGIN + i % columns * block, 0.05 + i // columns * (tile + words)
-        place = Place.within(left, top, tile, result.pictures[i].shape)
+        across, down = i % columns * block, i // columns * line
+        place = first._replace(left=first.left + across, top=first.top + down)
         page.picture(result.pictures[i], place)
         covered = overlay(result.pictures[i], result.attribution[i], scale)
         page.picture(covered, place._replace(left=place.left + tile + gap))
         text = f"{result.uncovered[i]:.2f}  {result.origin.classes[result.target[i]]}"
-        page.write(text, left, top + tile + 0.06, width=2 * tile)
-    bar = Place(bar_left, 0.05, 0.14, min(lines * (tile + words) - words, 4.0))
+        page.write(text, MARGIN + across, place.top + place.height + 0.06, width=2 * tile)
+    bar = Place(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
     colour_bar(page, bar, scale, "confidence lost")
     return page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
 
 from interpret_kit.analysis import Array
 
@@ -41,10 +43,10 @@ class Place(NamedTuple):
 
     @classmethod
     def within(cls, left: float, top: float, side: float, shape: tuple[int, ...]) -> Place:
-        """The largest place of the proportions (height, width, ...), centred in a square."""
+        """The largest place of the proportions (height, width, ...) in a square, at its top."""
         scale = side / max(shape[:2])
         height, width = shape[0] * scale, shape[1] * scale
-        return cls(left + (side - width) / 2, top + (side - height) / 2, width, height)
+        return cls(left + (side - width) / 2, top, width, height)
 
     def part(self, box: Array | tuple[int, ...], frame: Array | tuple[int, ...]) -> Place:
         """Where ``box`` lies if this place shows ``frame``; both y0, x0, y1, x1 in pixels."""
@@ -68,7 +70,7 @@ class Page(Figure):
 
     def __init__(self, width: float, height: float, title: str, note: str = "") -> None:
         inside = width - 2 * MARGIN
-        titles, notes = _wrapped(title, inside, TITLE), _wrapped(note, inside, NOTE)
+        titles, notes = _wrapped(title, inside, TITLE, "bold"), _wrapped(note, inside, NOTE)
         title_height, note_height = (
             len(lines) * size * 1.3 / 72 for lines, size in ((titles, TITLE), (notes, NOTE))
         )
@@ -128,8 +130,8 @@ class Page(Figure):
     def box(self, place: Place, *, on_picture: bool = False, **style: Any) -> None:
         """Draw a rectangle; one on a picture is seen on dark and light, a filled one lies under."""
         if on_picture:
-            style = {"edgecolor": "white", "linewidth": 1.2, "path_effects": ON_ANY_GROUND} | style
-        style = {"fill": False, "zorder": -1 if style.get("fill") else 2} | style
+            style = {"edgecolor": "white", "linewidth": 1.2, "path_effects": ON_ANY_GROUND, **style}
+        style = {"fill": False, "zorder": -1 if style.get("fill") else 2, **style}
         self.ground.add_patch(Rectangle(place[:2], place.width, place.height, **style))
 
     def cross(self, place: Place) -> None:
@@ -139,19 +141,31 @@ class Page(Figure):
 
     def write(self, text: str, left: float, top: float, **style: Any) -> Text:
         """Write a name or sentence; ``width`` (inches) shortens it until it fits."""
-        style = {"size": LABEL, "va": "top"} | style
-        text = fitted(text, style.pop("width", np.inf), style["size"])
+        style = {"size": LABEL, "va": "top", **style}
+        text = fitted(
+            text, style.pop("width", np.inf), style["size"], style.get("weight", "normal")
+        )
         return self.ground.text(left, top, text, **style)
 
+    def write_lines(self, text: str, left: float, top: float, width: float) -> Text:
+        """Write sentences, broken into lines of at most ``width`` inches."""
+        lines = "\n".join(_wrapped(text, width, NOTE))
+        return self.ground.text(left, top, lines, size=NOTE, va="top", linespacing=1.4)
 
-def fitted(text: str, inches: float = np.inf, size: float = LABEL) -> str:
+
+def fitted(text: str, inches: float = np.inf, size: float = LABEL, weight: str = "normal") -> str:
     """Make a user's name fit to be drawn: on one line, no longer than this, no mathematics."""
+    # matplotlib takes the backslash off again
+    return shortened(text, inches, size, weight).replace("$", r"\$")
+
+
+def shortened(text: str, inches: float = 3.0, size: float = TITLE, weight: str = "normal") -> str:
+    """Put a name on one line no longer than this, to go into a sentence."""
     line = " ".join(text.split())
-    kept = line
-    while kept and _inches(kept + "…" * (kept != line), size) > inches:
-        kept = kept[:-1].rstrip()
-    shown = kept + "…" * (kept != line)
-    return shown.replace("$", r"\$")  # matplotlib takes the backslash off again
+    if _inches(line, size, weight) > inches:
+        cuts = [f"{line[:n].rstrip()}…" for n in range(len(line))]
+        line = cuts[max(bisect(cuts, inches, key=lambda cut: _inches(cut, size, weight)) - 1, 0)]
+    return line
 
 
 def outline_cells(axes: Axes, chosen: Array) -> None:
@@ -164,6 +178,11 @@ def outline_cells(axes: Axes, chosen: Array) -> None:
         lines.append([(col - 0.5, row - 1.5), (col - 0.5, row - 0.5)])
     style: dict[str, Any] = {"path_effects": ON_ANY_GROUND, "clip_on": False}
     axes.add_collection(LineCollection(lines, colors="white", linewidths=1.4, **style))
+
+
+def whole_numbers(most: int = 10) -> MaxNLocator:
+    """Ticks at whole numbers only, also where there is one."""
+    return MaxNLocator(most, integer=True, min_n_ticks=1)
 
 
 def file_names(labels: tuple[str, ...]) -> list[str]:
@@ -182,19 +201,19 @@ def file_names(labels: tuple[str, ...]) -> list[str]:
     return names
 
 
-def _wrapped(text: str, inches: float, size: float) -> list[str]:
+def _wrapped(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
     """Break a text into lines, at spaces, by the width it is drawn with."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _inches(longer, size, "bold") <= inches:
+        if lines and _inches(longer, size, weight) <= inches:
             lines[-1] = longer
         else:
             lines.append(word)
-    return [fitted(line, inches * 1.1, size) for line in lines]
+    return [fitted(line, inches, size, weight) for line in lines]
 
 
-def _inches(text: str, size: float, weight: str = "normal") -> float:
+def _inches(text: str, size: float, weight: str) -> float:
     font = FontProperties(size=size, weight=weight)
     with _quiet_about_glyphs():
         return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72

@@ -13,13 +13,21 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from interpret_kit.analysis import Array
 from interpret_kit.render.page import NOTE, SMALL, Page, Place
 
-HOT, COLD = np.array([0.80, 0.05, 0.10]), np.array([0.05, 0.30, 0.75])
+HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
 OPAQUE = 0.8  # how much of the picture the strongest colour covers
-_WHITE = np.ones(3)
+
+
+def _over_white(colour: tuple[float, float, float]) -> tuple[float, float, float]:
+    red, green, blue = (1 - OPAQUE * (1 - each) for each in colour)
+    return red, green, blue
+
+
 SIGNED: Colormap = LinearSegmentedColormap.from_list(
-    "signed", [_WHITE + OPAQUE * (COLD - _WHITE), _WHITE, _WHITE + OPAQUE * (HOT - _WHITE)]
+    "signed",
+    [_over_white(COLD), (1.0, 1.0, 1.0), _over_white(HOT)],
+    N=257,  # one for 0 itself
 )
-CONFIDENCE, ACTIVATION, COUNTS = (mpl.colormaps[each] for each in ("viridis", "magma", "magma_r"))
+CONFIDENCE, ACTIVATION, COUNTS = (mpl.colormaps[each] for each in ("viridis", "magma", "Blues"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,8 @@ def overlay(picture: Array, values: Array, scale: Scale) -> Array:
     strength = np.clip(values / scale.high, -1, 1)[..., None]
     colour = np.where(strength > 0, HOT, COLD)
     cover = OPAQUE * np.abs(strength)
-    return np.rint(255 * ((1 - cover) * grey + cover * colour)).astype(np.uint8)
+    covered: Array = np.rint(255 * ((1 - cover) * grey + cover * colour))
+    return covered.astype(np.uint8)
 
 
 def colour_bar(page: Page, place: Place, scale: Scale, label: str) -> None:
@@ -70,7 +79,6 @@ def colour_bar(page: Page, place: Place, scale: Scale, label: str) -> None:
     bar = page.colorbar(scale.mappable, cax=page.panel(place))
     bar.set_label(label, size=NOTE)
     bar.ax.tick_params(labelsize=SMALL)
-    bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def show_numbers(axes: Axes, values: Array, scale: Scale, form: str, size: float) -> None:

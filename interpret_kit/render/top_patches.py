@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from interpret_kit.analyses.top_patches import TopPatchesFound
 from interpret_kit.analysis import Array
-from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names
+from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names, shortened
 
 MOST_PATCHES = 9
+BEYOND: dict[str, Any] = {  # the picture's edge
+    "facecolor": "#e4e4e4",
+    "edgecolor": "#b5b5b5",
+    "hatch": "//////",
+    "linewidth": 0,
+}
 NEARLY_ALL = 0.9  # of the picture: a patch that large is not worth a crop of its own
 TILE, GAP, WORDS, NAMES = 0.95, 0.07, 0.32, 1.2  # inches
 
@@ -36,7 +44,7 @@ def _gallery(result: TopPatchesFound, k: int) -> Figure:
     page = Page(
         max(2 * MARGIN + NAMES + top * (TILE + GAP), 7.0),
         len(rows) * line,
-        f"What excites the strongest filters of layer {result.layers[k]} most",
+        f"What excites the strongest filters of layer {shortened(result.layers[k])} most",
         _note(result, k, whole),
     )
     for i, row in enumerate(rows.tolist()):
@@ -59,7 +67,7 @@ def _note(result: TopPatchesFound, k: int, whole: bool) -> str:
         said += ": (nearly) all of it, so only whole pictures are shown"
         said += ". " if result.inexact[k] else ", with a cross at the middle of what is seen. "
     else:
-        said += "; above the patch, hatched beyond the picture's edge, below the whole picture. "
+        said += ". Above: its patch, hatched beyond the picture's edge; below: the whole picture. "
     dead = int(result.dead[mine].sum())
     of_all = f"{dead} of {len(mine)} filters {'is' if dead == 1 else 'are'} dead"
     return said + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
@@ -90,7 +98,6 @@ def _unit(
         _patch(page, corner, result, which, picture)
         top += TILE + GAP
     whole = Place.within(left, top, TILE, picture.shape)
-    whole = whole._replace(top=top)
     page.picture(picture, whole)
     frame = (0, 0, *picture.shape[:2])
     if crop:
@@ -99,7 +106,7 @@ def _unit(
         page.cross(whole.part(_middle(result.full_boxes[which], frame), frame))
     label = int(result.labels[which])
     name = result.origin.classes[label] if label >= 0 else ""
-    page.write(name, left, top + whole.height + 0.05, size=SMALL, color=GREY, width=TILE)
+    page.write(name, left, top + whole.height + 0.05, size=SMALL, color=GREY, width=TILE - 0.04)
 
 
 def _patch(
@@ -112,8 +119,7 @@ def _patch(
     """The crop at its place in the full patch; the rest, beyond the picture, is hatched."""
     box, full = result.boxes[which], result.full_boxes[which]
     tile = Place.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
-    style = {"facecolor": "#e4e4e4", "edgecolor": "#b5b5b5", "hatch": "//////", "linewidth": 0}
-    page.box(tile, fill=True, **style)
+    page.box(tile, fill=True, **BEYOND)
     page.picture(result.crop(*which, picture), tile.part(box, full))
 
 

@@ -1,0 +1,76 @@
+"""What is there to see? All of it, on a network trained on the spot and on an ImageNet one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interpret_kit.cli.folders import check_place
+from interpret_kit.cli.options import example_of, shared
+from interpret_kit.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from interpret_kit.cli.terminal import Step
+
+OUT = "ikit-demo"
+
+
+def _run(ctx: click.Context) -> None:
+    given = ctx.params
+    out, terminal = Path(given["out"] or OUT), Terminal(given["json"], given["quiet"])
+    check_place(out, force=given["force"])
+    terminal.say(f"the demo goes to {out}; it takes two to four minutes on two cores")
+    from interpret_kit.trainers.demo import Demo, next_commands, write_demo
+
+    start = time.perf_counter()
+    with terminal.progress("demo") as step:
+        steps = _Steps(terminal, step)
+        page = write_demo(out, Demo(device=given["device"]), force=given["force"], told=steps)
+        steps.over()
+    terminal.say(f"all of it: {time.perf_counter() - start:.0f} s")
+    terminal.say(f"\nopen {page.absolute()} in a browser\n\nthen, for example:")
+    for command, meaning in next_commands(out):
+        terminal.say(f"  {command}  # {meaning}")
+    terminal.answer({"page": str(page), "seconds": steps.seconds})
+
+
+class _Steps:
+    """Tells each step once it is over, with its time, and moves the bar meanwhile."""
+
+    def __init__(self, terminal: Terminal, step: Step) -> None:
+        self.terminal, self.step = terminal, step
+        self.name, self.start = "", time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        if name != self.name:
+            self.over()
+            self.name = name
+        self.step(done, total, name)
+
+    def over(self) -> None:
+        """Print the line of the step that ends here, if one does."""
+        now = time.perf_counter()
+        if self.name:
+            self.seconds[self.name] = round(now - self.start, 1)
+            self.terminal.say(f"{self.name}: {self.seconds[self.name]:.1f} s")
+        self.start = now
+
+
+demo = click.Command(
+    "demo",
+    help=(
+        "Train a network on generated pictures, ask all questions about it, ask an ImageNet "
+        "network about a photo, and write one page of it all.\n\n"
+        "The page is index.html in --out; beside it are the run and a folder for each result. "
+        "Takes two to four minutes on two cores, and no network.\n\n"
+        + example_of("ikit demo --out ikit-demo")
+    ),
+    params=[
+        *shared("out", "device", "force", "json", "quiet", out=f"folder to make; else {OUT}"),
+    ],
+    callback=click.pass_context(lambda ctx, **_: _run(ctx)),
+)

@@ -1,0 +1,22 @@
+"""How do results become a page to send to others? Save them side by side, and write it."""
+
+import sys
+from pathlib import Path
+
+import interpret_kit as ik
+from interpret_kit.render.photo import sample_photo
+from interpret_kit.report import Front, Section, write_page
+
+out = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-out/page")
+
+classifier, images = ik.load_classifier(), ik.load_images(sample_photo())
+asked = {
+    "where": ik.Occlusion(window=56, stride=28),
+    "early": ik.Activations(layer=1, top=4),
+    "late": ik.Activations(layer=30, top=4),
+}
+for name, analysis in asked.items():
+    analysis.run(classifier, images).save(out / name, figures=True, force=True)
+
+page = write_page(out, [Section(out / name) for name in asked], Front("A photo"), force=True)
+print("open", page, "in a browser")

@@ -1,0 +1,16 @@
+"""What excites a filter most? Find the patches, among many pictures, in one pass."""
+
+import sys
+
+import interpret_kit as ik
+
+out = sys.argv[1] if len(sys.argv) > 1 else "ikit-out/patches"
+
+classifier = ik.load_classifier()
+images = ik.load_images("shapes").take(66)  # generated pictures; or a folder of yours
+images = ik.ImageSet.from_arrays([images.decode(i) for i in images.ids])  # without their labels
+found = ik.TopPatches(layer="1,3", top=6).run(classifier, images)
+
+for row in found.summary().rows:
+    print(*row, sep=" | ")
+print("figures and tables are in", found.save(out, figures=True, force=True))

@@ -1,0 +1,237 @@
+"""What of a saved result, or of a training run, belongs on a page?"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import inspect
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interpret_kit.analysis import Origin, Result, Table
+from interpret_kit.errors import shortened
+from interpret_kit.report.words import KINDS, Kind
+
+Link = Callable[[Path], str]  # from a file to its address on the page
+OPEN = 2  # figures of one kind that are seen at once; the others are folded
+HEAD = 10  # rows of a table
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure's file."""
+
+    link: str
+    subject: str  # what it shows, among its kind: an image, a layer
+    size: tuple[int, int]  # width, height in pixels
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All figures of a kind, in order."""
+
+    title: str
+    reading: str
+    pictures: tuple[Picture, ...]
+
+    @property
+    def shown(self) -> tuple[Picture, ...]:
+        """The ones that are seen at once."""
+        return self.pictures[:OPEN]
+
+    @property
+    def folded(self) -> tuple[Picture, ...]:
+        """The others."""
+        return self.pictures[OPEN:]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Some rows of a table, and the file that has all of them."""
+
+    name: str
+    file: str
+    link: str
+    head: Table
+    rows: int  # in the file
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything a page says of one result or run."""
+
+    name: str  # of the analysis
+    question: str  # that it answers
+    method: str  # how it does
+    galleries: tuple[Gallery, ...]
+    sheets: tuple[Sheet, ...]
+    asked: Table
+    made_from: Table
+    arrays: Table
+    files: tuple[tuple[str, str], ...]  # links and names of the other files
+
+
+def contents_of_result(result: Result, folder: Path, link: Link) -> Contents:
+    """What a page says of a result saved in ``folder``."""
+    told = (inspect.getdoc(type(result.analysis)) or "").partition("Reference:")[0]
+    question, _, method = " ".join(told.split()).partition("? ")
+    return Contents(
+        name=result.analysis.name.replace("_", " "),
+        question=f"{question}?",
+        method=method,
+        galleries=_galleries(result.analysis.name, folder, link, _subjects(result)),
+        sheets=_sheets(result, folder, link),
+        asked=_asked(result),
+        made_from=_made_from(result.origin),
+        arrays=_arrays(result),
+        files=_files(folder, ("manifest.json", "arrays.npz"), link),
+    )
+
+
+def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Contents:
+    """What a page says of a training run with this ``config.json``."""
+    measured = [(name.replace("_", " "), each) for name, each in config.get("metrics", {}).items()]
+    metrics = Table(("what", "value"), tuple(measured))
+    known = {"recipe", "metrics", "classes", "arguments", "versions"}
+    facts = [(name, value) for name, value in config.items() if name not in known]
+    classes = (f"{len(config['classes'])} classes", shortened(config["classes"]))
+    config_file = folder / "config.json"
+    sheets = [Sheet("metrics", config_file.name, link(config_file), metrics, len(metrics))]
+    if (folder / "history.csv").is_file():
+        sheets.append(_sheet("history", _read_csv(folder / "history.csv"), folder, link))
+    return Contents(
+        name="training",
+        question="How well does the network know its classes?",
+        method="",
+        galleries=_galleries("training", folder, link, {}),
+        sheets=tuple(sheets),
+        asked=Table(("choice", "value"), tuple(config.get("recipe", {}).items())),
+        made_from=Table(("what", "value"), (*facts, classes, *_versions(config.get("versions")))),
+        arrays=Table((), ()),
+        files=_files(folder, ("config.json", "model.safetensors"), link),
+    )
+
+
+def _galleries(
+    what: str, folder: Path, link: Link, subjects: Mapping[str, str]
+) -> tuple[Gallery, ...]:
+    """Figures by kind, in the order in which they are read; unknown ones come last."""
+    files = {each.stem: each for each in sorted(folder.glob("*.png"), key=_naturally)}
+    order = list(subjects)
+    galleries = []
+    for kind in KINDS[what]:
+        mine = [name for name in files if name == kind.name or name.startswith(f"{kind.name}_")]
+        rests = {name: name.removeprefix(kind.name).removeprefix("_") for name in mine}
+        mine.sort(key=lambda name: order.index(rests[name]) if rests[name] in order else len(order))
+        shown = [(files.pop(name), subjects.get(rests[name], rests[name])) for name in mine]
+        galleries.append(_gallery(kind, shown, link))
+    others = Kind("", "Other figures", "")
+    galleries.append(_gallery(others, [(file, name) for name, file in files.items()], link))
+    return tuple(each for each in galleries if each.pictures)
+
+
+def _naturally(file: Path) -> list[Any]:
+    """Order image_2 before image_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", file.name)]
+
+
+def _gallery(kind: Kind, shown: Sequence[tuple[Path, str]], link: Link) -> Gallery:
+    pictures = tuple(Picture(link(file), subject, _png_size(file)) for file, subject in shown)
+    return Gallery(kind.title, kind.reading, pictures)
+
+
+def _png_size(file: Path) -> tuple[int, int]:
+    """Width and height: so that the page does not jump when the picture arrives."""
+    with file.open("rb") as stream:
+        width, height = struct.unpack(">II", stream.read(24)[16:])
+    return width, height
+
+
+def _subjects(result: Result) -> dict[str, str]:
+    """What the rest of a figure's name stands for, in the order of the result."""
+    from interpret_kit.render.page import file_names
+
+    facts = {each.name: getattr(result, each.name) for each in result.fact_fields()}
+    layers: tuple[str, ...] = facts.get("layers") or (facts.get("layer", ""),)
+    subjects = {
+        name: f"layer {label}" for name, label in zip(file_names(layers), layers, strict=True)
+    }
+    return subjects | {str(each): name for each, name in result.origin.names.items()}
+
+
+def _sheets(result: Result, folder: Path, link: Link) -> tuple[Sheet, ...]:
+    """All tables, the one that the summary is taken from first; of that one, the summary."""
+    summary = result.summary()
+    sheets = []
+    for name, table in result.tables().items():
+        sheet = _sheet(name, table, folder, link)
+        if table.columns == summary.columns:
+            sheets.insert(0, dataclasses.replace(sheet, head=summary.head(HEAD)))
+        else:
+            sheets.append(sheet)
+    return tuple(sheets)
+
+
+def _sheet(name: str, table: Table, folder: Path, link: Link) -> Sheet:
+    file = folder / f"{name}.csv"
+    return Sheet(name, file.name, link(file), table.head(HEAD), len(table))
+
+
+def _asked(result: Result) -> Table:
+    rows = [
+        (each.name, getattr(result.analysis, each.name), each.metadata.get("help", ""))
+        for each in dataclasses.fields(result.analysis)
+    ]
+    return Table(("parameter", "value", "meaning"), tuple(rows))
+
+
+def _made_from(origin: Origin) -> Table:
+    rows: list[tuple[str, object]] = [
+        ("model", origin.model),
+        ("fingerprint of the model", origin.weights),
+        ("classes", len(origin.classes)),
+        ("images", f"{len(origin.names)} of {origin.images}"),
+        ("fingerprint of the images", origin.contents),
+    ]
+    if origin.unreadable:
+        named = [f"{origin.names.get(each, each)} ({why})" for each, why in origin.unreadable]
+        rows.append((f"{len(named)} left out, unreadable", shortened(named)))
+    return Table(("what", "value"), (*rows, *_versions(origin.versions)))
+
+
+def _versions(versions: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    return [("versions", ", ".join(f"{name} {v}" for name, v in (versions or {}).items()))]
+
+
+def _arrays(result: Result) -> Table:
+    rows = [
+        (
+            each.name,
+            each.metadata["axes"],
+            " x ".join(map(str, getattr(result, each.name).shape)),
+            each.metadata["meaning"],
+        )
+        for each in result.array_fields()
+    ]
+    return Table(("array", "axes", "shape", "meaning"), tuple(rows))
+
+
+def _files(folder: Path, names: Sequence[str], link: Link) -> tuple[tuple[str, str], ...]:
+    return tuple((link(folder / name), name) for name in names if (folder / name).is_file())
+
+
+def _read_csv(file: Path) -> Table:
+    with file.open(newline="", encoding="utf-8") as stream:
+        columns, *rows = csv.reader(stream)
+    return Table(tuple(columns), tuple(tuple(map(_number, row)) for row in rows))
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,125 @@
+"""How do saved results become one page that opens from disk?
+
+The page is one HTML file without scripts. It refers to the figures and tables in the folders of
+the results by relative addresses, and to nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from interpret_kit.errors import CannotWrite, OutputExists
+from interpret_kit.report.contents import Contents, Link, contents_of_result, contents_of_run
+
+INDEX = "index.html"
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Section:
+    """A saved result or a training run, and what to say of it."""
+
+    folder: Path
+    title: str = ""  # the question of its analysis, unless given
+    text: str = ""  # plain words, before the figures
+    part: str = ""  # a heading shared with the neighbours that have the same
+
+
+@dataclass(frozen=True)
+class Front:
+    """What the page says before its sections."""
+
+    title: str = "What the classifier does"
+    text: str = ""
+    commands: tuple[tuple[str, str], ...] = ()  # what to type next, and what that does
+
+
+def write_page(
+    folder: str | Path, sections: Sequence[Section], front: Front = Front(), *, force: bool = False
+) -> Path:
+    """Write ``index.html`` into a folder, for results that are saved there or elsewhere.
+
+        write_page("out", [Section(Path("out/occlusion")), Section(Path("out/ablation"))])
+
+    Results are best saved inside the folder: then it can be moved, or sent, as a whole. Every
+    name is escaped.
+
+    Raises:
+        NothingThere: if a section's folder holds neither a result nor a run.
+        OutputExists: if there is a page, unless ``force`` is given.
+        CannotWrite: without permission or space.
+    """
+    file = Path(folder) / INDEX
+    if file.exists() and not force:
+        raise OutputExists(f"{file} exists already; remove it, or write the page elsewhere")
+    entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in sections]
+    _replace(file, _render(entries, front))
+    return file
+
+
+def _contents(folder: Path, link: Link) -> Contents:
+    from interpret_kit.loading import CONFIG, read_config
+    from interpret_kit.storage import load_result
+
+    if (folder / CONFIG).is_file():
+        return contents_of_run(read_config(folder), folder, link)
+    return contents_of_result(load_result(folder), folder, link)
+
+
+def _linked_from(folder: Path) -> Link:
+    def link(file: Path) -> str:
+        return quote(Path(os.path.relpath(file, folder)).as_posix())
+
+    return link
+
+
+def _render(entries: Sequence[tuple[Section, Contents]], front: Front) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = _plain
+    numbered = [(f"s{number}", *each) for number, each in enumerate(entries, start=1)]
+    parts = [(part, list(group)) for part, group in groupby(numbered, key=lambda e: e[1].part)]
+    return environment.get_template("page.html").render(front=front, parts=parts)
+
+
+def _plain(value: Any) -> str:
+    """Write a value as a person would."""
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    aside = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+        aside = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        aside.chmod(0o644)
+        aside.replace(file)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {file}: {error.strerror or error}") from error
+    finally:
+        if aside is not None:
+            aside.unlink(missing_ok=True)

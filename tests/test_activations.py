@@ -1,0 +1,118 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import LayerActivation
+from networks_on_paper import (
+    ColourNet,
+    TwiceNet,
+    drawn,
+    noise,
+    noisy_images,
+    pixels_of,
+    plain,
+    small_classifier,
+)
+
+from interpret_kit.analyses.activations import Activations
+from interpret_kit.errors import LayerNotFound, UsageError
+from interpret_kit.images import ImageSet
+
+
+def by_hand(classifier, pixels):
+    """The maps of the first convolution, at its three sites."""
+    network = classifier.network.eval()
+    with torch.no_grad():
+        convolved = network.conv1(classifier.normalised(pixels))
+        entering = network.norm1(convolved)
+        return {
+            "convolution": convolved.clone(),
+            "pre-activation": entering.clone(),
+            "activation": entering.relu(),
+        }
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+def test_maps_are_captums_at_the_convolution(layer):
+    classifier, images = small_classifier(), noisy_images(9)
+    maps = Activations(layer, filters="all", site="convolution").run(
+        classifier, images, batch_size=4
+    )
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = LayerActivation(classifier.eval(), classifier.network.get_submodule(layer))
+        expected = expected.attribute(pixels_of(images, classifier))
+    np.testing.assert_allclose(maps.maps, expected, rtol=1e-5, atol=1e-6)
+    assert maps.chosen.tolist() == list(range(expected.shape[1]))
+    assert maps.ids.tolist() == list(range(9))
+    np.testing.assert_array_equal(maps.pictures, noise(9))
+
+
+@pytest.mark.parametrize("site", ["convolution", "pre-activation", "activation"])
+def test_an_activation_in_place_does_not_reach_back_to_other_sites(site):
+    classifier, images = small_classifier(), noisy_images(5)
+    maps = Activations(1, filters="2,0", site=site).run(classifier, images)
+    expected = by_hand(classifier, pixels_of(images, classifier))[site][:, [2, 0]]
+    np.testing.assert_allclose(maps.maps, expected, rtol=1e-5, atol=1e-6)
+    assert (expected.min() < 0) == (site != "activation")
+    assert maps.layer == "conv1"
+    assert maps.module == {"convolution": "conv1", "pre-activation": "norm1"}.get(site, "act1")
+
+
+def test_the_strongest_filters_have_the_largest_peaks_on_average_over_the_pictures():
+    classifier, images = small_classifier(), noisy_images(11)
+    maps = Activations(1, top=3, site="pre-activation").run(classifier, images, batch_size=4)
+    every = by_hand(classifier, pixels_of(images, classifier))["pre-activation"]
+    order = every.amax((2, 3)).double().mean(0).argsort(descending=True)
+    assert maps.chosen.tolist() == order[:3].tolist()
+    np.testing.assert_allclose(maps.maps, every[:, order[:3]], rtol=1e-5, atol=1e-6)
+    more = Activations(1, top=99).run(classifier, images)
+    assert sorted(more.chosen.tolist()) == [0, 1, 2, 3]
+
+
+def test_filters_that_answer_alike_come_in_order():
+    # Both filters see gray as the same.
+    gray = ImageSet.from_arrays(np.full((2, 4, 4, 3), 90, np.uint8))
+    assert Activations(1).run(plain(ColourNet(), (4, 4)), gray).chosen.tolist() == [0, 1]
+
+
+def test_statistics_are_over_all_filters_and_units_whatever_is_chosen():
+    classifier, images = small_classifier(), noisy_images(6)
+    maps = Activations(1, filters="3", site="activation").run(classifier, images, batch_size=4)
+    every = by_hand(classifier, pixels_of(images, classifier))["activation"].double()
+    units = every.transpose(0, 1).flatten(1).numpy()
+    np.testing.assert_allclose(maps.mean, units.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(maps.std, units.std(1), rtol=1e-5)
+    np.testing.assert_allclose(maps.peak, units.max(1), rtol=1e-5)
+    np.testing.assert_allclose(maps.active, (units > 0).mean(1), rtol=1e-6)
+    assert [row[0] for row in maps.summary().rows] == [3]
+    assert [row[0] for row in maps.tables()["filters"].rows] == [0, 1, 2, 3]
+
+
+def test_each_call_of_a_module_that_is_called_twice_has_its_own_maps():
+    classifier = plain(drawn(TwiceNet(), seed=5), (6, 6))
+    images = ImageSet.from_arrays(noise(4, (6, 6)))
+    network, pixels = classifier.network, pixels_of(images, classifier)
+    with torch.no_grad():
+        first = network.conv(pixels)
+        second = network.conv(first.relu())
+    for layer, expected in (("conv#1", first), ("conv#2", second)):
+        found = Activations(layer, filters="all", site="convolution").run(classifier, images)
+        np.testing.assert_allclose(found.maps, expected, rtol=1e-5, atol=1e-6)
+        found = Activations(layer, filters="all", site="activation").run(classifier, images)
+        np.testing.assert_allclose(found.maps, expected.relu(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "error", "told"),
+    [
+        (Activations(9), LayerNotFound, "no layer 9"),
+        (Activations("conv1", filters="4"), LayerNotFound, "no filter '4' in layer conv1"),
+        (Activations(top=0), UsageError, "top is 0; it must be at least 1"),
+        (Activations(site="middle"), UsageError, "no site 'middle'; say convolution"),
+    ],
+)
+def test_a_question_that_does_not_fit_is_refused(analysis, error, told):
+    with pytest.raises(error, match=told):
+        analysis.run(small_classifier(), noisy_images(3))

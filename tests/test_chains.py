@@ -1,0 +1,114 @@
+"""Where does a layer's chain end? Read off by eye from the networks' own source."""
+
+import pytest
+import timm
+import torch
+from networks_on_paper import ResidualNet, SmallNet, TwiceNet
+from torch import nn
+
+from interpret_kit.layers import catalogue, evaluating, recorded
+
+
+def ends(network, *size):
+    """For every convolution: its label, what enters its activation, and where its chain ends."""
+    layers = catalogue(network, torch.rand(2, 3, *size))
+    return {
+        layer.label: (layer.entering[0], layer.end[0], layer.ends_active)
+        for layer in layers
+        if layer.number
+    }
+
+
+def test_a_chain_goes_through_normalisation_and_activation():
+    assert ends(SmallNet(), 12, 10) == {
+        "conv1": ("norm1", "act1", True),
+        "conv2": ("norm2", "act2", True),
+    }
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_added_shortcut_ends_the_chain(in_place):
+    assert ends(ResidualNet(in_place), 6, 6) == {
+        "conv1": ("norm1", "act1", True),
+        "conv2": ("norm2", "norm2", False),
+    }
+
+
+def test_a_chain_ends_at_the_first_activation():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4), nn.Sigmoid())
+    assert ends(network, 4, 4) == {"0": ("0", "1", True)}
+
+
+def test_a_map_that_two_modules_take_is_no_longer_the_layers_alone():
+    class Forked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.act, self.other = nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Tanh()
+
+        def forward(self, pixels):
+            maps = self.conv(pixels)
+            return (self.act(maps) - self.other(maps)).mean((2, 3))
+
+    assert ends(Forked(), 4, 4) == {"conv": ("conv", "conv", False)}
+
+
+def test_pooling_ends_a_chain():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), nn.ReLU())
+    assert ends(network, 4, 4) == {"0": ("0", "0", False)}
+
+
+def test_a_module_that_hands_its_input_on_is_no_end():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Identity(), nn.Dropout(), nn.BatchNorm2d(4), nn.Identity(), nn.ReLU()
+    )
+    ((_, end, active),) = ends(network, 4, 4).values()
+    assert (end, active) == ("5", True)
+
+
+def test_containers_do_not_count_as_takers():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.Sequential(nn.BatchNorm2d(4))))
+    assert ends(network, 4, 4) == {"0": ("1.0.0", "1.0.0", False)}
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_shared_activation_is_told_apart_by_call(in_place):
+    network = TwiceNet()
+    network.act.inplace = in_place
+    first, second = (each for each in catalogue(network, torch.rand(2, 3, 5, 5)) if each.number)
+    assert (first.label, second.label) == ("conv#1", "conv#2")
+    assert (first.end, second.end) == (("act", 1), ("act", 2))
+
+
+def test_timm_resnet_blocks_end_before_the_shortcut():
+    found = ends(timm.create_model("resnet18"), 32, 32)
+    assert found["conv1"] == ("bn1", "act1", True)
+    assert found["layer2.0.conv1"] == ("layer2.0.bn1", "layer2.0.act1", True)
+    assert found["layer2.0.conv2"] == ("layer2.0.bn2", "layer2.0.bn2", False)
+    assert found["layer2.0.downsample.0"] == ("layer2.0.downsample.1",) * 2 + (False,)
+
+
+def test_normalisation_and_activation_in_one_module_are_taken_apart():
+    network = timm.create_model("mobilenetv2_050", num_classes=3).eval()
+    layer = next(each for each in catalogue(network, torch.rand(2, 3, 32, 32)) if each.number == 1)
+    assert (layer.end, layer.ends_active) == (("bn1", 1), True)
+    points = [layer.at(site) for site in ("convolution", "pre-activation", "activation")]
+    with evaluating(network), recorded(network, points) as outputs:
+        network(torch.rand(2, 3, 32, 32))
+    convolved, entering, active = (outputs[point] for point in points)
+    norm = network.bn1
+    by_hand = nn.functional.batch_norm(
+        convolved, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )
+    torch.testing.assert_close(entering, by_hand)
+    torch.testing.assert_close(active, by_hand.clamp(0, 6))
+
+
+def test_squeeze_and_excitation_ends_the_chain_of_what_it_gates():
+    found = ends(timm.create_model("efficientnet_b0", num_classes=3), 32, 32)
+    assert found["blocks.1.0.conv_dw"][1:] == ("blocks.1.0.bn2", True)
+    assert found["blocks.1.0.se.conv_expand"] == (
+        "blocks.1.0.se.conv_expand",
+        "blocks.1.0.se.gate",
+        True,
+    )
+    assert found["blocks.1.0.conv_pwl"] == ("blocks.1.0.bn3", "blocks.1.0.bn3", False)

@@ -1,0 +1,145 @@
+"""Does running only what follows a layer give the numbers of whole forwards?"""
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from interpret_kit.analyses import Ablation
+from interpret_kit.classifier import Classifier
+from interpret_kit.graph.channel import channel_path
+from interpret_kit.graph.suffix import TracedNetwork
+from interpret_kit.graph.trace import Untraceable
+from interpret_kit.images import ImageSet
+from interpret_kit.layers import evaluating
+from interpret_kit.silencing import SuffixForwards, WholeForwards, silencing
+
+
+class Mixed(nn.Module):
+    """All the ways a channel can go: alone, depthwise, into a sum, into two readers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(6)
+        self.act1 = nn.SiLU()
+        self.depthwise = nn.Conv2d(6, 6, 3, groups=6, padding=1)
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.conv2 = nn.Conv2d(6, 8, 3, stride=2, padding=2, dilation=2)
+        self.conv3 = nn.Conv2d(8, 8, 1, bias=False)
+        self.grouped = nn.Conv2d(8, 8, 3, groups=2, padding=1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, inputs):
+        maps = self.pool(self.depthwise(self.act1(self.norm1(self.conv1(inputs)))))
+        maps = self.conv2(maps)
+        maps = maps + self.conv3(maps).relu_()
+        return self.head(self.grouped(maps).mean((2, 3)))
+
+
+def lively(network, seed=0):
+    """The network with statistics and weights such that every filter makes a difference."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.copy_(torch.randn(module.num_features, generator=generator) / 5)
+                module.weight.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                shape = module.weight.shape
+                spread = (2 / shape[1:].numel()) ** 0.5
+                module.weight.copy_(torch.randn(shape, generator=generator) * spread)
+    return network
+
+
+NETWORKS = {
+    "mixed": (Mixed, (15, 22)),
+    "resnet18": (lambda: timm.create_model("resnet18", num_classes=7), (64, 64)),
+    "mobilenetv2": (lambda: timm.create_model("mobilenetv2_050", num_classes=7), (64, 48)),
+}
+
+
+@pytest.mark.parametrize("site", ["convolution", "activation"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_suffix_answers_as_whole_forwards_do(name, site):
+    make, size = NETWORKS[name]
+    classifier = Classifier(lively(make()), size=size)
+    pixels = torch.rand(5, 3, *size, generator=torch.Generator().manual_seed(1))
+    layers = classifier.find_layers("all")
+    points = [layer.at(site) for layer in layers]
+    with evaluating(classifier):
+        whole, suffix = WholeForwards(classifier, points), SuffixForwards(classifier, points, 5)
+        before = whole.look(pixels)
+        torch.testing.assert_close(suffix.look(pixels), before, rtol=0, atol=1e-6)
+        effects = []
+        for layer, point in zip(layers, points, strict=True):
+            assert torch.equal(whole.speaking[point], suffix.speaking[point])
+            images = torch.tensor([4, 0, 3, 0, 1, 2, 2])  # more rows than images, in any order
+            filters = torch.tensor([1, 0, 1, 2, layer.filters - 1, 0, 3]) % layer.filters
+            expected = whole.silence(point, images, filters)
+            answered = suffix.silence(point, images, filters)
+            torch.testing.assert_close(answered, expected, rtol=0, atol=1e-5)
+            effects.append(float((expected - before[images]).abs().max()))
+    # The comparison would be empty if silencing did nothing.
+    assert sorted(effects)[len(effects) // 4] > 1e-4
+
+
+def test_a_channel_stays_alone_up_to_the_first_convolution_that_mixes():
+    network = Mixed().eval()
+    traced = TracedNetwork(network, torch.rand(2, 3, 15, 22))
+    alone = channel_path(traced, traced.node(("conv1", 1)))
+    assert [step.op for step in alone.steps if "norm" not in step.op] == [
+        "silu",
+        "conv2d",
+        "max_pool2d",
+    ]
+    assert alone.landing is traced.node(("conv2", 1))
+    # conv2 is read by conv3 and by the sum: it is put together again at once.
+    assert channel_path(traced, traced.node(("conv2", 1))).landing is traced.node(("conv2", 1))
+
+
+def test_running_on_from_a_layer_gives_the_whole_forward():
+    network = lively(Mixed()).eval()
+    inputs = torch.rand(3, 3, 15, 22, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        traced = TracedNetwork(network, inputs)
+        start = traced.node(("conv3", 1))
+        values = traced.run(inputs, {start, *traced.needed(start)})
+        assert traced.node(("conv2", 1)) in traced.needed(start), "the sum reads it"
+        torch.testing.assert_close(traced.resume(start, values), network(inputs))
+
+
+class Undecided(nn.Module):
+    """A network whose way depends on the numbers: it cannot be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 40, 3)
+
+    def forward(self, inputs):
+        maps = self.conv(inputs)
+        return maps.mean((2, 3)) if maps.sum() > 0 else maps.amax((2, 3))
+
+
+def test_where_a_network_cannot_be_traced_whole_forwards_answer():
+    classifier = Classifier(Undecided(), size=(6, 6))
+    with evaluating(classifier), pytest.raises(Untraceable):
+        SuffixForwards(classifier, [("conv", 1)], 4)
+    with evaluating(classifier):
+        assert isinstance(silencing(classifier, [("conv", 1)], 4, 10**6), WholeForwards)
+
+
+def test_the_counts_are_the_same_either_way(monkeypatch):
+    classifier = Classifier(lively(Mixed()), size=(15, 22))
+    generator = torch.Generator().manual_seed(3)
+    pixels = torch.randint(0, 256, (30, 15, 22, 3), dtype=torch.uint8, generator=generator)
+    images = ImageSet.from_arrays(pixels.numpy(), labels=[k % 5 for k in range(30)])
+    counted = []
+    for worth in (0, 10**9):
+        monkeypatch.setattr("interpret_kit.silencing.WORTH_TRACING", worth)
+        counted.append(Ablation(layer="all").run(classifier, images, batch_size=7))
+    suffix, whole = counted
+    assert whole.broken.sum() + whole.repaired.sum() > 20
+    for name in ("broken", "repaired", "correct", "flip_id", "flip_row", "flip_after"):
+        assert getattr(suffix, name).tolist() == getattr(whole, name).tolist()
+    assert abs(suffix.confidence_lost - whole.confidence_lost).max() < 1e-6

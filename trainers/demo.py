@@ -1,0 +1,254 @@
+"""What is there to see in a network trained on the spot, and in one trained on ImageNet?"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from interpret_kit.analyses.ablation import Ablation, AblationCounts
+from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.analyses.occlusion import Occlusion
+from interpret_kit.analyses.top_patches import TopPatches
+from interpret_kit.analysis import Analysis, Result
+from interpret_kit.classifier import Classifier
+from interpret_kit.images import ImageSet, load_images
+from interpret_kit.loading import EMBEDDED, load_classifier
+from interpret_kit.render.photo import sample_photo
+from interpret_kit.report import Front, Section, write_page
+from interpret_kit.storage import whole_folder
+from interpret_kit.trainers.loop import Progress, train
+from interpret_kit.trainers.recipe import Recipe
+
+R = TypeVar("R", bound=Result)
+Words = tuple[str, str, str]  # the folder of a result, the title and the text of its section
+Told = Callable[[str, int, int], None]  # called with (what is done, parts done, parts in all)
+
+PHOTOS = "photos"
+TRAINED = "A network trained on the spot"
+IMAGENET = "A network trained on ImageNet, and a photo"
+UNIFORM = "military uniform"  # what ImageNet calls the photo
+
+INTRODUCTION = (
+    "Four questions, put to two image classifiers. Where does a decision rest? What does each "
+    "filter answer to? What is each filter for? Which classes fail? The first classifier was "
+    "trained a moment ago, on generated pictures whose truth is known; the second is a common "
+    "network for photos. Click a figure to see it in full size; under each section are its "
+    "tables, and everything needed to get the same numbers again."
+)
+
+TRAINING = (
+    "run",
+    "How well does it know its classes?",
+    "Each picture shows one object on a textured ground, one of 11 shapes in one of 3 textures: "
+    "33 classes. Place, size, angle and colours are drawn without regard to the class, so only "
+    "the object can tell it.",
+)
+OCCLUSION = (
+    "occlusion",
+    "Where do its decisions rest?",
+    "A few of the test pictures, under a gray square that moves on by a third of its side. A "
+    "network that has learned the objects, and not the ground, loses its confidence only where "
+    "the object is covered.",
+)
+ACTIVATIONS = (
+    "activations-{}",
+    "What does layer {} answer to in these pictures?",
+    "The filters that answer most strongly to the same pictures. Early layers follow edges and "
+    "textures all over the picture; late ones answer at few places, or not at all.",
+)
+TOP_PATCHES = (
+    "top-patches",
+    "What is each filter looking for?",
+    "For every filter of every layer, the places in all of the test pictures that excite it most.",
+)
+ABLATION = (
+    "ablation",
+    "What is each filter for?",
+    "Every filter of every layer is silenced in turn, and the test pictures are classified again.",
+)
+MISTAKES = (
+    "misclassifications",
+    "Which classes fail?",
+    "All of the test pictures, counted by class.",
+)
+WITHOUT_FILTER = (
+    "misclassifications-silenced",
+    "Which classes fail without its most damaging filter?",
+    "The same counts with the filter silenced that broke most pictures above: the difference is "
+    "what that filter is for.",
+)
+PHOTO_GUESS = (
+    "photo-occlusion",
+    "What does its first guess rest on?",
+    "The photo shows Grace Hopper, a computer scientist and rear admiral, in her uniform. The "
+    "ImageNet class is “military uniform”, and the network may guess otherwise: here is what its "
+    "guess rests on.",
+)
+PHOTO_UNIFORM = (
+    "photo-occlusion-uniform",
+    "Where does it see the uniform?",
+    "The same photo and the same windows, but the confidence that is watched is that of “military "
+    "uniform”. Blue are the places that speak for something else.",
+)
+PHOTO_ACTIVATIONS = (
+    "photo-activations-{}",
+    "What does layer {} answer to in the photo?",
+    "The filters that answer most strongly.",
+)
+PHOTO_ABLATION = (
+    "photo-ablation",
+    "Which filters does its answer hang on?",
+    "Every filter of a few layers, from the first to the last block, is silenced in turn. There is "
+    "one picture, so each filter leaves the answer alone, breaks it, or repairs it.",
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """How much the demo does: as it stands, under four minutes on two cores."""
+
+    recipe: Recipe = field(default_factory=Recipe)
+    device: str = "auto"
+    pictures: int = 6  # test images whose pictures are shown
+    counted: int = 990  # test images searched for top patches, and counted
+    ablated: int = 198  # test images on which each filter is silenced: every fifth
+    layers: tuple[int, ...] = (1, 3, 5)  # whose activations are shown
+    window: int = 12  # of the occlusion of test images, in pixels; a third of it is the stride
+    photo_layers: tuple[int, ...] = (1, 18)  # of EfficientNet-Lite0, whose activations are shown
+    photo_ablated: str = "1,6,18,36,48"  # those whose filters are silenced
+    photo_window: int = 32
+
+
+def write_demo(
+    out: str | Path, demo: Demo = Demo(), *, force: bool = False, told: Told | None = None
+) -> Path:
+    """Train, analyse, and write a folder with a page of everything: returns ``index.html``.
+
+    The folder appears once all of it is there.
+
+    Raises:
+        OutputExists: if something is there and ``force`` is not given.
+    """
+    out = Path(out)
+    with whole_folder(out, force=force) as aside:
+        writer = _Writer(aside, out, told or _tell_nobody)
+        _trained(writer, demo)
+        _imagenet(writer, demo)
+        front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out))
+        page = write_page(aside, writer.sections, front)
+    return out / page.name
+
+
+def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
+    """What to type after the demo, and what that does."""
+    run, photos = shlex.quote(str(out / TRAINING[0])), shlex.quote(str(out / PHOTOS))
+    return (
+        ("ikit occlusion photo.jpg", "where the ImageNet network looks in a photo of yours"),
+        (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer answer to"),
+        (f"ikit misclassifications --silence 3:17 --model {run}", "what fails without a filter"),
+        (f"ikit ablation --layer 48 --model embedded --data {photos}", "which filters decide about the photo"),
+        ("ikit train --data FOLDER", "a network of your own, on a folder of class folders"),
+    )
+
+
+def _tell_nobody(_what: str, _done: int, _total: int) -> None:
+    """Where nobody asked for progress."""
+
+
+@dataclass
+class _Writer:
+    """Runs analyses, saves them below a folder, and remembers the sections of the page."""
+
+    aside: Path  # where it is written
+    out: Path  # where it will be
+    told: Told
+    part: str = ""
+    sections: list[Section] = field(default_factory=list)
+
+    def section(self, words: Words) -> Path:
+        """Begin a section about a folder."""
+        name, title, text = words
+        self.sections.append(Section(self.aside / name, title, text, self.part))
+        return self.aside / name
+
+    def run(self, words: Words, analysis: Analysis[R], classifier: Classifier, on: ImageSet) -> R:
+        """Answer a question, and save the result with its figures."""
+        folder = self.section(words)
+        self.told(folder.name, 0, len(on))
+        result = analysis.run(
+            classifier, on, progress=lambda done, total: self.told(folder.name, done, total)
+        )
+        result.save(folder, figures=True)
+        return result
+
+
+def _trained(writer: _Writer, demo: Demo) -> None:
+    """Train the network, and put every question to it."""
+    writer.part = TRAINED
+    classifier = _train(writer, demo)
+    images = load_images(demo.recipe.data)
+    few, many = images.take(demo.pictures, seed=0), images.spread(demo.counted)
+    occlusion = Occlusion(window=demo.window, stride=max(1, demo.window // 3))
+    writer.run(OCCLUSION, occlusion, classifier, few)
+    for layer in demo.layers:
+        writer.run(_about(ACTIVATIONS, layer), Activations(layer=layer), classifier, few)
+    writer.run(TOP_PATCHES, TopPatches(layer="all"), classifier, many)
+    spread = images.spread(demo.ablated)
+    counts = writer.run(ABLATION, Ablation(layer="all"), classifier, spread)
+    writer.run(MISTAKES, Misclassifications(), classifier, many)
+    without = Misclassifications(silence=_most_damaging(counts))
+    writer.run(WITHOUT_FILTER, without, classifier, many)
+
+
+def _about(words: Words, layer: int) -> Words:
+    folder, title, text = words
+    return folder.format(layer), title.format(layer), text
+
+
+def _train(writer: _Writer, demo: Demo) -> Classifier:
+    def step(now: Progress) -> None:
+        done = (now.epoch - 1) * now.batches + now.batch
+        writer.told(TRAINING[0], done, now.epochs * now.batches)
+
+    folder = writer.section(TRAINING)
+    train(demo.recipe, folder, demo.device, step)
+    return _called(load_classifier(folder, device=demo.device), writer.out / TRAINING[0])
+
+
+def _called(classifier: Classifier, folder: Path) -> Classifier:
+    """Name a classifier after the place where it will be."""
+    classifier.name = str(folder)
+    return classifier
+
+
+def _most_damaging(counts: AblationCounts) -> str:
+    """The filter that breaks most images, as ``layer:filter``."""
+    row = int(counts.broken.sum(1).argmax())
+    return f"{counts.layers[counts.layer[row]]}:{counts.filter[row]}"
+
+
+def _imagenet(writer: _Writer, demo: Demo) -> None:
+    """Put the questions to the embedded network and a photo."""
+    writer.part = IMAGENET
+    classifier, photo = load_classifier(EMBEDDED, device=demo.device), _photo(writer)
+    guess = Occlusion(window=demo.photo_window, stride=demo.photo_window // 2)
+    writer.run(PHOTO_GUESS, guess, classifier, photo)
+    writer.run(PHOTO_UNIFORM, dataclasses.replace(guess, target=UNIFORM), classifier, photo)
+    for layer in demo.photo_layers:
+        writer.run(_about(PHOTO_ACTIVATIONS, layer), Activations(layer=layer), classifier, photo)
+    writer.run(PHOTO_ABLATION, Ablation(layer=demo.photo_ablated), classifier, photo)
+
+
+def _photo(writer: _Writer) -> ImageSet:
+    """A photo, labelled by its folder, that commands can be tried on later."""
+    folder = writer.aside / PHOTOS / UNIFORM
+    folder.mkdir(parents=True)
+    shutil.copyfile(sample_photo(), folder / sample_photo().name)
+    images = load_images(writer.aside / PHOTOS)
+    return dataclasses.replace(images, source=str(writer.out / PHOTOS))
