@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check types format clean
 
 setup: $(READY)
 
@@ -20,10 +20,15 @@ demo: setup
 test: setup
 	$(BIN)/pytest -n 2
 
-check: setup
+check: setup types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+# As it is installed, with cli and trainers inside: mypy does not read package-dir.
+types: setup
+	rm -rf build/types && mkdir -p build/types/interpret_kit
+	ln -s $(CURDIR)/interpret_kit/* $(CURDIR)/trainers $(CURDIR)/cli build/types/interpret_kit/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p interpret_kit
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -31,9 +31,9 @@ def _run(ctx: click.Context) -> None:
         page = write_demo(out, Demo(device=given["device"]), force=given["force"], told=steps)
         steps.over()
     terminal.say(f"all of it: {time.perf_counter() - start:.0f} s")
-    terminal.say(f"\nopen {page.absolute()} in a browser\n\nthen, for example:")
+    terminal.say(f"open {page.absolute()} in a browser; then, for example:")
     for command, meaning in next_commands(out):
-        terminal.say(f"  {command}  # {meaning}")
+        terminal.say(f"{command}  # {meaning}")
     terminal.answer({"page": str(page), "seconds": steps.seconds})
 
 
@@ -45,7 +45,7 @@ class _Steps:
         self.name, self.start = "", time.perf_counter()
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, name: str, done: int, total: int) -> None:
+    def __call__(self, name: str, done: float, total: float) -> None:
         if name != self.name:
             self.over()
             self.name = name

@@ -32,7 +32,7 @@ PIPE_WIDTH = 200  # columns where there is no terminal to ask
 class Step(Protocol):
     """Says how far the work is."""
 
-    def __call__(self, done: int, total: int, what: str = "") -> None:
+    def __call__(self, done: float, total: float, what: str = "") -> None:
         """Tell that ``done`` of ``total`` parts are done."""
 
 
@@ -86,7 +86,7 @@ class Terminal:
         bars = _bars()
         task = bars.add_task(what, total=None)
 
-        def step(done: int, total: int, what: str = what) -> None:
+        def step(done: float, total: float, what: str = what) -> None:
             bars.update(task, completed=done, total=total, description=what)
 
         timer = threading.Timer(PATIENCE, bars.start)
@@ -100,7 +100,7 @@ class Terminal:
             bars.stop()
 
 
-def _nothing(done: int, total: int, what: str = "") -> None:
+def _nothing(done: float, total: float, what: str = "") -> None:
     """Where no progress is shown."""
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from interpret_kit.images import Batch, ImageSet
 
 Array = NDArray[Any]
-Progress = Callable[[int, int], None]  # called with (images done, images in all)
+Progress = Callable[[float, float], None]  # called with (images done, images in all)
 
 
 def parameter(default: Any, help: str) -> Any:  # noqa: A002
@@ -111,6 +111,26 @@ class Result:
         return save_result(self, Path(folder), figures=figures, force=force)
 
 
+@dataclass
+class Pace:
+    """How a run goes about its work, and how far it is: nothing that changes the answer."""
+
+    batch_size: int  # rows per forward
+    images: int  # in all
+    progress: Progress | None = None
+    done: int = 0  # images
+
+    def within(self, share: float, images: int = 1) -> None:
+        """Tell that a share in [0, 1] of the next ``images`` images is done."""
+        if self.progress is not None:
+            self.progress(self.done + share * images, self.images)
+
+    def advance(self, images: int) -> None:
+        """Tell that ``images`` more images are done."""
+        self.done += images
+        self.within(0)
+
+
 R = TypeVar("R", bound=Result)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -136,7 +156,7 @@ class Analysis(ABC, Generic[R]):
     needs_labels: ClassVar[bool] = False
 
     @abstractmethod
-    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> Fold[R]:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> Fold[R]:
         """Check that the question fits, and start with nothing seen.
 
         Raises:
@@ -169,14 +189,12 @@ class Analysis(ABC, Generic[R]):
         if self.needs_labels:
             images = _labelled(self.name, images)
         with evaluating(classifier):
-            fold = self.begin(classifier, images, batch_size)
+            pace = Pace(batch_size, len(images), progress)
+            fold = self.begin(classifier, images, pace)
             reading = images.read(classifier.preprocessing, batch_size, strict=strict)
-            done = 0
             for batch in reading:
                 fold.add(batch.to(classifier.device))
-                done += len(batch)
-                if progress is not None:
-                    progress(done, len(images))
+                pace.advance(len(batch))
             return fold.finish(_origin(classifier, images, reading.unreadable))
 
     def fields(self) -> Iterator[tuple[str, Any]]:

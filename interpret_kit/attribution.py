@@ -20,8 +20,8 @@ Forward = Callable[[Tensor], Tensor]
 
 def probabilities_under_windows(
     forward: Forward, pixels: Tensor, fill: Tensor, grid: WindowGrid, batch_size: int
-) -> Tensor:
-    """Ask the network again with the window at every position.
+) -> Iterator[Tensor]:
+    """Ask the network again with the window at every position, ``batch_size`` at a time.
 
     Args:
         forward: pixels (batch, 3, height, width) to (batch, classes).
@@ -30,18 +30,16 @@ def probabilities_under_windows(
         grid: the positions.
         batch_size: positions per forward.
 
-    Returns:
-        What ``forward`` gives at each position, (rows x cols, classes).
+    Yields:
+        What ``forward`` gives at the next positions, (positions, classes).
     """
     boxes = grid.boxes()
-    answers = []
     for start in range(0, len(boxes), batch_size):
         chunk = boxes[start : start + batch_size].tolist()
         covered = pixels.expand(len(chunk), -1, -1, -1).clone()
         for picture, (y0, x0, y1, x1) in zip(covered, chunk, strict=True):
             picture[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
-        answers.append(forward(covered))
-    return torch.cat(answers)
+        yield forward(covered)
 
 
 class FilterAblation(PerturbationAttribution):  # type: ignore[misc]

@@ -186,8 +186,8 @@ def load_images(spec: Spec, split: str | None = None) -> ImageSet:
     """Find images: in a file, several files or a folder, or a data set by name.
 
     Args:
-        spec: a path, several, an `ImageSet` (returned as it is), "shapes", or one of
-            `published.NAMES` such as "cifar10". A folder called like a data set: "./shapes".
+        spec: a path, several, an `ImageSet` (returned as it is), or as text "shapes" or one of
+            `published.NAMES`, such as "cifar10". A folder called like a data set: "./shapes".
         split: train, val or test, where there are such; test unless told.
     """
     if isinstance(spec, ImageSet):
@@ -197,15 +197,18 @@ def load_images(spec: Spec, split: str | None = None) -> ImageSet:
         if not paths:
             raise NoImages("no images were given; give a file, a folder, or 'shapes'")
         if len(paths) > 1:
+            if split is not None:
+                raise UsageError(f"split {split!r} of {len(paths)} files: only a folder has splits")
             return _from_listing(list_files(paths), f"{len(paths)} files")
-        spec = paths[0]
-    if str(spec) == "shapes":
-        return _shapes(split)
+        spec = next(iter(spec))
     from interpret_kit import published
 
     path = Path(spec).expanduser()
-    if str(spec).casefold() in published.NAMES:
-        return _published(str(spec).casefold(), split)
+    name = spec.casefold() if isinstance(spec, str) else ""  # a Path is never a data set's name
+    if name == "shapes":
+        return _shapes(split)
+    if name in published.NAMES:
+        return _published(name, split)
     if path.is_dir():
         return _from_listing(list_folder(path, split), str(spec))
     if not path.exists():

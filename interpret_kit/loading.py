@@ -19,6 +19,7 @@ from interpret_kit.errors import (
     WeightsUnavailable,
     close_names,
 )
+from interpret_kit.hub import refuse_without_network
 from interpret_kit.weights import fill, first_line, read_weights
 
 EMBEDDED = "embedded"
@@ -47,13 +48,18 @@ def load_classifier(
 
 
 def _load(spec: str | Path | None, arch: str | None) -> Classifier:
-    if spec is None or str(spec) == EMBEDDED:
+    embedded = spec is None or str(spec) == EMBEDDED
+    path = Path(spec or EMBEDDED).expanduser()
+    if not embedded and path.is_file():
+        return _from_checkpoint(path, arch)
+    if arch is not None:
+        raise UsageError(
+            f"--arch {arch} is for a checkpoint file, and {path} is none; leave it away"
+        )
+    if embedded:
         return _embedded()
-    path = Path(spec).expanduser()
     if path.is_dir():
         return load_run(path)
-    if path.is_file():
-        return _from_checkpoint(path, arch)
     return _pretrained(str(spec))
 
 
@@ -61,13 +67,13 @@ def pick_device(device: str) -> torch.device:
     """The device called ``device``; "auto" is a GPU where there is one."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        picked = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"no device {device!r}; say auto, cpu or cuda") from error
-    if picked.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"no device {device!r}: torch sees no GPU here; say auto or cpu")
-    return picked
+    kind, _, number = device.partition(":")
+    if kind not in {"cpu", "cuda"} or (number and not number.isdecimal()):
+        raise UsageError(f"no device {device!r}; say auto, cpu, cuda, or cuda:1")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        seen = torch.cuda.device_count() or "no"
+        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; say auto or cpu")
+    return torch.device(device)
 
 
 def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
@@ -168,6 +174,7 @@ def _pretrained(name: str) -> Classifier:
     if name.partition(".")[0] == "ikit_convnet":
         raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
     try:
+        refuse_without_network(name)
         network = timm.create_model(name, pretrained=True)
     except Exception as error:  # hub clients raise errors of many libraries
         raise WeightsUnavailable(

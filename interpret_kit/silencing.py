@@ -85,6 +85,11 @@ class SuffixForwards:
         self.needed: dict[Point, frozenset[Node]] = {
             point: self.traced.needed(path.landing) for point, path in self.paths.items()
         }
+        self.of_images = {each for nodes in self.needed.values() for each in nodes}
+        pixels = self.traced.graph.pixels  # the rest is computed from weights alone
+        self.of_images &= {pixels, *self.traced.after(pixels)}
+        if any(each.shape[:1] != (self.traced.rows,) for each in self.of_images):
+            raise Untraceable("a map that is read again has no row for each image")
         self.kept = {each for path in self.paths.values() for each in (path.start, path.landing)}
         self.kept |= {each for nodes in self.needed.values() for each in nodes}
         self.speaking: dict[Point, Tensor] = {}
@@ -119,7 +124,8 @@ class SuffixForwards:
             ]
         )
         padded = _filled_up(images[order], self.traced.rows)
-        values = {node: self.stored[node][padded] for node in needed}
+        values = {node: self.stored[node] for node in needed}
+        values |= {node: self.stored[node][padded] for node in needed & self.of_images}
         values[path.landing] = _filled_up(landed, self.traced.rows)
         if path.landing is self.traced.output:
             outputs = values[path.landing]

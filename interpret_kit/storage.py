@@ -153,6 +153,7 @@ def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
     try:
         yield aside
         aside.chmod(0o755)
+        check_free(folder, force=force)  # another run may have taken the place meanwhile
         _put_in_place(aside, folder)
     except OSError as error:
         raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error

@@ -40,8 +40,8 @@ class Files:
         return len(self.paths)
 
     def name(self, image: int) -> str:
-        """The path, relative to the folder that was listed."""
-        return self.names[image]
+        """The path, relative to the folder that was listed; always text that can be written."""
+        return self.names[image].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def decode(self, image: int) -> Image.Image:
         """Read the file."""

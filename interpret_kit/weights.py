@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise BadWeights(f"{path} is not a safetensors file: {first_line(error)}") from error
     refuse_unsafe_pickles(path, torch.__version__)
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch warns of pickle protocols; only the end counts
+            warnings.simplefilter("ignore")
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle raises whatever the bytes lead to
         raise BadWeights(
             f"{path} is not plain weights (it is broken, or carries code, which is never run); "
@@ -74,8 +77,8 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None
         first = (missing or extra or other)[0]
         raise BadWeights(
             f"{source} does not fit {type(network).__name__}: {len(missing)} tensors missing, "
-            f"{len(extra)} unknown, {len(other)} of another shape (first: {first}); give the "
-            "architecture it was trained with, by --arch"
+            f"{len(extra)} unknown, {len(other)} of another shape (first: {first}); "
+            "name the architecture that it was made for (of a checkpoint, with --arch)"
         )
     network.load_state_dict(weights)
 

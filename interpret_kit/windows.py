@@ -41,6 +41,9 @@ class WindowGrid:
                     f"{_by(self.window)} px; give a --stride of at most the window"
                 )
 
+    def __len__(self) -> int:
+        return self.shape[0] * self.shape[1]
+
     @property
     def shape(self) -> Pair:
         """Number of positions, (rows, cols)."""

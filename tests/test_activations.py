@@ -71,6 +71,15 @@ def test_the_strongest_filters_have_the_largest_peaks_on_average_over_the_pictur
     assert sorted(more.chosen.tolist()) == [0, 1, 2, 3]
 
 
+def test_a_single_bright_spot_counts_by_its_peak():
+    # Red 100 everywhere, green 200 in one corner: green peaks higher, red is more on average.
+    picture = np.zeros((1, 4, 4, 3), np.uint8)
+    picture[..., 0], picture[0, 0, 0, 1] = 100, 200
+    maps = Activations(1).run(plain(ColourNet(), (4, 4)), ImageSet.from_arrays(picture))
+    assert maps.chosen.tolist() == [1, 0]
+    np.testing.assert_allclose(maps.peak, [100 / 255, 200 / 255], rtol=1e-6)
+
+
 def test_filters_that_answer_alike_come_in_order():
     # Both filters see gray as the same.
     gray = ImageSet.from_arrays(np.full((2, 4, 4, 3), 90, np.uint8))

@@ -139,9 +139,10 @@ def test_windows_are_put_where_the_grid_says(batch_size):
     grid = WindowGrid((6, 5), (3, 2), (2, 2))
     pixels, fill = torch.rand(3, 6, 5), torch.rand(3, 6, 5)
     kept = pixels.clone()
-    seen = probabilities_under_windows(
+    chunks = probabilities_under_windows(
         lambda covered: covered.flatten(1), pixels, fill, grid, batch_size
-    ).view(-1, 3, 6, 5)
+    )
+    seen = torch.cat(list(chunks)).view(-1, 3, 6, 5)
     for picture, mask in zip(seen, grid.masks(), strict=True):
         expected = np.where(mask, fill.numpy(), pixels.numpy())
         np.testing.assert_array_equal(picture, expected)

@@ -123,7 +123,7 @@ def test_a_result_whose_fields_are_unknown_here_is_refused(tmp_path, result):
         load_result(folder)
 
 
-def test_file_names_that_are_no_text_are_kept(tmp_path):
+def test_file_names_that_are_no_text_are_shown_as_well_as_they_can_be(tmp_path):
     folder = tmp_path / "photos" / "ant"
     folder.mkdir(parents=True)
     Image.fromarray(noise(1)[0]).save(folder / "plain.png")
@@ -136,7 +136,7 @@ def test_file_names_that_are_no_text_are_kept(tmp_path):
     result = Misclassifications().run(classifier, load_images(tmp_path / "photos"))
     back = load_result(result.save(tmp_path / "out"))
     assert back.origin == result.origin
-    assert back.origin.names == {0: "ant/caf\udce9.png"}
+    assert back.origin.names == {0: "ant/caf\ufffd.png"}
 
 
 def test_class_names_of_any_script_are_kept(tmp_path):

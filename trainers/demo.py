@@ -27,7 +27,7 @@ from interpret_kit.trainers.recipe import Recipe
 
 R = TypeVar("R", bound=Result)
 Words = tuple[str, str, str]  # the folder of a result, the title and the text of its section
-Told = Callable[[str, int, int], None]  # called with (what is done, parts done, parts in all)
+Told = Callable[[str, float, float], None]  # called with (what is done, parts done, parts in all)
 
 PHOTOS = "photos"
 TRAINED = "A network trained on the spot"
@@ -104,8 +104,9 @@ PHOTO_ACTIVATIONS = (
 PHOTO_ABLATION = (
     "photo-ablation",
     "Which filters does its answer hang on?",
-    "Every filter of a few layers, from the first to the last block, is silenced in turn. There is "
-    "one picture, so each filter leaves the answer alone, breaks it, or repairs it.",
+    "Every filter of a few layers, from the first to the last block, is silenced in turn. The "
+    "photo is labelled with the network's own answer here: broken means that the answer changes, "
+    "and the table of flips says to what.",
 )
 
 
@@ -115,9 +116,9 @@ class Demo:
 
     recipe: Recipe = field(default_factory=Recipe)
     device: str = "auto"
-    pictures: int = 6  # test images whose pictures are shown
+    pictures: int = 8  # test images whose pictures are shown
     counted: int = 990  # test images searched for top patches, and counted
-    ablated: int = 198  # test images on which each filter is silenced: every fifth
+    ablated: int = 495  # test images on which each filter is silenced: every other one
     layers: tuple[int, ...] = (1, 3, 5)  # whose activations are shown
     window: int = 12  # of the occlusion of test images, in pixels; a third of it is the stride
     photo_layers: tuple[int, ...] = (1, 18)  # of EfficientNet-Lite0, whose activations are shown
@@ -152,12 +153,15 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
         ("ikit occlusion photo.jpg", "where the ImageNet network looks in a photo of yours"),
         (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer answer to"),
         (f"ikit misclassifications --silence 3:17 --model {run}", "what fails without a filter"),
-        (f"ikit ablation --layer 48 --model embedded --data {photos}", "which filters decide about the photo"),
+        (
+            f"ikit ablation --layer 48 --model embedded --data {photos}",
+            "which filters decide about the photo",
+        ),
         ("ikit train --data FOLDER", "a network of your own, on a folder of class folders"),
     )
 
 
-def _tell_nobody(_what: str, _done: int, _total: int) -> None:
+def _tell_nobody(_what: str, _done: float, _total: float) -> None:
     """Where nobody asked for progress."""
 
 
@@ -238,11 +242,12 @@ def _imagenet(writer: _Writer, demo: Demo) -> None:
     writer.part = IMAGENET
     classifier, photo = load_classifier(EMBEDDED, device=demo.device), _photo(writer)
     guess = Occlusion(window=demo.photo_window, stride=demo.photo_window // 2)
-    writer.run(PHOTO_GUESS, guess, classifier, photo)
+    said = writer.run(PHOTO_GUESS, guess, classifier, photo).uncovered_predicted
     writer.run(PHOTO_UNIFORM, dataclasses.replace(guess, target=UNIFORM), classifier, photo)
     for layer in demo.photo_layers:
         writer.run(_about(PHOTO_ACTIVATIONS, layer), Activations(layer=layer), classifier, photo)
-    writer.run(PHOTO_ABLATION, Ablation(layer=demo.photo_ablated), classifier, photo)
+    answer = dataclasses.replace(photo, labels=said, classes=classifier.classes)
+    writer.run(PHOTO_ABLATION, Ablation(layer=demo.photo_ablated), classifier, answer)
 
 
 def _photo(writer: _Writer) -> ImageSet:

@@ -19,7 +19,7 @@ from interpret_kit.errors import TrainingDiverged
 from interpret_kit.trainers.data import Split, as_input, augmented, load_training_data
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.run import History, RunFolder, Score, TrainedRun
-from interpret_kit.trainers.setup import Learner, check_optimizer, prepared
+from interpret_kit.trainers.setup import Learner, check_network, check_optimizer, prepared
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def train(
     folder = RunFolder(Path(out), recipe)
     folder.check(force=force)
     check_optimizer(recipe.optimizer)
+    check_network(recipe)
     data = load_training_data(recipe.data, recipe.input_size, recipe.seed)
     history = History()
     with prepared(recipe, data, device) as learner:
@@ -68,6 +69,8 @@ def train(
             start = time.perf_counter()
             learned = _learn(learner, data.train, history, progress)
             checked = evaluate(learner.classifier, data.val)
+            if not math.isfinite(checked.loss):
+                raise _diverged(recipe, checked.loss, epoch * learner.batches, history)
             history.add(learned, checked, learner.lr, time.perf_counter() - start)
             if history.best_epoch == epoch:
                 folder.save(learner.classifier, history.metrics())

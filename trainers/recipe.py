@@ -71,6 +71,8 @@ class Recipe:
                 object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
         for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 0), ("seed", 0)):
             _refuse_below(name, getattr(self, name), least)
+        if self.seed >= 2**63:
+            raise DoesNotFit(f"seed is {self.seed}: a number below 2**63 is needed")
         for side in self.input_size:
             _refuse_below("size", side, 1)
         if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:

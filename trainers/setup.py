@@ -102,6 +102,17 @@ def make_classifier(recipe: Recipe, data: TrainingData) -> Classifier:
     return Classifier(network, data.preprocessing(), data.classes, name=recipe.arch)
 
 
+def check_network(recipe: Recipe) -> None:
+    """Refuse choices that make no network, before the images are read.
+
+    Raises:
+        UsageError: no such architecture, or choices that leave no pixels.
+    """
+    if recipe.arch == OURS:
+        with torch.device("meta"):  # no memory, and no random numbers used up
+            create(recipe.arch, **network_arguments(recipe, classes=2))
+
+
 def make_optimizer(recipe: Recipe, classifier: Classifier) -> torch.optim.Optimizer:
     """Make timm's optimizer of that name; norms and biases do not decay."""
     check_optimizer(recipe.optimizer)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.analysis import (
+    Analysis,
+    Array,
+    Origin,
+    Pace,
+    Result,
+    Table,
+    array,
+    parameter,
+)
 from interpret_kit.selection import LAYERS_HELP, SITE_HELP, parse_filters
 
 if TYPE_CHECKING:
@@ -157,12 +166,12 @@ class Ablation(Analysis[AblationCounts]):
     filters: str = parameter("all", "which filters of each layer, from 0 and with commas; or all")
     site: str = parameter("convolution", SITE_HELP)
 
-    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> AblationFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> AblationFold:
         """Find the layers and filters."""
         layers = classifier.find_layers(self.layer)
         chosen = [parse_filters(self.filters, layer) for layer in layers]
         pairs = list(zip(layers, chosen, strict=True))
-        return AblationFold(self, classifier, pairs, min(batch_size, len(images)), len(images))
+        return AblationFold(self, classifier, pairs, pace)
 
 
 class AblationFold:
@@ -173,15 +182,16 @@ class AblationFold:
         analysis: Ablation,
         classifier: Classifier,
         chosen: list[tuple[Layer, tuple[int, ...]]],
-        batch_size: int,
-        images: int,
+        pace: Pace,
     ) -> None:
         from interpret_kit.silencing import silencing
 
-        self.analysis, self.chosen, self.batch_size = analysis, chosen, batch_size
+        self.analysis, self.chosen, self.pace = analysis, chosen, pace
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
-        self.forwards = silencing(classifier, points, batch_size, rows * images)
+        self.forwards = silencing(
+            classifier, points, min(pace.batch_size, pace.images), rows * pace.images
+        )
         self.total = np.zeros(classes, np.int64)
         self.correct = np.zeros(classes, np.int64)
         self.lost = np.zeros(rows)  # sum over images
@@ -199,10 +209,11 @@ class AblationFold:
             # A map that is zero already cannot change anything by being set to zero.
             point = layer.at(self.analysis.site)
             row, image = self.forwards.speaking[point][:, list(filters)].T.nonzero().T
-            for start in range(0, len(row), self.batch_size):
-                chunk = slice(start, start + self.batch_size)
+            for start in range(0, len(row), self.pace.batch_size):
+                chunk = slice(start, start + self.pace.batch_size)
                 self._silence(batch, before, (layer, first), image[chunk], row[chunk])
             first += len(filters)
+            self.pace.within(first / len(self.lost), len(batch))
 
     def _silence(
         self, batch: Batch, before: Tensor, place: tuple[Layer, int], image: Tensor, row: Tensor
@@ -244,8 +255,8 @@ class AblationFold:
             origin,
             layer=np.repeat(np.arange(len(sizes)), sizes),
             filter=np.concatenate([filters for _, filters in self.chosen]).astype(np.int64),
-            total=self.total,
-            correct=self.correct,
+            total=self.total.copy(),
+            correct=self.correct.copy(),
             broken=broken,
             repaired=repaired,
             confidence_lost=(self.lost / self.total.sum()).astype(np.float32),

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.analysis import (
+    Analysis,
+    Array,
+    Origin,
+    Pace,
+    Result,
+    Table,
+    array,
+    parameter,
+)
 from interpret_kit.selection import LAYER_HELP, SITE_HELP, parse_filters
 
 if TYPE_CHECKING:
@@ -69,7 +78,7 @@ class Activations(Analysis[ActivationMaps]):
     top: int = parameter(8, "how many of the strongest filters")
     site: str = parameter("activation", SITE_HELP)
 
-    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> ActivationFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> ActivationFold:
         """Find the layer, and its strongest filters (a pass of its own over the images)."""
         from interpret_kit.layers import find_layer
         from interpret_kit.selection import at_least_one
@@ -77,7 +86,7 @@ class Activations(Analysis[ActivationMaps]):
         at_least_one(self.top, "top")
         layer = find_layer(classifier.layers(), self.layer)
         if self.filters == STRONGEST:
-            chosen = _strongest(classifier, images, layer, self, batch_size)
+            chosen = _strongest(classifier, images, layer, self, pace)
         else:
             chosen = np.array(parse_filters(self.filters, layer))
         return ActivationFold(self, classifier, layer, chosen)
@@ -128,7 +137,7 @@ class ActivationFold:
 
 
 def _strongest(
-    classifier: Classifier, images: ImageSet, layer: Layer, analysis: Activations, batch_size: int
+    classifier: Classifier, images: ImageSet, layer: Layer, analysis: Activations, pace: Pace
 ) -> Array:
     import torch
 
@@ -136,7 +145,7 @@ def _strongest(
 
     read = activation_reader(classifier, layer.at(analysis.site))
     total = torch.zeros(layer.filters, dtype=torch.float64)
-    for batch in images.read(classifier.preprocessing, batch_size):
+    for batch in images.read(classifier.preprocessing, pace.batch_size):
         maps = read(batch.to(classifier.device).pixels)
         total += maps.amax((2, 3)).double().sum(0).cpu()
     return total.argsort(descending=True, stable=True)[: analysis.top].numpy()

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.analysis import (
+    Analysis,
+    Array,
+    Origin,
+    Pace,
+    Result,
+    Table,
+    array,
+    parameter,
+)
 from interpret_kit.errors import UsageError
 from interpret_kit.selection import SITE_HELP, at_least_one, parse_filters
 
@@ -125,9 +134,7 @@ class Misclassifications(Analysis[MisclassificationCounts]):
     site: str = parameter("convolution", SITE_HELP)
     mistakes: int = parameter(16, "how many of the most confident mistakes to collect")
 
-    def begin(
-        self, classifier: Classifier, images: ImageSet, batch_size: int
-    ) -> MisclassificationFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> MisclassificationFold:
         """Find the filters to silence."""
         at_least_one(self.mistakes, "mistakes")
         silenced = _parse_silence(self.silence, classifier) if self.silence else (None, ())
@@ -203,8 +210,8 @@ class MisclassificationFold:
         return MisclassificationCounts(
             self.analysis,
             origin,
-            confusion=self.after.counts.numpy(),
-            confusion_before=self.before.counts.numpy(),
+            confusion=self.after.counts.numpy().copy(),
+            confusion_before=self.before.counts.numpy().copy(),
             mistake_id=ids,
             mistake_label=np.array(columns[2], np.int64),
             mistake_predicted=np.array(columns[3], np.int64),

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.analysis import (
+    Analysis,
+    Array,
+    Origin,
+    Pace,
+    Result,
+    Table,
+    array,
+    parameter,
+)
 from interpret_kit.errors import NoImages
 from interpret_kit.windows import WindowGrid, check_fill, fill_picture, grid_for
 
@@ -143,7 +152,7 @@ class Occlusion(Analysis[OcclusionMaps]):
         "of the uncovered picture, label the true class",
     )
 
-    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> OcclusionFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> OcclusionFold:
         """Check window, fill and target against the classifier."""
         check_fill(self.fill)
         grid = grid_for(classifier.size, self.window, self.stride)
@@ -152,7 +161,7 @@ class Occlusion(Analysis[OcclusionMaps]):
         if self.target not in {PREDICTED, LABEL}:
             classifier.class_index(self.target)
         mean = images.mean_colour(classifier.preprocessing) if self.fill == "mean" else None
-        return OcclusionFold(self, classifier, grid, mean, batch_size)
+        return OcclusionFold(self, classifier, grid, mean, pace)
 
 
 class OcclusionFold:
@@ -164,11 +173,11 @@ class OcclusionFold:
         classifier: Classifier,
         grid: WindowGrid,
         mean: Array | None,
-        batch_size: int,
+        pace: Pace,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
         self.mean = np.zeros(3) if mean is None else mean
-        self.batch_size = batch_size
+        self.pace = pace
         self.seen: list[dict[str, Array]] = []
 
     def add(self, batch: Batch) -> None:
@@ -200,9 +209,13 @@ class OcclusionFold:
         pixels = batch.pixels[index]
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
         under = probabilities_under_windows(
-            self.classifier.probabilities, pixels, fill, self.grid, self.batch_size
+            self.classifier.probabilities, pixels, fill, self.grid, self.pace.batch_size
         )
-        return np.asarray(under.cpu().numpy())
+        answers = []
+        for chunk, answer in enumerate(under, start=1):
+            answers.append(answer.cpu().numpy())
+            self.pace.within(index + min(1, chunk * self.pace.batch_size / len(self.grid)))
+        return np.concatenate(answers)
 
     def _targets(self, batch: Batch, uncovered: Array) -> Array:
         if self.analysis.target == PREDICTED:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import Analysis, Array, Origin, Result, Table, array, parameter
+from interpret_kit.analysis import (
+    Analysis,
+    Array,
+    Origin,
+    Pace,
+    Result,
+    Table,
+    array,
+    parameter,
+)
 from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one
 
 if TYPE_CHECKING:
@@ -140,7 +149,7 @@ class TopPatches(Analysis[TopPatchesFound]):
     per_image: int = parameter(1, "how many units one image may give to a filter's top")
     site: str = parameter("pre-activation", SITE_HELP)
 
-    def begin(self, classifier: Classifier, images: ImageSet, batch_size: int) -> TopPatchesFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> TopPatchesFold:
         """Find the layers."""
         at_least_one(self.top, "top")
         at_least_one(self.per_image, "per_image")

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Node
+from interpret_kit.graph.trace import WEIGHT, Node
 
 _BATCH_NORM = "_native_batch_norm_legit_no_training"
 _BY_CHANNEL = {
@@ -74,6 +74,8 @@ def channel_path(traced: TracedNetwork, start: Node) -> ChannelPath:
         if len(users) != 1:  # read in several places, or by nobody: put together here
             return ChannelPath(start, tuple(steps), None, landing)
         (user,) = users
+        if not _has_plain_weights(user, landing):
+            return ChannelPath(start, tuple(steps), None, landing)
         if _mixes(user, landing):
             return ChannelPath(start, tuple(steps), user, user)
         if not _by_channel(user, landing):
@@ -82,6 +84,11 @@ def channel_path(traced: TracedNetwork, start: Node) -> ChannelPath:
         landing = user
         if user.op == _BATCH_NORM:
             (landing,) = traced.users(user)  # the first of the three tensors it returns
+
+
+def _has_plain_weights(node: Node, read: Node) -> bool:
+    """Whether it reads ``read`` and weights alone; a weight may be computed, as by weight_norm."""
+    return all(each is read or each.op == WEIGHT for each in node.inputs)
 
 
 def _mixes(node: Node, read: Node) -> bool:

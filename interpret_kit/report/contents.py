@@ -166,7 +166,7 @@ def _subjects(result: Result) -> dict[str, str]:
 def _sheets(result: Result, folder: Path, link: Link) -> tuple[Sheet, ...]:
     """All tables, the one that the summary is taken from first; of that one, the summary."""
     summary = result.summary()
-    sheets = []
+    sheets: list[Sheet] = []
     for name, table in result.tables().items():
         sheet = _sheet(name, table, folder, link)
         if table.columns == summary.columns:

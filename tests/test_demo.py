@@ -1,0 +1,154 @@
+"""Does the demo, made small, leave a page of everything, and nothing else?"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from test_report import Page, assert_safe_and_whole
+
+import interpret_kit as ik
+from interpret_kit.analyses import ANALYSES
+from interpret_kit.cli.main import ikit
+from interpret_kit.errors import OutputExists
+from interpret_kit.trainers import demo
+from interpret_kit.trainers.recipe import Recipe
+
+CLASSES = ("<img src=x onerror=alert(1)>", '" onerror="alert(1)', "plain")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Three classes of pictures to learn, 16 x 16, and few filters on few of them."""
+    folder = tmp_path_factory.mktemp("data") / "pictures"
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 2), ("test", 4)):
+        for label, name in enumerate(CLASSES):
+            (folder / split / name).mkdir(parents=True)
+            for k in range(count):
+                pixels = generator.integers(0, 128, (16, 16, 3), np.uint8)
+                pixels[4:12, 4:12, label] += 127
+                Image.fromarray(pixels).save(folder / split / name / f"{k}{CLASSES[1]}.png")
+    recipe = Recipe(data=str(folder), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
+    return demo.Demo(
+        recipe, pictures=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,
+        photo_layers=(1,), photo_ablated="3",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shown(small, tmp_path_factory):
+    """The demo's folder, which is called like a part of a page, and what it told."""
+    folder = tmp_path_factory.mktemp("work")
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        page = demo.write_demo("demo <b>", small, told=lambda *now: told.append(now))
+        assert page == Path("demo <b>/index.html")
+    return folder, Page(folder / page), told
+
+
+def test_the_page_links_to_what_is_there_and_loads_nothing(shown):
+    _, page, _ = shown
+    assert_safe_and_whole(page)
+    for name in CLASSES:
+        assert name in page.text
+
+
+def test_every_analysis_has_a_section(shown):
+    _, page, _ = shown
+    folders = {file.parent for file in page.folder.rglob("manifest.json")}
+    names = {json.loads((each / "manifest.json").read_text())["analysis"] for each in folders}
+    assert names == set(ANALYSES)
+    assert len(page.all("section")) == len(folders) + 2, "one for each, the run, what to type next"
+    for part in (demo.TRAINED, demo.IMAGENET):
+        assert page.text.count(part) == 2, "in the contents and as a heading"
+
+
+def test_only_the_demos_folder_is_written(shown):
+    folder, page, _ = shown
+    assert list(folder.iterdir()) == [page.folder]
+    assert not list(page.folder.rglob(".*"))
+
+
+def test_the_run_can_be_asked_again_and_gives_the_same_numbers(shown, small):
+    _, page, _ = shown
+    saved = ik.load_result(page.folder / "misclassifications")
+    classifier = ik.load_classifier(page.folder / "run")
+    again = saved.analysis.run(classifier, ik.load_images(small.recipe.data))
+    np.testing.assert_array_equal(again.confusion, saved.confusion)
+    assert again.origin.weights == saved.origin.weights
+
+
+def test_results_name_the_place_where_things_are_and_not_where_they_were_made(shown):
+    _, page, _ = shown
+    models = {ik.load_result(page.folder / name).origin.model for name in ("occlusion", "ablation")}
+    assert models == {str(Path("demo <b>/run"))}
+    photos = ik.load_result(page.folder / "photo-ablation").origin
+    assert photos.images == str(Path("demo <b>/photos"))
+    assert photos.names == {0: "military uniform/grace_hopper.jpg"}
+
+
+def test_the_silenced_filter_is_the_one_that_broke_most(shown):
+    _, page, _ = shown
+    broken = ik.load_result(page.folder / "ablation").broken.sum(1)
+    layer, filter_ = ik.load_result(page.folder / "misclassifications-silenced").silenced
+    row = ["conv1", "conv2"].index(layer) * 4 + int(filter_)
+    assert broken[row] == broken.max()
+
+
+def test_the_photo_is_ablated_with_the_networks_own_answer_as_its_label(shown):
+    _, page, _ = shown
+    said = ik.load_result(page.folder / "photo-occlusion").uncovered_predicted
+    counts = ik.load_result(page.folder / "photo-ablation")
+    assert np.flatnonzero(counts.total).tolist() == said.tolist()
+    assert (counts.correct == counts.total).all()
+
+
+def test_progress_ends_each_step_whole(shown):
+    told = shown[2]
+    ends = {name: (done, total) for name, done, total in told}
+    assert all(done == total for done, total in ends.values())
+    assert set(ends) >= {"run", "occlusion", "ablation", "photo-ablation"}
+
+
+def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_path, monkeypatch):
+    def written(out, asked, *, force, told):
+        told("run", 1, 2)
+        told("occlusion", 1, 1)
+        assert (asked, force) == (demo.Demo(device="cpu"), True)
+        return Path(out) / "index.html"
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "write_demo", written)
+    answer = CliRunner().invoke(ikit, ["demo", "--out", "here", "--force", "--device", "cpu"])
+    assert answer.exit_code == 0, answer.output
+    for said in ("run: 0.0 s", str(tmp_path / "here/index.html"), "--model here/run"):
+        assert said in answer.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_is_replaced_only_if_told_so(tmp_path, small):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(OutputExists, match="--force"):
+        demo.write_demo(tmp_path, small)
+    answer = CliRunner().invoke(ikit, ["demo", "--out", str(tmp_path)])
+    assert (answer.exit_code, len(answer.output.splitlines())) == (2, 1)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_interrupted_demo_leaves_what_was_there(tmp_path, small):
+    def interrupt(name, done, total):
+        if name == "occlusion":
+            raise KeyboardInterrupt
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/index.html").write_text("of before")
+    with pytest.raises(KeyboardInterrupt):
+        demo.write_demo(tmp_path / "out", small, force=True, told=interrupt)
+    assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == [
+        "out",
+        str(Path("out/index.html")),
+    ]
