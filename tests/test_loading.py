@@ -124,7 +124,7 @@ def test_a_checkpoint_needs_its_architecture(tmp_path, tiny):
     torch.save(tiny.state_dict(), tmp_path / "weights.pth")
     with pytest.raises(UsageError, match=r"say of which timm architecture, .* --arch"):
         load_classifier(tmp_path / "weights.pth")
-    with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*another arch"):
+    with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*architecture"):
         load_classifier(tmp_path / "weights.pth", arch="resnet18")
     with pytest.raises(NothingThere, match=r"no timm model; close names: .*mobilenetv2_035"):
         load_classifier(tmp_path / "weights.pth", arch="mobilenet_v2_035")

@@ -212,7 +212,7 @@ def test_timm_architectures_train_too(folder, tmp_path):
 
 
 def test_an_unknown_architecture_is_refused(folder, tmp_path):
-    with pytest.raises(NothingThere, match="'resnet19' .*close names: resnet1"):
+    with pytest.raises(NothingThere, match=r"'resnet19' .*close names: resnet1"):
         train(Recipe(data=str(folder), arch="resnet19", size=8), tmp_path / "run", "cpu")
 
 
