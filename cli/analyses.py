@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analyses import ANALYSES
+from interpret_kit.analyses.occlusion import LABEL
 from interpret_kit.cli import defaults
 from interpret_kit.cli.folders import check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
@@ -31,7 +32,7 @@ FEW = {"occlusion": 8, "activations": 8}
 def command_of(asked: type[Analysis[Any]]) -> click.Command:
     """Make the command of an analysis."""
     few = FEW.get(asked.name)
-    most = f"at most so many images, evenly spread; {few} where no IMAGES are named"
+    most = f"at most so many images, drawn evenly over the classes; {few} where no IMAGES are named"
     place = f"folder for the files; {OUT}/{_dashed(asked.name)}-1, -2, ... unless given"
     return click.Command(
         _dashed(asked.name),
@@ -78,8 +79,8 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     few = None if given["images"] else FEW.get(analysis.name)
     images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
     terminal.say(line)
-    if not chosen.asked and not analysis.needs_labels:
-        images = defaults.without_strange_labels(images, classifier)
+    if not analysis.needs_labels and getattr(analysis, "target", None) != LABEL:
+        images = defaults.without_strange_labels(images, classifier, terminal)
     with terminal.progress(str(ctx.info_name)) as step:
         result: Result = analysis.run(
             classifier,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import click
 
     from interpret_kit.classifier import Classifier
+    from interpret_kit.cli.terminal import Terminal
     from interpret_kit.images import ImageSet
 
 RUNS = Path("runs")
@@ -85,14 +85,15 @@ def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[I
     return taken, f"images: {count}{of_split} ({why})"
 
 
-def without_strange_labels(images: ImageSet, classifier: Classifier) -> ImageSet:
-    """Forget the labels if they are no classes of the classifier: nobody asked for these images."""
-    import numpy as np
-
+def without_strange_labels(
+    images: ImageSet, classifier: Classifier, terminal: Terminal
+) -> ImageSet:
+    """Forget the labels, and say so, if they are no classes of the classifier."""
     try:
         return images.with_classes_of(classifier)
-    except ClassMismatch:
-        return dataclasses.replace(images, labels=np.full_like(images.labels, -1), classes=())
+    except ClassMismatch as error:
+        terminal.say(f"labels: left out, for {error}")
+        return images.unlabelled()
 
 
 def _made_with(model: str) -> str | None:

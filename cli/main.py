@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import sys
 from typing import Any, NamedTuple
 
 import click
@@ -33,6 +35,7 @@ COMMANDS = {
 
 
 INTERRUPTED = 130  # the exit code that shells expect after Ctrl-C
+TERMINATED = 143  # and after SIGTERM
 
 
 class Commands(click.Group):
@@ -97,6 +100,8 @@ def ikit() -> None:
 
 def main() -> None:
     """Run the command line."""
+    # So that what was begun is cleared away when the process is told to stop, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     ikit()
 
 

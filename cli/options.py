@@ -28,7 +28,10 @@ _SHARED: dict[str, dict[str, Any]] = {
         "named; else the images the run was made with, else shapes"
     },
     "split": {"help": "train, val or test, of images that have such; test unless told"},
-    "most": {"type": click.IntRange(1), "help": "at most so many images, evenly spread"},
+    "most": {
+        "type": click.IntRange(1),
+        "help": "at most so many images, drawn evenly over the classes",
+    },
     "out": {"help": "folder for the files"},
     "device": {
         "default": "auto",

@@ -81,7 +81,10 @@ predict = click.Command(
             help="how many classes per image",
         ),
         *shared("model", "arch", "data", "split"),
-        *shared("most", most=f"at most so many images, evenly spread; {FEW} where none are named"),
+        *shared(
+            "most",
+            most=f"at most so many images, evenly over the classes; {FEW} where none are named",
+        ),
         *shared("device", "batch_size", "strict", "json"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

@@ -178,8 +178,8 @@ class Classifier(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of weights and preprocessing: equal where every answer is equal."""
-        digest = hashlib.sha256()
+        """Hash of modules, weights and preprocessing: equal where every answer is equal."""
+        digest = hashlib.sha256(repr(self.network).encode())  # strides, activations, ...
         for name, weight in self.network.state_dict().items():
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -111,9 +111,14 @@ class ImageSet:
         return self._rows(rows)
 
     def spread(self, count: int) -> ImageSet:
-        """Keep ``count`` images at even distances, so that sorted classes all have some."""
-        count = min(_at_least_one(count), len(self))
-        return self._rows(np.arange(count) * len(self) // count)
+        """Keep ``count`` images, as many of each class as can be; always the same ones."""
+        order = np.random.default_rng(0).permutation(len(self))
+        turn = np.zeros(len(self), np.int64)  # of each image, among those of its class
+        for label in np.unique(self.labels):
+            mine = self.labels[order] == label
+            turn[mine] = np.arange(mine.sum())
+        rows = order[np.argsort(turn, kind="stable")][: _at_least_one(count)]
+        return self._rows(np.sort(rows))
 
     def _rows(self, rows: NDArray[np.int64]) -> ImageSet:
         boxes = None if self.boxes is None else self.boxes[rows]
@@ -154,6 +159,10 @@ class ImageSet:
             for picture in batch.pictures()
         ]
         return np.mean(means, axis=0)  # type: ignore[no-any-return]
+
+    def unlabelled(self) -> ImageSet:
+        """Forget the labels: for a classifier that has other classes."""
+        return dataclasses.replace(self, labels=np.full_like(self.labels, -1), classes=())
 
     def with_classes_of(self, classifier: Classifier) -> ImageSet:
         """Express the labels as the classifier's class indices, matched by name.

@@ -118,7 +118,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 def load_run(folder: Path) -> Classifier:
     """The classifier a training run saved."""
     config = read_config(folder)
-    network = create(config["architecture"], **config.get("arguments", {}))
+    arguments = config.get("arguments", {})
+    foreign = sorted(each for each in arguments if each.startswith(("pretrained", "checkpoint")))
+    if foreign:
+        raise BadWeights(
+            f"{folder / CONFIG} asks for other weights ({', '.join(foreign)}); refused"
+        )
+    network = create(config["architecture"], **arguments)
     fill(network, read_weights(folder / WEIGHTS), str(folder))
     preprocessing = Preprocessing(
         size=tuple(config["size"]),

@@ -34,12 +34,14 @@ class Patches:
         return _boxes(self.full_rows[rows], self.full_cols[cols])
 
 
-def patches_of_units(classifier: Classifier, layers: Sequence[Layer]) -> list[Patches]:
-    """The patches of several layers; the whole picture where a network cannot be traced."""
+def patches_of_units(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
+    """The patches of several layers at a site; the whole picture where there is no trace."""
     try:
         with evaluating(classifier):
             graph = trace(classifier.network, classifier.normalised(classifier.example()))
-        nodes = [graph.output_of(*layer.point) for layer in layers]
+        # An activation works cell by cell: its output sees what its input sees.
+        points = [layer.point if site == "convolution" else layer.end for layer in layers]
+        nodes = [graph.output_of(*point) for point in points]
         return [_patches(field) for field in all_receptive_fields(graph, nodes)]
     except (Untraceable, NotSupported) as error:
         return [_whole_picture(classifier, layer, str(error)) for layer in layers]

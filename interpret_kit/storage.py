@@ -24,6 +24,7 @@ from interpret_kit.analysis import Analysis, Origin, Result, Table
 from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
+OURS = (MANIFEST, "index.html")  # what a folder holds that was written here
 FORMAT = 1
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
 
@@ -133,8 +134,15 @@ def check_free(folder: Path, *, force: bool) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; give another --out")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not force:
         raise OutputExists(f"{folder} exists already; give another --out, or --force to replace it")
+    if not any((folder / each).is_file() for each in OURS):
+        raise OutputExists(
+            f"{folder} holds files that are no result, and --force replaces results only; give "
+            "another --out"
+        )
 
 
 @contextmanager

@@ -47,7 +47,6 @@ def occlusion(images=2, size=(20, 60), window=10, **changed):
         "ids": np.arange(images),
         "labels": np.full(images, -1),
         "pictures": noise(images, *size),
-        "mean_colour": np.zeros(3),
     } | changed
     return OcclusionMaps(
         Occlusion(), origin(images), **arrays, window=(window, window), stride=(window, window)

@@ -38,7 +38,7 @@ def test_a_folder_appears_whole(tmp_path):
 def test_a_folder_that_was_not_finished_leaves_everything_as_it_was(tmp_path, there):
     if there:
         (tmp_path / "out").mkdir()
-        fill(tmp_path / "out", "old")
+        fill(tmp_path / "out", "manifest.json")
 
     def breaks():
         with whole_folder(tmp_path / "out", force=True) as aside:
@@ -49,12 +49,12 @@ def test_a_folder_that_was_not_finished_leaves_everything_as_it_was(tmp_path, th
         breaks()
     assert left_in(tmp_path) == (["out"] if there else [])
     if there:
-        assert left_in(tmp_path / "out") == ["old"]
+        assert left_in(tmp_path / "out") == ["manifest.json"]
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
-    fill(tmp_path / "out", "old")
+    fill(tmp_path / "out", "manifest.json")
     replace = Path.replace
 
     def full(self, target):
@@ -70,20 +70,26 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monke
     with pytest.raises(CannotWrite, match=r"cannot write .*out: No space left on device"):
         put()
     assert left_in(tmp_path) == ["out"]
-    assert left_in(tmp_path / "out") == ["old"]
+    assert left_in(tmp_path / "out") == ["manifest.json"]
 
 
 def test_an_empty_folder_is_free_and_a_file_never_is(tmp_path):
     (tmp_path / "empty").mkdir()
     with whole_folder(tmp_path / "empty", force=False) as aside:
-        fill(aside)
-    assert left_in(tmp_path / "empty") == ["new"]
+        fill(aside, "manifest.json")
+    assert left_in(tmp_path / "empty") == ["manifest.json"]
     with pytest.raises(OutputExists, match="exists already; give another --out, or --force"):
         check_free(tmp_path / "empty", force=False)
     check_free(tmp_path / "empty", force=True)
     for force in (False, True):
-        with pytest.raises(OutputExists, match="new is a file; give another --out"):
-            check_free(tmp_path / "empty" / "new", force=force)
+        with pytest.raises(OutputExists, match=r"manifest\.json is a file; give another --out"):
+            check_free(tmp_path / "empty" / "manifest.json", force=force)
+
+
+def test_force_replaces_results_only(tmp_path):
+    fill(tmp_path, "thesis.txt")
+    with pytest.raises(OutputExists, match="holds files that are no result"):
+        check_free(tmp_path, force=True)
 
 
 def test_a_place_without_permission_is_an_error_that_names_it(tmp_path, result):

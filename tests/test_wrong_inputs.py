@@ -140,7 +140,7 @@ WRONG = {
     "images beside class folders": ("predict mixed", USAGE, ["loose.png"]),
     "split of a plain folder": ("predict photos --split val", USAGE, ["photos", "--split"]),
     "split of a file": ("predict photos/0.png --split val", USAGE, ["--split"]),
-    "strange class folders": ("occlusion strangers", USAGE, ["'cat'", "--model"]),
+    "strange class folders": ("misclassifications strangers", USAGE, ["'cat'", "--model"]),
     "no labels": ("ablation photos", FAILED, ["photos", "labels", "class folders"]),
     "no labels for the target": ("occlusion photos --target label", FAILED, ["predicted"]),
     # layers, filters, classes

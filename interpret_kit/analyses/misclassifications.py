@@ -193,7 +193,7 @@ class MisclassificationFold:
         self._keep([row for row in rows if row[2] != row[3]])
 
     def _keep(self, mistakes: list[tuple[float, int, int, int]]) -> None:
-        ordered = sorted(self.worst + mistakes, key=lambda row: (-row[0], row[1]))
+        ordered = sorted(self.worst + mistakes, key=lambda row: (-round(row[0], 6), row[1]))
         self.worst = ordered[: self.analysis.mistakes]
 
     def merge(self, other: MisclassificationFold) -> None:

@@ -46,7 +46,6 @@ class OcclusionMaps(Result):
     ids: Array = array("images", "id of each image in its set")
     labels: Array = array("images", "true class, -1 where there is no label")
     pictures: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
-    mean_colour: Array = array("3", "mean colour of the images, in [0, 255] (for fill 'mean')")
     window: tuple[int, int] = (0, 0)  # (height, width) in pixels
     stride: tuple[int, int] = (0, 0)
 
@@ -63,7 +62,8 @@ class OcclusionMaps(Result):
     def occluded(self, image: int, position: int) -> Array:
         """The ``image``-th picture with the window at a position, uint8 (height, width, 3)."""
         fill = self.analysis.fill  # type: ignore[attr-defined]
-        shown = fill_picture(fill, self.pictures[image], self.mean_colour, self.window)
+        mean = np.mean([each.mean((0, 1)) for each in self.pictures], axis=0)
+        shown = fill_picture(fill, self.pictures[image], mean, self.window)
         y0, x0, y1, x1 = self.grid.boxes()[position]
         picture: Array = self.pictures[image].copy()
         picture[y0:y1, x0:x1] = shown[y0:y1, x0:x1]
@@ -238,7 +238,6 @@ class OcclusionFold:
             self.analysis,
             origin,
             attribution=self.grid.spread(drops),
-            mean_colour=self.mean,
             window=self.grid.window,
             stride=self.grid.stride,
             **stacked,

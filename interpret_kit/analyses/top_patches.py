@@ -212,7 +212,7 @@ class TopPatchesFold:
         from interpret_kit.patches import patches_of_units
 
         top = min(len(best.best or ()) for best in self.best.values())
-        fields = patches_of_units(self.classifier, self.layers)
+        fields = patches_of_units(self.classifier, self.layers, self.analysis.site)
         found = [
             self._read(layer, field, top) for layer, field in zip(self.layers, fields, strict=True)
         ]
