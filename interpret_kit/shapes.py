@@ -26,7 +26,7 @@ PER_CLASS = {"train": 300, "val": 30, "test": 30}
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Levels = NDArray[np.int16]  # grey levels, 0 to 255 and a little room
+Levels = NDArray[np.int16]  # gray levels, 0 to 255 and a little room
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,34 @@ def tight_box(mask: Mask) -> tuple[int, int, int, int]:
 
 # --- what the class does not change: background, pose, colours ---
 
-NOISE = 12  # grey levels that any pixel may be off by
-RADII = 11.0, 17.0  # pixels from the centre of an object to its outermost point
-CONTRAST = 150  # summed over the channels, between the object's colours and the background
+NOISE = 12  # gray levels that any pixel may be off by
+RADII = 12.0, 16.5  # pixels from the centre of an object to its outermost point
+MARGIN = 2  # pixels at least between that and the border of the picture
+CONTRAST = 120  # summed over the channels: the object's two colours and the background's mean
+FROM_GRAY = 240  # likewise: the background and mid-gray
 
 
 def _background(generator: np.random.Generator) -> tuple[Levels, Levels]:
-    """Draw a cloudy texture (height, width, 3) between two colours; return it and its mean."""
-    base = generator.integers(40, 216, 3, np.int16)
+    """Draw a cloudy texture (height, width, 3) between two colours; return it and its mean.
+
+    Both are far from gray, and the object's colours near it, so that a gray window changes the
+    background no less than the object: an untrained network has no reason to prefer the object.
+    """
+    base = _far_from_gray(generator)
     other = (base + generator.integers(-60, 61, 3, np.int16)).clip(0, 255)
     cells = int(generator.integers(3, 18))
     clouds = _clouds(generator, cells)[..., None]  # 0 to 64
     texture = base + ((other - base) * clouds >> 6)
-    for _ in range(int(generator.integers(0, 5))):
+    for _ in range(int(generator.integers(2, 8))):
         _blot(generator, texture)
     return texture, (base + other) // 2
+
+
+def _far_from_gray(generator: np.random.Generator) -> Levels:
+    while True:
+        colour = generator.integers(0, 256, 3, np.int16)
+        if np.abs(colour - 128).sum() >= FROM_GRAY:
+            return colour
 
 
 def _clouds(generator: np.random.Generator, cells: int) -> Levels:
@@ -117,7 +130,7 @@ def _clouds(generator: np.random.Generator, cells: int) -> Levels:
 
 def _blot(generator: np.random.Generator, texture: Levels) -> None:
     """Fill a small rectangle with some colour: a thing that is not the object."""
-    height, width = generator.integers(3, 15, 2)
+    height, width = generator.integers(4, 17, 2)
     y, x = generator.integers(0, SIZE - 3, 2)
     texture[y : y + height, x : x + width] = generator.integers(0, 256, 3, np.int16)
 
@@ -126,7 +139,8 @@ def _pose(generator: np.random.Generator) -> tuple[Floats, Floats, float]:
     """Draw place, angle and size: pixels' coordinates about the object's centre, and its radius."""
     low, high = RADII
     radius = low + (high - low) * generator.random()
-    x, y = radius + (SIZE - 1 - 2 * radius) * generator.random(2)
+    edge = radius + MARGIN
+    x, y = edge + (SIZE - 1 - 2 * edge) * generator.random(2)
     cosine, sine = _direction(generator)
     rows, cols = np.arange(SIZE)[:, None] - y, np.arange(SIZE)[None, :] - x
     return cols * cosine + rows * sine, rows * cosine - cols * sine, radius
@@ -144,7 +158,7 @@ def _direction(generator: np.random.Generator) -> tuple[float, float]:
 def _colours(generator: np.random.Generator, base: Levels) -> Levels:
     """Draw two colours (2, 3), far enough from the background and from each other."""
     while True:
-        colours = generator.integers(0, 256, (2, 3), np.int16)
+        colours = generator.integers(68, 188, (2, 3), np.int16)
         pairs = np.stack([colours[0] - colours[1], colours[0] - base, colours[1] - base])
         if np.abs(pairs).sum(1).min() >= CONTRAST:
             return colours
@@ -153,8 +167,11 @@ def _colours(generator: np.random.Generator, base: Levels) -> Levels:
 # --- what the class is: regions of the plane, within the unit circle; v points down ---
 
 
-def _triangle(u: Floats, v: Floats) -> Mask:
-    return (v <= 0.5) & (0.866 * u - 0.5 * v <= 0.5) & (-0.866 * u - 0.5 * v <= 0.5)
+def _trefoil(u: Floats, v: Floats) -> Mask:
+    """Three discs, side by side."""
+    centres = ((0.0, -0.54), (0.468, 0.27), (-0.468, 0.27))
+    inside = np.stack([(u - x) ** 2 + (v - y) ** 2 <= 0.2 for x, y in centres])
+    return np.asarray(inside.any(0))
 
 
 def _star(u: Floats, v: Floats) -> Mask:
@@ -171,16 +188,16 @@ def _arrow(u: Floats, v: Floats) -> Mask:
 
 
 SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
-    "disc": lambda u, v: u * u + v * v <= 0.9,
+    "target": lambda u, v: (u * u + v * v <= 0.16) | (u * u + v * v <= 1) & (u * u + v * v >= 0.49),
     "ring": lambda u, v: (u * u + v * v <= 1) & (u * u + v * v >= 0.3),
     "crescent": lambda u, v: (u * u + v * v <= 1) & ((u - 0.45) ** 2 + v * v >= 0.55),
-    "square": lambda u, v: np.maximum(np.abs(u), np.abs(v)) <= 0.7,
+    "rails": lambda u, v: (np.abs(u) <= 0.72) & (np.abs(v) <= 0.68) & (np.abs(v) >= 0.2),
     "bar": lambda u, v: (np.abs(u) <= 0.95) & (np.abs(v) <= 0.3),
     "cross": lambda u, v: (
         (np.minimum(np.abs(u), np.abs(v)) <= 0.28) & (np.maximum(np.abs(u), np.abs(v)) <= 0.95)
     ),
     "corner": lambda u, v: (np.maximum(np.abs(u), np.abs(v)) <= 0.7) & (np.minimum(u, v) <= -0.15),
-    "triangle": _triangle,
+    "trefoil": _trefoil,
     "hourglass": lambda u, v: (np.abs(u) <= np.abs(v) * 0.8 + 0.08) & (np.abs(v) <= 0.75),
     "star": _star,
     "arrow": _arrow,
