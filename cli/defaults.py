@@ -91,8 +91,8 @@ def without_strange_labels(
     """Forget the labels, and say so, if they are no classes of the classifier."""
     try:
         return images.with_classes_of(classifier)
-    except ClassMismatch as error:
-        terminal.say(f"labels: left out, for {error}")
+    except ClassMismatch:
+        terminal.say(f"labels: left out, for they are not the classes of {classifier.name}")
         return images.unlabelled()
 
 

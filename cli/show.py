@@ -11,7 +11,7 @@ from interpret_kit.cli.analyses import tell
 from interpret_kit.cli.folders import check_place, wrote
 from interpret_kit.cli.options import example_of, shared
 from interpret_kit.cli.terminal import Terminal
-from interpret_kit.errors import CannotWrite
+from interpret_kit.errors import CannotWrite, shortened
 
 if TYPE_CHECKING:
     from interpret_kit.analysis import Result
@@ -29,15 +29,17 @@ def _run(ctx: click.Context) -> None:
     terminal.say(f"{result.analysis.name} of {result.origin.images} by {result.origin.model}")
     if out:
         folder = result.save(out, figures=True, force=given["force"])
+        done = wrote(folder)
     else:
-        _draw_again(result, folder)
+        done = f"drew {shortened(_draw_again(result, folder))} in {folder}"
     tell(result, terminal)
-    terminal.say(wrote(folder))
+    terminal.say(done)
 
 
-def _draw_again(result: Result, folder: Path) -> None:
-    """Replace the figures of a result one by one, each whole or not at all."""
-    for name, figure in result.figures().items():
+def _draw_again(result: Result, folder: Path) -> list[str]:
+    """Replace the figures of a result one by one, each whole or not at all; return their files."""
+    figures = result.figures()
+    for name, figure in figures.items():
         aside = folder / f".{name}.part"
         try:
             figure.savefig(aside, format="png")
@@ -46,6 +48,7 @@ def _draw_again(result: Result, folder: Path) -> None:
             raise CannotWrite(f"cannot write to {folder}: {error.strerror or error}") from error
         finally:
             aside.unlink(missing_ok=True)
+    return [f"{name}.png" for name in figures]
 
 
 show = click.Command(
