@@ -32,8 +32,8 @@ class Recipe:
     """Train a convolutional network on labelled images, and keep the best of its epochs.
 
     The result is a run folder: the weights of the epoch with the best validation accuracy, the
-    recipe, the history and its curves. As it stands, the recipe learns ``shapes`` in about a
-    minute on two cores.
+    recipe, the history and its curves. As it stands, the recipe learns ``shapes`` in a
+    minute or two on two cores.
     """
 
     data: str = parameter("shapes", "images: 'shapes', a folder of class folders, or a data set")

@@ -120,9 +120,12 @@ class RunFolder:
 
     def _begin(self, classifier: Classifier) -> None:
         """Make the folder, and remove an earlier run from it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for name in (CONFIG, WEIGHTS, HISTORY, CURVES):
-            (self.path / name).unlink(missing_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in (CONFIG, WEIGHTS, HISTORY, CURVES):
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
         self.config = {
             "architecture": self.recipe.arch,
             "arguments": network_arguments(self.recipe, len(classifier.classes)),
