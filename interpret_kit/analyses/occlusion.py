@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -55,6 +56,12 @@ class OcclusionMaps(Result):
         height, width = self.attribution.shape[1:]
         return WindowGrid((height, width), self.window, self.stride)
 
+    @cached_property
+    def mean_colour(self) -> Array:
+        """Mean colour of the pictures, (3,) in [0, 255]: what the fill "mean" shows."""
+        mean: Array = np.mean([each.mean((0, 1)) for each in self.pictures], axis=0)
+        return mean
+
     def masks(self) -> Array:
         """Binary occlusion masks, bool (rows x cols, height, width): True where covered."""
         return self.grid.masks()
@@ -62,8 +69,7 @@ class OcclusionMaps(Result):
     def occluded(self, image: int, position: int) -> Array:
         """The ``image``-th picture with the window at a position, uint8 (height, width, 3)."""
         fill = self.analysis.fill  # type: ignore[attr-defined]
-        mean = np.mean([each.mean((0, 1)) for each in self.pictures], axis=0)
-        shown = fill_picture(fill, self.pictures[image], mean, self.window)
+        shown = fill_picture(fill, self.pictures[image], self.mean_colour, self.window)
         y0, x0, y1, x1 = self.grid.boxes()[position]
         picture: Array = self.pictures[image].copy()
         picture[y0:y1, x0:x1] = shown[y0:y1, x0:x1]

@@ -8,7 +8,6 @@ The numbers are those of whole forwards.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,6 +33,7 @@ class TracedNetwork:
             raise Untraceable(f"{type(network).__name__} returns {len(self.graph.outputs)} tensors")
         (self.output,) = self.graph.outputs
         self._weights = _weights(self.graph, network)
+        self._following: dict[Node, tuple[Node, ...]] = {}
 
     def node(self, point: Point) -> Node:
         """What a call of a module returns."""
@@ -41,7 +41,9 @@ class TracedNetwork:
 
     def after(self, start: Node) -> tuple[Node, ...]:
         """The operations that depend on ``start``, in order."""
-        return _after(self.graph, start)
+        if start not in self._following:
+            self._following[start] = _after(self.graph, start)
+        return self._following[start]
 
     def needed(self, start: Node) -> frozenset[Node]:
         """What a run from ``start`` on reads of the first run, beside ``start`` itself."""
@@ -95,7 +97,6 @@ def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:
     return {node: known[node.name].detach() for node in weights}
 
 
-@lru_cache(maxsize=1024)
 def _after(graph: Graph, start: Node) -> tuple[Node, ...]:
     reached = {start}
     following = []
