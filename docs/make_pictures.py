@@ -18,6 +18,7 @@ PICTURES = {  # the figure, and how much of its height is taken, from above
     "ablation": ("ablation/layers.png", 1.0),
     "misclassifications": ("misclassifications-silenced/classes.png", 1.0),
 }
+SCALED = {"occlusion", "windows"}  # a colour bar is no longer true in a palette
 
 demo = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-demo")
 out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "pictures"
@@ -26,6 +27,8 @@ for name, (figure, share) in PICTURES.items():
     with Image.open(demo / figure) as picture:
         taken = picture.convert("RGB").crop((0, 0, picture.width, round(share * picture.height)))
     height = round(taken.height * WIDTH / taken.width)
-    small = taken.resize((WIDTH, height), Image.Resampling.LANCZOS).quantize(COLOURS)
+    small = taken.resize((WIDTH, height), Image.Resampling.LANCZOS)
+    if name not in SCALED:
+        small = small.quantize(COLOURS)
     small.save(out / f"{name}.png", optimize=True)
     print(f"{name}.png: {(out / f'{name}.png').stat().st_size // 1024} KB")
