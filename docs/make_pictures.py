@@ -16,7 +16,6 @@ PICTURES = {  # the figure, and how much of its height is taken, from above
     "windows": ("occlusion/overview.png", 1.0),
     "top-patches": ("top-patches/layer_conv4.png", 0.39),
     "ablation": ("ablation/layers.png", 1.0),
-    "misclassifications": ("misclassifications-silenced/classes.png", 1.0),
 }
 SCALED = {"occlusion", "windows"}  # a colour bar is no longer true in a palette
 
