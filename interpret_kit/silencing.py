@@ -77,7 +77,8 @@ class SuffixForwards:
             Untraceable: where that cannot be done for one of the points.
         """
         self.classifier = classifier
-        example = classifier.normalised(classifier.example(images))
+        self.rows = images  # at a time
+        example = classifier.normalised(classifier.example())
         self.traced = TracedNetwork(classifier.network, example)
         self.paths: dict[Point, ChannelPath] = {
             point: channel_path(self.traced, self.traced.node(point)) for point in points
@@ -86,9 +87,8 @@ class SuffixForwards:
             point: self.traced.needed(path.landing) for point, path in self.paths.items()
         }
         self.of_images = {each for nodes in self.needed.values() for each in nodes}
-        pixels = self.traced.graph.pixels  # the rest is computed from weights alone
-        self.of_images &= {pixels, *self.traced.after(pixels)}
-        if any(each.shape[:1] != (self.traced.rows,) for each in self.of_images):
+        self.of_images &= self.traced.by_row  # the rest is computed from weights alone
+        if not all(map(self.traced.has_row_each, self.of_images)):
             raise Untraceable("a map that is read again has no row for each image")
         self.kept = {each for path in self.paths.values() for each in (path.start, path.landing)}
         self.kept |= {each for nodes in self.needed.values() for each in nodes}
@@ -96,25 +96,23 @@ class SuffixForwards:
 
     def look(self, pixels: Tensor) -> Tensor:
         """See `Silencing.look`."""
-        inputs = _filled_up(self.classifier.normalised(pixels), self.traced.rows)
-        self.stored = self.traced.run(inputs, self.kept)
+        self.stored = self.traced.run(self.classifier.normalised(pixels), self.kept)
         for point, path in self.paths.items():
-            self.speaking[point] = self.stored[path.start][: len(pixels)].flatten(2).any(2)
-        return self._probabilities(self.stored[self.traced.output][: len(pixels)])
+            self.speaking[point] = self.stored[path.start].flatten(2).any(2)
+        return self._probabilities(self.stored[self.traced.output])
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """See `Silencing.silence`."""
         path, needed = self.paths[point], self.needed[point]
         answers = []
-        for start in range(0, len(images), self.traced.rows):
-            rows = slice(start, start + self.traced.rows)
+        for start in range(0, len(images), self.rows):
+            rows = slice(start, start + self.rows)
             answers.append(self._resumed(path, needed, images[rows], filters[rows]))
         return torch.cat(answers)
 
     def _resumed(
         self, path: ChannelPath, needed: frozenset[Node], images: Tensor, filters: Tensor
     ) -> Tensor:
-        count = len(images)
         # Rows of one filter go together: they share its weights.
         order = filters.argsort(stable=True)
         landed = torch.cat(
@@ -123,25 +121,16 @@ class SuffixForwards:
                 for each in sorted(set(filters.tolist()))
             ]
         )
-        padded = _filled_up(images[order], self.traced.rows)
         values = {node: self.stored[node] for node in needed}
-        values |= {node: self.stored[node][padded] for node in needed & self.of_images}
-        values[path.landing] = _filled_up(landed, self.traced.rows)
+        values |= {node: self.stored[node][images[order]] for node in needed & self.of_images}
+        values[path.landing] = landed
         if path.landing is self.traced.output:
             outputs = values[path.landing]
         else:
             outputs = self.traced.resume(path.landing, values)
-        answers = torch.empty_like(outputs[:count])
-        answers[order] = outputs[:count]
+        answers = torch.empty_like(outputs)
+        answers[order] = outputs
         return self._probabilities(answers)
 
     def _probabilities(self, outputs: Tensor) -> Tensor:
         return probabilities(outputs.view(len(outputs), -1))
-
-
-def _filled_up(rows: Tensor, count: int) -> Tensor:
-    """Repeat the last row until there are ``count``: the graph takes one batch size only."""
-    missing = count - len(rows)
-    if missing == 0:
-        return rows
-    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])

@@ -1,8 +1,7 @@
 """What does a network answer when only what lies after a layer is run again?
 
-The network is traced for a fixed number of rows. A first run keeps what later runs need; a
-later run starts at a layer's map, with other numbers there, and computes only what depends on it.
-The numbers are those of whole forwards.
+A first run keeps what later runs need; a later run starts at a layer's map, with other numbers
+there, and computes only what depends on it. The numbers are those of whole forwards.
 """
 
 from __future__ import annotations
@@ -10,30 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, Untraceable, trace
-from interpret_kit.layers import Point
+from interpret_kit.layers import Point, evaluating
 
 Values = Mapping[Node, Tensor]
 
+# How many rows are traced. In the graph this number, or a multiple of it, stands for the batch
+# wherever a shape is spelled out; it is a prime that networks hardly use for anything else, and
+# `_refuse_if_wrong` catches the one that does.
+_TRACED_ROWS = 61
+
 
 class TracedNetwork:
-    """A network that can be run from any of its layers on, always with the same batch."""
+    """A network that can be run from any of its layers on, with any number of rows."""
 
     def __init__(self, network: nn.Module, inputs: Tensor) -> None:
-        """Trace ``network`` for inputs of this shape, (rows, channels, height, width).
+        """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
 
         Raises:
-            Untraceable: where there is no graph, or it needs more than the network's weights.
+            Untraceable: where there is no graph, it needs more than the network's weights, or it
+                does not answer as the network does.
         """
-        self.graph: Graph = trace(network, inputs)
-        self.rows = len(inputs)
+        self.graph: Graph = trace(network, inputs.new_empty(_TRACED_ROWS, *inputs.shape[1:]))
         if len(self.graph.outputs) != 1:
             raise Untraceable(f"{type(network).__name__} returns {len(self.graph.outputs)} tensors")
         (self.output,) = self.graph.outputs
-        self._weights = _weights(self.graph, network)
         self._following: dict[Node, tuple[Node, ...]] = {}
+        self.by_row = frozenset({self.graph.pixels, *self.after(self.graph.pixels)})
+        self._weights = _weights(self.graph, network)
+        self._weights |= self._constants()
+        self._refuse_if_wrong(network, inputs[:2])
 
     def node(self, point: Point) -> Node:
         """What a call of a module returns."""
@@ -53,18 +61,30 @@ class TracedNetwork:
 
     def run(self, inputs: Tensor, keep: Iterable[Node]) -> dict[Node, Tensor]:
         """Run all of it on inputs (rows, ...); return the values of ``keep`` and the output."""
-        operations = [node for node in self.graph.nodes if node.op not in (PIXELS, WEIGHT)]
-        return self._evaluate({self.graph.pixels: inputs}, operations, {*keep, self.output})
+        operations = [
+            node for node in self.graph.nodes if node.op != PIXELS and node not in self._weights
+        ]
+        values = {self.graph.pixels: inputs}
+        return self._evaluate(values, operations, {*keep, self.output}, len(inputs))
 
     def resume(self, start: Node, values: Values) -> Tensor:
         """Run on from ``start``; ``values`` hold it and what it `needed`. Returns the output."""
-        return self._evaluate(dict(values), self.after(start), {self.output})[self.output]
+        rows = len(values[start]) // max(_whole(start), 1)
+        return self._evaluate(dict(values), self.after(start), {self.output}, rows)[self.output]
 
-    def apply(self, node: Node, values: Mapping[Node, Any]) -> Any:
-        """Compute one operation."""
+    def has_row_each(self, node: Node) -> bool:
+        """Whether row ``i`` of its value belongs to row ``i`` of the batch."""
+        return node in self.by_row and _whole(node) == 1
+
+    def apply(self, node: Node, values: Mapping[Node, Any], rows: int) -> Any:
+        """Compute one operation, on so many rows."""
         if node.op == ITEM:
             return values[node.inputs[0]][node.arguments["index"]]
-        return node.target(**_filled(node.arguments, values))
+        arguments = _filled(node.arguments, values)
+        if _spells_out_rows(node):
+            size = next(name for name in _SIZES if name in arguments)
+            arguments[size] = [_whole(node) * rows, *arguments[size][1:]]
+        return node.target(**arguments)
 
     def users(self, node: Node) -> list[Node]:
         """The operations that read ``node``."""
@@ -75,16 +95,35 @@ class TracedNetwork:
         return self._weights.get(argument) if isinstance(argument, Node) else None
 
     def _evaluate(
-        self, values: dict[Node, Tensor], operations: Sequence[Node], keep: set[Node]
+        self, values: dict[Node, Tensor], operations: Sequence[Node], keep: set[Node], rows: int
     ) -> dict[Node, Tensor]:
         last = {each: node for node in operations for each in node.inputs}
         everything: dict[Node, Any] = {**self._weights, **values}
         for node in operations:
-            everything[node] = self.apply(node, everything)
+            everything[node] = self.apply(node, everything, rows)
             for each in set(node.inputs):
-                if last[each] is node and each not in keep and each.op != WEIGHT:
+                if last[each] is node and each not in keep and each not in self._weights:
                     del everything[each]
         return {node: everything[node] for node in keep}
+
+    def _constants(self) -> dict[Node, Tensor]:
+        """What is computed from weights alone, once and for all (standardised weights)."""
+        values: dict[Node, Any] = dict(self._weights)
+        for node in self.graph.nodes:
+            known = bool(node.inputs) and all(each in values for each in node.inputs)
+            fixed = node.op not in (PIXELS, WEIGHT) and not _spells_out_rows(node)
+            if fixed and node not in self.by_row and (known or not node.inputs):
+                values[node] = self.apply(node, values, 0)
+        return values
+
+    def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
+        with evaluating(network):
+            theirs, ours = network(inputs), self.run(inputs, ())[self.output]
+        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, 1e-4, 1e-4):
+            raise Untraceable(f"the graph of {type(network).__name__} does not answer as it does")
+
+
+_SIZES = ("size", "shape")
 
 
 def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:
@@ -115,3 +154,15 @@ def _filled(value: Any, values: Mapping[Node, Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_filled(each, values) for each in value)
     return value
+
+
+def _whole(node: Node) -> int:
+    """How many rows of the node belong to one row of the batch; 0 if it has no row for each."""
+    rows = node.shape[0] if node.shape else 0
+    return 0 if rows % _TRACED_ROWS else rows // _TRACED_ROWS
+
+
+def _spells_out_rows(node: Node) -> bool:
+    """Whether the number of rows stands among the arguments: a view, an expansion."""
+    sizes = [node.arguments[name] for name in _SIZES if node.arguments.get(name)]
+    return bool(sizes) and _whole(node) > 0 and sizes[0][0] == node.shape[0]
