@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from interpret_kit.errors import InterpretError as InterpretError
     from interpret_kit.images import ImageSet as ImageSet
     from interpret_kit.images import load_images as load_images
+    from interpret_kit.incremental_occlusion import IncrementalOcclusion as IncrementalOcclusion
     from interpret_kit.loading import load_classifier as load_classifier
     from interpret_kit.networks import ConvNet as ConvNet
     from interpret_kit.storage import load_result as load_result
@@ -41,6 +42,7 @@ _HOMES = {
     "ConvNet": "networks",
     "FilterAblation": "attribution",
     "ImageSet": "images",
+    "IncrementalOcclusion": "incremental_occlusion",
     "InterpretError": "errors",
     "Misclassifications": "analyses.misclassifications",
     "Occlusion": "analyses.occlusion",

@@ -13,33 +13,8 @@ from torch import Tensor, nn
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import UsageError
 from interpret_kit.layers import Point, catalogue, evaluating, find_layer, observed, recorded
-from interpret_kit.windows import WindowGrid
 
 Forward = Callable[[Tensor], Tensor]
-
-
-def probabilities_under_windows(
-    forward: Forward, pixels: Tensor, fill: Tensor, grid: WindowGrid, batch_size: int
-) -> Iterator[Tensor]:
-    """Ask the network again with the window at every position, ``batch_size`` at a time.
-
-    Args:
-        forward: pixels (batch, 3, height, width) to (batch, classes).
-        pixels: one picture, (3, height, width).
-        fill: what the window shows, (3, height, width).
-        grid: the positions.
-        batch_size: positions per forward.
-
-    Yields:
-        What ``forward`` gives at the next positions, (positions, classes).
-    """
-    boxes = grid.boxes()
-    for start in range(0, len(boxes), batch_size):
-        chunk = boxes[start : start + batch_size].tolist()
-        covered = pixels.expand(len(chunk), -1, -1, -1).clone()
-        for picture, (y0, x0, y1, x1) in zip(covered, chunk, strict=True):
-            picture[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
-        yield forward(covered)
 
 
 class FilterAblation(PerturbationAttribution):  # type: ignore[misc]

@@ -47,7 +47,12 @@ class WindowGrid:
     @property
     def shape(self) -> Pair:
         """Number of positions, (rows, cols)."""
-        return len(self._spans(0)), len(self._spans(1))
+        rows, cols = self.spans()
+        return len(rows), len(cols)
+
+    def spans(self) -> tuple[list[Pair], list[Pair]]:
+        """What each row of positions covers, (start, stop) in pixels, and what each column."""
+        return self._spans(0), self._spans(1)
 
     def boxes(self) -> Array:
         """What each position covers, (rows x cols, 4) as y0, x0, y1, x1 (half open, in pixels)."""

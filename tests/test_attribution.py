@@ -19,7 +19,6 @@ from torch import nn
 from interpret_kit.attribution import (
     FilterAblation,
     activation_reader,
-    probabilities_under_windows,
     silenced_by_row,
 )
 from interpret_kit.errors import LayerNotFound, UsageError
@@ -132,21 +131,6 @@ def test_every_row_is_silenced_by_its_own_filter_alone():
         with torch.no_grad():
             other.conv2.weight[k] = 0
             torch.testing.assert_close(together[k : k + 1], other(one))
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_windows_are_put_where_the_grid_says(batch_size):
-    grid = WindowGrid((6, 5), (3, 2), (2, 2))
-    pixels, fill = torch.rand(3, 6, 5), torch.rand(3, 6, 5)
-    kept = pixels.clone()
-    chunks = probabilities_under_windows(
-        lambda covered: covered.flatten(1), pixels, fill, grid, batch_size
-    )
-    seen = torch.cat(list(chunks)).view(-1, 3, 6, 5)
-    for picture, mask in zip(seen, grid.masks(), strict=True):
-        expected = np.where(mask, fill.numpy(), pixels.numpy())
-        np.testing.assert_array_equal(picture, expected)
-    assert torch.equal(pixels, kept)
 
 
 class SharedAct(nn.Module):

@@ -22,8 +22,11 @@ from interpret_kit.errors import NoImages
 from interpret_kit.windows import WindowGrid, check_fill, fill_picture, grid_for
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interpret_kit.classifier import Classifier
     from interpret_kit.images import Batch, ImageSet
+    from interpret_kit.occluding import Occluding
 
 PREDICTED, LABEL = "predicted", "label"
 
@@ -184,6 +187,7 @@ class OcclusionFold:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
         self.mean = np.zeros(3) if mean is None else mean
         self.pace = pace
+        self.occluding: Occluding | None = None
         self.seen: list[dict[str, Array]] = []
 
     def add(self, batch: Batch) -> None:
@@ -207,21 +211,31 @@ class OcclusionFold:
             )
 
     def _under_windows(self, batch: Batch, index: int, picture: Array) -> Array:
+        """Probabilities with the window at every position, (positions, classes)."""
         import torch
 
-        from interpret_kit.attribution import probabilities_under_windows
+        from interpret_kit.classifier import probabilities
 
         shown = fill_picture(self.analysis.fill, picture, self.mean, self.grid.window)
-        pixels = batch.pixels[index]
+        pixels = batch.pixels[index : index + 1]
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
-        under = probabilities_under_windows(
-            self.classifier.probabilities, pixels, fill, self.grid, self.pace.batch_size
-        )
-        answers = []
-        for chunk, answer in enumerate(under, start=1):
-            answers.append(answer.cpu().numpy())
-            self.pace.within(index + min(1, chunk * self.pace.batch_size / len(self.grid)))
-        return np.concatenate(answers)
+        inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
+        answers = np.empty((len(self.grid), len(self.classifier.classes)), np.float32)
+        done = 0
+        for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
+            answers[positions] = probabilities(outputs.view(len(outputs), -1)).cpu().numpy()
+            done += len(positions)
+            self.pace.within(index + done / len(self.grid))
+        return answers
+
+    def _forwards(self, inputs: Tensor) -> Occluding:
+        """The way to ask; decided at the first picture."""
+        if self.occluding is None:
+            from interpret_kit.occluding import occluding
+
+            network, pace = self.classifier.network, self.pace
+            self.occluding = occluding(network, self.grid, inputs, pace.images, pace.batch_size)
+        return self.occluding
 
     def _targets(self, batch: Batch, uncovered: Array) -> Array:
         if self.analysis.target == PREDICTED:

@@ -49,7 +49,7 @@ def _by_rule(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span | None:
         return _cat(node, axis, spans)
     if node.op == "stack":
         return _stack(node, read, spans)
-    if _is_cell_by_cell(node):
+    if is_cell_by_cell(node):
         return _cell_by_cell(node, read, spans)
     if node.op == "slice_scatter" and all(spans[each].dim != dim_of(node) for each in read):
         return _cell_by_cell(node, read, spans)
@@ -74,7 +74,8 @@ def _by_first_input(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span |
 # --- operations with several inputs ---
 
 
-def _is_cell_by_cell(node: Node) -> bool:
+def is_cell_by_cell(node: Node) -> bool:
+    """Whether each cell of the output depends on the same cell of the inputs alone."""
     if node.op in ("max", "min"):  # of two tensors; else along dimensions
         return "other" in node.arguments
     return node.op in _CELL_BY_CELL or torch.Tag.pointwise in getattr(node.target, "tags", ())

@@ -48,7 +48,7 @@ def receptive_fields(graph: Graph, node: Node) -> ReceptiveFields:
 
 def all_receptive_fields(graph: Graph, nodes: Sequence[Node]) -> list[ReceptiveFields]:
     """The receptive fields of several nodes, in one walk through the graph."""
-    rows, cols = _spans(graph, 0), _spans(graph, 1)
+    rows, cols = spans_along(graph, 0), spans_along(graph, 1)
     found = []
     for node in nodes:
         sides = rows.get(node, nothing_seen()), cols.get(node, nothing_seen())
@@ -56,7 +56,7 @@ def all_receptive_fields(graph: Graph, nodes: Sequence[Node]) -> list[ReceptiveF
     return found
 
 
-def _spans(graph: Graph, axis: int) -> dict[Node, Span]:
+def spans_along(graph: Graph, axis: int) -> dict[Node, Span]:
     """What every node that depends on the picture sees of its side ``axis``."""
     spans = {graph.pixels: pixels_span(axis, graph.pixels.shape[2 + axis])}
     for node in graph.nodes:

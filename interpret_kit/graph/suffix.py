@@ -6,7 +6,8 @@ there, and computes only what depends on it. The numbers are those of whole forw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,31 +18,41 @@ from interpret_kit.layers import Point, evaluating
 
 Values = Mapping[Node, Tensor]
 
+# As they are, for values that nobody else reads.
+IN_PLACE: dict[str, Callable[..., Tensor]] = {
+    "relu": torch.ops.aten.relu_.default,
+    "hardtanh": torch.ops.aten.hardtanh_.default,
+    "silu": torch.ops.aten.silu_.default,
+    "hardswish": torch.ops.aten.hardswish_.default,
+    "gelu": torch.ops.aten.gelu_.default,
+    "add": torch.ops.aten.add_.Tensor,
+}
+# What these return is in memory of its own.
+OWN_MEMORY = {"conv2d", "linear", "add", "mul", "cat", "layer_norm", "max_pool2d", "avg_pool2d"}
+
 # How many rows are traced. In the graph this number, or a multiple of it, stands for the batch
 # wherever a shape is spelled out; it is a prime that networks hardly use for anything else, and
 # `_refuse_if_wrong` catches the one that does.
 _TRACED_ROWS = 61
 
 
-class TracedNetwork:
-    """A network that can be run from any of its layers on, with any number of rows."""
+class RunnableGraph:
+    """A graph and its weights: it can be run from any of its operations on, any number of rows."""
 
-    def __init__(self, network: nn.Module, inputs: Tensor) -> None:
-        """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
+    def __init__(self, graph: Graph, weights: Values) -> None:
+        """Take a graph with one output and the values of its weights.
 
         Raises:
-            Untraceable: where there is no graph, it needs more than the network's weights, or it
-                does not answer as the network does.
+            Untraceable: where it has not one output.
         """
-        self.graph: Graph = trace(network, inputs.new_empty(_TRACED_ROWS, *inputs.shape[1:]))
-        if len(self.graph.outputs) != 1:
-            raise Untraceable(f"{type(network).__name__} returns {len(self.graph.outputs)} tensors")
-        (self.output,) = self.graph.outputs
+        if len(graph.outputs) != 1:
+            raise Untraceable(f"it returns {len(graph.outputs)} tensors")
+        self.graph = graph
+        (self.output,) = graph.outputs
         self._following: dict[Node, tuple[Node, ...]] = {}
-        self.by_row = frozenset({self.graph.pixels, *self.after(self.graph.pixels)})
-        self._weights = _weights(self.graph, network)
+        self.by_row = frozenset({graph.pixels, *self.after(graph.pixels)})
+        self._weights = dict(weights)
         self._weights |= self._constants()
-        self._refuse_if_wrong(network, inputs[:2])
 
     def node(self, point: Point) -> Node:
         """What a call of a module returns."""
@@ -72,6 +83,12 @@ class TracedNetwork:
         rows = len(values[start]) // max(_whole(start), 1)
         return self._evaluate(dict(values), self.after(start), {self.output}, rows)[self.output]
 
+    def finish(self, values: Values, operations: Sequence[Node], rows: int) -> Tensor:
+        """Run these operations on the values; what they read of the weights is known."""
+        if self.output in values:
+            return values[self.output]
+        return self._evaluate(dict(values), operations, {self.output}, rows)[self.output]
+
     def has_row_each(self, node: Node) -> bool:
         """Whether row ``i`` of its value belongs to row ``i`` of the batch."""
         return node in self.by_row and _whole(node) == 1
@@ -84,11 +101,35 @@ class TracedNetwork:
         if _spells_out_rows(node):
             size = next(name for name in _SIZES if name in arguments)
             arguments[size] = [_whole(node) * rows, *arguments[size][1:]]
-        return node.target(**arguments)
+        # The memory may lie in another order than when it was traced.
+        target = torch.ops.aten.reshape if node.op in _VIEWS else node.target
+        if node.op in _VIEWS:
+            arguments = {"self": arguments["self"], "shape": arguments["size"]}
+        return target(**arguments)
 
     def users(self, node: Node) -> list[Node]:
         """The operations that read ``node``."""
-        return [each for each in self.graph.nodes if node in each.inputs]
+        return self._readers.get(node, [])
+
+    @cached_property
+    def _readers(self) -> dict[Node, list[Node]]:
+        readers: dict[Node, list[Node]] = {}
+        for node in self.graph.nodes:
+            for each in dict.fromkeys(node.inputs):
+                readers.setdefault(each, []).append(node)
+        return readers
+
+    def overwrites(self, node: Node) -> bool:
+        """Whether it may be computed in the memory of its input, if nobody keeps that."""
+        read = node.arguments.get("self") or node.arguments.get("input")
+        return (
+            node.op in IN_PLACE
+            and isinstance(read, Node)
+            and read.op in OWN_MEMORY
+            and read.shape == node.shape
+            and len(self.users(read)) == 1
+            and read is not self.output
+        )
 
     def weight(self, argument: object) -> Tensor | None:
         """The value of an argument that is a weight; None for anything else."""
@@ -99,8 +140,14 @@ class TracedNetwork:
     ) -> dict[Node, Tensor]:
         last = {each: node for node in operations for each in node.inputs}
         everything: dict[Node, Any] = {**self._weights, **values}
+        own: set[Node] = set()  # computed here, and not to be kept
         for node in operations:
-            everything[node] = self.apply(node, everything, rows)
+            if self.overwrites(node) and node.inputs[0] in own:
+                everything[node] = IN_PLACE[node.op](**_filled(node.arguments, everything))
+            else:
+                everything[node] = self.apply(node, everything, rows)
+            if node not in keep:
+                own.add(node)
             for each in set(node.inputs):
                 if last[each] is node and each not in keep and each not in self._weights:
                     del everything[each]
@@ -116,6 +163,21 @@ class TracedNetwork:
                 values[node] = self.apply(node, values, 0)
         return values
 
+
+class TracedNetwork(RunnableGraph):
+    """A network that can be run from any of its layers on, with any number of rows."""
+
+    def __init__(self, network: nn.Module, inputs: Tensor) -> None:
+        """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
+
+        Raises:
+            Untraceable: where there is no graph, it needs more than the network's weights, or it
+                does not answer as the network does.
+        """
+        graph = trace(network, inputs.new_empty(_TRACED_ROWS, *inputs.shape[1:]))
+        super().__init__(graph, _weights(graph, network))
+        self._refuse_if_wrong(network, inputs[:2])
+
     def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
         with evaluating(network):
             theirs, ours = network(inputs), self.run(inputs, ())[self.output]
@@ -124,6 +186,7 @@ class TracedNetwork:
 
 
 _SIZES = ("size", "shape")
+_VIEWS = ("view", "_unsafe_view")
 
 
 def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:

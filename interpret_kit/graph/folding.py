@@ -1,0 +1,132 @@
+"""How does a network compute the same with fewer passes over its maps?
+
+A normalisation behind a convolution is folded into the convolution's weights, as every inference
+engine does; operations that do nothing in eval mode are left out. The answers change in their last
+bits only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpret_kit.graph.suffix import RunnableGraph, Values
+from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node
+
+BATCH_NORM = "_native_batch_norm_legit_no_training"
+_NOTHING = {"dropout", "alias", "detach", "clone", "contiguous", "lift_fresh_copy"}
+
+
+class FoldedGraph(RunnableGraph):
+    """A network with fewer operations, and where each value of the whole one is found in it."""
+
+    def __init__(self, graph: Graph, weights: Values, at: Mapping[Node, Node]) -> None:
+        """``at``: the new node by each old one; missing where the value is not computed."""
+        super().__init__(graph, weights)
+        self.at = at
+
+
+def folded(traced: RunnableGraph) -> FoldedGraph:
+    """The same network with its normalisations folded, and weights laid out channels last."""
+    return _Folding(traced).result()
+
+
+class _Folding:
+    def __init__(self, traced: RunnableGraph) -> None:
+        self.traced = traced
+        self.new: dict[Node, Node] = {}  # by node of the traced graph; not the ones that stay
+        self.nodes: list[Node] = []
+        self.weights: dict[Node, Tensor] = {}
+
+    def result(self) -> FoldedGraph:
+        graph = self.traced.graph
+        for node in graph.nodes:
+            self._take(node)
+        outputs = tuple(self.new.get(node, node) for node in graph.outputs)
+        return FoldedGraph(Graph(tuple(self.nodes), graph.pixels, outputs), self.weights, self.new)
+
+    def _take(self, node: Node) -> None:
+        known = self.traced.weight(node)
+        if known is not None:
+            fixed = replace(node, op=WEIGHT, target=None, arguments={}, inputs=())
+            self._add(node, fixed)
+            self.weights[fixed] = _channels_last(known)
+        elif node in self.new:  # a normalisation that went into its convolution
+            return
+        elif node.op in _NOTHING:
+            self.new[node] = self.new.get(node.inputs[0], node.inputs[0])
+        elif (normalised := self._normalised(node)) is not None:
+            self._fold(node, *normalised)
+        else:
+            self._add(node, self._rewritten(node))
+
+    def _add(self, old: Node, new: Node) -> None:
+        self.new[old] = new
+        self.nodes.append(new)
+
+    def _rewritten(self, node: Node) -> Node:
+        if node.op == PIXELS:
+            return node
+        arguments = _replaced(node.arguments, self.new)
+        return replace(node, arguments=arguments, inputs=tuple(self.new[e] for e in node.inputs))
+
+    def _normalised(self, node: Node) -> tuple[Node, Node] | None:
+        """The normalisation behind a convolution and its first output, if nothing else reads it."""
+        users = self.traced.users(node)
+        weight = self.traced.weight(node.arguments.get("weight"))
+        if node.op != "conv2d" or weight is None or len(users) != 1 or users[0].op != BATCH_NORM:
+            return None
+        read = self.traced.users(users[0])
+        if len(read) != 1 or read[0].op != ITEM or read[0].arguments["index"] != 0:
+            return None
+        return users[0], read[0]
+
+    def _fold(self, convolution: Node, norm: Node, item: Node) -> None:
+        value = {name: self.traced.weight(each) for name, each in norm.arguments.items()}
+        weight = self.traced.weight(convolution.arguments["weight"])
+        mean, variance = value["running_mean"], value["running_var"]
+        assert weight is not None, "what is folded has known weights"
+        assert mean is not None, "in eval mode a normalisation has its statistics"
+        assert variance is not None, "both of them"
+        scale = (variance.double() + norm.arguments["eps"]).rsqrt()
+        if value["weight"] is not None:
+            scale = scale * value["weight"].double()
+        bias = self.traced.weight(convolution.arguments["bias"])
+        shift = (0 if bias is None else bias.double()) - mean.double()
+        shift = shift * scale + (0 if value["bias"] is None else value["bias"].double())
+        kernel = weight.double() * scale[:, None, None, None]
+        held = {
+            "weight": self._weight(f"{convolution.name}.weight", kernel.to(weight)),
+            "bias": self._weight(f"{convolution.name}.bias", shift.to(weight)),
+        }
+        new = self._rewritten(convolution)
+        picture = new.arguments["input"]
+        new = replace(new, arguments={**new.arguments, **held}, inputs=(picture, *held.values()))
+        self.nodes.append(new)  # it has the value of the normalisation
+        self.new[norm] = self.new[item] = new
+
+    def _weight(self, name: str, value: Tensor) -> Node:
+        node = Node(name, WEIGHT, None, {}, (), tuple(value.shape), ())
+        self.nodes.append(node)
+        self.weights[node] = _channels_last(value)
+        return node
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    if not isinstance(weight, Tensor) or weight.dim() != 4:
+        return weight
+    return weight.contiguous(memory_format=torch.channels_last)
+
+
+def _replaced(value: Any, new: Mapping[Node, Node]) -> Any:
+    if isinstance(value, Node):
+        return new[value]
+    if isinstance(value, Mapping):
+        return {name: _replaced(each, new) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replaced(each, new) for each in value)
+    return value

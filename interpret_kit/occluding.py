@@ -1,0 +1,127 @@
+"""What does a network answer with a window at every position? In full, or only what it changes.
+
+Both ways give the same numbers; where the network cannot be traced, or it is not worth it, whole
+forwards are taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.analysis import Array
+from interpret_kit.graph.incremental import IncrementalNetwork
+from interpret_kit.graph.suffix import TracedNetwork
+from interpret_kit.graph.trace import Untraceable
+from interpret_kit.layers import catalogue, evaluating
+from interpret_kit.windows import WindowGrid
+
+WORTH_TRACING = 1e11  # multiply-adds of all whole forwards; a trace takes a second or two
+
+_CHECKED = 4  # windows that are asked about both ways, before the quick one is trusted
+
+_log = logging.getLogger(__name__)
+
+
+class Occluding(Protocol):
+    """A network to be asked with windows over its inputs."""
+
+    def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
+        """Ask with the window at every position.
+
+        Args:
+            inputs: one, as the network takes it, (1, channels, height, width).
+            fill: what the window shows, (channels, height, width).
+
+        Yields:
+            Some positions, numbered row by row, and the outputs there; each position once.
+        """
+
+
+def occluding(
+    network: nn.Module, grid: WindowGrid, example: Tensor, pictures: int, batch_size: int
+) -> Occluding:
+    """The quickest way for so many pictures.
+
+    Args:
+        network: what is asked; in eval mode.
+        grid: where windows go.
+        example: an input, (1, channels, height, width).
+        pictures: how many will be asked for.
+        batch_size: positions per forward, where whole forwards are taken.
+    """
+    whole = WholeForwards(network, grid, batch_size)
+    if multiply_adds(network, example) * len(grid) * pictures < WORTH_TRACING:
+        return whole
+    try:
+        return IncrementalForwards(network, grid, example)
+    except Untraceable as error:
+        _log.warning("whole forwards for each window: %s", error)
+        return whole
+
+
+def multiply_adds(network: nn.Module, example: Tensor) -> float:
+    """Of one forward, in its convolutions."""
+    total = 0.0
+    for layer in catalogue(network, example):
+        if layer.number is not None:
+            weight = network.get_submodule(layer.point[0]).weight
+            assert isinstance(weight, Tensor), "a convolution has a weight"
+            total += weight.numel() * layer.rows * layer.cols
+    return total
+
+
+class WholeForwards:
+    """The whole network for every position."""
+
+    def __init__(self, network: nn.Module, grid: WindowGrid, batch_size: int) -> None:
+        self.network, self.grid, self.batch_size = network, grid, batch_size
+
+    def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
+        """See `Occluding.outputs`."""
+        for start in range(0, len(self.grid), self.batch_size):
+            positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
+            yield positions, self.network(self.covered(inputs, fill, positions))
+
+    def covered(self, inputs: Tensor, fill: Tensor, positions: Array) -> Tensor:
+        """The inputs with the window at some positions, (positions, channels, height, width)."""
+        covered = inputs.repeat(len(positions), 1, 1, 1)
+        boxes = self.grid.boxes()[positions].tolist()
+        for picture, (y0, x0, y1, x1) in zip(covered, boxes, strict=True):
+            picture[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
+        return covered
+
+
+class IncrementalForwards:
+    """Only what a window changes; see `interpret_kit.graph.incremental`."""
+
+    def __init__(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
+        """Trace the network, and plan.
+
+        Raises:
+            Untraceable: where it cannot be traced, or the traced one answers otherwise.
+        """
+        with evaluating(network):
+            traced = TracedNetwork(network, example)
+            self.network = IncrementalNetwork(traced, *map(np.array, grid.spans()))
+            self._refuse_if_wrong(network, grid, example)
+
+    def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
+        """See `Occluding.outputs`."""
+        with torch.no_grad():
+            yield from self.network.outputs(inputs, fill)
+
+    def _refuse_if_wrong(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
+        """Ask both ways about a few windows."""
+        fill = -example[0]
+        positions, ours = self.network.sample(example, fill, _CHECKED)
+        whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+        theirs, uncovered = network(whole), network(example.expand(2, -1, -1, -1))[:1]
+        effect, scale = (theirs - uncovered).abs().max(), theirs.abs().max()
+        if ours.shape != theirs.shape or (ours - theirs).abs().max() > 1e-3 * effect + 1e-5 * scale:
+            raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")
