@@ -1,6 +1,5 @@
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerFeatureAblation
@@ -23,7 +22,6 @@ from interpret_kit.attribution import (
 )
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.images import ImageSet
-from interpret_kit.windows import WindowGrid
 
 BATCH = 5
 

@@ -131,7 +131,7 @@ class _Seen:
         if node not in self.buffers:
             maps = self.cells(node)
             self.buffers[node] = Buffer(maps)
-                    return self.buffers[node]
+        return self.buffers[node]
 
     def cells(self, node: Node) -> Tensor:
         """The stored map, (1, rows, cols, channels)."""
