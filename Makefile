@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check types format clean
+.PHONY: setup demo test bench check types format clean
 
 setup: $(READY)
 
@@ -19,6 +19,12 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest -n 2
+
+# The short forms; one program alone, in full: .venv/bin/python benchmarks/mining.py
+bench: setup
+	for each in $$(grep -l '^from clock import' benchmarks/*.py); do \
+	  $(BIN)/python $$each --short --rounds 2 || exit 1; \
+	done
 
 check: setup types
 	$(BIN)/ruff check .

@@ -25,7 +25,8 @@ from interpret_kit.classifier import Classifier
 from interpret_kit.images import ImageSet, load_images
 from interpret_kit.loading import create, load_classifier
 from interpret_kit.trainers.data import Split, TrainingData, as_input, load_training_data
-from interpret_kit.trainers.loop import evaluate, train
+from interpret_kit.trainers.judging import evaluate
+from interpret_kit.trainers.loop import train
 from interpret_kit.trainers.recipe import Recipe
 
 
@@ -59,7 +60,8 @@ def linear_accuracy(data: TrainingData, epochs: int = 15) -> float:
     best = 0.0
     assert data.test is not None
     for _ in range(epochs):
-        for batch in data.train.shuffled(128, generator):
+        for rows in torch.randperm(len(data.train), generator=generator).split(128):
+            batch = data.train.rows(rows)
             F.cross_entropy(logits(batch), batch.labels).backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from interpret_kit.cli.defaults import RUNS, how
-from interpret_kit.cli.folders import check_place, next_free, wrote
+from interpret_kit.cli.folders import next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, options_of, shared
 from interpret_kit.cli.terminal import Step, Terminal
+from interpret_kit.errors import UsageError
 from interpret_kit.trainers.recipe import Recipe
 
 if TYPE_CHECKING:
-    from interpret_kit.trainers.loop import Progress
+    from interpret_kit.trainers.progress import Progress
+    from interpret_kit.trainers.run import TrainedRun
 
 
 def _run(ctx: click.Context) -> None:
     given = ctx.params
-    terminal = Terminal(given["json"], given["quiet"])
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
+    terminal = Terminal(given["json"] and first, given["quiet"] or not first)
     recipe = from_options(Recipe, given)
-    out = Path(given["out"] or next_free(RUNS, Path(recipe.data).name or "run"))
-    check_place(out, force=given["force"])
+    out = _place(given, recipe)
     terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); the run goes to {out}")
     from interpret_kit.loading import read_config
-    from interpret_kit.trainers.loop import train as run
 
     with terminal.progress("training") as step:
         told = _Epochs(terminal, step)
-        trained = run(recipe, out, given["device"], told, force=given["force"])
-    told.epoch_done(trained.history["val_accuracy"][-1])
+        trained = _train(recipe, out, given, told)
+    told.last_epoch(trained.history)
+    if not first:
+        return
     for note in trained.notes:
         terminal.say(note)
     terminal.say(_scores(trained.metrics))
     terminal.say(wrote(out))
     terminal.say(f"go on: ikit occlusion --model {out}")
     terminal.answer(read_config(out))
+
+
+def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
+    """Where the run goes; the training itself refuses a place that is taken."""
+    if given["resume"] and not given["out"]:
+        raise UsageError("--resume goes on with the run in --out, and none is named")
+    return Path(given["out"] or next_free(RUNS, Path(recipe.data).name or "run"))
+
+
+def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -> TrainedRun:
+    from interpret_kit.trainers.loop import resume, train
+
+    if given["resume"]:
+        return resume(recipe, out, given["device"], told)
+    return train(recipe, out, given["device"], told, force=given["force"])
 
 
 class _Epochs:
@@ -48,31 +68,46 @@ class _Epochs:
         self.last: Progress | None = None
 
     def __call__(self, now: Progress) -> None:
-        if self.last is not None and now.epoch > self.last.epoch:
-            self.epoch_done(now.val_accuracy)
+        if not now.epoch:
+            self.step(now.batch, now.batches, "decoding images")
+            return
+        if self.last is None:
+            self.terminal.say(f"on {now.manner}")
+        elif now.epoch > self.last.epoch:
+            self._epoch_done(now.val_accuracy, now.images_per_second, now.learning_share)
         self.last = now
         done = (now.epoch - 1) * now.batches + now.batch
         what = f"epoch {now.epoch} of {now.epochs}, loss {now.train_loss:.3f}"
         self.step(done, now.epochs * now.batches, what)
 
-    def epoch_done(self, val_accuracy: float | None) -> None:
-        """Print the line of the last epoch seen."""
-        if self.last is None or val_accuracy is None:
-            return
-        self.terminal.say(
-            f"epoch {self.last.epoch} of {self.last.epochs}: loss {self.last.train_loss:.3f}, "
-            f"validation accuracy {100 * val_accuracy:.1f} %"
-        )
+    def last_epoch(self, history: Mapping[str, list[float]]) -> None:
+        """Print the line of the last epoch, unless nothing was left to do."""
+        if self.last is not None:
+            names = ("val_accuracy", "images_per_second", "learning_share")
+            self._epoch_done(*(history[name][-1] for name in names))
+
+    def _epoch_done(self, val: float | None, speed: float | None, share: float | None) -> None:
+        assert self.last is not None
+        said = f"epoch {self.last.epoch} of {self.last.epochs}: loss {self.last.train_loss:.3f}"
+        if val is not None and not math.isnan(val):
+            said += f", validation accuracy {100 * val:.1f} %"
+        if speed is not None and share is not None:
+            said += f", {speed:.0f} images/s, {100 * share:.0f} % of the time in steps"
+        self.terminal.say(said)
 
 
 def _scores(metrics: Mapping[str, float]) -> str:
-    best = (
-        f"validation accuracy {100 * metrics['val_accuracy']:.1f} % in the best epoch, "
-        f"{metrics['best_epoch']:g} of {metrics['epochs']:g}"
-    )
-    if "test_accuracy" not in metrics:
-        return best
-    return f"test accuracy {100 * metrics['test_accuracy']:.1f} %; {best}"
+    said = []
+    if "test_accuracy" in metrics:
+        said.append(f"test accuracy {100 * metrics['test_accuracy']:.1f} %")
+    if "val_accuracy" in metrics:
+        said.append(
+            f"validation accuracy {100 * metrics['val_accuracy']:.1f} % in the best epoch, "
+            f"{metrics['best_epoch']:g} of {metrics['epochs']:g}"
+        )
+    else:
+        said.append(f"kept the last epoch, {metrics['epochs']:g}, without validation")
+    return "; ".join(said)
 
 
 train = click.Command(
@@ -85,6 +120,11 @@ train = click.Command(
         *options_of(Recipe, envvars=["data"]),
         *shared("out", out=f"folder for the run; {RUNS}/<data>-1, -2, ... unless given"),
         *shared("device", "force", "json", "quiet"),
+        click.Option(
+            ["--resume"],
+            is_flag=True,
+            help="go on with the run in --out, which was broken off; begin it, if there is none",
+        ),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),
 )

@@ -182,13 +182,14 @@ class Analysis(ABC, Generic[R]):
             progress: called with (images done, images in all).
         """
         from interpret_kit.layers import evaluating
+        from interpret_kit.memory import kept_memory
 
         images = images.with_classes_of(classifier)
         if len(images) == 0:
             raise NoImages(f"{images.source} holds no images; give at least one")
         if self.needs_labels:
             images = _labelled(self.name, images)
-        with evaluating(classifier):
+        with evaluating(classifier), kept_memory():
             pace = Pace(batch_size, len(images), progress)
             fold = self.begin(classifier, images, pace)
             reading = images.read(classifier.preprocessing, batch_size, strict=strict)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import UsageError
 from interpret_kit.layers import Point, catalogue, evaluating, find_layer, observed, recorded
+from interpret_kit.memory import kept_memory
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -64,17 +65,50 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
                     f"no filter {each} in layer {layer.label}; it has {layer.filters}, from 0 to "
                     f"{layer.filters - 1}"
                 )
-        with evaluating(self.network):
-            before = _score(self.network(inputs), target)
-            columns: list[Tensor] = []
-            for start in range(0, len(chosen), perturbations_per_eval):
-                group = chosen[start : start + perturbations_per_eval]
-                copies = inputs.repeat(len(group), 1, 1, 1)
-                rows = torch.tensor(group).repeat_interleave(len(inputs))
-                with silenced_by_row(body, layer.point, rows):
-                    after = self.network(copies).view(len(group), len(inputs), -1)
-                columns.extend(before - _score(each, target) for each in after)
-        return torch.stack(columns, dim=1)
+        rows = torch.tensor(chosen, device=inputs.device).repeat_interleave(len(inputs))
+        images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
+        step = perturbations_per_eval * len(inputs)
+        with evaluating(self.network), kept_memory():
+            outputs = self.network(inputs).view(len(inputs), -1)
+            before = _score(outputs, target)
+            after = _rerun(body, layer.point, taken, outputs[images], (images, rows))
+            if after is None:
+                starts = range(0, len(rows), step)
+                parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
+                after = torch.cat([self._whole(body, layer.point, inputs, *p) for p in parts])
+        grid = after.view(len(chosen), len(inputs), -1)
+        return torch.stack([before - _score(each, target) for each in grid], dim=1)
+
+    def _whole(self, body: nn.Module, point: Point, inputs: Tensor, *pairs: Tensor) -> Tensor:
+        """Outputs (pairs, classes) by one forward of the whole network."""
+        images, filters = pairs
+        with silenced_by_row(body, point, filters):
+            return self.network(inputs[images]).view(len(images), -1)  # type: ignore[no-any-return]
+
+
+def _rerun(
+    body: nn.Module, point: Point, inputs: Tensor, before: Tensor, pairs: tuple[Tensor, Tensor]
+) -> Tensor | None:
+    """The same by computing only what changes of ``before``, where that pays and can be done."""
+    from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
+    from interpret_kit.graph.trace import Untraceable
+
+    images, filters = pairs
+    if len(images) < WORTH_TRACING:
+        return None
+    try:
+        reruns = Reruns(body, [point], inputs)
+    except Untraceable:
+        return None
+    after, step = before.clone(), reruns.images_at_once
+    for start in range(0, len(inputs), step):
+        reruns.look(inputs[start : start + step])
+        mine = ((images >= start) & (images < start + step)).nonzero()[:, 0]
+        mine = mine[reruns.changes(point)[images[mine] - start, filters[mine]]]
+        if len(mine):
+            found = reruns.silence(point, images[mine] - start, filters[mine])
+            after[mine] = found.view(len(mine), -1)
+    return after
 
 
 def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tensor:

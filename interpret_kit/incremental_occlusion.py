@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from interpret_kit.classifier import Classifier, probabilities
 from interpret_kit.errors import DoesNotFit
 from interpret_kit.layers import evaluating
+from interpret_kit.memory import kept_memory
 from interpret_kit.occluding import IncrementalForwards, Occluding, occluding
 from interpret_kit.windows import WindowGrid
 
@@ -70,13 +71,14 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 return super().attribute(
                     *told, target, additional_forward_args, perturbations_per_eval, show_progress
                 )
+            stack.enter_context(kept_memory())
             return self._drops(question, targets, perturbations_per_eval)
 
     def _drops(self, question: _Question, targets: _Targets, batch_size: int) -> Tensor:
         forwards, grid = self._forwards(question, batch_size), question.grid
         maps = []
         for row, fill, target in zip(question.inputs, question.fills, targets, strict=True):
-            uncovered = question.asked.answer(row[None])
+            uncovered = question.asked.answer(row[None].clone())  # it may work in place
             drops = uncovered.new_empty(uncovered.shape[1], len(grid))
             for positions, outputs in forwards.outputs(row[None], fill):
                 drops[:, torch.from_numpy(positions)] = (

@@ -56,6 +56,13 @@ class Layer:
         return points[site]
 
 
+def rectified(network: nn.Module, layer: Layer) -> bool:
+    """Whether the layer ends above 0 exactly where the map that enters its activation is."""
+    end = network.get_submodule(layer.end[0])
+    joined = layer.entering[0].startswith(f"{layer.end[0]}.")  # norm and activation in one module
+    return type(getattr(end, "act", None) if joined else end) in {nn.ReLU, nn.ReLU6}
+
+
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Run a block in eval mode and without gradients; every module's own mode comes back.
@@ -84,11 +91,10 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
         with observed(network, {("conv3", 1): lambda output: print(output.mean())}):
             network(pixels)
     """
-    modules = dict(network.named_modules())
+    modules: dict[str, nn.Module] = {}
     by_name: dict[str, dict[int, Visit]] = {}
     for (name, call), visit in visits.items():
-        if name not in modules:
-            raise LayerNotFound(f"no layer {name!r}; {close_names(name, modules)}")
+        modules[name] = _module(network, name)
         by_name.setdefault(name, {})[call] = visit
     calls = dict.fromkeys(by_name, 0)
 
@@ -108,6 +114,14 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
         for name in by_name:
             stack.callback(modules[name].register_forward_hook(hook_for(name)).remove)
         yield
+
+
+def _module(network: nn.Module, name: str) -> nn.Module:
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        close = close_names(name, [each for each, _ in network.named_modules()])
+        raise LayerNotFound(f"no layer {name!r}; {close}") from None
 
 
 @contextmanager

@@ -78,18 +78,21 @@ def pick_device(device: str) -> torch.device:
 
 def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
     """Write a run folder that `load_run` reads: weights first, ``config.json`` last."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: each.detach().cpu().contiguous() for name, each in network.state_dict().items()
-    }
     aside = folder / f".{WEIGHTS}.part"
-    save_file(weights, aside)
+    save_weights(aside, network)
     aside.replace(folder / WEIGHTS)
     aside = folder / f".{CONFIG}.part"
     aside.write_text(json.dumps(dict(config), indent=2) + "\n")
     aside.replace(folder / CONFIG)
+
+
+def save_weights(file: Path, network: nn.Module) -> None:
+    """Write a network's weights as safetensors."""
+    from safetensors.torch import save_file
+
+    weights = network.state_dict().items()
+    save_file({name: each.detach().cpu().contiguous() for name, each in weights}, file)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -115,8 +118,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def load_run(folder: Path) -> Classifier:
-    """The classifier a training run saved."""
+def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
+    """The classifier a training run saved; with the weights in another of its files, if told."""
     config = read_config(folder)
     arguments = config.get("arguments", {})
     foreign = sorted(each for each in arguments if each.startswith(("pretrained", "checkpoint")))
@@ -125,7 +128,7 @@ def load_run(folder: Path) -> Classifier:
             f"{folder / CONFIG} asks for other weights ({', '.join(foreign)}); refused"
         )
     network = create(config["architecture"], **arguments)
-    fill(network, read_weights(folder / WEIGHTS), str(folder))
+    fill(network, read_weights(folder / weights), str(folder))
     preprocessing = Preprocessing(
         size=tuple(config["size"]),
         mean=tuple(config["mean"]),
@@ -133,7 +136,8 @@ def load_run(folder: Path) -> Classifier:
         crop=config.get("crop", 1.0),
         interpolation=config.get("interpolation", "bilinear"),
     )
-    return Classifier(network, preprocessing, config["classes"], name=str(folder))
+    name = str(folder if weights == WEIGHTS else folder / weights)
+    return Classifier(network, preprocessing, config["classes"], name=name)
 
 
 def create(architecture: str, **arguments: Any) -> nn.Module:
@@ -179,16 +183,38 @@ def _pretrained(name: str) -> Classifier:
         raise _no_such_model(name)
     if name.partition(".")[0] == "ikit_convnet":
         raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
+    offline = (
+        "offline, use --model embedded, a run folder, or a checkpoint file with --arch "
+        f"{name.split('.', maxsplit=1)[0]}"
+    )
+    return _with_timm_settings(create_pretrained(name, offline), name)
+
+
+def create_pretrained(name: str, offline: str, **arguments: Any) -> nn.Module:
+    """Make a network by its timm name, with the weights that timm has for it.
+
+    Args:
+        name: of the architecture, and perhaps of its weights: "resnet18.a1_in1k".
+        offline: what an error advises.
+        arguments: for ``timm.create_model``; with another ``num_classes``, the head is new.
+
+    Raises:
+        NothingThere: no such architecture.
+        WeightsUnavailable: there are no such weights, or they cannot be fetched.
+    """
+    import timm
+
+    if not timm.is_model(name.partition(".")[0]):
+        raise _no_such_model(name)
     try:
         refuse_without_network(name)
-        network = timm.create_model(name, pretrained=True)
+        network: nn.Module = timm.create_model(name, pretrained=True, **arguments)
     except Exception as error:  # hub clients raise errors of many libraries
+        why = first_line(error)
         raise WeightsUnavailable(
-            f"the pretrained weights of {name} could not be fetched ({first_line(error)}); "
-            "offline, use --model embedded, a run folder, or a checkpoint file with --arch "
-            f"{name.split('.', maxsplit=1)[0]}"
+            f"the pretrained weights of {name} could not be fetched ({why}); {offline}"
         ) from error
-    return _with_timm_settings(network, name)
+    return network
 
 
 def _with_timm_settings(network: nn.Module, name: str) -> Classifier:
@@ -232,6 +258,8 @@ def imagenet_names() -> ImageNetNames:
 
 
 def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
+    if arch is None and path.suffix == ".safetensors" and (path.parent / CONFIG).is_file():
+        return load_run(path.parent, path.name)  # such as last.safetensors of a run
     if arch is None:
         raise UsageError(
             f"{path} holds weights only: say of which timm architecture, for example "

@@ -68,7 +68,7 @@ def occluding(
 def multiply_adds(network: nn.Module, example: Tensor) -> float:
     """Of one forward, in its convolutions."""
     total = 0.0
-    for layer in catalogue(network, example):
+    for layer in catalogue(network, example.clone()):  # it may work in place
         if layer.number is not None:
             weight = network.get_submodule(layer.point[0]).weight
             assert isinstance(weight, Tensor), "a convolution has a weight"
@@ -121,7 +121,7 @@ class IncrementalForwards:
         fill = -example[0]
         positions, ours = self.network.sample(example, fill, _CHECKED)
         whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
-        theirs, uncovered = network(whole), network(example.expand(2, -1, -1, -1))[:1]
+        theirs, uncovered = network(whole), network(example.repeat(2, 1, 1, 1))[:1]
         effect, scale = (theirs - uncovered).abs().max(), theirs.abs().max()
         if ours.shape != theirs.shape or (ours - theirs).abs().max() > 1e-3 * effect + 1e-5 * scale:
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

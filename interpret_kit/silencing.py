@@ -6,26 +6,27 @@ Both ways give the same numbers; where the network cannot be traced, the first i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from interpret_kit.attribution import silenced_by_row
 from interpret_kit.classifier import Classifier, probabilities
-from interpret_kit.graph.channel import ChannelPath, channel_path
-from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Node, Untraceable
+from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
+from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import Point, observed
 
-WORTH_TRACING = 500  # rows; a trace takes a second or two
+ANSWERED = 2**24  # probabilities that are held together
 
 
 class Silencing(Protocol):
     """Some images under ablation: `look` at them once, then silence."""
 
-    speaking: dict[Point, Tensor]  # (images, filters): whether a filter's map is not all zero
+    images_at_once: int  # that can be looked at
+    rows_at_once: int  # that are best asked for in one call of `silence`
+    speaking: dict[Point, Tensor]  # (images, filters): whether silencing can change anything
 
     def look(self, pixels: Tensor) -> Tensor:
         """Take in images (images, 3, height, width); their probabilities with all filters."""
@@ -34,21 +35,20 @@ class Silencing(Protocol):
         """Probabilities (rows, classes) of these images, with another filter zero in each row."""
 
 
-def silencing(classifier: Classifier, points: Sequence[Point], images: int, rows: int) -> Silencing:
-    """The quickest way for ``rows`` ablations, of at most ``images`` images at a time."""
-    if rows < WORTH_TRACING:
-        return WholeForwards(classifier, points)
-    try:
-        return SuffixForwards(classifier, points, images)
-    except Untraceable:
-        return WholeForwards(classifier, points)
+def silencing(classifier: Classifier, points: Sequence[Point], batch: int, rows: int) -> Silencing:
+    """The quickest way for ``rows`` ablations; whole forwards are of ``batch`` rows each."""
+    if rows >= WORTH_TRACING:
+        with suppress(Untraceable):
+            return SuffixForwards(classifier, points)
+    return WholeForwards(classifier, points, batch)
 
 
 class WholeForwards:
     """The whole network for every filter, with hooks."""
 
-    def __init__(self, classifier: Classifier, points: Sequence[Point]) -> None:
+    def __init__(self, classifier: Classifier, points: Sequence[Point], batch: int) -> None:
         self.classifier, self.points = classifier, points
+        self.images_at_once = self.rows_at_once = batch
         self.speaking: dict[Point, Tensor] = {}
 
     def look(self, pixels: Tensor) -> Tensor:
@@ -68,69 +68,31 @@ class WholeForwards:
 
 
 class SuffixForwards:
-    """Only what lies after the layer, from maps that are kept of the first forward."""
+    """Only what the silenced filter changes, from maps that are kept of the first forward."""
 
-    def __init__(self, classifier: Classifier, points: Sequence[Point], images: int) -> None:
+    def __init__(self, classifier: Classifier, points: Sequence[Point]) -> None:
         """Trace the network.
 
         Raises:
             Untraceable: where that cannot be done for one of the points.
         """
         self.classifier = classifier
-        self.rows = images  # at a time
         example = classifier.normalised(classifier.example())
-        self.traced = TracedNetwork(classifier.network, example)
-        self.paths: dict[Point, ChannelPath] = {
-            point: channel_path(self.traced, self.traced.node(point)) for point in points
-        }
-        self.needed: dict[Point, frozenset[Node]] = {
-            point: self.traced.needed(path.landing) for point, path in self.paths.items()
-        }
-        self.of_images = {each for nodes in self.needed.values() for each in nodes}
-        self.of_images &= self.traced.by_row  # the rest is computed from weights alone
-        if not all(map(self.traced.has_row_each, self.of_images)):
-            raise Untraceable("a map that is read again has no row for each image")
-        self.kept = {each for path in self.paths.values() for each in (path.start, path.landing)}
-        self.kept |= {each for nodes in self.needed.values() for each in nodes}
+        self.reruns = Reruns(classifier.network, points, example)
+        self.images_at_once = self.reruns.images_at_once
+        self.rows_at_once = max(1, ANSWERED // len(classifier.classes))
         self.speaking: dict[Point, Tensor] = {}
 
     def look(self, pixels: Tensor) -> Tensor:
         """See `Silencing.look`."""
-        self.stored = self.traced.run(self.classifier.normalised(pixels), self.kept)
-        for point, path in self.paths.items():
-            self.speaking[point] = self.stored[path.start].flatten(2).any(2)
-        return self._probabilities(self.stored[self.traced.output])
+        outputs = self.reruns.look(self.classifier.normalised(pixels))
+        self.speaking = {point: self.reruns.changes(point) for point in self.reruns.silenced}
+        return _probabilities(outputs)
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """See `Silencing.silence`."""
-        path, needed = self.paths[point], self.needed[point]
-        answers = []
-        for start in range(0, len(images), self.rows):
-            rows = slice(start, start + self.rows)
-            answers.append(self._resumed(path, needed, images[rows], filters[rows]))
-        return torch.cat(answers)
+        return _probabilities(self.reruns.silence(point, images, filters))
 
-    def _resumed(
-        self, path: ChannelPath, needed: frozenset[Node], images: Tensor, filters: Tensor
-    ) -> Tensor:
-        # Rows of one filter go together: they share its weights.
-        order = filters.argsort(stable=True)
-        landed = torch.cat(
-            [
-                path.landed(self.traced, self.stored, images[order][filters[order] == each], each)
-                for each in sorted(set(filters.tolist()))
-            ]
-        )
-        values = {node: self.stored[node] for node in needed}
-        values |= {node: self.stored[node][images[order]] for node in needed & self.of_images}
-        values[path.landing] = landed
-        if path.landing is self.traced.output:
-            outputs = values[path.landing]
-        else:
-            outputs = self.traced.resume(path.landing, values)
-        answers = torch.empty_like(outputs)
-        answers[order] = outputs
-        return self._probabilities(answers)
 
-    def _probabilities(self, outputs: Tensor) -> Tensor:
-        return probabilities(outputs.view(len(outputs), -1))
+def _probabilities(outputs: Tensor) -> Tensor:
+    return probabilities(outputs.view(len(outputs), -1))

@@ -11,7 +11,9 @@ from PIL import Image
 from torch import nn
 
 from interpret_kit.loading import create, save_run
+from interpret_kit.trainers.recipe import Recipe
 
+COLOURS = {"blue": 2, "green": 1, "red": 0}  # the class is the bright channel
 CLASSES = ["red", "green", "Dark_blue", "dark-blue"]
 
 
@@ -42,3 +44,27 @@ def write_run(folder: Path, **changed: Any) -> nn.Module:
     config = {key: value for key, value in (config | changed).items() if value is not None}
     save_run(folder, network, config)
     return network
+
+
+def write_colours(folder: Path, count: int, seed: int) -> None:
+    """Write pictures of three classes, 8 x 8, which differ by their bright channel."""
+    generator = np.random.default_rng(seed)
+    for name, channel in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            pixels = generator.integers(0, 100, (8, 8, 3), np.uint8)
+            pixels[..., channel] += 120
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def write_splits(root: Path) -> Path:
+    """Write 48 pictures of three colours to learn from, 12 to choose by and 12 to test with."""
+    for seed, (split, count) in enumerate({"train": 16, "val": 4, "test": 4}.items()):
+        write_colours(root / split, count, seed)
+    return root
+
+
+def small_recipe(folder: Path, **changed: Any) -> Recipe:
+    """A recipe that learns three colours in a second: six steps an epoch."""
+    choices = {"size": 8, "channels": (4, 6), "fc": (8,), "epochs": 4, "batch_size": 8, "lr": 0.02}
+    return Recipe(data=str(folder), **(choices | changed))

@@ -279,7 +279,8 @@ class TestOtherCommands:
         line = "train --data labelled --size 16 --channels 4,6 --fc none --epochs 3 --batch-size 4"
         lines = run(f"{line} --device cpu").stdout.splitlines()
         assert lines[0] == "data: labelled (--data); the run goes to runs/labelled-1"
-        assert [line.split(":")[0] for line in lines[1:4]] == [f"epoch {k} of 3" for k in (1, 2, 3)]
+        assert lines[1] == "on cpu, float32, not compiled: on a CPU it was no faster"
+        assert [line.split(":")[0] for line in lines[2:5]] == [f"epoch {k} of 3" for k in (1, 2, 3)]
         assert any("validation accuracy" in line and "in the best epoch" in line for line in lines)
         assert lines[-1] == "go on: ikit occlusion --model runs/labelled-1"
         config = json.loads((place / "runs/labelled-1/config.json").read_text())
@@ -295,6 +296,14 @@ class TestOtherCommands:
         result = run(line)
         assert json.loads(result.stdout)["recipe"]["epochs"] == 1
         assert "data: labelled (IKIT_DATA)" in result.stderr
+
+    def test_training_replaces_a_run_by_force_and_goes_on_with_one(self):
+        line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --out run"
+        run(f"{line} --device cpu")
+        assert "test accuracy" in run(f"{line} --device cpu --force").stdout
+        said = run(f"{line} --device cpu --resume").stdout
+        assert "run was finished already: nothing was left to do" in said
+        assert "epoch 1 of 1" not in said
 
     def test_training_is_silent_when_quiet(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --quiet"

@@ -43,16 +43,32 @@ def streams(draw):
 @given(streams(), st.integers(1, 9), st.integers(1, 7), st.data())
 def test_the_top_is_that_of_one_big_sort_however_it_is_split_and_merged(stream, k, per_image, data):
     maps, ids = stream
+    layout = data.draw(st.sampled_from([torch.contiguous_format, torch.channels_last]))
     shards = [TopK(k) for _ in range(3)]
     order = data.draw(st.permutations(range(len(ids))))
     while order:
         size = data.draw(st.integers(1, len(order)))
         chunk, order = order[:size], order[size:]
-        units = strongest_units(maps[chunk], torch.tensor(ids)[chunk], per_image)
+        seen = maps[chunk].contiguous(memory_format=layout)
+        units = strongest_units(seen, torch.tensor(ids)[chunk], per_image)
         shards[data.draw(st.integers(0, 2))].add(units)
     for other in data.draw(st.permutations(shards[1:])):
         shards[0].merge(other)
     assert read(shards[0]) == one_big_sort(maps, ids, k, per_image)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_long_stream_of_many_filters_has_the_top_of_one_big_sort(layout):
+    # Longer than what waits to be sorted, and wider than a processor's vectors.
+    source = torch.Generator().manual_seed(3)
+    maps = torch.randint(-3, 4, (300, 70, 5, 4), generator=source).float().div(4)
+    top = TopK(4)
+    for first in range(0, 300, 9):
+        some = maps[first : first + 9].contiguous(memory_format=layout)
+        top.add(strongest_units(some, torch.arange(first, first + len(some)), 1))
+    columns = (top.best.values, top.best.images, top.best.positions)
+    found = [list(zip(*(each[:, f].tolist() for each in columns), strict=True)) for f in range(70)]
+    assert found == one_big_sort(maps, range(300), 4, 1)
 
 
 def test_activations_that_are_all_negative_have_a_top():

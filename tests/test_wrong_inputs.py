@@ -184,6 +184,8 @@ WRONG = {
     "out is a file": ("occlusion photos --out file", USAGE, ["file", "--out"]),
     "out is taken": ("occlusion photos --out taken", USAGE, ["taken", "--force"]),
     "run is taken": ("train --out runs/mine", USAGE, ["runs/mine", "--force"]),
+    "no run to go on with": ("train --resume", USAGE, ["--resume", "--out"]),
+    "another recipe": ("train --resume --out runs/mine --lr 0.5", USAGE, ["runs/mine", "its "]),
     "run below a file": ("train --out file/mine", FAILED, ["file/mine", "is a file"]),
     "show nothing": ("show photos", USAGE, ["photos", "manifest.json"]),
     "show no folder": ("show nowhere", USAGE, ["nowhere"]),

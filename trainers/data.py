@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from interpret_kit.classifier import Preprocessing
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
 from interpret_kit.images import ImageSet, load_images
-from interpret_kit.stores import Rows
+from interpret_kit.trainers.packed import Packed, Told, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with
-MOST_SHIFT = 1 / 16  # of the height and of the width
+COUNTED = 1024  # images whose levels are counted at once
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Decoded images, in memory."""
+    """Decoded images, in memory or mapped into it."""
 
     pixels: Tensor  # (images, height, width, 3) uint8, RGB
     labels: Tensor  # (images,) int64, index into the classes
@@ -28,19 +32,14 @@ class Split:
         return len(self.labels)
 
     def rows(self, index: Tensor) -> Split:
-        """Keep these rows, in this order."""
-        return Split(self.pixels[index], self.labels[index])
+        """Copy these rows, in this order."""
+        index = index.to(self.labels.device)
+        return Split(self.pixels.index_select(0, index), self.labels[index])
 
     def batches(self, size: int) -> Iterator[Split]:
         """All images in order, ``size`` at a time."""
         for first in range(0, len(self), size):
             yield Split(self.pixels[first : first + size], self.labels[first : first + size])
-
-    def shuffled(self, size: int, generator: torch.Generator) -> Iterator[Split]:
-        """All images in random order; an incomplete last batch is left out, unless it is all."""
-        order, size = torch.randperm(len(self), generator=generator), min(size, len(self))
-        for last in range(size, len(self) + 1, size):
-            yield self.rows(order[last - size : last])
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,44 +47,59 @@ class TrainingData:
     """The three splits, and what was noticed on the way."""
 
     train: Split
-    val: Split
+    val: Split | None  # None where it is learned from, too
     test: Split | None  # None where there is no test split
     classes: tuple[str, ...]
     notes: tuple[str, ...]  # what a user should know, a sentence each
 
+    @cached_property
+    def levels(self) -> Tensor:
+        """How often each level is in each channel of the training images, (3, 256) int64."""
+        return count_levels(self.train.pixels)
+
     def preprocessing(self) -> Preprocessing:
         """What a classifier trained on these images does to a picture."""
-        mean, std = channel_statistics(self.train.pixels)
+        mean, std = channel_statistics(self.levels)
         height, width = self.train.pixels.shape[1:3]
         return Preprocessing((height, width), mean, std)
 
+    def fingerprint(self) -> str:
+        """Hash of classes, labels and levels: other images to learn from give another one."""
+        digest = hashlib.sha256("\n".join(self.classes).encode("utf-8", "surrogateescape"))
+        for split in (self.train, self.val, self.test):
+            digest.update(b"none" if split is None else split.labels.numpy().tobytes())
+        digest.update(self.levels.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
-def load_training_data(spec: str, size: tuple[int, int], seed: int = 0) -> TrainingData:
-    """Read all splits into memory; without a val split, ``seed`` draws one from train.
+
+def load_training_data(
+    spec: str, size: tuple[int, int], seed: int = 0, told: Told = lambda _done, _total: None
+) -> TrainingData:
+    """Decode all splits, or find them decoded; without a val split, ``seed`` draws one from train.
 
     Raises:
         NothingThere: no such images, or no train split among the splits.
         NoImages: none are labelled, or all are of one class.
     """
-    notes: list[str] = []
     images = _train_images(spec)
     if len(images.classes) < 2:
         raise NoImages(
             f"{spec} has {len(images.classes)} classes to tell apart: "
             "give a folder with one folder of images for each of two or more classes"
         )
-    train = _read(images, size, notes)
-    val = _read_other(images, "val", size, notes)
+    reader = _Reader(size, told)
+    train = reader.read(images)
+    val = _read_other(images, "val", reader)
     if val is None:
         train, val = hold_out(train, seed)
-        notes.append(
+        reader.notes.append(
             f"{spec} has no val split: {len(val)} of its {len(train) + len(val)} training "
             f"images, drawn with seed {seed}, choose the best epoch instead"
         )
-    test = _read_other(images, "test", size, notes)
+    test = _read_other(images, "test", reader)
     if test is None:
-        notes.append(f"{spec} has no test split: there is no test accuracy")
-    return TrainingData(train, val, test, images.classes, tuple(notes))
+        reader.notes.append(f"{spec} has no test split: there is no test accuracy")
+    return TrainingData(train, val, test, images.classes, tuple(reader.notes))
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
@@ -97,26 +111,39 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
     return split.rows(order[count:].sort().values), split.rows(order[:count].sort().values)
 
 
-def augmented(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror half of the images and shift each by up to a sixteenth; edges are repeated.
+def with_val(data: TrainingData) -> TrainingData:
+    """Learn from the val images, too: they follow the others, in memory."""
+    assert data.val is not None
+    pixels = torch.cat([data.train.pixels, data.val.pixels])
+    train = Split(pixels, torch.cat([data.train.labels, data.val.labels]))
+    return dataclasses.replace(data, train=train, val=None)
+
+
+def count_levels(pixels: Tensor) -> Tensor:
+    """How often each of the 256 levels is in each channel, (channels, 256) int64."""
+    counts = torch.zeros(pixels.shape[-1], 256, dtype=torch.int64)
+    for first in range(0, len(pixels), COUNTED):
+        some = pixels[first : first + COUNTED]
+        for channel in range(len(counts)):
+            counts[channel] += torch.bincount(some[..., channel].flatten(), minlength=256)
+    return counts
+
+
+def channel_statistics(levels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in [0, 1]; the latter at least one level.
 
     Args:
-        pixels: (batch, height, width, channels).
-        generator: says which, and how far.
+        levels: how often each is there, (channels, 256).
     """
-    batch, height, width = pixels.shape[:3]
-    rows = _shifted(batch, height, generator)
-    cols = _shifted(batch, width, generator)
-    mirrored = torch.rand(batch, generator=generator) < 0.5
-    cols[mirrored] = cols[mirrored].flip(1)
-    return pixels[torch.arange(batch)[:, None, None], rows[:, :, None], cols[:, None, :]]
-
-
-def _shifted(batch: int, side: int, generator: torch.Generator) -> Tensor:
-    """For each image, which cell to take for each of ``side`` cells, (batch, side)."""
-    most = int(side * MOST_SHIFT)
-    shift = torch.randint(-most, most + 1, (batch, 1), generator=generator)
-    return (torch.arange(side) + shift).clamp(0, side - 1)
+    grays = torch.arange(256, dtype=torch.float64) / 255
+    shares = levels.double() / levels.sum(1, keepdim=True)
+    means = [float(grays @ each) for each in shares]
+    spreads = [
+        float(((grays - mean) ** 2 @ each).sqrt()) for mean, each in zip(means, shares, strict=True)
+    ]
+    return tuple(round(each, 4) for each in means), tuple(
+        round(max(each, 1 / 255), 4) for each in spreads
+    )
 
 
 def as_input(pixels: Tensor) -> Tensor:
@@ -124,22 +151,7 @@ def as_input(pixels: Tensor) -> Tensor:
 
     The memory stays as it lies (channels last), which is also what convolutions like best.
     """
-    return pixels.permute(0, 3, 1, 2).float().div(255)
-
-
-def channel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in [0, 1]; the latter at least one level."""
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    channels = [pixels[..., each].flatten() for each in range(pixels.shape[-1])]
-    counts = [torch.bincount(each, minlength=256).double() / len(each) for each in channels]
-    means = [float(levels @ each) for each in counts]
-    spreads = [
-        float(((levels - mean) ** 2 @ each).sqrt())
-        for mean, each in zip(means, counts, strict=True)
-    ]
-    return tuple(round(each, 4) for each in means), tuple(
-        round(max(each, 1 / 255), 4) for each in spreads
-    )
+    return pixels.permute(0, 3, 1, 2).float().div_(255)
 
 
 def _train_images(spec: str) -> ImageSet:
@@ -151,9 +163,36 @@ def _train_images(spec: str) -> ImageSet:
     return images
 
 
-def _read_other(
-    train: ImageSet, split: str, size: tuple[int, int], notes: list[str]
-) -> Split | None:
+@dataclass
+class _Reader:
+    """Decodes one split after the other, and notes what it left out."""
+
+    size: tuple[int, int]
+    told: Told
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, images: ImageSet) -> Split:
+        labelled = images.only(images.ids[images.labels >= 0])
+        if not len(labelled):
+            raise NoImages(f"{images.source} has no labelled images; put them into class folders")
+        if len(labelled) < len(images):
+            self.notes.append(f"left out {len(images) - len(labelled)} images without a label")
+        decoded = packed(labelled, self.size, self.told)
+        self._note(decoded)
+        labels = labelled.labels[np.searchsorted(labelled.ids, decoded.ids)]
+        return Split(decoded.pixels, torch.from_numpy(labels))
+
+    def _note(self, decoded: Packed) -> None:
+        if decoded.unreadable:
+            self.notes.append(
+                f"left out {len(decoded.unreadable)} unreadable images; "
+                f"the first: {decoded.unreadable[0]}"
+            )
+        if decoded.note and decoded.note not in self.notes:
+            self.notes.append(decoded.note)
+
+
+def _read_other(train: ImageSet, split: str, reader: _Reader) -> Split | None:
     images = _split_of(train.source, split)
     if images is None:
         return None
@@ -163,7 +202,7 @@ def _read_other(
             f"({shortened(train.classes, most=4)}) and {split} "
             f"({shortened(images.classes, most=4)}); give all splits the same class folders"
         )
-    return _read(images, size, notes)
+    return reader.read(images)
 
 
 def _split_of(spec: str, split: str) -> ImageSet | None:
@@ -172,21 +211,3 @@ def _split_of(spec: str, split: str) -> ImageSet | None:
     except NothingThere:
         return None
     return images if images.split == split else None
-
-
-def _read(images: ImageSet, size: tuple[int, int], notes: list[str]) -> Split:
-    labelled = images.only(images.ids[images.labels >= 0])
-    if not len(labelled):
-        raise NoImages(f"{images.source} has no labelled images; put them into class folders")
-    if len(labelled) < len(images):
-        notes.append(f"left out {len(images) - len(labelled)} images without a label")
-    if isinstance(labelled.store, Rows) and labelled.store.pixels.shape[1:] == (*size, 3):
-        pixels = torch.from_numpy(labelled.store.pixels[labelled.ids])  # as reading would return
-        return Split(pixels, torch.from_numpy(labelled.labels))
-    reading = labelled.read(Preprocessing(size), batch_size=256)
-    splits = [(each.pixels.mul(255).round().byte(), each.labels) for each in reading]
-    if reading.unreadable:
-        first = reading.unreadable[0]
-        notes.append(f"left out {len(reading.unreadable)} unreadable images; the first: {first}")
-    pixels = torch.cat([each.permute(0, 2, 3, 1) for each, _ in splits])
-    return Split(pixels.contiguous(), torch.cat([labels for _, labels in splits]))

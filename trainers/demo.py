@@ -22,7 +22,8 @@ from interpret_kit.loading import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo
 from interpret_kit.report import Front, Section, write_page
 from interpret_kit.storage import whole_folder
-from interpret_kit.trainers.loop import Progress, train
+from interpret_kit.trainers.loop import train
+from interpret_kit.trainers.progress import Progress
 from interpret_kit.trainers.recipe import Recipe
 
 R = TypeVar("R", bound=Result)
@@ -218,7 +219,8 @@ def _about(words: Words, layer: int) -> Words:
 def _train(writer: _Writer, demo: Demo) -> Classifier:
     def step(now: Progress) -> None:
         done = (now.epoch - 1) * now.batches + now.batch
-        writer.told(TRAINING[0], done, now.epochs * now.batches)
+        if now.epoch:  # else images are being decoded
+            writer.told(TRAINING[0], done, now.epochs * now.batches)
 
     folder = writer.section(TRAINING)
     train(demo.recipe, folder, demo.device, step)

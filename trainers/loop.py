@@ -1,44 +1,38 @@
 """How does a network learn? One loop, to be read from top to bottom.
 
-The optimizers and schedules are timm's, the device and the precision are Accelerate's.
+The optimizers, the schedules, Mixup and the mean of the weights are timm's; the device, the
+precision and the processes are Accelerate's.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from interpret_kit.classifier import Classifier
-from interpret_kit.errors import TrainingDiverged
-from interpret_kit.trainers.data import Split, as_input, augmented, load_training_data
+from interpret_kit.trainers.checkpoint import Checkpoint
+from interpret_kit.trainers.events import writing_events
+from interpret_kit.trainers.judging import concluded, judged
+from interpret_kit.trainers.pace import Watch
+from interpret_kit.trainers.processes import accelerated, summed
+from interpret_kit.trainers.progress import Progress, Told, diverged, last_epoch
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.run import History, RunFolder, Score, TrainedRun
-from interpret_kit.trainers.setup import Learner, check_network, check_optimizer, prepared
+from interpret_kit.trainers.run import RunFolder, Score, TrainedRun
+from interpret_kit.trainers.setup import Learner, check_network, check_optimizer, make_learner
+from interpret_kit.trainers.start import Start, checkpoint, load_data, opened
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training is."""
-
-    epoch: int  # from 1
-    epochs: int
-    batch: int  # done in this epoch
-    batches: int
-    train_loss: float  # mean over this epoch's batches so far, in nats
-    val_accuracy: float | None  # after the last whole epoch, in [0, 1]
+UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
 
 
 def train(
     recipe: Recipe,
     out: str | Path,
     device: str = "auto",
-    progress: Callable[[Progress], object] | None = None,
+    progress: Told | None = None,
     *,
     force: bool = False,
 ) -> TrainedRun:
@@ -51,85 +45,103 @@ def train(
         recipe: the choices.
         out: a folder for the run, made if it is not there.
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
-        progress: called after each batch.
+        progress: called after each batch; on a GPU, after each twentieth.
         force: replace the run that is in ``out``.
 
     Raises:
         UsageError: a recipe that does not fit the images, or an ``out`` that is in use.
         TrainingDiverged: the loss is no longer finite.
     """
-    folder = RunFolder(Path(out), recipe)
-    folder.check(force=force)
+    start = Start.REPLACE if force else Start.NEW
+    return _run(RunFolder(Path(out), recipe), start, device, progress)
+
+
+def resume(
+    recipe: Recipe, out: str | Path, device: str = "auto", progress: Told | None = None
+) -> TrainedRun:
+    """Go on with a run that was broken off, as if it never was; begin it, if there is none.
+
+    Raises:
+        UsageError: the run in ``out`` is by another recipe, or from other images.
+    """
+    return _run(RunFolder(Path(out), recipe), Start.RESUME, device, progress)
+
+
+def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) -> TrainedRun:
+    recipe = folder.recipe
     check_optimizer(recipe.optimizer)
     check_network(recipe)
-    data = load_training_data(recipe.data, recipe.input_size, recipe.seed)
-    history = History()
-    with prepared(recipe, data, device) as learner:
-        for epoch in range(1, recipe.epochs + 1):
-            start = time.perf_counter()
-            learned = _learn(learner, data.train, history, progress)
-            checked = evaluate(learner.classifier, data.val)
-            if not math.isfinite(checked.loss):
-                raise _diverged(recipe, checked.loss, epoch * learner.batches, history)
-            history.add(learned, checked, learner.lr, time.perf_counter() - start)
-            if history.best_epoch == epoch:
-                folder.save(learner.classifier, history.metrics())
+    with accelerated(device, recipe.precision) as accelerator, writing_events(folder) as events:
+        before = opened(folder, start, accelerator)
+        if isinstance(before, TrainedRun):
+            return before
+        data = load_data(recipe, accelerator, progress)
+        learner = make_learner(recipe, data, accelerator)
+        point = checkpoint(folder, learner, data, before)
+        history = point.history
+        while history.epochs < recipe.epochs and not history.waited(recipe.patience):
+            learned = learn(point, progress)
+            learned_at = time.perf_counter()
+            checked = judged(learner, data.val)
+            if not math.isfinite(checked.loss) and data.val is not None:
+                raise diverged(recipe, checked.loss, learner.steps, history)
+            seconds = point.sums.seconds + time.perf_counter() - learned_at
+            history.add((learned, checked), learner.lr, seconds, point.sums)
+            if history.best_epoch == history.epochs:
+                folder.save(learner.judged.network, history.metrics())
             folder.save_history(history)
-            if recipe.patience and epoch - history.best_epoch >= recipe.patience:
-                break
-        best, metrics = folder.load(learner.device), history.metrics()
-        if data.test is not None:
-            tested = evaluate(best, data.test)
-            metrics |= {"test_loss": tested.loss, "test_accuracy": tested.accuracy}
-        folder.save(best, metrics)
-    folder.save_curves(history)
-    return TrainedRun(folder.path, recipe, history.columns, metrics, data.notes)
+            point.save_epoch()
+            events.add(history)
+        return concluded(point, data)
 
 
-def _learn(
-    learner: Learner,
-    split: Split,
-    history: History,
-    progress: Callable[[Progress], object] | None,
-) -> Score:
-    """Take one step for each batch of an epoch; score the batches as they were before it."""
-    recipe, epoch, batches = learner.recipe, history.epochs + 1, learner.batches
-    loss_sum, right, images = 0.0, 0, 0
+def learn(point: Checkpoint, progress: Told | None) -> Score:
+    """Take a step for each batch that is left of an epoch; score it as it was before its step."""
+    learner, sums, history = point.learner, point.sums, point.history
+    batches, epoch = len(learner.batches), history.epochs + 1
+    watch, unread = Watch(learner.device), list[Tensor]()
     learner.model.train()
-    for batch, drawn in enumerate(split.shuffled(recipe.batch_size, learner.generator), start=1):
-        pixels = augmented(drawn.pixels, learner.generator) if recipe.augment else drawn.pixels
-        labels = drawn.labels.to(learner.device)
-        logits = learner.model(as_input(pixels.to(learner.device)))
-        loss = F.cross_entropy(logits, labels)
-        learner.accelerator.backward(loss)
-        learner.step()
-        if not math.isfinite(loss.item()):
-            raise _diverged(recipe, loss.item(), (epoch - 1) * batches + batch, history)
-        loss_sum += loss.item() * len(labels)
-        right += int((logits.argmax(1) == labels).sum())
-        images += len(labels)
+    for batch in range(sums.batches + 1, batches + 1):
+        learner.batches.seed(epoch, batch)
+        images, targets = learner.batches.draw(epoch, batch)
+        with watch.step():
+            unread.append(_step(learner, images, targets))
+        if len(unread) < UNREAD and batch < batches and learner.device.type == "cuda":
+            continue
+        for loss, right in torch.stack(unread).tolist():
+            sums.add(loss, right, len(images))
+            if not math.isfinite(loss):
+                at_step = history.epochs * batches + sums.batches
+                raise diverged(learner.recipe, loss, at_step, history)
+        unread.clear()
+        watch.read(sums)
+        point.save_sometimes()
         if progress is not None:
-            last = history.columns["val_accuracy"][-1] if epoch > 1 else None
-            progress(Progress(epoch, recipe.epochs, batch, batches, loss_sum / images, last))
-    return Score(loss_sum / images, right / images)
+            where = (epoch, learner.recipe.epochs, batch, batches)
+            progress(Progress(*where, sums.mean_loss, *last_epoch(history), learner.manner))
+    everywhere = summed(learner.accelerator, sums.loss, sums.right, sums.images)
+    sums.loss, sums.right, sums.images = everywhere
+    return Score(sums.mean_loss, sums.right / sums.images)
 
 
-@torch.no_grad()
-def evaluate(classifier: Classifier, split: Split, batch_size: int = 256) -> Score:
-    """Mean loss and accuracy over a split; leaves the classifier in evaluation mode."""
-    classifier.eval()
-    loss_sum, right = 0.0, 0
-    for batch in split.batches(batch_size):
-        labels = batch.labels.to(classifier.device)
-        logits = classifier(as_input(batch.pixels.to(classifier.device)))
-        loss_sum += float(F.cross_entropy(logits, labels, reduction="sum"))
-        right += int((logits.argmax(1) == labels).sum())
-    return Score(loss_sum / len(split), right / len(split))
-
-
-def _diverged(recipe: Recipe, loss: float, step: int, history: History) -> TrainingDiverged:
-    kept = f"; epoch {history.best_epoch} is kept" if history.epochs else ""
-    return TrainingDiverged(
-        f"the loss became {loss} at step {step} (epoch {history.epochs + 1}), at learning rate "
-        f"{recipe.lr:g} and most: try --lr {recipe.lr / 10:g}, or a longer --warmup{kept}"
+def _step(learner: Learner, images: Tensor, targets: Tensor) -> Tensor:
+    """Change the weights; the loss, summed, and how many images were right, (2,)."""
+    recipe, accelerator = learner.recipe, learner.accelerator
+    logits = learner.model(images)
+    losses = F.cross_entropy(
+        logits, targets, reduction="none", label_smoothing=recipe.label_smoothing
     )
+    # The mean over the whole batch: processes average their gradients, and have unequal shares.
+    mean = losses.sum() * (accelerator.num_processes / learner.batches.size)
+    accelerator.backward(mean)
+    if recipe.clip:
+        accelerator.clip_grad_norm_(learner.classifier.parameters(), recipe.clip)
+    learner.optimizer.step()
+    learner.optimizer.zero_grad()
+    learner.steps += 1
+    if learner.schedule is not None:
+        learner.schedule.step_update(learner.steps)
+    if learner.average is not None:
+        learner.average.update(learner.classifier, learner.steps)
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    return torch.stack([losses.detach().sum(), (logits.argmax(1) == labels).sum()]).float()

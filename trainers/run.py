@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,16 +12,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from interpret_kit.analysis import versions
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import CannotWrite, OutputExists
-from interpret_kit.loading import CONFIG, WEIGHTS, load_classifier, load_run, save_run
+from interpret_kit.loading import (
+    CONFIG,
+    WEIGHTS,
+    load_classifier,
+    load_run,
+    save_run,
+    save_weights,
+)
+from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.setup import network_arguments
 
-HISTORY, CURVES = "history.csv", "curves.png"
-COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+HISTORY, CURVES, EVENTS = "history.csv", "curves.png", "events.out.tfevents.*"
+LAST, STATE = "last.safetensors", "resume.pt"
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "lr",
+    "seconds",
+    "images_per_second",  # over the pass that learns
+    "learning_share",  # of that pass, in forward, backward and step; in [0, 1]
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +58,9 @@ class History:
     def __init__(self) -> None:
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
 
-    def add(self, train: Score, val: Score, lr: float, seconds: float) -> None:
-        """Append an epoch."""
+    def add(self, scores: tuple[Score, Score], lr: float, seconds: float, sums: Sums) -> None:
+        """Append an epoch: scores of train and val (NaN where there is none), and how long."""
+        train, val = scores
         row = (
             self.epochs + 1,
             train.loss,
@@ -47,6 +69,8 @@ class History:
             val.accuracy,
             lr,
             round(seconds, 3),
+            round(sums.images_per_second, 1),
+            round(sums.learning_share, 4),
         )
         for name, value in zip(COLUMNS, row, strict=True):
             self.columns[name].append(value)
@@ -58,20 +82,40 @@ class History:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the highest validation accuracy, of equals the one of lower loss."""
+        """The epoch with the highest validation accuracy, of equals the one of lower loss.
+
+        Where nothing was validated, the last.
+        """
         scores = list(zip(self.columns["val_accuracy"], self.columns["val_loss"], strict=True))
+        if math.isnan(scores[-1][0]):
+            return self.epochs
         return 1 + min(range(len(scores)), key=lambda each: (-scores[each][0], scores[each][1]))
+
+    def waited(self, patience: int) -> bool:
+        """Whether so many epochs have passed without a better one; never, if 0."""
+        return 0 < patience <= self.epochs and self.epochs - self.best_epoch >= patience
 
     def metrics(self) -> dict[str, float]:
         """Numbers of the best epoch, and how much was done in all."""
         best = self.best_epoch - 1
-        return {
+        numbers = {
             "epochs": self.epochs,
             "best_epoch": self.best_epoch,
             "val_loss": self.columns["val_loss"][best],
             "val_accuracy": self.columns["val_accuracy"][best],
             "seconds": round(sum(self.columns["seconds"]), 3),
         }
+        return {name: value for name, value in numbers.items() if not math.isnan(value)}
+
+    @classmethod
+    def read(cls, file: Path) -> History:
+        """Read what was written as a table."""
+        history = cls()
+        with file.open(newline="") as table:
+            for row in csv.DictReader(table):
+                for name in COLUMNS:
+                    history.columns[name].append(float(row[name]))
+        return history
 
 
 @dataclass(frozen=True)
@@ -95,13 +139,15 @@ class RunFolder:
 
     path: Path
     recipe: Recipe
+    writes: bool = True  # of several processes, only the first of all does
+    fresh: bool = True  # what is in the folder is not to be kept
     config: dict[str, Any] = field(default_factory=dict)
 
     def check(self, *, force: bool) -> None:
         """Refuse at once what could not be written after an hour of training.
 
         Raises:
-            OutputExists: there is something in the folder, and no ``force``.
+            OutputExists: there is something in the folder, and no ``force``, or no run.
             CannotWrite: no permission, or a file where the folder should be.
         """
         nearest = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
@@ -109,23 +155,18 @@ class RunFolder:
             raise CannotWrite(f"cannot write a run to {self.path}: {nearest} is a file")
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise CannotWrite(f"cannot write a run to {self.path}: no permission in {nearest}")
-        if nearest == self.path and any(self.path.iterdir()) and not force:
+        if nearest != self.path or not any(self.path.iterdir()):
+            return
+        if not force:
             raise OutputExists(f"{self.path} is not empty: take another --out, or add --force")
+        if not any((self.path / name).is_file() for name in (CONFIG, STATE)):
+            raise OutputExists(
+                f"{self.path} holds files that are no run, and --force replaces runs only; take "
+                "another --out"
+            )
 
-    def save(self, classifier: Classifier, metrics: Mapping[str, float]) -> None:
-        """Write a network with all that `load_classifier` needs, and these metrics."""
-        if not self.config:
-            self._begin(classifier)
-        save_run(self.path, classifier.network, self.config | {"metrics": dict(metrics)})
-
-    def _begin(self, classifier: Classifier) -> None:
-        """Make the folder, and remove an earlier run from it."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name in (CONFIG, WEIGHTS, HISTORY, CURVES):
-                (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
+    def describe(self, classifier: Classifier, manner: str) -> None:
+        """Say what ``config.json`` will say of the network."""
         self.config = {
             "architecture": self.recipe.arch,
             "arguments": network_arguments(self.recipe, len(classifier.classes)),
@@ -134,8 +175,33 @@ class RunFolder:
             "data": self.recipe.data,
             "seed": self.recipe.seed,
             "recipe": dataclasses.asdict(self.recipe),
+            "manner": manner,
             "versions": versions(),
         }
+
+    def _begin(self) -> None:
+        """Make the folder, and remove an earlier run from it."""
+        self.fresh = False
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in (CONFIG, WEIGHTS, HISTORY, CURVES, LAST, STATE):
+                (self.path / name).unlink(missing_ok=True)
+            for events in self.path.glob(EVENTS):
+                events.unlink()
+        except OSError as error:
+            raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
+
+    def save(self, network: nn.Module, metrics: Mapping[str, float], **more: object) -> None:
+        """Write a network with all that `load_classifier` needs, and these metrics."""
+        if self.writes:
+            if self.fresh:
+                self._begin()
+            config = self.config | {"metrics": dict(metrics)} | more
+            save_run(self.path, network, config)
+
+    def save_last(self, network: nn.Module) -> None:
+        """Write the weights that the last step left, for ``load_classifier`` to find by name."""
+        self.write(LAST, lambda aside: save_weights(aside, network))
 
     def load(self, device: torch.device) -> Classifier:
         """Load what was saved last."""
@@ -150,21 +216,32 @@ class RunFolder:
                 rows.writerow(COLUMNS)
                 rows.writerows(zip(*history.columns.values(), strict=True))
 
-        _whole(self.path / HISTORY, write)
+        self.write(HISTORY, write)
 
     def save_curves(self, history: History) -> None:
         """Draw the epochs."""
-        from interpret_kit.render.curves import draw_history
+        if self.writes:
+            from interpret_kit.render.curves import draw_history
 
-        figure = draw_history(history.columns)
-        _whole(self.path / CURVES, lambda aside: figure.savefig(aside, format="png", dpi=100))
+            figure = draw_history(history.columns)
+            self.write(CURVES, lambda aside: figure.savefig(aside, format="png", dpi=100))
 
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file aside, then put it in place, so that no reader sees half of it."""
+        if not self.writes:
+            return
+        if self.fresh:
+            self._begin()
+        aside = self.path / f".{name}.part"
+        try:
+            write(aside)
+            aside.replace(self.path / name)
+        except OSError as error:
+            raise CannotWrite(f"cannot write {self.path / name}: {error.strerror}") from error
+        finally:
+            aside.unlink(missing_ok=True)
 
-def _whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Write aside, then replace, so that no reader sees half a file."""
-    aside = file.with_name(f".{file.name}.part")
-    try:
-        write(aside)
-        aside.replace(file)
-    finally:
-        aside.unlink(missing_ok=True)
+    def forget_state(self) -> None:
+        """Forget from where the run could go on: it is done."""
+        if self.writes:
+            (self.path / STATE).unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -189,9 +189,7 @@ class AblationFold:
         self.analysis, self.chosen, self.pace = analysis, chosen, pace
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
-        self.forwards = silencing(
-            classifier, points, min(pace.batch_size, pace.images), rows * pace.images
-        )
+        self.forwards = silencing(classifier, points, pace.batch_size, rows * pace.images)
         self.total = np.zeros(classes, np.int64)
         self.correct = np.zeros(classes, np.int64)
         self.lost = np.zeros(rows)  # sum over images
@@ -199,6 +197,16 @@ class AblationFold:
 
     def add(self, batch: Batch) -> None:
         """Silence every filter on the next images."""
+        step = self.forwards.images_at_once
+        for start in range(0, len(batch), step):
+            rows = slice(start, start + step)
+            part = replace(
+                batch, ids=batch.ids[rows], pixels=batch.pixels[rows], labels=batch.labels[rows]
+            )
+            self._add(part, start / len(batch), len(batch))
+
+    def _add(self, batch: Batch, share: float, whole: int) -> None:
+        """Take in a part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
         before = self.forwards.look(batch.pixels)
         labels = batch.labels.cpu().numpy()
         right = before.argmax(1).cpu().numpy() == labels
@@ -206,19 +214,19 @@ class AblationFold:
         self.correct += np.bincount(labels[right], minlength=len(self.total))
         first = 0
         for layer, filters in self.chosen:
-            # A map that is zero already cannot change anything by being set to zero.
-            point = layer.at(self.analysis.site)
-            row, image = self.forwards.speaking[point][:, list(filters)].T.nonzero().T
-            for start in range(0, len(row), self.pace.batch_size):
-                chunk = slice(start, start + self.pace.batch_size)
+            # Where silencing changes nothing, nothing is asked.
+            speaking = self.forwards.speaking[layer.at(self.analysis.site)]
+            image, row = speaking[:, list(filters)].nonzero().T
+            for start in range(0, len(row), self.forwards.rows_at_once):
+                chunk = slice(start, start + self.forwards.rows_at_once)
                 self._silence(batch, before, (layer, first), image[chunk], row[chunk])
             first += len(filters)
-            self.pace.within(first / len(self.lost), len(batch))
+            self.pace.within(share + first / len(self.lost) * len(batch) / whole, whole)
 
     def _silence(
         self, batch: Batch, before: Tensor, place: tuple[Layer, int], image: Tensor, row: Tensor
     ) -> None:
-        """One forward, in which row ``i`` is image ``image[i]`` without filter ``row[i]``."""
+        """Pairs of which the ``i``-th is image ``image[i]`` without filter ``row[i]``."""
         import torch
 
         layer, first = place  # and where its filters begin among those of all layers

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -153,59 +153,76 @@ class TopPatches(Analysis[TopPatchesFound]):
         """Find the layers."""
         at_least_one(self.top, "top")
         at_least_one(self.per_image, "per_image")
-        return TopPatchesFold(self, classifier, images, classifier.find_layers(self.layer))
+        return TopPatchesFold(self, classifier, images)
+
+
+@dataclass
+class _At:
+    """What is looked for in the maps at one point of the network."""
+
+    ranked: list[Layer] = field(default_factory=list)  # layers whose units these are
+    ended: list[Layer] = field(default_factory=list)  # layers that fire where these are above 0
 
 
 class TopPatchesFold:
     """A search for top patches under way."""
 
-    def __init__(
-        self,
-        analysis: TopPatches,
-        classifier: Classifier,
-        images: ImageSet,
-        layers: tuple[Layer, ...],
-    ) -> None:
+    def __init__(self, analysis: TopPatches, classifier: Classifier, images: ImageSet) -> None:
+        from interpret_kit.layers import rectified
         from interpret_kit.tally import TopK
 
-        self.analysis, self.classifier = analysis, classifier
-        self.images, self.layers = images, layers
-        self.best = {layer: TopK(analysis.top) for layer in layers}
-        self.fires: dict[Layer, Array] = {}  # (filters,) bool
+        self.analysis, self.classifier, self.images = analysis, classifier, images
+        self.layers = classifier.find_layers(analysis.layer)
+        self.best = {layer: TopK(analysis.top) for layer in self.layers}
+        # A filter is dead if its strongest unit is not above 0 after the activation. The top
+        # shows it where it is read there, or enters a ReLU; elsewhere the maps are read again.
+        self.told = {
+            layer
+            for layer in self.layers
+            if not layer.ends_active
+            or layer.at(analysis.site) == layer.end
+            or (analysis.site == "pre-activation" and rectified(classifier.network, layer))
+        }
+        self.at: dict[Point, _At] = defaultdict(_At)
+        for layer in self.layers:
+            self.at[layer.at(analysis.site)].ranked.append(layer)
+            if layer not in self.told:
+                self.at[layer.end].ended.append(layer)
+        self.fires: dict[Layer, Tensor] = {}  # (filters,) bool, of the layers not in `told`
 
     def add(self, batch: Batch) -> None:
-        """Consider the next images: one forward, in which every layer is looked at."""
+        """Consider the next images: one forward each, in which every layer is looked at."""
+        import torch
+
         from interpret_kit.layers import observed
 
-        points = {layer.at(self.analysis.site) for layer in self.layers}
-        points |= {layer.end for layer in self.layers if layer.ends_active}
-        pixels = batch.pixels
+        pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
         if len(batch) == 1:
             # A batch of one takes other kernels, whose last bits differ: make it two.
             pixels = pixels.expand(2, -1, -1, -1)
-        with observed(
-            self.classifier.network, {each: partial(self._look, each, batch) for each in points}
-        ):
+        visits = {point: partial(self._look, those, batch) for point, those in self.at.items()}
+        with observed(self.classifier.network, visits):
             self.classifier(pixels)
 
-    def _look(self, point: Point, batch: Batch, maps: Tensor) -> None:
+    def _look(self, at: _At, batch: Batch, maps: Tensor) -> None:
         from interpret_kit.tally import strongest_units
 
         maps = maps[: len(batch)]
-        for layer in self.layers:
-            if layer.at(self.analysis.site) == point:
-                units = strongest_units(maps, batch.ids, self.analysis.per_image)
+        if at.ranked:
+            units = strongest_units(maps, batch.ids, self.analysis.per_image)
+            for layer in at.ranked:
                 self.best[layer].add(units)
-            if layer.ends_active and layer.end == point:
-                fires = (maps.amax((0, 2, 3)) > 0).cpu().numpy()
-                self.fires[layer] = fires | self.fires.get(layer, False)
+        for layer in at.ended:
+            fires = maps.amax((0, 2, 3)) > 0
+            self.fires[layer] = fires | self.fires.get(layer, fires)
 
     def merge(self, other: TopPatchesFold) -> None:
         """Take in the units another fold has found."""
         for layer in self.layers:
             self.best[layer].merge(other.best[layer])
             if layer in other.fires:
-                self.fires[layer] = other.fires[layer] | self.fires.get(layer, False)
+                fires = other.fires[layer]
+                self.fires[layer] = fires | self.fires.get(layer, fires)
 
     def finish(self, origin: Origin) -> TopPatchesFound:
         """Turn units into patches, and look up the pictures that the figures show."""
@@ -252,8 +269,14 @@ class TopPatchesFold:
             "cols": cols,
             "boxes": field.boxes(rows, cols),
             "full_boxes": field.full_boxes(rows, cols),
-            "dead": ~self.fires.get(layer, np.ones(layer.filters, bool)),
+            "dead": ~self._fires(layer, values),
         }
+
+    def _fires(self, layer: Layer, values: Array) -> Array:
+        if not layer.ends_active:
+            return np.ones(layer.filters, bool)
+        fires: Array = values[:, 0] > 0 if layer in self.told else self.fires[layer].cpu().numpy()
+        return fires
 
 
 def _strongest_of_each(layer: Array, peaks: Array) -> Array:

@@ -83,12 +83,13 @@ class Changing:
         rows, cols, _ = self.layouts[node.inputs[0]]
         if node.op == "adaptive_avg_pool2d":
             return list(given["output_size"]) == [1, 1] and (rows, cols) == (2, 3)
-        if node.op != "mean" or given["dim"] is None or given["dtype"] is not None:
+        if node.op != "mean" or given.get("dim") is None or given["dtype"] is not None:
             return False
         return {each % 4 for each in given["dim"]} == {rows, cols}
 
 
 def _adds_none(reader: Node) -> bool:
-    """Whether a kernel that reads a map adds no padding of its own."""
+    """Whether a kernel that reads a map adds no padding of its own, nor goes beyond its end."""
     padding = reader.arguments.get("padding")
-    return padding is not None and padding in (0, [0], [0, 0], (0, 0), "valid")
+    plain = padding is not None and padding in (0, [0], [0, 0], (0, 0), "valid")
+    return plain and not reader.arguments.get("ceil_mode")

@@ -1,121 +1,274 @@
 """How does a change of one filter's map go on through the network?
 
 Through what treats each channel by itself (normalisation, activation, pooling, depthwise
-convolution) it stays one channel. The first convolution that mixes channels is linear: its output
-changes by what that one channel contributes. Only behind it is everything computed again.
+convolution, a sum with a map that stays) it stays in one channel: those maps are *alone*. The
+first convolutions and linear layers behind them are linear in that one channel: they have
+*landed*, and change by what it contributes. Only the rest is *dense*: to be computed again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import WEIGHT, Node
+from interpret_kit.graph.folding import BATCH_NORM
+from interpret_kit.graph.landing import Landed, is_linear, is_pointwise, mixes
+from interpret_kit.graph.suffix import RunnableGraph, Values
+from interpret_kit.graph.trace import ITEM, WEIGHT, Node
 
-_BATCH_NORM = "_native_batch_norm_legit_no_training"
-_BY_CHANNEL = {
-    "relu", "hardtanh", "silu", "gelu", "sigmoid", "tanh", "leaky_relu", "elu", "hardswish",
-    "hardsigmoid", "clone", "dropout", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d",
+_EACH_CELL = {
+    "relu", "hardtanh", "relu6", "silu", "gelu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus",
+    "hardswish", "hardsigmoid", "clone", "dropout", "mish",
 }  # fmt: skip
+_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
+_VIEWS = {"view", "reshape", "flatten", "_unsafe_view", "squeeze"}
+_TWO_MAPS = {"add", "sub", "mul", "div"}
+_COPIED = 2**24  # numbers; weights above that are read where they are
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A map of which one channel changes, another one for every filter."""
+
+    first: int  # the channel that belongs to filter 0
+    part: tuple[int, ...]  # shape of what belongs to one filter: (rows, cols), or (cells,)
+    by_image: bool = False  # whether a silent filter leaves something else there for each image
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelPath:
-    """The way of one channel from a layer to where it meets the others."""
+    """What becomes of every operation behind a layer when one filter of it changes."""
 
     start: Node
-    steps: tuple[Node, ...]  # operations on single channels, in order
-    mixer: Node | None  # the convolution behind them, if one follows
-    landing: Node  # where the whole map is put together again: the mixer, or the last step
+    filters: int
+    alone: dict[Node, Alone]  # those that something below is computed from, in order
+    landed: dict[Node, Landed]  # those that a dense operation reads, or the output
+    dense: tuple[Node, ...]  # in order
+    whole: frozenset[Node]  # alone maps that a dense operation reads, or the output
+    unchanged: frozenset[Node]  # maps from before the layer or beside it, that dense ones read
 
-    def landed(
-        self, traced: TracedNetwork, stored: Mapping[Node, Tensor], images: Tensor, channel: int
-    ) -> Tensor:
-        """The map at ``landing`` with one channel of ``start`` held at zero.
+    @property
+    def sources(self) -> frozenset[Node]:
+        """Alone maps that landed ones are computed from."""
+        return frozenset(each.source for each in self.landed.values())
 
-        Args:
-            traced: the network.
-            stored: values of ``start`` and ``landing`` from a run without ablation.
-            images: which rows of them, (rows,).
-            channel: which filter is silenced.
-        """
-        speaking = stored[self.start][images, channel : channel + 1]
-        silent = torch.zeros_like(speaking)
-        for step in self.steps:
-            silent = _step(traced, step, silent, channel)
-            if self.mixer is not None:
-                speaking = _step(traced, step, speaking, channel)
-        if self.mixer is None:
-            landed = stored[self.landing][images]
-            landed[:, channel : channel + 1] = silent
-            return landed
-        weight: Any = traced.weight(self.mixer.arguments["weight"])
-        change = F.conv2d(
-            silent - speaking,
-            weight[:, channel : channel + 1],
-            None,
-            *(self.mixer.arguments[name] for name in ("stride", "padding", "dilation")),
-        )
-        return stored[self.landing][images].add_(change)
+    @property
+    def ends(self) -> frozenset[Node]:
+        """Alone maps behind which nothing changes where they do not."""
+        return self.sources | self.whole
+
+    @property
+    def beside(self) -> frozenset[Node]:
+        """Maps that do not change and that alone ones are computed with."""
+        read = {each for node in self.alone if node is not self.start for each in node.inputs}
+        return frozenset(each for each in read if each not in self.alone and each.op != WEIGHT)
 
 
-def channel_path(traced: TracedNetwork, start: Node) -> ChannelPath:
-    """Follow a channel of ``start`` as far as it goes alone."""
-    steps: list[Node] = []
-    landing = start
-    while True:
-        users = traced.users(landing)
-        if len(users) != 1:  # read in several places, or by nobody: put together here
-            return ChannelPath(start, tuple(steps), None, landing)
-        (user,) = users
-        if not _has_plain_weights(user, landing):
-            return ChannelPath(start, tuple(steps), None, landing)
-        if _mixes(user, landing):
-            return ChannelPath(start, tuple(steps), user, user)
-        if not _by_channel(user, landing):
-            return ChannelPath(start, tuple(steps), None, landing)
-        steps.append(user)
-        landing = user
-        if user.op == _BATCH_NORM:
-            (landing,) = traced.users(user)  # the first of the three tensors it returns
-
-
-def _has_plain_weights(node: Node, read: Node) -> bool:
-    """Whether it reads ``read`` and weights alone; a weight may be computed, as by weight_norm."""
-    return all(each is read or each.op == WEIGHT for each in node.inputs)
-
-
-def _mixes(node: Node, read: Node) -> bool:
-    return (
-        node.op == "conv2d"
-        and node.arguments["groups"] == 1
-        and node.arguments["input"] is read
-        and len(node.shape) == 4
+def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
+    """Follow a channel of ``start``, (batch, filters, rows, cols), through the network."""
+    finder = _Finder(graph, start)
+    dense = _leading_to(graph.output, finder.dense)
+    read = {graph.output, *(each for node in dense for each in node.inputs)}
+    landed = {node: each for node, each in finder.landed.items() if node in read}
+    whole = frozenset(node for node in finder.alone if node in read)
+    ends = whole | {each.source for each in landed.values()}
+    used = _leading_to_any(ends, finder.alone)
+    return ChannelPath(
+        start,
+        start.shape[1],
+        {node: each for node, each in finder.alone.items() if node in used},
+        landed,
+        tuple(dense),
+        whole,
+        frozenset(each for each in read & graph.by_row if each not in finder.changed),
     )
 
 
-def _by_channel(node: Node, read: Node) -> bool:
-    if node.op == "conv2d":  # depthwise: as many groups as channels, in and out
-        return bool(node.arguments["groups"] == read.shape[1] == node.shape[1])
-    return node.op in _BY_CHANNEL or node.op == _BATCH_NORM
+def respond(graph: RunnableGraph, node: Node, path: ChannelPath, values: Values) -> Tensor:
+    """What an alone map holds for every filter, (1 or images, filters, ...).
 
+    Args:
+        graph: the network.
+        node: one of ``path.alone``, not its start.
+        path: where it is.
+        values: such values of the alone maps it reads, and the other maps that it reads.
+    """
+    where = path.alone[node]
+    (*_, read) = (each for each in node.inputs if each in path.alone)
+    held = values[read]
+    if node.op == "cat":
+        return held
+    if node.op in _VIEWS or node.op == ITEM:
+        return held.reshape(*held.shape[:2], *where.part)
 
-def _step(traced: TracedNetwork, node: Node, maps: Tensor, channel: int) -> Tensor:
-    """One operation on one channel, (rows, 1, height, width)."""
+    def own(value: Any) -> Any:
+        if not isinstance(value, Node):
+            return value
+        if value in path.alone:
+            return values[value]
+        known = graph.weight(value)
+        axis = 1 if known is None or (known.dim() == 4 and node.op in _TWO_MAPS) else 0
+        tensor = values[value] if known is None else known
+        if tensor.dim() == 0 or tensor.shape[axis] == 1:
+            return tensor
+        return tensor.narrow(axis, where.first, path.filters)
 
-    def own(value: Any, weight: Tensor | None) -> Any:
-        if weight is not None:
-            return weight[channel : channel + 1]
-        return maps if isinstance(value, Node) else value
-
-    arguments = {name: own(value, traced.weight(value)) for name, value in node.arguments.items()}
+    arguments = {name: own(value) for name, value in node.arguments.items()}
     if node.op == "conv2d":
-        arguments["groups"] = 1
+        arguments["groups"] = path.filters
     stepped = node.target(**arguments)
     return stepped[0] if isinstance(stepped, tuple) else stepped  # type: ignore[no-any-return]
+
+
+class _Finder:
+    """Sorts the operations behind a layer into alone, landed and dense ones."""
+
+    def __init__(self, graph: RunnableGraph, start: Node) -> None:
+        self.graph, self.filters = graph, start.shape[1]
+        self.changed = {start, *graph.after(start)}
+        self.alone = {start: Alone(0, tuple(start.shape[2:]))}
+        self.landed: dict[Node, Landed] = {}
+        self.dense: list[Node] = []
+        for node in graph.after(start):
+            changed = [each for each in node.inputs if each in self.changed]
+            alone = self._alone(node, changed)
+            landed = None if alone else self._landed(node, changed)
+            if alone is not None:
+                self.alone[node] = alone
+            elif landed is not None:
+                self.landed[node] = landed
+            else:
+                self.dense.append(node)
+
+    def _alone(self, node: Node, changed: Sequence[Node]) -> Alone | None:
+        read = {self.alone.get(each) for each in changed}
+        first = self.alone.get(changed[0])
+        if len(read) != 1 or first is None or not self.graph.has_row_each(node):
+            return None
+        if node.op in _EACH_CELL or _is_normalised(node):
+            return first
+        if node.op in _TWO_MAPS:
+            return self._beside(node, changed, first)
+        if node.op == "cat" or node.op in _VIEWS:
+            return _joined(node, changed, first) or _viewed(node, changed[0], first)
+        if len(node.shape) >= 2 and len(changed) == 1 and self._treats_maps(node, changed[0]):
+            return replace(first, part=tuple(node.shape[2:]))
+        return None
+
+    def _treats_maps(self, node: Node, read: Node) -> bool:
+        """Whether it makes a map of each map by itself."""
+        if not self._reads_maps(read):
+            return False
+        if any(each is not read and self.graph.weight(each) is None for each in node.inputs):
+            return False
+        if node.op == "conv2d":  # depthwise: as many groups as channels, in and out
+            return bool(node.arguments["groups"] == read.shape[1] == node.shape[1])
+        if node.op == "mean":
+            return sorted(each % 4 for each in node.arguments["dim"] or ()) == [2, 3]
+        if node.op in ("pad", "constant_pad_nd"):
+            return len(node.arguments["pad"]) <= 4
+        return node.op in _POOLS or node.op == BATCH_NORM
+
+    def _reads_maps(self, read: Node) -> bool:
+        return len(read.shape) == 4 and self.alone[read].part == tuple(read.shape[2:])
+
+    def _beside(self, node: Node, changed: Sequence[Node], first: Alone) -> Alone | None:
+        """A sum or product with a map that stays."""
+        others = [each for each in node.inputs if each not in changed]
+        mapped = first.part == tuple(node.shape[2:]) and node.shape == changed[0].shape
+        if any(not (mapped and self._fits(each, node)) for each in others):
+            return None
+        by_row = any(self.graph.weight(each) is None for each in others)
+        return replace(first, by_image=first.by_image or by_row)
+
+    def _fits(self, other: Node, node: Node) -> bool:
+        weight = self.graph.weight(other)
+        if weight is None:
+            return self.graph.has_row_each(other) and len(other.shape) == len(node.shape)
+        return weight.dim() == 0 or (len(node.shape) == 4 and weight.dim() in (3, 4))
+
+    def _landed(self, node: Node, changed: Sequence[Node]) -> Landed | None:
+        if len(changed) != 1 or not self.graph.has_row_each(node):
+            return None
+        (read,) = changed
+        others = [each for each in node.inputs if each is not read]
+        before = self.landed.get(read)
+        if before is not None and _is_sum(node, read, others):  # with a map that stays
+            return before
+        weight = self.graph.weight(node.arguments.get("weight"))
+        if weight is None or any(self.graph.weight(each) is None for each in others):
+            return None
+        if before is not None and (is_pointwise(node) or is_linear(node, read)):
+            return replace(before, weight=before.weight @ weight.flatten(1).T)
+        return self._first_landed(node, read, weight) if read in self.alone else None
+
+    def _first_landed(self, node: Node, read: Node, weight: Tensor) -> Landed | None:
+        alone = self.alone[read]
+        if self._reads_maps(read) and mixes(node, read):
+            return Landed(read, node, self._taps(weight, alone))
+        if is_linear(node, read):
+            split = weight.view(len(weight), -1, math.prod(alone.part))
+            return Landed(read, None, self._taps(split, alone))
+        return None
+
+    def _taps(self, weight: Tensor, alone: Alone) -> Tensor:
+        """Weights (outputs, inputs, taps...) of the filters, as (filters, taps, outputs)."""
+        taps = weight.narrow(1, alone.first, self.filters).flatten(2).permute(1, 2, 0)
+        return taps.contiguous() if taps.numel() <= _COPIED else taps
+
+
+def _is_sum(node: Node, read: Node, others: Sequence[Node]) -> bool:
+    """Whether a map of the same shape, or a number, is added to ``read`` as it is."""
+    return (
+        node.op == "add"
+        and node.arguments["alpha"] == 1
+        and sum(each is read for each in node.arguments.values()) == 1
+        and all(each.shape == node.shape for each in (read, *others))
+    )
+
+
+def _is_normalised(node: Node) -> bool:
+    """The first of the three tensors that a normalisation returns."""
+    return node.op == ITEM and node.inputs[0].op == BATCH_NORM and node.arguments["index"] == 0
+
+
+def _joined(node: Node, changed: Sequence[Node], first: Alone) -> Alone | None:
+    tensors = node.arguments.get("tensors", ())
+    if not tensors or node.arguments["dim"] % len(node.shape) != 1 or len(changed) != 1:
+        return None
+    if sum(each is changed[0] for each in tensors) != 1 or first.part != tuple(node.shape[2:]):
+        return None
+    before = tensors[: tensors.index(changed[0])]
+    return replace(first, first=first.first + sum(each.shape[1] for each in before))
+
+
+def _viewed(node: Node, read: Node, first: Alone) -> Alone | None:
+    """Cells of one channel side by side, (batch, channels * cells) or (batch, channels, cells)."""
+    cells = math.prod(read.shape[2:])
+    if node.op not in _VIEWS:
+        return None
+    if node.shape[1:] == read.shape[1:]:
+        return first
+    if tuple(node.shape[1:]) in {(read.shape[1] * cells,), (read.shape[1], cells)}:
+        return replace(first, part=(math.prod(first.part),))
+    return None
+
+
+def _leading_to(output: Node, nodes: Iterable[Node]) -> list[Node]:
+    """Those of the nodes, in order, that the output is computed from."""
+    kept = _leading_to_any({output}, nodes)
+    return [node for node in nodes if node in kept]
+
+
+def _leading_to_any(ends: Iterable[Node], nodes: Iterable[Node]) -> set[Node]:
+    among, found, open_ = set(nodes), set(), list(ends)
+    while open_:
+        node = open_.pop()
+        if node in among and node not in found:
+            found.add(node)
+            open_.extend(node.inputs)
+    return found

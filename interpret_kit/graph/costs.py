@@ -112,6 +112,8 @@ class _Prices:
 
     def _last_reader(self, node: Node) -> int:
         """Behind which cut a map is no longer read by what runs on whole maps."""
+        if node is self.network.output:
+            return len(self.order)
         last = self.place[node]
         for reader in self.network.users(node):
             if reader in self.place:

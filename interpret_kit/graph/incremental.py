@@ -20,11 +20,11 @@ from torch import Tensor
 from interpret_kit.graph.changing import Changing
 from interpret_kit.graph.costs import Choice, choose
 from interpret_kit.graph.crops import Buffer, Place, Stretch
-from interpret_kit.graph.folding import folded
+from interpret_kit.graph.folding import BATCH_NORM, folded
 from interpret_kit.graph.reach import Along, Ints
 from interpret_kit.graph.rules import Layout
 from interpret_kit.graph.suffix import RunnableGraph
-from interpret_kit.graph.trace import Node
+from interpret_kit.graph.trace import PIXELS, Node, Untraceable
 
 Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
 
@@ -50,7 +50,10 @@ class Plan:
 
 def plan(changing: Changing, choice: Choice) -> Plan:
     """Say what is computed how, with the first ``choice.cut`` maps in crops."""
-    order = tuple(changing.order[: choice.cut])
+    first, users = set(changing.order[: choice.cut]), changing.network.users
+    # A normalisation returns a tuple: it is in crops together with the map that is taken of it.
+    alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
+    order = tuple(each for each in changing.order if each in first - alone)
     return Plan(choice.rows, choice.cols, order, *_split(changing, set(order)), choice.batch)
 
 
@@ -58,11 +61,12 @@ def _split(
     changing: Changing, crops: set[Node]
 ) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
     """What is pooled, pasted, and run on whole maps, when these maps are in crops."""
-    network = changing.network
-    behind = [each for each in network.after(network.graph.pixels) if each not in crops]
+    network, graph = changing.network, changing.network.graph
+    computed = [each for each in graph.nodes if each.op != PIXELS and network.weight(each) is None]
+    behind = [each for each in computed if each not in crops]
     pooled = [each for each in behind if changing.is_mean(each) and each.inputs[0] in crops]
     whole = [each for each in behind if each not in pooled]
-    read = {each for node in whole for each in node.inputs} & crops
+    read = crops & {network.output, *(each for node in whole for each in node.inputs)}
     return tuple(pooled), tuple(each for each in changing.order if each in read), tuple(whole)
 
 
@@ -81,9 +85,14 @@ class IncrementalNetwork:
             traced: the network.
             rows: what each row of windows covers, (rows, 2) in pixels, half open.
             cols: what each column of windows covers, (cols, 2).
+
+        Raises:
+            Untraceable: where a picture has one row or column only.
         """
         self.windows = rows, cols
         self.changing = Changing(folded(traced))
+        if not self.changing.order:
+            raise Untraceable("its pictures have one row or column of pixels only")
         self.plans = [plan(self.changing, each) for each in choose(self.changing, rows, cols)]
 
     def outputs(self, picture: Tensor, fill: Tensor) -> Iterator[tuple[Ints, Tensor]]:
@@ -226,8 +235,9 @@ class _Batch:
         rows, cols = self.seen.changing.cells(source)
         before = self.seen.buffer(source).read(self.place(source), None)
         change = (self.crops[source] - before).sum((1, 2)) / (rows * cols)
-        stored: Tensor = self.seen.stored[node]
-        return stored + change.view(-1, *stored.shape[1:])
+        stored = self.seen.stored[node]
+        updated: Tensor = stored + change.view(-1, *stored.shape[1:])
+        return updated
 
     def _whole(self, node: Node) -> Tensor:
         """A whole map under each window, as the network lays it out."""
@@ -245,4 +255,5 @@ class _Batch:
 def _inside(cells: Tensor, numbers: Ints, covered: Ints) -> Tensor:
     """Which of the cells (batch, count) lie under the window of their row."""
     start, stop = torch.from_numpy(covered[numbers]).to(cells).T[:, :, None]
-    return (cells >= start) & (cells < stop)
+    inside: Tensor = (cells >= start) & (cells < stop)
+    return inside

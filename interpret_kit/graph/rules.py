@@ -256,6 +256,11 @@ def _mixes_channels_last(node: Node, known: _Known) -> bool:
     return last and known.alike and len(known.maps) == 1
 
 
+def _has_slopes_by_channel(_node: Node, known: _Known) -> bool:
+    """Whatever the layout, the slopes of a prelu belong to dimension 1."""
+    return known.alike and known.layout[2] == 1
+
+
 def _is_each_cell_alone(node: Node, known: _Known) -> bool:
     even = all(_is_even(each, known.layout) for each in known.weights)
     return is_cell_by_cell(node) and "size" not in node.arguments and known.alike and even
@@ -278,6 +283,7 @@ _RULES: dict[str, tuple[Rule, Callable[[Node, _Known], bool]]] = {
     "permute": (_same_cells, _is_any),
     "cat": (_cat, _is_along_channels),
     "slice": (_channels, _is_along_channels),
+    "prelu": (_cell_by_cell, _has_slopes_by_channel),
     "linear": (_cell_by_cell, _mixes_channels_last),
     "layer_norm": (_cell_by_cell, _mixes_channels_last),
 }

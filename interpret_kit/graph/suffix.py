@@ -180,7 +180,11 @@ class TracedNetwork(RunnableGraph):
 
     def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
         with evaluating(network):
-            theirs, ours = network(inputs), self.run(inputs, ())[self.output]
+            theirs = network(inputs.clone())  # it may work in place
+            try:
+                ours = self.run(inputs, ())[self.output]
+            except RuntimeError as error:  # made for the number of rows that was traced
+                raise Untraceable(f"the graph cannot be run: {error}") from error
         if ours.shape != theirs.shape or not torch.allclose(ours, theirs, 1e-4, 1e-4):
             raise Untraceable(f"the graph of {type(network).__name__} does not answer as it does")
 

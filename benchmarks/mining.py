@@ -1,0 +1,139 @@
+"""How much longer does a search for top patches take than the forwards alone?
+
+All convolutions at once, over the same tensors: 500 pictures unless told, the data's own first,
+then mirrored, then upside down. The bare loop keeps nothing, in inference mode with channels_last.
+
+    python benchmarks/mining.py --data photos/
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from clock import Report, interleaved, options, peak_memory, spread, why_missing
+from torch import Tensor
+
+import interpret_kit as ik
+from interpret_kit.analysis import Pace
+from interpret_kit.batching import Batch
+from interpret_kit.classifier import Classifier
+from interpret_kit.layers import evaluating, observed
+from interpret_kit.memory import kept_memory
+
+NETWORKS = ("resnet18", "EfficientNet-Lite0")
+
+
+def main() -> None:
+    """Compare for each network and batch size."""
+    parser = options(__doc__, rounds=5)
+    parser.add_argument("--data", default="shapes", help="folder of pictures")
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
+    asked = parser.parse_args()
+    images, sizes = (48, [16]) if asked.short else (asked.images, asked.batch_sizes)
+    report = Report("mining", "How much longer than the forwards alone is the search?", asked)
+    report.note(why_missing("zennit-crp"))
+    for name in NETWORKS:
+        for size in sizes:
+            makers = {"bare loop": bare, "ours": ours}
+            if size == max(sizes) and not why_missing("zennit-crp"):
+                makers["zennit-crp"] = crp
+            given = (name, asked.data, images, size)
+            with kept_memory():  # for all of them, as the library does by itself
+                contenders = {each: make(*given) for each, make in makers.items()}
+                times = interleaved(contenders, asked.rounds, device=asked.device)
+            facts: dict[str, object] = {
+                "ours, images/s": round(images / spread(times["ours"])["median"], 1)
+            }
+            if size == max(sizes) and not asked.short:
+                facts |= {
+                    f"{each.__name__}, peak MiB": peak_memory(each, *given) for each in (bare, ours)
+                }
+            what = {"network": name, "images": images, "batch size": size}
+            report.add(what, times, base="bare loop", facts=facts)
+    report.note(
+        "resnet18 has random weights. zennit-crp keeps the 40 strongest of each filter, "
+        "ours 9; it ran on contiguous maps, which it needs."
+    )
+    report.note("All contenders keep freed memory for the next map (interpret_kit/memory.py).")
+    report.save()
+
+
+def bare(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+    """The forwards alone."""
+    classifier, batches = prepared(name, data, images, size)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                classifier(batch.pixels)
+
+    return run
+
+
+def ours(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+    """The whole search, without reading files and drawing."""
+    classifier, batches = prepared(name, data, images, size)
+
+    def run() -> None:
+        with evaluating(classifier), kept_memory():
+            fold = ik.TopPatches("all").begin(classifier, ik.load_images(data), Pace(size, images))
+            for batch in batches:
+                fold.add(batch)
+            for best in fold.best.values():
+                assert best.best is not None
+
+    return run
+
+
+def crp(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+    """zennit-crp's maximisation of activations, fed by hooks."""
+    from crp.concepts import ChannelConcept
+    from crp.maximization import Maximization
+
+    classifier, batches = prepared(name, data, images, size)
+    points = {layer.at("pre-activation") for layer in classifier.find_layers("all")}
+    concept = ChannelConcept()
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder, evaluating(classifier):
+            search = Maximization("activation", "max", abs_norm=False, path=folder)
+            for batch in batches:
+                ids, labels = batch.ids.numpy(), batch.labels.numpy()
+
+                def look(layer: str, maps: Tensor) -> None:
+                    search.analyze_layer(maps.contiguous(), concept, layer, ids, labels)  # noqa: B023
+
+                visits: Any = {at: lambda maps, at=at: look(at[0], maps) for at in points}
+                with observed(classifier.network, visits):
+                    classifier(batch.pixels)
+
+    return run
+
+
+def prepared(name: str, data: str, images: int, size: int) -> tuple[Classifier, list[Batch]]:
+    """A classifier in eval mode, and the pixels, as batches with the channels last."""
+    torch.manual_seed(0)
+    classifier = (
+        Classifier(timm.create_model(name), size=(224, 224))
+        if name == "resnet18"
+        else ik.load_classifier()
+    ).eval()
+    few = ik.load_images(data)
+    own = torch.cat(
+        [b.pixels for b in few.take(min(len(few), images)).read(classifier.preprocessing)]
+    )
+    pixels = torch.cat([own, own.flip(3), own.flip(2)])
+    pixels = pixels[np.arange(images) % len(pixels)].contiguous(memory_format=torch.channels_last)
+    ids, labels = torch.arange(images), torch.full((images,), -1)
+    columns = (ids.split(size), pixels.split(size), labels.split(size))
+    return classifier, [Batch(*each) for each in zip(*columns, strict=True)]
+
+
+if __name__ == "__main__":
+    main()

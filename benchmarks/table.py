@@ -1,0 +1,110 @@
+"""What did the benchmarks find? Makes docs/benchmarks.md of the files in benchmarks/results.
+
+python benchmarks/table.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
+HEAD = """# Benchmarks
+
+Each section is one question, one program and one run. The programs run all contenders in turn,
+once unmeasured and then several rounds; times are medians in seconds, with the quartiles in
+brackets. A ratio is the median over the rounds: "captum / ours" of 9 means that Captum took 9
+times as long in the same round. `benchmarks/clock.py` says how time is taken,
+`python benchmarks/table.py` makes this page. `make bench` runs short forms of them all.
+"""
+
+
+def main() -> None:
+    """Write the page, or tell whether it is up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
+    text = page(RESULTS)
+    if parser.parse_args().check:
+        sys.exit(0 if PAGE.exists() and PAGE.read_text() == text else f"{PAGE} is out of date")
+    PAGE.write_text(text)
+
+
+def page(folder: Path) -> str:
+    """All sections, in order of the files' names."""
+    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    return "\n".join([HEAD, *map(section, found)])
+
+
+def section(found: dict[str, Any]) -> str:
+    """One benchmark: its question, its tables, its notes, and the machine."""
+    tables = [
+        _comparisons(list(alike))
+        for _, alike in groupby(found["comparisons"], key=lambda line: list(line["what"]))
+    ]
+    tables += [
+        f"**{each['title']}**\n\n{_table(each['columns'], each['rows'])}"
+        for each in found["tables"]
+    ]
+    machine, versions = found["machine"], found["versions"]
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    where = (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"{machine['memory']}, GPU: {machine['gpu']}; {machine['system']}; {software}."
+    )
+    parts = [f"## {found['question']}", f"`{found['command']}`", *tables]
+    notes = "\n".join(f"- {note}" for note in [*found["notes"], where])
+    return "\n\n".join([*parts, notes]) + "\n"
+
+
+def _comparisons(lines: Sequence[dict[str, Any]]) -> str:
+    def every(part: str) -> list[str]:
+        return list(dict.fromkeys(name for line in lines for name in line[part]))
+
+    base = lines[0]["base"]
+    what, seconds, ratios, facts = map(every, ("what", "seconds", "ratios", "facts"))
+    columns = [*what, *(f"{name} (s)" for name in seconds)]
+    columns += [*(f"{name} / {base}" for name in ratios), *facts]
+    rows = [
+        [
+            *(line["what"][name] for name in what),
+            *(_spread(line["seconds"].get(name)) for name in seconds),
+            *(_spread(line["ratios"].get(name)) for name in ratios),
+            *(line["facts"].get(name) for name in facts),
+        ]
+        for line in lines
+    ]
+    return _table(columns, rows)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _spread(values: dict[str, float] | None) -> str:
+    if values is None:
+        return ""
+    lower, upper = _number(values["lower"]), _number(values["upper"])
+    return f"{_number(values['median'])} ({lower} to {upper})"
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return _number(value)
+    return "" if value is None else str(value).replace("|", "\\|")
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

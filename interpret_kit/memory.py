@@ -1,0 +1,53 @@
+"""How does one map's memory become the next one's, without the system in between?
+
+glibc returns large blocks to the system as soon as they are free, and the system clears their
+pages when the next map asks for them: that took longer than most layers compute (EfficientNet-Lite0
+on two cores, 32 pictures at once: 21 ms a picture, and 7 ms with the memory kept).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Of glibc's malloc.h. The values to return to are those its own rules end at with large blocks.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
+_RETURN = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
+
+_changing = threading.Lock()
+_blocks = 0  # how many blocks of `kept_memory` are running
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Keep what is freed for what comes next, and give it back at the end of the block.
+
+    Changes no number. Where the C library is not glibc, nothing happens.
+    """
+    _count(1)
+    try:
+        yield
+    finally:
+        _count(-1)
+
+
+def _count(change: int) -> None:
+    global _blocks  # the allocator is one for the whole process, too
+    with _changing:
+        before, _blocks = _blocks, _blocks + change
+        if bool(before) != bool(_blocks):
+            _set(_KEEP if _blocks else _RETURN)
+
+
+def _set(options: dict[int, int]) -> None:
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    for option, value in options.items():
+        library.mallopt(option, value)
+    if options is _RETURN:
+        library.malloc_trim(0)

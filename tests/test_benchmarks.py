@@ -1,0 +1,79 @@
+import subprocess
+import sys
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+import clock  # noqa: E402
+import table  # noqa: E402
+
+
+def test_contenders_take_turns_and_every_other_round_goes_backwards():
+    ran, now = [], [0.0]
+
+    def taking(name, seconds):
+        def work():
+            ran.append(name)
+            now[0] += seconds[ran.count(name) - 1]
+
+        return work
+
+    work = {"a": taking("a", [9, 1, 2, 3]), "b": taking("b", [9, 2, 8, 3])}
+    times = clock.interleaved(work, rounds=3, warm_up=1, clock=lambda: now[0])
+    assert "".join(ran) == "ab" + "ab" + "ba" + "ab"
+    assert times == {"a": [1, 2, 3], "b": [2, 8, 3]}
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios():
+    # 2, 4, 1: their median is 2; the ratio of the medians would be 3 / 2.
+    ratios = clock.ratios({"ours": [1, 2, 3], "theirs": [2, 8, 3]}, base="ours")
+    assert ratios == {"theirs": {"median": 2, "lower": 1.5, "upper": 3, "min": 1, "max": 4}}
+
+
+def test_one_round_has_no_spread():
+    assert set(clock.spread([0.123456]).values()) == {0.12346}
+
+
+def test_peak_memory_is_that_of_the_call():
+    if (peak := clock.peak_memory(partial, torch.ones, 200 * 2**18)) is None:
+        pytest.skip("only Linux tells")
+    assert 195 < peak < 240
+
+
+def test_a_report_becomes_a_section(tmp_path, capsys):
+    asked = Namespace(threads=0, device="cpu", out=tmp_path, short=False)
+    report = clock.Report("mining", "How long?", asked)
+    report.add({"network": "net"}, {"a": [1.0, 1.0], "b": [2.0, 2.0]}, "a", {"error": 2e-7})
+    report.add({"network": "two"}, {"a": [1.0, 1.0]}, "a")
+    report.note(clock.why_missing("torch"))
+    report.note(clock.why_missing("no-such-peer"))
+    report.save()
+    lines = table.page(tmp_path).splitlines()
+    assert "| network | a (s) | b (s) | b / a | error |" in lines
+    assert "| net | 1 (1 to 1) | 2 (2 to 2) | 2 (2 to 2) | 2e-07 |" in lines
+    assert "| two | 1 (1 to 1) |  |  |  |" in lines
+    left_out = (
+        "- no-such-peer is left out: it is not installed (pip install 'interpret-kit[bench]')."
+    )
+    assert [line for line in lines if "left out" in line] == [left_out]
+
+
+def test_the_page_is_that_of_the_committed_results():
+    assert table.PAGE.read_text() == table.page(table.RESULTS), "run python benchmarks/table.py"
+
+
+PROGRAMS = [p.name for p in sorted(BENCHMARKS.glob("*.py")) if "\nif __name__ ==" in p.read_text()]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_tells_how_to_use_it(program):
+    command = [sys.executable, str(BENCHMARKS / program), "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("usage:")

@@ -1,0 +1,57 @@
+"""Does a recipe refuse what cannot be trained, and explain each of its choices?"""
+
+import math
+
+import pytest
+
+from interpret_kit.errors import DoesNotFit
+from interpret_kit.trainers.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0: a whole number from 1"),
+        ({"batch_size": 1}, "batch_size is 1: a whole number from 2"),
+        ({"patience": -1}, "patience is -1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"lr": 0.0}, "lr is 0.0 .*above 0"),
+        ({"lr": math.nan}, "lr is nan"),
+        ({"weight_decay": -0.1}, "weight_decay -0.1: .*decay of 0 or more"),
+        ({"warmup": 1.0}, "warmup is 1.0: a share"),
+        ({"dropout": 1.5}, "dropout is 1.5: a share"),
+        ({"size": 0}, "size is 0"),
+        ({"size": (1, 2, 3)}, "size has 3 entries"),
+        ({"schedule": "cosin"}, "no schedule 'cosin'; close names: cosine"),
+        ({"precision": "half"}, "no precision 'half'; there are: auto, float32, bf16, fp16"),
+        ({"compile": "yes"}, "no compile 'yes'; there are: auto, on, off"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0: a share"),
+        ({"ema": 1.0}, "ema is 1.0: a share"),
+        ({"erase": 1.1}, "erase is 1.1: a number from 0 to 1"),
+        ({"mixup": -1.0}, "mixup is -1.0: 0 or more"),
+        ({"clip": math.inf}, "clip is inf: 0 or more"),
+        ({"crop": 0.0}, "crop is 0.0: a share above 0"),
+        ({"crop": 0.5, "augment": False}, "a crop with --no-augment"),
+        ({"mixup": 0.2, "batch_size": 7}, "in pairs, and batch_size is 7: an even number"),
+        ({"val_too": True, "patience": 2}, "with val_too there is none"),
+        ({"pretrained": True}, "pretrained is for networks of timm; name one with --arch"),
+        ({"drop_path": 0.1}, "drop_path is for networks of timm"),
+        ({"arch": "resnet18", "kernel": 5}, "kernel is a choice of ikit_convnet, and resnet18"),
+    ],
+)
+def test_a_recipe_refuses_what_makes_no_sense(fields, message):
+    with pytest.raises(DoesNotFit, match=message):
+        Recipe(**fields)
+
+
+def test_every_choice_of_a_recipe_is_explained():
+    for field in Recipe.__dataclass_fields__.values():
+        assert field.metadata["help"]
+
+
+def test_lists_and_tuples_make_the_same_recipe():
+    assert Recipe(channels=[4, 8], fc=[16], size=[8, 6]) == Recipe(
+        channels=(4, 8), fc=(16,), size=(8, 6)
+    )
+    assert Recipe(size=(8, 6)).input_size == (8, 6)
+    assert Recipe(size=7).input_size == (7, 7)

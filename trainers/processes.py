@@ -1,0 +1,94 @@
+"""On what does a run learn: which device, in which precision, in how many processes?
+
+Accelerate knows, and does it. Started by ``torchrun`` or ``accelerate launch``, each process
+learns from its share of every batch; the first one of all writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import nn
+
+from interpret_kit.errors import UsageError
+from interpret_kit.loading import pick_device
+from interpret_kit.trainers.batches import Share
+
+T = TypeVar("T")
+
+ACCELERATES = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+@contextmanager
+def accelerated(device: str, precision: str) -> Iterator[Accelerator]:
+    """Set up device, precision and processes; put torch's random numbers back afterwards.
+
+    Raises:
+        UsageError: no such device, or another than an earlier run of this process had.
+    """
+    picked = pick_device(device)
+    on_gpu = picked.type == "cuda"
+    chosen = ACCELERATES[_precision(precision, on_gpu=on_gpu)]
+    # With several processes, each has a GPU of its own: Accelerate says which.
+    alone = picked.index is not None
+    with torch.random.fork_rng(), torch.cuda.device(picked) if alone else nullcontext():
+        try:
+            accelerator = Accelerator(cpu=not on_gpu, mixed_precision=chosen)
+        except ValueError as error:
+            raise UsageError(
+                "an earlier training in this process took another device or precision, and "
+                "Accelerate keeps to it; start another process"
+            ) from error
+        yield accelerator
+
+
+def _precision(asked: str, *, on_gpu: bool) -> str:
+    if asked == "fp16" and not on_gpu:
+        raise UsageError("fp16 is for a GPU; take --precision bf16 or float32 on a CPU")
+    if asked != "auto":
+        return asked
+    if not on_gpu:
+        return "float32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def share_of(accelerator: Accelerator) -> Share:
+    """This process's part of every batch."""
+    return Share(accelerator.process_index, accelerator.num_processes)
+
+
+def from_first(accelerator: Accelerator, value: T) -> T:
+    """What the first process of all holds, in each of them."""
+    if accelerator.num_processes == 1:
+        return value
+    held: list[T] = broadcast_object_list([value])
+    return held[0]
+
+
+def summed(accelerator: Accelerator, *mine: float) -> list[float]:
+    """Each number summed over the processes."""
+    if accelerator.num_processes == 1:
+        return list(mine)
+    numbers = torch.tensor(mine, dtype=torch.float64, device=accelerator.device)
+    return [float(each) for each in accelerator.reduce(numbers, "sum")]
+
+
+def with_shared_statistics(accelerator: Accelerator, network: nn.Module) -> tuple[nn.Module, str]:
+    """Let batch normalisation see whole batches, where it can; else a sentence that says so."""
+    processes, norms = accelerator.num_processes, nn.modules.batchnorm._BatchNorm
+    if processes == 1 or not any(isinstance(each, norms) for each in network.modules()):
+        return network, ""
+    if accelerator.device.type == "cuda":
+        from timm.layers.norm_act import convert_sync_batchnorm
+
+        shared: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return shared, ""
+    return network, (
+        f"batch normalisation sees a batch in {processes} parts, one for each process: on CPUs "
+        "torch cannot join their statistics, so the weights are not those of a single process"
+    )
