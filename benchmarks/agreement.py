@@ -1,45 +1,225 @@
 """How close are our occlusion's numbers to Captum's, and to a loop of single forwards?
 
-python benchmarks/agreement.py photos/ 20
+python benchmarks/agreement.py photos/ 20       whole runs of the embedded model on photos
+python benchmarks/agreement.py --incremental    what is computed in parts, on ten architectures
 """
 
-import sys
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
+import timm
 import torch
 from captum.attr import Occlusion as CaptumOcclusion
+from clock import Report, options
+from torch import Tensor, nn
 
 import interpret_kit as ik
+from interpret_kit.analysis import Array
+from interpret_kit.graph.crops import Buffer, Place, Stretch
 from interpret_kit.layers import evaluating
+from interpret_kit.networks import ConvNet
+from interpret_kit.occluding import IncrementalForwards, WholeForwards
+from interpret_kit.windows import WindowGrid
 
 WINDOW, STRIDE, GRAY = 32, 16, 128 / 255
 
-spec, count = (sys.argv[1:] + ["shapes", "20"][len(sys.argv) - 1 :])[:2]
-classifier = ik.load_classifier()
-images = ik.load_images(spec).spread(int(count)).unlabelled()
-maps = ik.Occlusion(window=WINDOW, stride=STRIDE).run(classifier, images)
+SMALL_WINDOW, SMALL_STRIDE = 16, 8  # of the incremental form
+SAMPLED = 40  # positions that are asked by single forwards, too
+CLASSES = 100
 
-off_captum = off_loop = 0.0
-with evaluating(classifier):
-    captum = CaptumOcclusion(classifier.probabilities)
-    for k, batch in enumerate(images.read(classifier.preprocessing, batch_size=1)):
-        target = int(maps.target[k])
-        theirs = captum.attribute(
-            batch.pixels,
-            sliding_window_shapes=(3, WINDOW, WINDOW),
-            strides=(3, STRIDE, STRIDE),
-            baselines=GRAY,
-            target=target,
-            perturbations_per_eval=32,
+# Sides of the pictures; random weights, but for the embedded model.
+NETWORKS = {
+    "vgg16": 224,
+    "resnet18": 224,
+    "resnet50": 224,
+    "densenet121": 224,
+    "mobilenetv2_100": 224,
+    "embedded": 224,
+    "inception_v3": 299,
+    "convnext_tiny": 224,
+    "regnety_002": 224,
+    "ConvNet, strides of 3": 224,
+}
+
+
+def main() -> None:
+    """Compare, and print the differences."""
+    parser = options(__doc__)
+    parser.add_argument("images", nargs="?", default="shapes", help="a folder, or shapes")
+    parser.add_argument("count", nargs="?", type=int, default=20, help="images")
+    parser.add_argument("--incremental", action="store_true", help="the parts, on ten networks")
+    asked = parser.parse_args()
+    if asked.incremental:
+        incremental(asked)
+    else:
+        runs(asked.images, asked.count)
+
+
+def runs(spec: str, count: int) -> None:
+    """Whole runs of our occlusion beside Captum's and a loop."""
+    classifier = ik.load_classifier()
+    images = ik.load_images(spec).spread(count).unlabelled()
+    maps = ik.Occlusion(window=WINDOW, stride=STRIDE).run(classifier, images)
+    off_captum = off_loop = 0.0
+    with evaluating(classifier):
+        captum = CaptumOcclusion(classifier.probabilities)
+        for k, batch in enumerate(images.read(classifier.preprocessing, batch_size=1)):
+            target = int(maps.target[k])
+            theirs = captum.attribute(
+                batch.pixels,
+                sliding_window_shapes=(3, WINDOW, WINDOW),
+                strides=(3, STRIDE, STRIDE),
+                baselines=GRAY,
+                target=target,
+                perturbations_per_eval=32,
+            )
+            off_captum = max(off_captum, np.abs(theirs[0, 0].numpy() - maps.attribution[k]).max())
+            mine = maps.confidence[k].ravel()
+            for position, mask in enumerate(torch.from_numpy(maps.masks())):
+                covered = torch.where(mask, GRAY, batch.pixels)
+                confidence = float(classifier.probabilities(covered)[0, target])
+                off_loop = max(off_loop, abs(confidence - mine[position]))
+            print(f"{k + 1}: {off_captum:.1e} from Captum, {off_loop:.1e} from single forwards")
+    print(
+        f"largest difference over {len(maps.ids)} images: "
+        f"attribution {off_captum:.1e} from Captum's,"
+    )
+    print(f"confidence {off_loop:.1e} from a loop of single forwards")
+
+
+def incremental(asked: argparse.Namespace) -> None:
+    """What is computed in parts beside single whole forwards, architecture by architecture."""
+    question = "How far are an occlusion's numbers, computed in parts, from whole forwards?"
+    report = Report("agreement", question, asked)
+    names = ["resnet18"] if asked.short else list(NETWORKS)
+    rows = [measured(name).row() for name in names]
+    title = f"Windows of {SMALL_WINDOW} px every {SMALL_STRIDE} px"
+    columns = ("network", "picture", "windows asked both ways", *Measured.COLUMNS)
+    report.table(title, columns, rows)
+    report.note(
+        "Random weights and statistics, but for the embedded model; a noisy picture. Effect: the "
+        "largest change of a logit by a window. Shifted: the same error where crops are read one "
+        "cell aside on purpose. Single whole forwards of covered pictures are what Captum does."
+    )
+    report.save()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one network answered both ways."""
+
+    name: str
+    size: int
+    ours: Tensor  # (positions, classes) logits
+    whole: Tensor
+    uncovered: Tensor
+    shifted: float  # largest error with a planted shift
+
+    COLUMNS = ("error / logit", "error / effect", "error of confidence", "shifted: error / effect")
+
+    def row(self) -> list[object]:
+        """A line of the table."""
+        error = float((self.ours - self.whole).abs().max())
+        effect = float((self.whole - self.uncovered).abs().max())
+        confidence = (self.ours.softmax(1) - self.whole.softmax(1)).abs().max()
+        shares = (error / float(self.uncovered.abs().max()), error / effect, float(confidence))
+        numbers = [f"{each:.1e}" for each in (*shares, self.shifted / effect)]
+        return [self.name, self.size, len(self.whole), *numbers]
+
+
+def measured(name: str) -> Measured:
+    """Ask one network about all windows in parts, and about some of them as a whole."""
+    size = NETWORKS[name]
+    network, picture, fill = made(name), noise(size, 0), noise(size, 1)[0]
+    grid = WindowGrid((size, size), (SMALL_WINDOW,) * 2, (SMALL_STRIDE,) * 2)
+    with evaluating(network):
+        forwards = IncrementalForwards(network, grid, picture)
+        ours = answers(forwards.outputs(picture, fill), len(grid))
+        generator = np.random.default_rng(0)
+        chosen = generator.choice(len(grid), min(SAMPLED, len(grid)), replace=False)
+        chosen = np.unique(
+            [0, grid.shape[1] - 1, len(grid) - grid.shape[1], len(grid) - 1, *chosen]
         )
-        off_captum = max(off_captum, np.abs(theirs[0, 0].numpy() - maps.attribution[k]).max())
-        mine = maps.confidence[k].ravel()
-        for position, mask in enumerate(torch.from_numpy(maps.masks())):
-            covered = torch.where(mask, GRAY, batch.pixels)
-            confidence = float(classifier.probabilities(covered)[0, target])
-            off_loop = max(off_loop, abs(confidence - mine[position]))
-        print(f"{k + 1}: {off_captum:.1e} from Captum, {off_loop:.1e} from single forwards")
-print(
-    f"largest difference over {len(maps.ids)} images: attribution {off_captum:.1e} from Captum's,"
-)
-print(f"confidence {off_loop:.1e} from a loop of single forwards")
+        whole = single(network, grid, picture, fill, chosen)
+        with one_aside():
+            some, wrong = forwards.network.sample(picture, fill, 8)
+        right = single(network, grid, picture, fill, some)
+        uncovered = network(picture)
+    shifted = float((wrong - right).abs().max())
+    return Measured(name, size, ours[torch.from_numpy(chosen)], whole, uncovered, shifted)
+
+
+def single(
+    network: nn.Module, grid: WindowGrid, picture: Tensor, fill: Tensor, positions: Array
+) -> Tensor:
+    """One whole forward for each position."""
+    covered = WholeForwards(network, grid, 1).covered(picture, fill, positions)
+    return torch.cat([network(each[None]) for each in covered])
+
+
+def answers(outputs: Iterator[tuple[Array, Tensor]], count: int) -> Tensor:
+    """All outputs, in order of their positions."""
+    positions, found = zip(*outputs, strict=True)
+    order = np.concatenate(positions).argsort()
+    assert len(order) == count, "each position once"
+    return torch.cat(found)[torch.from_numpy(order)]
+
+
+def made(name: str) -> nn.Module:
+    """A network in eval mode; drawn statistics make its answers depend on the picture."""
+    if name == "embedded":
+        return ik.load_classifier("embedded").network.eval()
+    torch.manual_seed(0)
+    if name.startswith("ConvNet"):
+        strides = {"kernel": (5, 3, 3), "stride": (3, 2, 1), "padding": 0, "pool": (0, 2, 0)}
+        network: nn.Module = ConvNet(
+            channels=(32, 64, 64), **strides, size=224, num_classes=CLASSES
+        )
+    else:
+        network = timm.create_model(name, num_classes=CLASSES)
+    generator = torch.Generator().manual_seed(1)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for weight, low, high in (
+                (layer.running_mean, -0.3, 0.3),
+                (layer.running_var, 0.5, 1.5),
+                (layer.weight, 0.7, 1.3),
+                (layer.bias, -0.3, 0.3),
+            ):
+                drawn = torch.rand(weight.shape, generator=generator)
+                weight.data.copy_(low + (high - low) * drawn)
+    return network.eval()
+
+
+def noise(size: int, seed: int) -> Tensor:
+    """A picture of coarse and fine noise, (1, 3, size, size)."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(1, 3, 8, 8, generator=generator)
+    fine = torch.randn(1, 3, size, size, generator=generator)
+    return nn.functional.interpolate(coarse, size=(size, size), mode="bilinear") + 0.5 * fine
+
+
+@contextmanager
+def one_aside() -> Iterator[None]:
+    """Let crops be taken for lying one cell to the right of where they lie."""
+    read: Callable[..., Tensor] = Buffer.read
+
+    def shifted(buffer: Buffer, wanted: Place, crops: Place | None, *rest: Tensor) -> Tensor:
+        if crops is not None:
+            crops = Place(crops.rows, Stretch(crops.cols.first + 1, crops.cols.count))
+        return read(buffer, wanted, crops, *rest)
+
+    Buffer.read = shifted  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        Buffer.read = read  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    main()

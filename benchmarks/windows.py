@@ -16,8 +16,11 @@ from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.occluding import WholeForwards
 from interpret_kit.windows import WindowGrid
 
-EMBEDDED, CONVNET = "embedded model (EfficientNet-Lite0)", "ConvNet, 5 convolutions"
-CHANNELS = (48, 96, 192, 256, 256)
+EMBEDDED = "embedded model (EfficientNet-Lite0)"
+CONVNETS = {
+    "ConvNet of the default recipe": (16, 32, 64, 64, 64),
+    "ConvNet, 48 to 256 filters": (48, 96, 192, 256, 256),
+}
 
 
 def network(name: str, side: int = 0) -> tuple[nn.Module, Tensor]:
@@ -28,8 +31,8 @@ def network(name: str, side: int = 0) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     if name == EMBEDDED:
         made, own = ik.load_classifier().network, 224
-    elif name == CONVNET:
-        made, own = ik.ConvNet(num_classes=33, size=(64, 64), channels=CHANNELS), 64
+    elif name in CONVNETS:
+        made, own = ik.ConvNet(num_classes=33, size=(64, 64), channels=CONVNETS[name]), 64
     else:
         made = timm.create_model(name)
         own = made.pretrained_cfg["input_size"][-1]

@@ -102,6 +102,8 @@ def tell(result: Result, terminal: Terminal) -> None:
         more = len(table) - min(len(summary), MOST_ROWS)
         if more > 0 and table.columns == summary.columns:
             terminal.say(f"{more} more rows are in {name}.csv")
+    for note in result.notes():
+        terminal.say(note)
     terminal.left_out((result.origin.names[each], why) for each, why in result.origin.unreadable)
     terminal.answer(manifest(result))
 

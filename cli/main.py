@@ -24,6 +24,7 @@ COMMANDS = {
     "layers": Entry("layers", "Which layers are there, and what are their numbers?"),
     "predict": Entry("predict", "What does the classifier say of these images?"),
     "train": Entry("train", "Train a network whose insides are to be read."),
+    "sweep": Entry("sweep", "Which recipe learns best? Train by each of a study's."),
     "occlusion": Entry("analyses", "Where does the decision rest?"),
     "activations": Entry("analyses", "What do filters answer to in these pictures?"),
     "top-patches": Entry("analyses", "Which patches of the pictures excite each filter most?"),

@@ -69,10 +69,22 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What was asked: all that decides the answer, field by field."""
+
+    name: ClassVar[str]
+
+    def fields(self) -> Iterator[tuple[str, Any]]:
+        """Names and values of what was asked."""
+        for each in dataclasses.fields(self):
+            yield each.name, getattr(self, each.name)
+
+
+@dataclass(frozen=True)
 class Result:
     """Named CPU arrays, and what made them. Subclasses add the arrays."""
 
-    analysis: Analysis[Any]
+    analysis: Question
     origin: Origin
 
     @classmethod
@@ -97,6 +109,14 @@ class Result:
     def summary(self) -> Table:
         """The short table for the terminal."""
         raise NotImplementedError(f"{type(self).__name__} has no summary")
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the summary must know, a sentence each."""
+        return ()
+
+    def pages(self) -> dict[str, str]:
+        """Texts to put into another document, by the name of their file."""
+        return {}
 
     def figures(self) -> dict[str, Figure]:
         """Pictures of the result, by name, as matplotlib figures."""
@@ -149,10 +169,9 @@ class Fold(Protocol[R_co]):
 
 
 @dataclass(frozen=True)
-class Analysis(ABC, Generic[R]):
+class Analysis(Question, ABC, Generic[R]):
     """One question, put to a classifier and a set of images."""
 
-    name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
 
     @abstractmethod
@@ -197,11 +216,6 @@ class Analysis(ABC, Generic[R]):
                 fold.add(batch.to(classifier.device))
                 pace.advance(len(batch))
             return fold.finish(_origin(classifier, images, reading.unreadable))
-
-    def fields(self) -> Iterator[tuple[str, Any]]:
-        """Names and values of what was asked."""
-        for each in dataclasses.fields(self):
-            yield each.name, getattr(self, each.name)
 
 
 def _labelled(name: str, images: ImageSet) -> ImageSet:

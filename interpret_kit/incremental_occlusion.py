@@ -16,7 +16,7 @@ from interpret_kit.classifier import Classifier, probabilities
 from interpret_kit.errors import DoesNotFit
 from interpret_kit.layers import evaluating
 from interpret_kit.memory import kept_memory
-from interpret_kit.occluding import IncrementalForwards, Occluding, occluding
+from interpret_kit.occluding import Occluding, occluding
 from interpret_kit.windows import WindowGrid
 
 Function = Callable[[Tensor], Tensor]
@@ -65,9 +65,11 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             asked = _asked(self.forward_func)
             if asked is not None:
                 stack.enter_context(evaluating(asked.module))
-            question = None if asked is None else _question(asked, *told)
+            question = (
+                _question(asked, *told) if asked and additional_forward_args is None else None
+            )
             targets = _targets(target, inputs)
-            if question is None or targets is None or additional_forward_args is not None:
+            if question is None or targets is None:
                 return super().attribute(
                     *told, target, additional_forward_args, perturbations_per_eval, show_progress
                 )
@@ -86,7 +88,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 ).T
             chosen = drops if target is None else drops[target][None]
             spread = grid.spread(chosen.view(-1, *grid.shape).cpu().numpy())
-            maps.append(torch.from_numpy(spread).to(row))
+            maps.append(torch.from_numpy(spread).to(row.device))
         return torch.cat(maps)[:, None].repeat(1, question.channels, 1, 1)
 
     def _forwards(self, question: _Question, batch_size: int) -> Occluding:
@@ -103,7 +105,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         if key != self._question:
             self._question, self._asked, self._ready = key, 0, None
         self._asked += len(inputs)
-        if not isinstance(self._ready, IncrementalForwards):  # worth it by now?
+        if self._ready is None or not self._ready.settled:  # worth a trace by now?
             batch_size = max(batch_size, _BATCH)
             self._ready = occluding(network, question.grid, inputs[:1], self._asked, batch_size)
         return self._ready
@@ -147,7 +149,7 @@ def _asked(function: object) -> _Asked | None:
 
 
 def _columns(outputs: Tensor) -> Tensor:
-    return outputs.view(len(outputs), -1)
+    return outputs.reshape(len(outputs), -1)
 
 
 def _probabilities(outputs: Tensor) -> Tensor:
@@ -173,7 +175,19 @@ def _question(
         grid = WindowGrid(size, (window[1], window[2]), (steps[1], steps[2]))
     except DoesNotFit:
         return None  # Captum says what is wrong with it
-    return _Question(asked, asked.before(inputs), asked.before(fills), grid, inputs.shape[1])
+    question = _Question(asked, asked.before(inputs), asked.before(fills), grid, inputs.shape[1])
+    return question if _has_scores(question) else None
+
+
+def _has_scores(question: _Question) -> bool:
+    """Whether the function answers with a row of scores for a picture."""
+    outputs = question.asked.network(question.inputs[:1].clone())
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (1,):
+        return False
+    # Of one logit for each picture, a classifier makes rows itself.
+    return outputs.dim() == 2 or (
+        outputs.dim() == 1 and isinstance(question.asked.module, Classifier)
+    )
 
 
 def _are_three(sides: Any) -> bool:
@@ -185,7 +199,7 @@ def _fills(inputs: Tensor, baselines: Any) -> Tensor | None:
         return torch.zeros_like(inputs)
     if isinstance(baselines, (int, float)):
         return torch.full_like(inputs, baselines)
-    if isinstance(baselines, Tensor) and baselines.shape[1:] == inputs.shape[1:]:
+    if isinstance(baselines, Tensor) and baselines.shape in (inputs.shape, inputs[:1].shape):
         return baselines.to(inputs).expand_as(inputs)
     return None
 
@@ -195,14 +209,22 @@ def _targets(target: Any, inputs: Any) -> _Targets | None:
     if target is None or isinstance(target, int):
         return [target] * count
     if isinstance(target, Tensor) and target.dim() < 2:
-        target = target.flatten().tolist()
+        target = target.flatten().tolist() * (count if target.numel() == 1 else 1)
     if not isinstance(target, list) or not all(isinstance(each, int) for each in target):
         return None
-    return target * count if len(target) == 1 else (target if len(target) == count else None)
+    return target if len(target) == count else None
+
+
+_PLAIN = (bool, int, float, str, tuple)
 
 
 def _fingerprint(network: nn.Module) -> str:
+    """Equal where every answer is equal, as far as can be told without asking."""
     digest = hashlib.sha256(repr(network).encode())
+    for module in network.modules():  # what hooks do, and what its Python reads, is in the graph
+        hooks = (*module._forward_hooks, *module._forward_pre_hooks)
+        own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
+        digest.update(f"{hooks} {own}".encode())
     for name, weight in [*network.named_parameters(), *network.named_buffers()]:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         held = weight.detach().cpu().contiguous().flatten().view(torch.uint8)

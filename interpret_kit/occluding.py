@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 class Occluding(Protocol):
     """A network to be asked with windows over its inputs."""
 
+    settled: bool  # whether more pictures would still be asked about in this way
+
     def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
         """Ask with the window at every position.
 
@@ -62,6 +64,7 @@ def occluding(
         return IncrementalForwards(network, grid, example)
     except Untraceable as error:
         _log.warning("whole forwards for each window: %s", error)
+        whole.settled = True
         return whole
 
 
@@ -81,6 +84,7 @@ class WholeForwards:
 
     def __init__(self, network: nn.Module, grid: WindowGrid, batch_size: int) -> None:
         self.network, self.grid, self.batch_size = network, grid, batch_size
+        self.settled = False
 
     def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
         """See `Occluding.outputs`."""
@@ -100,6 +104,8 @@ class WholeForwards:
 class IncrementalForwards:
     """Only what a window changes; see `interpret_kit.graph.incremental`."""
 
+    settled = True
+
     def __init__(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
         """Trace the network, and plan.
 
@@ -111,14 +117,15 @@ class IncrementalForwards:
             self.network = IncrementalNetwork(traced, *map(np.array, grid.spans()))
             self._refuse_if_wrong(network, grid, example)
 
+    @torch.no_grad()  # while it runs: whoever reads the answers is left alone
     def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
         """See `Occluding.outputs`."""
-        with torch.no_grad():
-            yield from self.network.outputs(inputs, fill)
+        yield from self.network.outputs(inputs, fill)
 
     def _refuse_if_wrong(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
         """Ask both ways about a few windows."""
-        fill = -example[0]
+        # Unlike the example everywhere, and not the same everywhere.
+        fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
         positions, ours = self.network.sample(example, fill, _CHECKED)
         whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
         theirs, uncovered = network(whole), network(example.repeat(2, 1, 1, 1))[:1]

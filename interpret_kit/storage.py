@@ -19,13 +19,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from interpret_kit.analyses import ANALYSES, RESULTS
-from interpret_kit.analysis import Analysis, Origin, Result, Table
+from interpret_kit.analyses import RESULTS
+from interpret_kit.analysis import Origin, Question, Result, Table
 from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError
+from interpret_kit.sweeps import Study, StudyTable
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
 OURS = (MANIFEST, "index.html")  # what a folder holds that was written here
 FORMAT = 1
+KINDS: dict[type[Question], type[Result]] = dict([*RESULTS.items(), (Study, StudyTable)])
+ASKED = {each.name: each for each in KINDS}
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
 
 
@@ -42,6 +45,8 @@ def save_result(result: Result, folder: Path, *, figures: bool, force: bool) -> 
         )
         for name, table in result.tables().items():
             write_csv(table, aside / f"{name}.csv")
+        for name, page in result.pages().items():
+            (aside / name).write_text(page, encoding="utf-8")
         if figures:
             for name, figure in result.figures().items():
                 figure.savefig(aside / f"{name}.png")
@@ -85,10 +90,10 @@ def load_result(folder: str | Path) -> Result:
         )
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        if told["format"] != FORMAT or told["analysis"] not in ANALYSES:
+        if told["format"] != FORMAT or told["analysis"] not in ASKED:
             raise RunError(
                 f"{file} is of format {told['format']} for {told['analysis']!r}; this version "
-                f"reads format {FORMAT} for {', '.join(ANALYSES)}"
+                f"reads format {FORMAT} for {', '.join(ASKED)}"
             )
         return _read(told, folder)
     except (*_DAMAGED, OSError) as error:
@@ -96,8 +101,8 @@ def load_result(folder: str | Path) -> Result:
 
 
 def _read(told: Mapping[str, Any], folder: Path) -> Result:
-    asked = ANALYSES[told["analysis"]]
-    analysis: Analysis[Any] = asked(**{k: _untupled(v) for k, v in told["fields"].items()})
+    asked = ASKED[told["analysis"]]
+    analysis = asked(**{k: _untupled(v) for k, v in told["fields"].items()})
     origin = dict(told["origin"])
     origin["classes"] = tuple(origin["classes"])
     origin["names"] = {int(key): name for key, name in origin["names"].items()}
@@ -105,7 +110,7 @@ def _read(told: Mapping[str, Any], folder: Path) -> Result:
     with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in told["arrays"]}
     facts = {name: _untupled(value) for name, value in told["facts"].items()}
-    return RESULTS[asked](analysis, Origin(**origin), **arrays, **facts)
+    return KINDS[asked](analysis, Origin(**origin), **arrays, **facts)
 
 
 def _plain(value: Any) -> Any:

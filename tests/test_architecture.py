@@ -89,6 +89,7 @@ def test_the_library_does_not_print():
         "interpret_kit.analyses",
         "interpret_kit.images",
         "interpret_kit.trainers.recipe",
+        "interpret_kit.trainers.study",
         "interpret_kit.cli.main",
     ],
 )

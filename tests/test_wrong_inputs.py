@@ -208,6 +208,10 @@ WRONG = {
     "no epochs": ("train --epochs 0", USAGE, ["epochs", "1"]),
     "nothing to tell apart": ("train --data photos", FAILED, ["photos", "classes"]),
     "choice of another network": ("train --arch resnet18 --kernel 5", USAGE, ["kernel"]),
+    # studies
+    "no such study": ("sweep nowhere.toml", USAGE, ["nowhere.toml", "study"]),
+    "study that is a folder": ("sweep labelled", USAGE, ["labelled", "cannot read"]),
+    "scale over 1": ("sweep nowhere.toml --scale 2", USAGE, ["--scale", "0<x<=1"]),
     # the command line itself
     "command misspelt": ("oclusion photos", USAGE, ["'oclusion'", "occlusion"]),
     "command with _": ("top_patches photos", USAGE, ["top-patches"]),

@@ -119,6 +119,17 @@ def with_val(data: TrainingData) -> TrainingData:
     return dataclasses.replace(data, train=train, val=None)
 
 
+def thinned(data: TrainingData, share: float) -> TrainingData:
+    """Learn from this share of each class only, at least one image; always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    kept = []
+    for label in sorted(set(data.train.labels.tolist())):
+        rows = (data.train.labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=generator)
+        kept.append(rows[order[: max(1, round(share * len(rows)))]])
+    return dataclasses.replace(data, train=data.train.rows(torch.cat(kept).sort().values))
+
+
 def count_levels(pixels: Tensor) -> Tensor:
     """How often each of the 256 levels is in each channel, (channels, 256) int64."""
     counts = torch.zeros(pixels.shape[-1], 256, dtype=torch.int64)

@@ -41,6 +41,9 @@ class Recipe:
     """
 
     data: str = parameter("shapes", "images: 'shapes', a folder of class folders, or a data set")
+    data_share: float = parameter(
+        1.0, "share of the training images of each class to learn from, always the same ones"
+    )
     size: int | tuple[int, ...] = parameter(64, "side of the input in pixels, or height,width")
     arch: str = parameter(OURS, "network: ours, with the choices below, or a timm name")
     pretrained: bool = parameter(False, "begin with the weights that timm has for it")
@@ -85,6 +88,9 @@ class Recipe:
     val_too: bool = parameter(
         False, "learn from the val images, too, and keep the last epoch: once all is chosen"
     )
+    test: bool = parameter(
+        True, "score what is kept on the test images, once; not while recipes are compared"
+    )
     seed: int = parameter(0, "seed of the weights, the order and the augmentation")
     precision: str = parameter(
         "auto", "float32, bf16 or fp16; auto: float32 on a CPU, else bf16 where the GPU has it"
@@ -126,6 +132,10 @@ class Recipe:
                 raise DoesNotFit(f"{name} is {getattr(self, name)}: 0 or more is needed")
         if not 0 < self.crop <= 1:
             raise DoesNotFit(f"crop is {self.crop}: a share above 0, and 1 for no crop, is needed")
+        if not 0 < self.data_share <= 1:
+            raise DoesNotFit(
+                f"data_share is {self.data_share}: a share above 0, and 1 for all, is needed"
+            )
         if self.val_too and self.patience:
             raise DoesNotFit("patience waits for a validation, and with val_too there is none")
         if self.crop < 1 and not self.augment:

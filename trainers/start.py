@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import Enum
 from typing import Any
 
@@ -9,7 +10,7 @@ from accelerate import Accelerator
 
 from interpret_kit.loading import CONFIG, read_config
 from interpret_kit.trainers.checkpoint import Checkpoint, read_state, refuse_other_recipe
-from interpret_kit.trainers.data import TrainingData, load_training_data, with_val
+from interpret_kit.trainers.data import TrainingData, load_training_data, thinned, with_val
 from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.processes import from_first
 from interpret_kit.trainers.progress import Told, decoding
@@ -68,7 +69,11 @@ def load_data(recipe: Recipe, accelerator: Accelerator, told: Told | None) -> Tr
         data = load_training_data(
             recipe.data, recipe.input_size, recipe.seed, decoding(recipe, told)
         )
-    return with_val(data) if recipe.val_too else data
+    if recipe.val_too:
+        data = with_val(data)
+    if recipe.data_share < 1:
+        data = thinned(data, recipe.data_share)
+    return data if recipe.test else dataclasses.replace(data, test=None)
 
 
 def checkpoint(

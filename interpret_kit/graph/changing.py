@@ -66,6 +66,12 @@ class Changing:
             {node: touched(self.cols[node], self.cells(node)[1], cols) for node in self.order},
         )
 
+    def source(self, node: Node) -> Node:
+        """The map whose crops are read for a node: itself, unless it is seen through."""
+        while self.rules[node] is None and node is not self.network.graph.pixels:
+            node = node.inputs[0]
+        return node
+
     def cells(self, node: Node) -> tuple[int, int]:
         """Rows and cols of a map."""
         rows, cols, _ = self.layouts[node]

@@ -67,10 +67,15 @@ class Place:
 class Buffer:
     """The stored cells of one map, and room for crops of it."""
 
-    def __init__(self, stored: Tensor) -> None:
-        """Take in the map of an untouched picture, (1, height, width, channels)."""
+    def __init__(self, stored: Tensor, room: int = 0) -> None:
+        """Take in the map of an untouched picture, (1, height, width, channels).
+
+        ``room`` is for how many cells of crops there is going to be room.
+        """
         _, self.height, self.width, self.channels = stored.shape
-        self.rows = torch.cat([stored.new_empty(1, self.channels), stored.flatten(0, 2)])
+        cells = self.height * self.width
+        self.rows = stored.new_empty(1 + cells + room, self.channels)
+        self.rows[1 : 1 + cells] = stored.flatten(0, 2)
         self.padding = 0.0
 
     def crops(self, shape: tuple[int, int, int]) -> Tensor:
@@ -84,22 +89,16 @@ class Buffer:
             self.rows = rows
         return self.rows[first:last].view(batch, height, width, self.channels)
 
-    def read(self, wanted: Place, crops: Place | None, out: Tensor | None = None) -> Tensor:
+    def read(self, wanted: Place, crops: Place | None) -> Tensor:
         """Gather patches (batch, rows, cols, channels).
 
         Args:
             wanted: which cells; those beyond the map are ``padding``.
             crops: where the crops lie that were put into `crops`; None: only stored cells.
-            out: memory to use, flat; at least as large as the patches.
         """
         self.rows[0] = self.padding
         index = self._index(wanted, crops).view(-1)
-        if out is not None:
-            out = out[: len(index) * self.channels].view(len(index), self.channels)
-            torch.index_select(self.rows, 0, index, out=out)
-        else:
-            out = self.rows.index_select(0, index)
-        return out.view(*wanted.shape, self.channels)
+        return self.rows.index_select(0, index).view(*wanted.shape, self.channels)
 
     def _index(self, wanted: Place, crops: Place | None) -> Tensor:
         rows, cols = wanted.rows.cells(), wanted.cols.cells()

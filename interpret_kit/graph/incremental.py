@@ -10,7 +10,7 @@ Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019. Nothing is approximat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ class Plan:
     pooled: tuple[Node, ...]  # means over a whole map that is in crops: updated
     pasted: tuple[Node, ...]  # maps in crops that are read whole
     whole: tuple[Node, ...]  # operations on whole maps, in order
+    done: Mapping[Node, tuple[Node, ...]]  # by map in crops: which are not read behind it
     batch: int  # windows at a time
 
     def batches(self) -> list[Windows]:
@@ -54,7 +55,28 @@ def plan(changing: Changing, choice: Choice) -> Plan:
     # A normalisation returns a tuple: it is in crops together with the map that is taken of it.
     alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
     order = tuple(each for each in changing.order if each in first - alone)
-    return Plan(choice.rows, choice.cols, order, *_split(changing, set(order)), choice.batch)
+    pooled, pasted, whole = _split(changing, set(order))
+    kept = {*pasted, *(each.inputs[0] for each in pooled)}
+    done = _done(changing, order, kept)
+    return Plan(choice.rows, choice.cols, order, pooled, pasted, whole, done, choice.batch)
+
+
+def _done(
+    changing: Changing, order: Sequence[Node], kept: set[Node]
+) -> dict[Node, tuple[Node, ...]]:
+    """By map, whose crops are read for the last time when it is computed."""
+    last = {
+        changing.source(read): node
+        for node in order
+        if changing.source(node) is node
+        for read in node.inputs
+        if read in changing.layouts
+    }
+    done: dict[Node, tuple[Node, ...]] = {}
+    for read, node in last.items():
+        if read not in map(changing.source, kept):
+            done[node] = (*done.get(node, ()), read)
+    return done
 
 
 def _split(
@@ -133,14 +155,6 @@ class _Seen:
         self.stored = self.network.run(picture, kept - {graph.pixels})
         self.stored[graph.pixels] = picture
         self.fill = fill.permute(1, 2, 0).contiguous()
-        self.buffers: dict[Node, Buffer] = {}
-
-    def buffer(self, node: Node) -> Buffer:
-        """The stored map of a node, to be read in patches."""
-        if node not in self.buffers:
-            maps = self.cells(node)
-            self.buffers[node] = Buffer(maps)
-        return self.buffers[node]
 
     def cells(self, node: Node) -> Tensor:
         """The stored map, (1, rows, cols, channels)."""
@@ -154,7 +168,7 @@ class _Batch:
         self.seen, self.plan, self.numbers = seen, plan, numbers
         self.crops: dict[Node, Tensor] = {}
         self.places: dict[Node, Place] = {}
-        self.in_buffer: set[Node] = set()
+        self.buffers: dict[Node, Buffer] = {}
         self.weight = seen.network.weight
 
     def outputs(self, windows: Windows) -> Tensor:
@@ -165,9 +179,13 @@ class _Batch:
             rule = changing.rules[node]
             if rule is not None:
                 self.crops[node] = rule(node, self)
+            for each in self.plan.done.get(node, ()):
+                self.crops.pop(each, None)
+                self.buffers.pop(each, None)
         values = {node: self._mean(node) for node in self.plan.pooled}
         values |= {node: self._whole(node) for node in self.plan.pasted}
         self.crops.clear()
+        self.buffers.clear()
         return network.finish(values, self.plan.whole, len(self.numbers[0]))
 
     def place(self, node: Node) -> Place:
@@ -194,13 +212,17 @@ class _Batch:
             node, place = node.inputs[0], Place(rows, cols)
         if place.same(self.place(node)):
             return self.crops[node]
-        buffer = self.seen.buffer(node)
-        if node not in self.in_buffer:
-            held = buffer.crops(self.place(node).shape)
-            self.crops[node] = held.copy_(self.crops[node])
-            self.in_buffer.add(node)
+        buffer = self._buffer(node)
         buffer.padding = padding
         return buffer.read(place, self.place(node))
+
+    def _buffer(self, node: Node) -> Buffer:
+        """The stored map of a node and its crops."""
+        if node not in self.buffers:
+            crops = self.crops[node]
+            self.buffers[node] = Buffer(self.seen.cells(node), crops[..., 0].numel())
+            self.crops[node] = self.buffers[node].crops(self.place(node).shape).copy_(crops)
+        return self.buffers[node]
 
     def overwrites(self, node: Node) -> bool:
         """Whether the first input is read here alone: its crops may be overwritten."""
@@ -233,7 +255,7 @@ class _Batch:
         """The mean over a map of which a part has changed."""
         source = node.inputs[0]
         rows, cols = self.seen.changing.cells(source)
-        before = self.seen.buffer(source).read(self.place(source), None)
+        before = self._buffer(source).read(self.place(source), None)
         change = (self.crops[source] - before).sum((1, 2)) / (rows * cols)
         stored = self.seen.stored[node]
         updated: Tensor = stored + change.view(-1, *stored.shape[1:])

@@ -105,6 +105,14 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "to look for wrong labels, and for what a class is mistaken for.",
         ),
     ),
+    "sweep": (
+        Kind(
+            "sweep",
+            "Accuracy by recipe",
+            "Each dot is a trial. Where the dots of neighbours overlap, the seed matters as much "
+            "as the choice. A gap between train and val is what was learned by heart.",
+        ),
+    ),
     "training": (
         Kind(
             "curves",

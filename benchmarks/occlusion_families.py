@@ -1,0 +1,61 @@
+"""Is the incremental way ever slower than whole forwards, whatever the network?
+
+    python benchmarks/occlusion_families.py
+
+One network of each of twenty timm families, ours against a plain batched loop over the same
+windows. Where next to nothing can be saved (attention, squeeze-excite), ours must not cost more.
+"""
+
+from __future__ import annotations
+
+import timm
+import torch
+from clock import Report, interleaved, options
+from windows import grid_of, network, plain_loop
+
+from interpret_kit import occluding
+from interpret_kit.memory import kept_memory
+
+FAMILIES = (
+    "vgg11_bn", "resnet26", "resnext26ts", "densenet121", "inception_v3", "mobilenetv2_100",
+    "mobilenetv3_large_100", "efficientnet_b0", "mnasnet_100", "ghostnet_100", "regnety_002",
+    "regnetx_002", "dla34", "hrnet_w18_small", "repvgg_a0", "convnext_atto", "nfnet_l0",
+    "resnetv2_50", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mixer_s32_224",
+    "edgenext_xx_small", "poolformer_s12",
+)  # fmt: skip
+WINDOW, STRIDE, BATCH = 32, 24, 8
+
+
+def main() -> None:
+    """Compare, family by family."""
+    asked = options(__doc__, rounds=3).parse_args()
+    question = "Is the incremental way ever slower than whole forwards?"
+    report = Report("occlusion_families", question, asked)
+    report.note(
+        f"Plain loop: batches of {BATCH}, channels last, inference mode. Ours is traced before, "
+        "and runs as `Occlusion` runs it; 'whole' is what it takes where nothing is to be saved."
+    )
+    for name in FAMILIES[3:5] if asked.short else FAMILIES:
+        if name not in timm.list_models(name):
+            report.note(f"{name} is not in this timm.")
+            continue
+        made, picture = network(name)
+        grid, fill = grid_of(picture, WINDOW, STRIDE), torch.zeros_like(picture[0])
+        occluding.WORTH_TRACING = 0
+        quick = occluding.occluding(made, grid, picture, 1, BATCH)
+
+        def ours(quick: occluding.Occluding = quick, picture: torch.Tensor = picture) -> None:
+            with torch.no_grad():
+                for _ in quick.outputs(picture, fill):  # noqa: B023 - used before it changes
+                    pass
+
+        with kept_memory():
+            contenders = {"ours": ours, "plain loop": plain_loop(made, picture, grid, BATCH)}
+            times = interleaved(contenders, asked.rounds)
+        way = "whole" if isinstance(quick, occluding.WholeForwards) else "in parts"
+        report.add({"network": name}, times, base="ours", facts={"ours runs": way})
+        report.save()
+
+
+if __name__ == "__main__":
+    main()

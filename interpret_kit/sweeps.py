@@ -1,0 +1,198 @@
+"""How does a choice of the recipe change what is learned? A study asks, and a table answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from interpret_kit.analysis import Array, Question, Result, Table, array
+
+SHRUNK = ("epochs", "channels", "fc")  # the choices that a scale below 1 makes smaller
+
+
+@dataclass(frozen=True)
+class Study(Question):
+    """Which recipe learns best? Train by every one of a grid, with several seeds, and compare.
+
+    A recipe is the base, and one value of each varied choice. The last choice varies fastest.
+    """
+
+    name: ClassVar[str] = "sweep"
+
+    title: str = ""  # what it is called
+    question: str = ""
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the base, by choice
+    vary: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    report: tuple[float, ...] = ()  # accuracies to compare with, in percent: one a recipe, or none
+    scale: float = 1.0  # in (0, 1]; what it shrinks, the table says
+
+    @property
+    def grid(self) -> tuple[dict[str, Any], ...]:
+        """The varied choices of each recipe, in the table's order."""
+        combined = itertools.product(*self.vary.values())
+        return tuple(dict(zip(self.vary, values, strict=True)) for values in combined)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What tells each recipe from the others, for a person."""
+        return tuple(label(each) or self.title for each in self.grid)
+
+    @property
+    def at_scale(self) -> str:
+        """What was smaller than the study asks for, in a sentence; nothing at scale 1."""
+        if self.scale == 1:
+            return ""
+        return (
+            f"At scale {self.scale:g}: epochs and the training images of each class x "
+            f"{self.scale:g}; filters and units, but those of timm's networks, x "
+            f"{self.scale**0.5:.2g}, its square root, so that the multiply-adds of an image are "
+            f"about x {self.scale:g}, too. The images that are scored are all there."
+        )
+
+
+@dataclass(frozen=True)
+class StudyTable(Result):
+    """How each recipe of a study did, by seed; a trial that failed is NaN everywhere."""
+
+    train_accuracy: Array = array(
+        "recipes seeds", "in the kept epoch, as it learned (with augmentation), in [0, 1]"
+    )
+    val_accuracy: Array = array("recipes seeds", "in the kept epoch, which is the best, in [0, 1]")
+    test_accuracy: Array = array("recipes seeds", "of the kept epoch, in [0, 1]; NaN if not tested")
+    best_epoch: Array = array("recipes seeds", "which epoch was kept, from 1")
+    seconds: Array = array("recipes seeds", "of an epoch with its validation, the median")
+    train_curve: Array = array("recipes seeds epochs", "train accuracy; NaN after the last epoch")
+    val_curve: Array = array("recipes seeds epochs", "val accuracy; NaN after the last epoch")
+    parameters: Array = array("recipes", "numbers that are learned; NaN where there is no network")
+    multiply_adds: Array = array("recipes", "of convolutions and products, for one image; or NaN")
+    trained: tuple[str, ...] = ()  # the choices that each recipe was trained with, as shrunk
+    failures: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to why, one line
+
+    @property
+    def study(self) -> Study:
+        """What was asked."""
+        assert isinstance(self.analysis, Study)
+        return self.analysis
+
+    @property
+    def shares(self) -> dict[str, Array]:
+        """Accuracies (recipes, seeds) by split, of those splits that anything was scored on."""
+        all_three = {
+            "train": self.train_accuracy,
+            "val": self.val_accuracy,
+            "test": self.test_accuracy,
+        }
+        return {split: each for split, each in all_three.items() if not np.isnan(each).all()}
+
+    def summary(self) -> Table:
+        """A row for each recipe: means over the seeds that ended well, and their spread."""
+        study = self.study
+        columns: dict[str, Sequence[Any]] = {"recipe": study.labels}
+        if study.vary:
+            columns = {name: [text(each[name]) for each in study.grid] for name in study.vary}
+        if study.scale < 1 and any(name in SHRUNK for name in study.vary):
+            columns["trained as"] = self.trained
+        columns["seeds"] = (~np.isnan(self.train_accuracy)).sum(1).tolist()
+        for split, shares in self.shares.items():
+            columns[f"{split} %"] = [_mean(100 * each) for each in shares]
+            columns[f"{split} +-"] = [_spread(100 * each) for each in shares]
+        if study.report:
+            columns["report %"] = study.report
+        columns["parameters"] = [_whole(each) for each in self.parameters]
+        columns["multiply-adds"] = [_whole(each) for each in self.multiply_adds]
+        columns["s/epoch"] = [_mean(each) for each in self.seconds]
+        return _table(columns)
+
+    def tables(self) -> dict[str, Table]:
+        """The summary, and all trials one by one."""
+        return {"sweep": self.summary(), "trials": self._trials()}
+
+    def notes(self) -> tuple[str, ...]:
+        """What the scale made smaller, which recipes became one, and what failed."""
+        said = [self.study.at_scale, self._same()]
+        said += [f"Failed: {trial}: {why}" for trial, why in self.failures.items()]
+        return tuple(each for each in said if each)
+
+    def pages(self) -> dict[str, str]:
+        """The summary in Markdown."""
+        study = self.study
+        base = "; ".join(f"{name} {text(value)}" for name, value in study.recipe.items())
+        seeds = f"Seeds: {', '.join(map(str, study.seeds))}; means, and sample standard deviations."
+        lines = [study.question, f"Images: {self.origin.images}. Base: {base or 'as it stands'}."]
+        paragraphs = [f"## {study.title}", *lines, markdown(self.summary()), seeds, *self.notes()]
+        return {"sweep.md": "\n\n".join(each for each in paragraphs if each) + "\n"}
+
+    def _same(self) -> str:
+        """Say which recipes the scale made one."""
+        by_recipe: dict[str, list[str]] = {}
+        for asked, trained in zip(self.study.labels, self.trained, strict=True):
+            by_recipe.setdefault(trained, []).append(asked)
+        same = [" = ".join(each) for each in by_recipe.values() if len(each) > 1]
+        return f"Shrunk to one and the same recipe: {'; '.join(same)}." if same else ""
+
+    def _trials(self) -> Table:
+        trials = list(itertools.product(self.study.labels, self.study.seeds))
+        columns: dict[str, Sequence[Any]] = {
+            "recipe": [recipe for recipe, _ in trials],
+            "seed": [seed for _, seed in trials],
+        }
+        for split, shares in self.shares.items():
+            columns[f"{split} %"] = [_mean(100 * each) for each in shares.reshape(-1, 1)]
+        columns["best epoch"] = [_whole(each) for each in self.best_epoch.flat]
+        columns["s/epoch"] = [_mean(each) for each in self.seconds.reshape(-1, 1)]
+        columns["failed"] = [self.failures.get(trial_name(*each), "") for each in trials]
+        return _table(columns)
+
+
+def trial_name(label: str, seed: int) -> str:
+    """What a trial is called, for a person."""
+    return f"{label}, seed {seed}"
+
+
+def label(choices: Mapping[str, Any]) -> str:
+    """Names and values of some choices of a recipe, in a line."""
+    return ", ".join(f"{name} {text(value)}" for name, value in choices.items())
+
+
+def text(value: Any) -> str:
+    """A value of a recipe as one would type it."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(text, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown has it; nothing where there is no number."""
+    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else " ".join(str(value).replace("|", r"\|").split())
+
+
+def _table(columns: Mapping[str, Sequence[Any]]) -> Table:
+    return Table(tuple(columns), tuple(zip(*columns.values(), strict=True)))
+
+
+def _mean(numbers: Array) -> float | None:
+    there = numbers[~np.isnan(numbers)]
+    return round(float(there.mean()), 2) if len(there) else None
+
+
+def _spread(numbers: Array) -> float | None:
+    """Sample standard deviation, which takes two numbers."""
+    there = numbers[~np.isnan(numbers)]
+    return round(float(there.std(ddof=1)), 2) if len(there) > 1 else None
+
+
+def _whole(number: float) -> int | None:
+    return None if np.isnan(number) else int(number)

@@ -1,0 +1,93 @@
+"""Does the table of a study say the numbers of its arrays, and what stands behind them?"""
+
+import numpy as np
+import pytest
+
+from interpret_kit.analysis import Origin
+from interpret_kit.sweeps import Study, StudyTable
+
+
+def by_hand(**changed):
+    """Three recipes, two seeds: one whole, one with a trial that failed, one that failed."""
+    nan = np.nan
+    study = Study(
+        "by hand", "Is it so?", {"lr": 0.1}, {"kernel": [3, 5, 7]}, (0, 1), (50.0, 60.0, 70.0)
+    )
+    fields = {
+        "train_accuracy": np.array([[0.5, 0.75], [0.625, nan], [nan, nan]]),
+        "val_accuracy": np.array([[0.25, 0.5], [0.5, nan], [nan, nan]]),
+        "test_accuracy": np.full((3, 2), nan),
+        "best_epoch": np.array([[1.0, 2.0], [2.0, nan], [nan, nan]]),
+        "seconds": np.array([[1.0, 2.0], [3.0, nan], [nan, nan]]),
+        "train_curve": np.full((3, 2, 2), nan),
+        "val_curve": np.full((3, 2, 2), nan),
+        "parameters": np.array([10.0, 20.0, nan]),
+        "multiply_adds": np.array([100.0, 200.0, nan]),
+        "trained": ("kernel 3", "kernel 5", "kernel 7"),
+        "failures": {"kernel 7, seed 0": "too | large"},
+    }
+    study = Study(**{**vars(study), **changed.pop("study", {})})
+    origin = Origin("3 recipes", "", (), "pictures", "", {})
+    return StudyTable(study, origin, **(fields | changed))
+
+
+def test_means_and_spreads_are_those_of_the_seeds_that_ended_well():
+    # of 50 and 75: mean 62.5, deviations of 12.5 each, sqrt(2 * 12.5**2 / 1) = 17.68
+    assert by_hand().summary().columns == (
+        "kernel", "seeds", "train %", "train +-", "val %", "val +-", "report %",
+        "parameters", "multiply-adds", "s/epoch",
+    )  # fmt: skip
+    assert by_hand().summary().rows == (
+        ("3", 2, 62.5, 17.68, 37.5, 17.68, 50.0, 10, 100, 1.5),
+        ("5", 1, 62.5, None, 50.0, None, 60.0, 20, 200, 3.0),
+        ("7", 0, None, None, None, None, 70.0, None, None, None),
+    )
+
+
+def test_markdown_has_the_same_numbers_and_says_what_failed():
+    page = by_hand().pages()["sweep.md"]
+    lines = [
+        [cell.strip() for cell in row[1:-1].split("|")]
+        for row in page.splitlines()
+        if row[:1] == "|"
+    ]
+    assert lines[2] == ["3", "2", "62.5", "17.68", "37.5", "17.68", "50.0", "10", "100", "1.5"]
+    assert lines[4] == ["7", "0", "", "", "", "", "70.0", "", "", ""]
+    assert page.startswith("## by hand\n\nIs it so?\n\nImages: pictures. Base: lr 0.1.\n")
+    assert page.endswith("Failed: kernel 7, seed 0: too | large\n")
+
+
+def test_a_smaller_scale_is_said_in_the_table_with_the_recipes_it_made_one():
+    trained = ("channels 5", "channels 5", "channels 10")
+    study = {"vary": {"channels": [[16], [17], [32]]}, "scale": 0.1}
+    table = by_hand(study=study, trained=trained)
+    assert table.summary().columns[:3] == ("channels", "trained as", "seeds")
+    assert [row[:2] for row in table.summary().rows] == [
+        ("16", "channels 5"), ("17", "channels 5"), ("32", "channels 10"),
+    ]  # fmt: skip
+    scale, same, _ = table.notes()
+    assert scale.startswith("At scale 0.1: epochs and the training images of each class x 0.1; ")
+    assert "filters and units, but those of timm's networks, x 0.32, its square root" in scale
+    assert same == "Shrunk to one and the same recipe: channels 16 = channels 17."
+    assert by_hand().notes() == ("Failed: kernel 7, seed 0: too | large",)
+
+
+def test_the_figure_marks_means_failures_and_the_reports_accuracies():
+    figure = by_hand().figures()["sweep"]
+    (axes,) = figure.axes
+    lines = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    assert lines["val"][:2] == [37.5, 50.0]
+    assert lines["report"] == [50.0, 60.0, 70.0]
+    (crosses,) = (line for line in axes.lines if line.get_marker() == "x")
+    assert crosses.get_xdata().tolist() == [1, 2]
+
+
+def test_rates_and_epochs_are_drawn_with_their_curves():
+    curve = np.array([[[0.1, 0.2], [0.3, 0.4]]] * 3)
+    table = by_hand(study={"vary": {"lr": [0.1, 0.2, 0.3]}}, val_curve=curve)
+    _, axes = table.figures()["sweep"].axes
+    drawn = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "-"]
+    assert drawn == [pytest.approx([20.0, 30.0])] * 3
+    assert [each.get_text() for each in axes.get_legend().get_texts()] == [
+        "0.1", "0.2", "0.3", "val", "train",
+    ]  # fmt: skip

@@ -1,0 +1,197 @@
+"""What do the recipes of a study come to? Each trial is trained once, and then they are compared.
+
+The folder of a sweep holds its result, as that of an analysis does, and ``trials/``: a run folder
+for each trial, called after all that decides its numbers. So a sweep that was broken off goes on
+where it stopped, and one with more values or seeds trains only these.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
+from interpret_kit.storage import MANIFEST
+from interpret_kit.sweeps import Study, StudyTable
+from interpret_kit.trainers.comparing import compared
+from interpret_kit.trainers.jobs import in_processes
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.study import Place, Trial, trials_of
+from interpret_kit.trainers.trial import (
+    Images,
+    Outcome,
+    Planned,
+    attempt,
+    attempt_apart,
+    fingerprint,
+    look_at,
+    outcome,
+    record_failure,
+)
+
+TRIALS, STUDY = "trials", "study.json"
+
+Told = Callable[[Trial, Outcome, int, int], object]  # called with (trial, end, trials over, in all)
+
+
+@dataclass(frozen=True)
+class How:
+    """How a sweep goes about its work."""
+
+    device: str = "auto"
+    jobs: int = 1  # trials at once, each in a process of its own if more than 1
+
+
+ONE_BY_ONE = How()
+
+
+def sweep(
+    study: Study,
+    out: str | Path,
+    how: How = ONE_BY_ONE,
+    told: Told | None = None,
+    *,
+    force: bool = False,
+) -> StudyTable:
+    """Train every trial that is not finished yet, and save the table of all in ``out``.
+
+    A trial that fails is told, and the others go on.
+
+    Args:
+        study: what to compare.
+        out: a folder for the result and the trials; it may hold an earlier sweep of the study.
+        how: changes nothing but the speed and, with other threads, the last bits of the weights.
+        told: called with each trial that ends, or is found finished.
+        force: begin anew, also where ``out`` holds another sweep.
+
+    Raises:
+        UsageError: images that are not there, or an ``out`` that is in use.
+    """
+    out = Path(out)
+    _check_free(out, study, force=force)
+    trials = {each.place: each for each in trials_of(study)}
+    planned, hopeless = _plan(trials.values(), out / TRIALS)
+    _begin(out, study, force=force)
+    outcomes: dict[Place, Outcome] = {}
+    for place, ended in itertools.chain(hopeless.items(), _ended(planned, study, how)):
+        outcomes[place] = ended
+        if told is not None:
+            told(trials[place], ended, len(outcomes), len(trials))
+    table = compared(study, planned, outcomes)
+    _save(table, out)
+    return table
+
+
+def _plan(
+    trials: Iterable[Trial], folder: Path
+) -> tuple[dict[Place, Planned], dict[Place, Outcome]]:
+    """What is to be trained, and where; and the end of those whose choices make no recipe."""
+    planned: dict[Place, Planned] = {}
+    hopeless: dict[Place, Outcome] = {}
+    seen: dict[object, Images] = {}
+    for trial in trials:
+        try:
+            recipe = trial.recipe
+        except DoesNotFit as error:
+            hopeless[trial.place] = Outcome(str(error))
+            continue
+        key = recipe.data, recipe.input_size, recipe.seed
+        if key not in seen:
+            seen[key] = look_at(recipe)
+        where = folder / fingerprint(recipe, seen[key].contents)
+        planned[trial.place] = Planned(recipe, seen[key], where)
+    return planned, hopeless
+
+
+def _ended(
+    planned: Mapping[Place, Planned], study: Study, how: How
+) -> Iterator[tuple[Place, Outcome]]:
+    """Each trial's end, as it comes; first of those that there is nothing left to do for."""
+    to_do: dict[Path, Recipe] = {}  # the scale may have made one of several trials
+    for place, each in planned.items():
+        ended = outcome(each.folder)
+        if ended is None or not ended.final:
+            to_do[each.folder] = each.recipe
+        else:
+            yield place, ended
+    # Accelerate keeps to the precision that a process began with.
+    alone = how.jobs == 1 and "precision" not in study.vary
+    for folder in (_one_by_one if alone else _at_once)(to_do, how):
+        ended = outcome(folder)
+        assert ended is not None
+        yield from ((place, ended) for place, each in planned.items() if each.folder == folder)
+
+
+def _one_by_one(to_do: Mapping[Path, Recipe], how: How) -> Iterator[Path]:
+    for folder, recipe in to_do.items():
+        attempt(recipe, folder, how.device)
+        yield folder
+
+
+def _at_once(to_do: Mapping[Path, Recipe], how: How) -> Iterator[Path]:
+    folders = list(to_do)
+    threads = max(1, torch.get_num_threads() // how.jobs)
+    work = [
+        partial(attempt_apart, recipe, folder, how.device, threads)
+        for folder, recipe in to_do.items()
+    ]
+    for index, code in in_processes(work, how.jobs):
+        if outcome(folders[index]) is None:
+            record_failure(folders[index], RunError(f"its process ended early, with code {code}"))
+        yield folders[index]
+
+
+def _check_free(out: Path, study: Study, *, force: bool) -> None:
+    """Refuse a place that holds something else, before the work starts.
+
+    Raises:
+        OutputExists: it does; of another study, unless ``force`` is given.
+        CannotWrite: it is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise CannotWrite(f"cannot write a sweep to {out}: it is a file; give another --out")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if not (out / STUDY).is_file():
+        raise OutputExists(f"{out} holds files that are no sweep; take another --out")
+    other = json.loads((out / STUDY).read_text(encoding="utf-8"))
+    if other != _mark(study) and not force:
+        raise OutputExists(
+            f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g}: take another "
+            "--out, or --force to replace it"
+        )
+
+
+def _mark(study: Study) -> dict[str, object]:
+    return {"title": study.title, "scale": study.scale}
+
+
+def _begin(out: Path, study: Study, *, force: bool) -> None:
+    """Make the folder, and say whose it is.
+
+    Raises:
+        CannotWrite: no permission, or a file where a folder should be.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if force and (out / TRIALS).exists():
+            shutil.rmtree(out / TRIALS)
+        (out / STUDY).write_text(json.dumps(_mark(study)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CannotWrite(f"cannot write a sweep to {out}: {error.strerror}") from error
+
+
+def _save(table: StudyTable, out: Path) -> None:
+    """Put the result's files beside the trials, each whole, the manifest last."""
+    with tempfile.TemporaryDirectory(prefix=".result-", dir=out) as aside:
+        made = table.save(Path(aside) / "result", figures=True)
+        for file in sorted(made.iterdir(), key=lambda each: each.name == MANIFEST):
+            file.replace(out / file.name)

@@ -1,0 +1,146 @@
+"""How did one trial of a sweep end, and is there anything left to do?
+
+A trial is a run in a folder of its own. What went wrong stands beside it, in a line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from interpret_kit.analysis import versions
+from interpret_kit.errors import CannotWrite, InterpretError, TrainingDiverged, UsageError
+from interpret_kit.loading import CONFIG, create, read_config
+from interpret_kit.trainers.data import load_training_data
+from interpret_kit.trainers.loop import resume
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.run import HISTORY, History
+from interpret_kit.trainers.setup import network_arguments
+from interpret_kit.weights import first_line
+
+NUMBERS = 1  # raised with every change after which a recipe gives other weights
+DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions may change them
+
+
+@dataclass(frozen=True)
+class Images:
+    """All images of a recipe, before any are left away."""
+
+    contents: str  # their fingerprint
+    classes: tuple[str, ...]
+
+
+def look_at(recipe: Recipe) -> Images:
+    """Decode the images, or find them decoded, and see which they are.
+
+    Raises:
+        UsageError: there are none, or not as a training needs them.
+    """
+    data = load_training_data(recipe.data, recipe.input_size, recipe.seed)
+    return Images(data.fingerprint(), data.classes)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A trial that can be trained, and where."""
+
+    recipe: Recipe
+    images: Images
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial that ended."""
+
+    failed: str = ""  # why, in a line
+    final: bool = True  # another attempt would end alike
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+
+
+def fingerprint(recipe: Recipe, images: str) -> str:
+    """Name what decides a trial's numbers: recipe, images, and the versions of the trainer.
+
+    Args:
+        recipe: as it is trained.
+        images: fingerprint of all images.
+    """
+    deciding = {name: version for name, version in versions().items() if name in DECIDE}
+    told = [NUMBERS, deciding, images, dataclasses.asdict(recipe)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> None:
+    """`attempt` in a process of its own, with so many threads."""
+    torch.set_num_threads(threads)
+    attempt(recipe, folder, device)
+
+
+def attempt(recipe: Recipe, folder: Path, device: str) -> None:
+    """Train in ``folder``, or go on there; what goes wrong is recorded, not raised."""
+    _record(folder).unlink(missing_ok=True)
+    try:
+        resume(recipe, folder, device)
+    except Exception as error:  # also a bug: the other trials are not to suffer from it
+        record_failure(folder, error)
+
+
+def record_failure(folder: Path, error: Exception) -> None:
+    """Write beside the folder why its trial failed.
+
+    Raises:
+        CannotWrite: not even that.
+    """
+    known = isinstance(error, InterpretError)
+    why = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
+    # No memory, or no space, may be there another time; a recipe stays what it is.
+    final = isinstance(error, (UsageError, TrainingDiverged))
+    record = _record(folder)
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps({"failed": why, "final": final}), encoding="utf-8")
+    except OSError as full:
+        raise CannotWrite(f"cannot write {record}: {full.strerror}; it would say: {why}") from full
+
+
+def outcome(folder: Path) -> Outcome | None:
+    """How the trial of this folder ended; None if it did not."""
+    if _record(folder).is_file():
+        return Outcome(**json.loads(_record(folder).read_text(encoding="utf-8")))
+    if not (folder / CONFIG).is_file() or not read_config(folder).get("finished"):
+        return None
+    history = History.read(folder / HISTORY).columns
+    return Outcome(metrics=read_config(folder)["metrics"], history=history)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How large a network is."""
+
+    parameters: int
+    multiply_adds: int  # of convolutions and matrix products, for one image
+
+
+def cost(recipe: Recipe, classes: int) -> Cost:
+    """Count without computing anything.
+
+    Raises:
+        UsageError: choices that make no network.
+    """
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = create(recipe.arch, **network_arguments(recipe, classes)).eval()
+        network(torch.empty(1, 3, *recipe.input_size))
+    parameters = sum(each.numel() for each in network.parameters())
+    return Cost(parameters, counter.get_total_flops() // 2)  # a product and a sum each
+
+
+def _record(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.failed.json")
