@@ -23,8 +23,22 @@ def test_memory_is_given_back_after_an_exception(told):
     assert told == [memory._KEEP, memory._RETURN]
 
 
-def test_nothing_happens_without_glibc(monkeypatch):
-    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("called the C library"))
+@pytest.mark.parametrize(("library", "asked"), [("", []), ("glibc", [None, None])])
+def test_the_c_library_is_asked_only_if_it_is_glibc(monkeypatch, library, asked):
+    opened = []
+
+    class Library:
+        def __init__(self, name):
+            opened.append(name)
+
+        def mallopt(self, option, value):
+            """Take it."""
+
+        def malloc_trim(self, pad):
+            """Take it."""
+
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: (library, ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", Library)
     with memory.kept_memory():
         pass
+    assert opened == asked  # once to keep, once to give back

@@ -11,24 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from interpret_kit.graph.channel import ChannelPath
-from interpret_kit.graph.suffix import RunnableGraph
+from interpret_kit.graph.suffix import IN_PLACE, OWN_MEMORY, RunnableGraph, in_place
 from interpret_kit.graph.trace import Node
 
 _CACHED = 2**25  # bytes that one operation reads and writes
 _FEWEST = 4  # pairs that go together even so; for fewer, an operation is not worth starting
 _FULLER = 4  # times as many pairs must fit in the cache for them to be put together anew
 
-# Operations whose outputs share no memory with what they read.
-_FRESH = {
-    "conv2d", "linear", "add", "mul", "relu", "hardtanh", "silu", "gelu", "sigmoid", "hardswish",
-    "hardsigmoid", "leaky_relu", "elu", "max_pool2d", "avg_pool2d",
-}  # fmt: skip
-_IN_PLACE = {
-    "add", "relu", "hardtanh", "silu", "sigmoid", "hardswish", "hardsigmoid", "leaky_relu", "elu",
-}  # fmt: skip
 _OPERANDS = ("self", "other")
 
 
@@ -79,7 +69,7 @@ def _fitting(numbers: int) -> int:
 def overwritten(path: ChannelPath) -> dict[Node, str]:
     """Which argument an operation may write its output over: a copy that nobody reads later."""
     copies = {*path.landed, *path.whole, *path.unchanged}
-    copies |= {node for node in path.dense if node.op in _FRESH}
+    copies |= {node for node in path.dense if node.op in OWN_MEMORY}
     readers: dict[Node, list[Node]] = {}
     for node in path.dense:
         for each in node.inputs:
@@ -89,11 +79,11 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
         if not isinstance(given, Node) or given not in copies or given.shape != node.shape:
             return False
         *earlier, last = readers[given]  # an earlier view of it would change with it
-        return last is node and all(each.op in _FRESH for each in earlier)
+        return last is node and all(each.op in OWN_MEMORY for each in earlier)
 
     found: dict[Node, str] = {}
     for node in path.dense:
-        if node.op in _IN_PLACE and node.arguments.get("alpha", 1) == 1:
+        if node.op in IN_PLACE and node.arguments.get("alpha", 1) == 1:
             spare = [name for name in _OPERANDS if is_spare(node.arguments.get(name), node)]
             found.update([(node, name) for name in spare[:1]])
     return found
@@ -112,8 +102,7 @@ def computed(
     }
     if onto == "other":
         given["self"], given["other"] = given["other"], given["self"]
-    operator = getattr(getattr(torch.ops.aten, f"{node.op}_"), node.target._overloadname)
-    return operator(**given)
+    return in_place(node)(**given)
 
 
 def weights_of(graph: RunnableGraph, node: Node) -> dict[Node, Any]:

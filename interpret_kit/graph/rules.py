@@ -21,7 +21,7 @@ from interpret_kit.graph.crops import Place
 from interpret_kit.graph.folding import BATCH_NORM
 from interpret_kit.graph.moves import dim_of
 from interpret_kit.graph.reads import is_cell_by_cell
-from interpret_kit.graph.suffix import IN_PLACE
+from interpret_kit.graph.suffix import in_place
 from interpret_kit.graph.trace import ITEM, Node
 
 Layout = tuple[int, int, int]  # which dimensions of a map are its rows, its cols, its channels
@@ -169,7 +169,7 @@ def _cell_by_cell(node: Node, reader: Reader) -> Tensor:
         return reader.read(value, place).permute(back) if weight is None else weight
 
     arguments = {name: own(value) for name, value in node.arguments.items()}
-    target = IN_PLACE[node.op] if reader.overwrites(node) else node.target
+    target = in_place(node) if reader.overwrites(node) else node.target
     made = target(**arguments)
     made = made[0] if node.op == BATCH_NORM else made
     return made.permute(order).contiguous()

@@ -18,17 +18,15 @@ from interpret_kit.layers import Point, evaluating
 
 Values = Mapping[Node, Tensor]
 
-# As they are, for values that nobody else reads.
-IN_PLACE: dict[str, Callable[..., Tensor]] = {
-    "relu": torch.ops.aten.relu_.default,
-    "hardtanh": torch.ops.aten.hardtanh_.default,
-    "silu": torch.ops.aten.silu_.default,
-    "hardswish": torch.ops.aten.hardswish_.default,
-    "gelu": torch.ops.aten.gelu_.default,
-    "add": torch.ops.aten.add_.Tensor,
-}
-# What these return is in memory of its own.
-OWN_MEMORY = {"conv2d", "linear", "add", "mul", "cat", "layer_norm", "max_pool2d", "avg_pool2d"}
+# Operations that can write their output over an input, where nobody else reads that.
+IN_PLACE = {
+    "add", "relu", "hardtanh", "silu", "gelu", "sigmoid", "hardswish", "hardsigmoid", "leaky_relu",
+    "elu",
+}  # fmt: skip
+# Operations whose outputs share no memory with what they read, unless they are done in place.
+OWN_MEMORY = {
+    *IN_PLACE, "conv2d", "linear", "mul", "cat", "layer_norm", "max_pool2d", "avg_pool2d",
+}  # fmt: skip
 
 # How many rows are traced. In the graph this number, or a multiple of it, stands for the batch
 # wherever a shape is spelled out; it is a prime that networks hardly use for anything else, and
@@ -143,7 +141,7 @@ class RunnableGraph:
         own: set[Node] = set()  # computed here, and not to be kept
         for node in operations:
             if self.overwrites(node) and node.inputs[0] in own:
-                everything[node] = IN_PLACE[node.op](**_filled(node.arguments, everything))
+                everything[node] = in_place(node)(**_filled(node.arguments, everything))
             else:
                 everything[node] = self.apply(node, everything, rows)
             if node not in keep:
@@ -187,6 +185,13 @@ class TracedNetwork(RunnableGraph):
                 raise Untraceable(f"the graph cannot be run: {error}") from error
         if ours.shape != theirs.shape or not torch.allclose(ours, theirs, 1e-4, 1e-4):
             raise Untraceable(f"the graph of {type(network).__name__} does not answer as it does")
+
+
+def in_place(node: Node) -> Callable[..., Tensor]:
+    """The operation of ``node``, one of `IN_PLACE`, that overwrites its first argument."""
+    packet = getattr(torch.ops.aten, f"{node.op}_")
+    operator: Callable[..., Tensor] = getattr(packet, node.target._overloadname)
+    return operator
 
 
 _SIZES = ("size", "shape")
