@@ -71,7 +71,7 @@ def ceiling(made: nn.Module, picture: Tensor, grid: WindowGrid) -> float:
     traced = folded(TracedNetwork(made, picture))
     changing = Changing(traced)
     rows, cols = changing.reached(*map(np.array, grid.spans()))
-    whole = parts = 0.0
+    whole, parts = 0.0, 0.0
     for node in traced.graph.nodes:
         weight = traced.weight(node.arguments.get("weight"))
         if weight is None or node.op not in ("conv2d", "linear"):

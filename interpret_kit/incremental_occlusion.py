@@ -79,8 +79,9 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
     def _drops(self, question: _Question, targets: _Targets, batch_size: int) -> Tensor:
         forwards, grid = self._forwards(question, batch_size), question.grid
         maps = []
-        for row, fill, target in zip(question.inputs, question.fills, targets, strict=True):
-            uncovered = question.asked.answer(row[None].clone())  # it may work in place
+        told = question.inputs, question.fills, question.uncovered, targets
+        for row, fill, score, target in zip(*told, strict=True):
+            uncovered = score[None]
             drops = uncovered.new_empty(uncovered.shape[1], len(grid))
             for positions, outputs in forwards.outputs(row[None], fill):
                 drops[:, torch.from_numpy(positions)] = (
@@ -123,16 +124,13 @@ class _Asked:
     before: Function
     score: Function  # from the network's outputs
 
-    def answer(self, inputs: Tensor) -> Tensor:
-        """The function's scores, (batch, classes), of what the network takes."""
-        return self.score(self.network(inputs))
-
 
 @dataclass(frozen=True)
 class _Question:
     asked: _Asked
     inputs: Tensor  # as the network takes them
     fills: Tensor
+    uncovered: Tensor  # scores, (inputs, classes)
     grid: WindowGrid
     channels: int
 
@@ -164,30 +162,39 @@ def _question(
         return None  # answered with a tuple, too
     if not isinstance(inputs, Tensor) or inputs.dim() != 4 or not len(inputs):
         return None
+    grid, fills = _grid(inputs, window, strides), _fills(inputs, baselines)
+    if grid is None or fills is None:
+        return None
+    taken = asked.before(inputs)
+    uncovered = _uncovered(asked, taken)
+    if uncovered is None:
+        return None
+    return _Question(asked, taken, asked.before(fills), uncovered, grid, inputs.shape[1])
+
+
+def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
     steps = (strides,) * 3 if isinstance(strides, int) else (strides or (1, 1, 1))
     if not _are_three(window) or not _are_three(steps) or window[0] != inputs.shape[1]:
         return None
-    fills = _fills(inputs, baselines)
-    if fills is None:
-        return None
+    size = inputs.shape[2], inputs.shape[3]
     try:
-        size = inputs.shape[2], inputs.shape[3]
-        grid = WindowGrid(size, (window[1], window[2]), (steps[1], steps[2]))
+        return WindowGrid(size, (window[1], window[2]), (steps[1], steps[2]))
     except DoesNotFit:
         return None  # Captum says what is wrong with it
-    question = _Question(asked, asked.before(inputs), asked.before(fills), grid, inputs.shape[1])
-    return question if _has_scores(question) else None
 
 
-def _has_scores(question: _Question) -> bool:
-    """Whether the function answers with a row of scores for a picture."""
-    outputs = question.asked.network(question.inputs[:1].clone())
-    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (1,):
-        return False
-    # Of one logit for each picture, a classifier makes rows itself.
-    return outputs.dim() == 2 or (
-        outputs.dim() == 1 and isinstance(question.asked.module, Classifier)
-    )
+def _uncovered(asked: _Asked, inputs: Tensor) -> Tensor | None:
+    """The scores of the inputs; None unless it answers with a row of them for each."""
+    answers = []
+    for some in inputs.split(_BATCH):
+        outputs = asked.network(some.clone())  # it may work in place
+        if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(some),):
+            return None
+        # Of one logit for each picture, a classifier makes rows itself.
+        if outputs.dim() != 2 and (outputs.dim() != 1 or not isinstance(asked.module, Classifier)):
+            return None
+        answers.append(outputs)
+    return asked.score(torch.cat(answers))
 
 
 def _are_three(sides: Any) -> bool:

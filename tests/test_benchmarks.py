@@ -1,3 +1,4 @@
+import os
 import runpy
 import sys
 from argparse import Namespace
@@ -11,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+import apart  # noqa: E402
 import clock  # noqa: E402
 import table  # noqa: E402
 
@@ -79,3 +81,31 @@ def test_every_program_tells_how_to_use_it(program, monkeypatch, capsys):
         runpy.run_path(str(BENCHMARKS / program), run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("usage:")
+
+
+def _marking(folder, number):
+    def work():
+        with (folder / "ran").open("a") as ran:
+            ran.write(f"{number} {os.getpid()}\n")
+
+    return work
+
+
+def _failing():
+    raise ZeroDivisionError("no such network")
+
+
+def test_contenders_apart_are_prepared_once_and_each_in_its_own_process(tmp_path):
+    with apart.apart({"a": (_marking, tmp_path, 1), "b": (_marking, tmp_path, 2)}) as work:
+        work["b"]()
+        work["b"]()
+        work["a"]()
+    lines = [line.split() for line in (tmp_path / "ran").read_text().splitlines()]
+    assert [number for number, _ in lines] == ["1", "2", "2", "2", "1"]  # once in preparation
+    assert len({*map(tuple, lines)}) == 2
+    assert len({process for _, process in lines} | {str(os.getpid())}) == 3
+
+
+def test_a_contender_that_fails_says_why():
+    with pytest.raises(RuntimeError, match="no such network"), apart.apart({"a": (_failing,)}):
+        pass

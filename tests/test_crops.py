@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +8,7 @@ from interpret_kit.graph.crops import Buffer, Place, Stretch
 
 
 def stretch(first, count, step=1):
-    return Stretch(torch.tensor(first, dtype=torch.int32), count, step)
+    return Stretch(np.array(first), count, step)
 
 
 def test_the_cells_of_a_stretch():

@@ -277,8 +277,8 @@ def peaks(monkeypatch, windows, pictures=1):
     live, most = [0], [0]
 
     class Counted(Buffer):
-        def __init__(self, stored, room=0):
-            super().__init__(stored, room)
+        def __init__(self, stored, room=0, indices=None):
+            super().__init__(stored, room, indices)
             live[0] += self.rows.nbytes
             most[0] = max(most[0], live[0])
             weakref.finalize(self, self.forget, self.rows.nbytes)
@@ -307,3 +307,23 @@ def test_memory_does_not_grow_with_windows_or_pictures(monkeypatch):
     assert len(set(few)) == 1
     assert few[0] > 0
     assert many == few[:1]
+
+
+def test_indices_are_kept_for_the_next_picture_while_there_is_room(monkeypatch):
+    under, windows = subject("residual"), spans(SIZE, (9, 9), (5, 7))
+    asked = [(picture(k), picture(k + 1)[0]) for k in range(2)]
+    wanted = [
+        answered_in_parts(IncrementalNetwork(under.traced, *windows), *each) for each in asked
+    ]
+    made = []
+    index = Buffer._index
+    monkeypatch.setattr(Buffer, "_index", lambda *given: made.append(1) or index(*given))
+    for room, again in ((2**30, 0), (0, 1)):
+        monkeypatch.setattr(incremental, "_INDICES_BYTES", room)
+        network, counts = IncrementalNetwork(under.traced, *windows), []
+        for each, numbers in zip(asked, wanted, strict=True):
+            made.clear()
+            assert torch.equal(answered_in_parts(network, *each), numbers)
+            counts.append(len(made))
+        assert counts[0] > 0
+        assert counts[1] == again * counts[0]

@@ -23,6 +23,35 @@ def test_memory_is_given_back_after_an_exception(told):
     assert told == [memory._KEEP, memory._RETURN]
 
 
+@pytest.mark.parametrize(("held", "trimmed"), [(1, []), (200, [0])])
+def test_a_little_memory_stays_for_the_next_block(monkeypatch, held, trimmed):
+    calls = []
+
+    class Library:
+        def mallopt(self, option, value):
+            """Take it."""
+
+        def malloc_trim(self, pad):
+            calls.append(pad)
+
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("glibc", ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(memory, "_free_bytes", lambda library: held * 2**20)
+    with memory.kept_memory():
+        pass
+    assert calls == trimmed
+
+
+@pytest.mark.skipif(memory.platform.libc_ver()[0] != "glibc", reason="it is glibc that is asked")
+def test_free_memory_is_counted():
+    library = memory.ctypes.CDLL(None)
+    with memory.kept_memory():  # a freed block stays with the process
+        before = memory._free_bytes(library)
+        block = bytearray(100 * 2**20)
+        del block
+        assert memory._free_bytes(library) - before > 90 * 2**20
+
+
 @pytest.mark.parametrize(("library", "asked"), [("", []), ("glibc", [None, None])])
 def test_the_c_library_is_asked_only_if_it_is_glibc(monkeypatch, library, asked):
     opened = []

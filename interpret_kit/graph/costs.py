@@ -21,7 +21,7 @@ from interpret_kit.graph.trace import Node
 _MULTIPLY_ADD = 1 / 190e9  # seconds
 _BYTE = 1 / 30e9  # read or written by an operation
 _GATHERED = 1 / 50e9  # a byte, read and written
-_CALL = 100e-6  # of an operation, however small
+_CALL = 30e-6  # of an operation, however small
 _MOST_WORTH = 0.75  # share of a map beyond which a crop is no saving, when windows are grouped
 _MOST_GROUPS = 4  # of rows, and of cols
 _BATCH_BYTES = 16 * 2**20  # what the largest map of a batch may take

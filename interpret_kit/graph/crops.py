@@ -7,26 +7,31 @@ has it, else from the stored map, else it is padding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-_FAR = -(2**28)  # added to an index, it stays below 0
+Cells = NDArray[np.int64]
+
+_FAR = -(2**40)  # added to an index, it stays below 0
 
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
     """Some cells along one side of a map, for each window of a batch: first, first + step, ..."""
 
-    first: Tensor  # (batch,) int32; may lie before the map
+    first: Cells  # (batch,); may lie before the map
     count: int
     step: int = 1
 
-    def cells(self) -> Tensor:
-        """(batch, count) int32."""
-        steps = torch.arange(0, self.count * self.step, self.step, dtype=torch.int32)
-        return self.first[:, None] + steps.to(self.first.device)
+    def cells(self) -> Cells:
+        """(batch, count)."""
+        cells: Cells = self.first[:, None] + np.arange(0, self.count * self.step, self.step)
+        return cells
 
     def wider(self, stride: int, before: int, reach: int) -> Stretch:
         """What a sliding kernel reads to make these cells of its output.
@@ -44,7 +49,7 @@ class Stretch:
     def same(self, other: Stretch) -> bool:
         """Whether these are the same cells."""
         alike = (self.count, self.step) == (other.count, other.step)
-        return alike and torch.equal(self.first, other.first)
+        return alike and np.array_equal(self.first, other.first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +69,48 @@ class Place:
         return len(self.rows.first), self.rows.count, self.cols.count
 
 
+class Indices:
+    """Which cells the gathers of a batch take, one gather after the other.
+
+    They depend on where the windows lie, not on the picture: they are worked out for the first
+    picture, and at hand for the others.
+    """
+
+    def __init__(self) -> None:
+        self._known: list[Tensor] = []
+        self._next = 0
+
+    def again(self) -> Indices:
+        """Begin with the first gather of the same batch."""
+        self._next = 0
+        return self
+
+    def of(self, device: torch.device, make: Callable[[], Cells]) -> Tensor:
+        """The next gather's, flat; ``make`` is called if nobody has asked for it before."""
+        if self._next == len(self._known):
+            made = np.ascontiguousarray(make(), np.int32)
+            self._known.append(torch.from_numpy(made).flatten().to(device))
+        self._next += 1
+        return self._known[self._next - 1]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(each.nbytes for each in self._known)
+
+
 class Buffer:
     """The stored cells of one map, and room for crops of it."""
 
-    def __init__(self, stored: Tensor, room: int = 0) -> None:
+    def __init__(self, stored: Tensor, room: int = 0, indices: Indices | None = None) -> None:
         """Take in the map of an untouched picture, (1, height, width, channels).
 
-        ``room`` is for how many cells of crops there is going to be room.
+        Args:
+            stored: the map.
+            room: for how many cells of crops there is going to be room.
+            indices: those of the batch that reads it; none: each is worked out.
         """
+        self.indices = indices
         _, self.height, self.width, self.channels = stored.shape
         cells = self.height * self.width
         self.rows = stored.new_empty(1 + cells + room, self.channels)
@@ -97,27 +136,28 @@ class Buffer:
             crops: where the crops lie that were put into `crops`; None: only stored cells.
         """
         self.rows[0] = self.padding
-        index = self._index(wanted, crops).view(-1)
+        indices = self.indices or Indices()
+        index = indices.of(self.rows.device, lambda: self._index(wanted, crops))
         return self.rows.index_select(0, index).view(*wanted.shape, self.channels)
 
-    def _index(self, wanted: Place, crops: Place | None) -> Tensor:
+    def _index(self, wanted: Place, crops: Place | None) -> Cells:
         rows, cols = wanted.rows.cells(), wanted.cols.cells()
         index = _sum(
-            torch.where((rows >= 0) & (rows < self.height), rows * self.width + 1, _FAR),
-            torch.where((cols >= 0) & (cols < self.width), cols, _FAR),
+            np.where((rows >= 0) & (rows < self.height), rows * self.width + 1, _FAR),
+            np.where((cols >= 0) & (cols < self.width), cols, _FAR),
         )
         if crops is not None:
             batch, height, width = crops.shape
             rows, cols = rows - crops.rows.first[:, None], cols - crops.cols.first[:, None]
-            each = torch.arange(batch, dtype=torch.int32, device=rows.device)[:, None]
-            base = 1 + self.height * self.width + each * (height * width)
+            base = 1 + self.height * self.width + np.arange(batch)[:, None] * (height * width)
             in_crops = _sum(
-                torch.where((rows >= 0) & (rows < height), base + rows * width, _FAR),
-                torch.where((cols >= 0) & (cols < width), cols, _FAR),
+                np.where((rows >= 0) & (rows < height), base + rows * width, _FAR),
+                np.where((cols >= 0) & (cols < width), cols, _FAR),
             )
-            index = torch.maximum(index, in_crops, out=index)  # crops come behind stored cells
-        return index.clamp_(min=0)
+            np.maximum(index, in_crops, out=index)  # crops come behind stored cells
+        return np.maximum(index, 0, out=index)
 
 
-def _sum(rows: Tensor, cols: Tensor) -> Tensor:
-    return rows[:, :, None] + cols[:, None, :]
+def _sum(rows: Cells, cols: Cells) -> Cells:
+    total: Cells = rows[:, :, None] + cols[:, None, :]
+    return total

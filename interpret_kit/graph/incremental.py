@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.graph.changing import Changing
 from interpret_kit.graph.costs import Choice, choose
-from interpret_kit.graph.crops import Buffer, Place, Stretch
+from interpret_kit.graph.crops import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.graph.folding import BATCH_NORM, folded
 from interpret_kit.graph.reach import Along, Ints
 from interpret_kit.graph.rules import Layout
@@ -27,6 +28,8 @@ from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import PIXELS, Node, Untraceable
 
 Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
+
+_INDICES_BYTES = 32 * 2**20  # of the indices that are kept for the next picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,7 @@ class IncrementalNetwork:
         if not self.changing.order:
             raise Untraceable("its pictures have one row or column of pixels only")
         self.plans = [plan(self.changing, each) for each in choose(self.changing, rows, cols)]
+        self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
 
     def outputs(self, picture: Tensor, fill: Tensor) -> Iterator[tuple[Ints, Tensor]]:
         """Answer with the window everywhere.
@@ -129,20 +133,30 @@ class IncrementalNetwork:
             Each position comes once, in no particular order.
         """
         seen = _Seen(self.changing, picture, fill)
-        for each in self.plans:
-            for numbers in each.batches():
-                yield self._answer(seen, each, numbers)
+        for place, each in enumerate(self.plans):
+            for batch, numbers in enumerate(each.batches()):
+                indices = self._indices.get((place, batch), Indices())
+                yield self._answer(seen, each, numbers, indices.again())
+                self._keep((place, batch), indices)
 
     def sample(self, picture: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Answer for a few windows only, ``count`` at most."""
         rows, cols = self.plans[-1].batches()[-1]
         numbers = rows[-count:], cols[-count:]
-        return self._answer(_Seen(self.changing, picture, fill), self.plans[-1], numbers)
+        return self._answer(_Seen(self.changing, picture, fill), self.plans[-1], numbers, Indices())
 
-    def _answer(self, seen: _Seen, each: Plan, numbers: Windows) -> tuple[Ints, Tensor]:
+    def _answer(
+        self, seen: _Seen, each: Plan, numbers: Windows, indices: Indices
+    ) -> tuple[Ints, Tensor]:
         rows, cols = each.rows.windows[numbers[0]], each.cols.windows[numbers[1]]
-        outputs = _Batch(seen, each, numbers).outputs(self.windows)
+        outputs = _Batch(seen, each, numbers, indices).outputs(self.windows)
         return rows * len(self.windows[1]) + cols, outputs
+
+    def _keep(self, batch: tuple[int, int], indices: Indices) -> None:
+        """For the next picture, as long as there is room."""
+        kept = sum(each.size for each in self._indices.values())
+        if batch not in self._indices and kept + indices.size <= _INDICES_BYTES:
+            self._indices[batch] = indices
 
 
 class _Seen:
@@ -154,7 +168,8 @@ class _Seen:
         kept = {*changing.order} | {each for each in graph.nodes if changing.is_mean(each)}
         self.stored = self.network.run(picture, kept - {graph.pixels})
         self.stored[graph.pixels] = picture
-        self.fill = fill.permute(1, 2, 0).contiguous()
+        shown = torch.stack([self.cells(graph.pixels)[0], fill.permute(1, 2, 0)])
+        self.uncovered_and_fill = shown.flatten(0, 2)  # a pixel a row
 
     def cells(self, node: Node) -> Tensor:
         """The stored map, (1, rows, cols, channels)."""
@@ -164,8 +179,8 @@ class _Seen:
 class _Batch:
     """Some windows of equal reach under way."""
 
-    def __init__(self, seen: _Seen, plan: Plan, numbers: tuple[Ints, Ints]) -> None:
-        self.seen, self.plan, self.numbers = seen, plan, numbers
+    def __init__(self, seen: _Seen, plan: Plan, numbers: Windows, indices: Indices) -> None:
+        self.seen, self.plan, self.numbers, self.indices = seen, plan, numbers, indices
         self.crops: dict[Node, Tensor] = {}
         self.places: dict[Node, Place] = {}
         self.buffers: dict[Node, Buffer] = {}
@@ -191,11 +206,10 @@ class _Batch:
     def place(self, node: Node) -> Place:
         """Where the crops of a map lie."""
         if node not in self.places:
-            sides = []
-            for along, numbers in zip((self.plan.rows, self.plan.cols), self.numbers, strict=True):
-                first = torch.from_numpy(along.starts[node][numbers].astype(np.int32))
-                sides.append(Stretch(first.to(self.seen.fill.device), along.sizes[node]))
-            self.places[node] = Place(*sides)
+            sides = zip((self.plan.rows, self.plan.cols), self.numbers, strict=True)
+            self.places[node] = Place(
+                *(Stretch(along.starts[node][at], along.sizes[node]) for along, at in sides)
+            )
         return self.places[node]
 
     def layout(self, node: Node) -> Layout:
@@ -220,7 +234,7 @@ class _Batch:
         """The stored map of a node and its crops."""
         if node not in self.buffers:
             crops = self.crops[node]
-            self.buffers[node] = Buffer(self.seen.cells(node), crops[..., 0].numel())
+            self.buffers[node] = Buffer(self.seen.cells(node), crops[..., 0].numel(), self.indices)
             self.crops[node] = self.buffers[node].crops(self.place(node).shape).copy_(crops)
         return self.buffers[node]
 
@@ -234,22 +248,21 @@ class _Batch:
 
     def _cover(self, windows: Windows) -> None:
         """Put the windows' crops of the picture itself."""
-        pixels = self.seen.network.graph.pixels
+        pixels, shown = self.seen.network.graph.pixels, self.seen.uncovered_and_fill
         place = self.place(pixels)
-        rows, cols = (
-            _inside(stretch.cells(), along.windows[numbers], covered)
-            for stretch, along, numbers, covered in zip(
-                (place.rows, place.cols),
-                (self.plan.rows, self.plan.cols),
-                self.numbers,
-                windows,
-                strict=True,
-            )
-        )
-        covered = (rows[:, :, None] & cols[:, None, :])[..., None]
-        at = place.rows.cells().long()[:, :, None], place.cols.cells().long()[:, None, :]
-        shown, picture = self.seen.fill[at], self.seen.cells(pixels)[0][at]
-        self.crops[pixels] = torch.where(covered, shown, picture)
+
+        def pixels_shown() -> Cells:
+            rows, cols = place.rows.cells(), place.cols.cells()
+            plan, (at_row, at_col) = self.plan, self.numbers
+            covered_rows = _inside(rows, windows[0][plan.rows.windows[at_row]])
+            covered_cols = _inside(cols, windows[1][plan.cols.windows[at_col]])
+            covered = covered_rows[:, :, None] & covered_cols[:, None, :]
+            height, width = self.seen.changing.cells(pixels)
+            index = rows[:, :, None] * width + cols[:, None, :]
+            return np.where(covered, index + height * width, index)
+
+        index = self.indices.of(shown.device, pixels_shown)
+        self.crops[pixels] = shown.index_select(0, index).view(*place.shape, -1)
 
     def _mean(self, node: Node) -> Tensor:
         """The mean over a map of which a part has changed."""
@@ -268,14 +281,13 @@ class _Batch:
             padded: Tensor = self.seen.network.apply(node, {node.inputs[0]: source}, len(source))
             return padded
         rows, cols = self.seen.changing.cells(node)
-        none = torch.zeros_like(self.place(node).rows.first)
+        none = np.zeros_like(self.place(node).rows.first)
         maps = self.read(node, Place(Stretch(none, rows), Stretch(none, cols)))
         order = [0, *self.layout(node)]
         return maps.permute([order.index(k) for k in range(4)])
 
 
-def _inside(cells: Tensor, numbers: Ints, covered: Ints) -> Tensor:
-    """Which of the cells (batch, count) lie under the window of their row."""
-    start, stop = torch.from_numpy(covered[numbers]).to(cells).T[:, :, None]
-    inside: Tensor = (cells >= start) & (cells < stop)
+def _inside(cells: Cells, covered: Ints) -> NDArray[np.bool_]:
+    """Which of the cells (batch, count) lie under the window of their row, (batch, 2)."""
+    inside: NDArray[np.bool_] = (cells >= covered[:, :1]) & (cells < covered[:, 1:])
     return inside

@@ -130,8 +130,8 @@ def _avg_pool(node: Node, reader: Reader) -> Tensor:
     if all((each == 1).all() for each in shares):
         return cells_form(made)
     place = reader.place(node)
-    rows = torch.from_numpy(shares[0]).to(made)[place.rows.cells().long()]
-    cols = torch.from_numpy(shares[1]).to(made)[place.cols.cells().long()]
+    rows = torch.from_numpy(shares[0][place.rows.cells()]).to(made)
+    cols = torch.from_numpy(shares[1][place.cols.cells()]).to(made)
     return cells_form(made) * (rows[:, :, None] * cols[:, None, :])[..., None]
 
 
