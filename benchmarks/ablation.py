@@ -1,12 +1,12 @@
 """How much sooner is every filter silenced, when only what it changes is computed again?
 
-python benchmarks/ablation.py --photos photos/
+    python benchmarks/ablation.py --photos photos/
 
 Every pair of an image and a filter, layer by layer. Ours: `Reruns`, with the trace left out and
-the first look at the images counted apart. The loop: whole forwards in inference mode, channels
-last, with a hook that sets a filter to zero, at its best batch size. It costs the same for every
+the first look at the images counted. The loop: whole forwards in inference mode, channels last,
+with a hook that sets a filter to zero, at its best batch size. It costs the same for every
 filter of every layer, so one filter is measured and multiplied. Captum: LayerFeatureAblation,
-likewise. Flips are compared with the loop's on a part of the pairs.
+likewise. Answers are compared with the loop's for a part of the pairs.
 """
 
 from __future__ import annotations
@@ -17,35 +17,39 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from apart import Prepared, apart, keeping
 from captum.attr import LayerFeatureAblation
-from clock import Report, interleaved, options
+from ceilings import ablation_ceiling
+from clock import Report, interleaved, options, seconds
 from machine import peak_memory
 from torch import Tensor, nn
 
 import interpret_kit as ik
 from interpret_kit.classifier import Classifier
 from interpret_kit.graph.rerun import Reruns
+from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.layers import Layer, evaluating
 from interpret_kit.memory import kept_memory
-from interpret_kit.networks import ConvNet
+from interpret_kit.trainers.loop import train
+from interpret_kit.trainers.recipe import Recipe
 
 NETWORKS = {"default ConvNet": (16, 32, 64, 64, 64), "wide ConvNet": (48, 96, 128, 192, 256)}
+EPOCHS = 3  # of training on generated shapes: enough for answers that flip
 BATCHES = (4, 8, 16, 32, 64)
-COMPARED = 2  # filters of each layer whose flips are compared
+FEW = 64  # images that the loop and Captum are measured on
+
+Case = tuple[str, int, str]  # network, images, photos
+Work = Callable[[], object]
 
 
 def classifier_called(name: str) -> Classifier:
-    """One of `NETWORKS` with drawn normalisations, or the embedded model."""
+    """One of `NETWORKS`, trained once and kept in build/, or the embedded model."""
     if name not in NETWORKS:
         return ik.load_classifier(device="cpu").eval()
-    torch.manual_seed(0)
-    network = ConvNet(channels=NETWORKS[name])
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.2)
-            module.bias.data.normal_(0, 0.3)
-            module.weight.data.uniform_(0.5, 1.5)
-    return Classifier(network, size=(64, 64), name=name).eval()
+    run = Path(__file__).parent.parent / "build" / "benchmarks" / name.replace(" ", "-")
+    if not (run / "recipe.json").exists():
+        train(Recipe(channels=NETWORKS[name], epochs=EPOCHS), run, "cpu", force=True)
+    return ik.load_classifier(run, device="cpu").eval()
 
 
 def pixels_for(classifier: Classifier, count: int, photos: str) -> Tensor:
@@ -75,12 +79,27 @@ class Loop:
         return torch.cat(outputs)
 
 
-def captum_once(loop: Loop, layer: Layer, batch: int) -> Callable[[], object]:
-    """One filter by Captum, on as many images as the loop has."""
-    module = loop.network.get_submodule(layer.point[0])
+def loop_of(case: Case) -> tuple[Loop, tuple[Layer, ...]]:
+    """The loop, on a few of the images."""
+    name, count, photos = case
+    classifier = classifier_called(name)
+    inputs = classifier.normalised(pixels_for(classifier, min(FEW, count), photos))
+    return Loop(classifier, inputs), classifier.find_layers("all")
+
+
+def loop_once(case: Case, batch: int, kept: bool) -> Work:
+    """One filter by the loop."""
+    loop, layers = loop_of(case)
+    return keeping(lambda: loop.silenced(layers[0], 0, batch), kept)
+
+
+def captum_once(case: Case, batch: int, kept: bool) -> Work:
+    """Two features by Captum: a filter, and all others; with the untouched one, it runs thrice."""
+    loop, layers = loop_of(case)
+    layer = layers[len(layers) // 2]
     mask = torch.zeros(1, layer.filters, 1, 1, dtype=torch.long)
-    mask[:, 0] = 1  # two features: filter 0, and the rest; so it runs thrice
-    ablation = LayerFeatureAblation(loop.network, module)
+    mask[:, 0] = 1
+    ablation = LayerFeatureAblation(loop.network, loop.network.get_submodule(layer.point[0]))
     mask = mask.expand(1, layer.filters, layer.rows, layer.cols)
 
     def run() -> None:
@@ -88,7 +107,7 @@ def captum_once(loop: Loop, layer: Layer, batch: int) -> Callable[[], object]:
             for part in loop.inputs.split(batch):
                 ablation.attribute(part, target=0, layer_mask=mask)
 
-    return run
+    return keeping(run, kept)
 
 
 def sampled(layers: tuple[Layer, ...], most: int, seed: int = 0) -> dict[Layer, Tensor]:
@@ -121,17 +140,19 @@ def silence(reruns: Reruns, layer: Layer, numbers: Tensor) -> None:
 
 
 def disagreements(
-    loop: Loop, reruns: Reruns, filters: dict[Layer, Tensor]
+    loop: Loop, reruns: Reruns, filters: dict[Layer, Tensor], most: int
 ) -> tuple[int, int, float]:
-    """Answers that differ from the loop's, of how many, and the largest error of a probability."""
+    """Answers that differ from the loop's, of how many, and the largest error of a probability.
+
+    For at most so many filters of each layer.
+    """
     part = loop.inputs[: min(reruns.images_at_once, 32)]
     before = reruns.look(part)
+    loop.inputs = part
     differ, asked, error = 0, 0, 0.0
-    small = Loop.__new__(Loop)
-    small.network, small.inputs = loop.network, part
     for layer, numbers in filters.items():
-        for number in numbers[:COMPARED].tolist():
-            theirs = small.silenced(layer, number, 8)
+        for number in numbers[:most].tolist():
+            theirs = loop.silenced(layer, number, 8)
             ours = before.clone()
             images = reruns.changes(layer.point)[:, number].nonzero()[:, 0]
             if len(images):
@@ -142,8 +163,9 @@ def disagreements(
     return differ, asked, error
 
 
-def prepared(name: str, count: int, photos: str, most: int) -> Callable[[], None]:
-    """All of ours, for `peak_memory`."""
+def prepared(case: Case, most: int) -> Work:
+    """All of ours."""
+    name, count, photos = case
     torch.set_grad_enabled(False)
     classifier = classifier_called(name)
     inputs = classifier.normalised(pixels_for(classifier, count, photos))
@@ -152,41 +174,53 @@ def prepared(name: str, count: int, photos: str, most: int) -> Callable[[], None
     return lambda: everything(reruns, inputs, sampled(layers, most))
 
 
-def measure(report: Report, case: tuple[str, int, str, int], rounds: int) -> None:
-    """One network: all layers together, then one by one."""
-    name, count, photos, most = case
-    classifier = classifier_called(name)
+def measure(report: Report, case: Case, most: int, rounds: int) -> None:
+    """One network: ``most`` filters of all layers together, then layer by layer."""
+    name, count, photos = case
+    classifier = classifier_called(name)  # trained here, before others want it
     inputs = classifier.normalised(pixels_for(classifier, count, photos))
     layers = classifier.find_layers("all")
     filters = sampled(layers, most)
-    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
-    loop, few = Loop(classifier, inputs), Loop(classifier, inputs[: min(64, count)])
-    loops = {batch: (lambda b=batch: few.silenced(layers[0], 0, b)) for batch in BATCHES}
-    best = interleaved(loops, 3)
-    batch = min(BATCHES, key=lambda each: float(np.median(best[each])))
-    one_by_captum = captum_once(few, layers[len(layers) // 2], batch)
-    times = interleaved(
-        {
-            "ours": lambda: everything(reruns, inputs, filters),
-            "loop": lambda: few.silenced(layers[0], 0, batch),
-            "Captum": one_by_captum,
-        },
-        rounds,
-    )
     asked = sum(map(len, filters.values()))
-    per_filter = asked * count / len(few.inputs)
-    times["loop"] = [each * per_filter for each in times["loop"]]
-    times["Captum"] = [each * per_filter / 3 for each in times["Captum"]]  # it runs thrice
-    differ, compared, error = disagreements(loop, reruns, filters)
-    facts = {"best batch of the loop": batch, "answers compared": compared, "differ": differ}
-    facts |= {"largest error of a probability": error}
-    facts["peak MiB"] = peak_memory(prepared, name, count, photos, min(most, 200))
-    report.add({"network": name, "images": count, "filters": asked}, times, "ours", facts)
+    few, _ = loop_of(case)
+    batch = best_batch(few, layers[0])
+    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
+    differ, compared, error = disagreements(few, reruns, filters, 10**6 if name in NETWORKS else 1)
+    facts: dict[str, object] = {
+        "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters),
+        "best batch of the loop": batch,
+        "answers compared": compared,
+        "differ": differ,
+        "largest error of a probability": float(f"{error:.1e}"),
+        "peak MiB": peak_memory(prepared, case, most),
+    }
+    what = {"network": name, "images": count, "filters": asked}
+    scale = asked * count / min(FEW, count)
+    for memory in ("as it is", "kept"):
+        kept = memory == "kept"
+        contenders: dict[str, Prepared] = {
+            "ours": (prepared, case, most),
+            "loop": (loop_once, case, batch, kept),
+            "Captum": (captum_once, case, batch, kept),
+        }
+        with apart(contenders) as work:
+            times = interleaved(work, rounds, warm_up=0)
+        times["loop"] = [each * scale for each in times["loop"]]
+        times["Captum"] = [each * scale / 3 for each in times["Captum"]]
+        report.add({**what, "memory": memory}, times, "ours", facts)
+        facts = {"ceiling": facts["ceiling"]}
     pair = float(np.median(times["loop"])) / asked / count
     report.table(f"{name}: by layer", ("layer", "filters", "us a pair", "times sooner"),
                  by_layer(reruns, inputs, filters, pair))  # fmt: skip
     report.table(f"{name}: growth", ("filters", "images", "seconds", "exponent"),
                  growth(reruns, inputs, layers[2]))  # fmt: skip
+
+
+def best_batch(few: Loop, layer: Layer) -> int:
+    """The batch size at which the loop is quickest."""
+    with kept_memory():
+        took = {b: [seconds(lambda b=b: few.silenced(layer, 0, b)) for _ in "123"] for b in BATCHES}
+    return min(BATCHES, key=lambda each: min(took[each]))
 
 
 def by_layer(
@@ -232,14 +266,24 @@ def main() -> None:
     if asked.photos != "shapes":
         asked.photos = str(Path(asked.photos).resolve())
     report = Report("ablation", "How much sooner is every filter silenced?", asked)
-    count = 64 if asked.short else 512
+    count, few = (64, (8, 40)) if asked.short else (512, (64, 100))
     with evaluating(nn.Identity()):
         for name in NETWORKS:
-            measure(report, (name, count, asked.photos, 10**6), asked.rounds)
-        few = (8, 40) if asked.short else (64, 100)
-        measure(report, ("embedded model", few[0], asked.photos, few[1]), asked.rounds)
+            measure(report, (name, count, asked.photos), 10**6, asked.rounds)
+            report.save()
+        measure(report, ("embedded model", few[0], asked.photos), few[1], asked.rounds)
     report.note("Filters of the embedded model are drawn evenly from all filters of all layers.")
-    report.note("Loop and Captum were measured for one filter and at most 64 images, and scaled.")
+    report.note(f"The ConvNets learned from generated shapes for {EPOCHS} epochs.")
+    report.note(f"Loop and Captum: one filter and at most {FEW} images, and scaled.")
+    report.note(
+        "Ours keeps freed memory in the process while it runs. 'as it is': the others run as "
+        "their users have them; 'kept': all keep it. By layer: against the loop with it kept."
+    )
+    report.note(
+        "The ceiling counts multiply-adds: whole forwards over what lies behind the layer, with "
+        "the convolutions that follow at once counted for one of their input channels. Pairs that "
+        "cannot change are left out on top of that."
+    )
     report.save()
 
 

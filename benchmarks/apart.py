@@ -13,11 +13,14 @@ import multiprocessing
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 from machine import Work
+
+from interpret_kit.memory import kept_memory
 
 Prepared = tuple[Any, ...]  # a function of a module that returns work, and its arguments
 
@@ -48,6 +51,18 @@ def _process(prepare: Callable[..., Work], *arguments: object) -> Iterator[Work]
     finally:
         ours.send(False)
         process.join()
+
+
+def keeping(work: Work, kept: bool) -> Work:
+    """The same work; with ``kept``, freed memory stays in the process as long as it lives."""
+    stack = ExitStack()
+    if kept:
+        stack.enter_context(kept_memory())
+    return partial(_do, work, stack)
+
+
+def _do(work: Work, _held: ExitStack) -> None:
+    work()
 
 
 def _answer(pipe: Connection, doing: str) -> None:

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
 
 import torch
-from apart import Prepared, apart
+from apart import Prepared, apart, keeping
 from captum.attr import Occlusion
+from ceilings import occlusion_ceiling
 from clock import Report, interleaved, options, peak_memory, seconds, why_missing
 from torch import Tensor
-from windows import CONVNETS, EMBEDDED, ceiling, grid_of, network, plain_loop
+from windows import CONVNETS, EMBEDDED, grid_of, network, plain_loop
 
 from interpret_kit import occluding
 from interpret_kit.incremental_occlusion import IncrementalOcclusion
-from interpret_kit.memory import kept_memory
 
 NETWORKS = (*CONVNETS, "mobilenetv2_100", EMBEDDED, "resnet18", "resnet50", "vgg16")
 WINDOW, STRIDE = 16, 8
@@ -95,7 +93,7 @@ def _facts(name: str, sides: Sides, plain_batch: int) -> dict[str, object]:
     theirs = _attributed(Occlusion(made), picture, wide, 8)
     scale = float(made(picture).detach().abs().max())
     return {
-        "ceiling": ceiling(made, picture, grid_of(picture, *sides)),
+        "ceiling": occlusion_ceiling(made, picture, grid_of(picture, *sides)),
         "tracing and first run, s": round(first, 2),
         "peak memory, MiB": peak_memory(ours, name, sides),
         "plain loop's, MiB": peak_memory(plain, name, sides, plain_batch),
@@ -131,13 +129,13 @@ def captum(name: str, sides: Sides, batch: int, kept: bool = False) -> Work:
     """Captum's own."""
     made, picture = network(name)
     picture = picture.contiguous(memory_format=torch.channels_last)
-    return _keeping(lambda: _attributed(Occlusion(made), picture, sides, batch), kept)
+    return keeping(lambda: _attributed(Occlusion(made), picture, sides, batch), kept)
 
 
 def plain(name: str, sides: Sides, batch: int, kept: bool = False) -> Work:
     """Whole forwards of covered pictures."""
     made, picture = network(name)
-    return _keeping(plain_loop(made, picture, grid_of(picture, *sides), batch), kept)
+    return keeping(plain_loop(made, picture, grid_of(picture, *sides), batch), kept)
 
 
 def monai(name: str, sides: Sides, kept: bool) -> Work:
@@ -151,19 +149,7 @@ def monai(name: str, sides: Sides, kept: bool) -> Work:
         sensitivity = OcclusionSensitivity(
             made, mask_size=window, n_batch=32, overlap=1 - stride / window, mode=0.0, verbose=False
         )
-    return _keeping(lambda: sensitivity(picture), kept)
-
-
-def _keeping(work: Work, kept: bool) -> Work:
-    """The same work; with ``kept``, freed memory stays in the process as long as it lives."""
-    stack = ExitStack()
-    if kept:
-        stack.enter_context(kept_memory())
-    return partial(_do, work, stack)
-
-
-def _do(work: Work, _held: ExitStack) -> None:
-    work()
+    return keeping(lambda: sensitivity(picture), kept)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from ceilings import occlusion_ceiling
 from clock import Report, interleaved, options
-from windows import ceiling, grid_of, network
+from windows import grid_of, network
 
 from interpret_kit import occluding
 from interpret_kit.memory import kept_memory
@@ -61,7 +62,7 @@ def _measured(case: Case, rounds: int) -> tuple[int, float, float, float]:
 
     with kept_memory():
         taken = float(np.median(interleaved({"ours": ours}, rounds)["ours"]))
-    saved = ceiling(made, picture, grid)
+    saved = occlusion_ceiling(made, picture, grid)
     return len(grid), round(taken, 3), round(1000 * taken / len(grid), 2), saved
 
 

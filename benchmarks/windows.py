@@ -1,18 +1,14 @@
-"""What do the occlusion benchmarks share? Networks, grids, the plain loop, the ceiling."""
+"""What do the occlusion benchmarks share? Networks, grids, the plain loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.graph.changing import Changing
-from interpret_kit.graph.folding import folded
-from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.occluding import WholeForwards
 from interpret_kit.windows import WindowGrid
 
@@ -61,26 +57,3 @@ def plain_loop(
                 pass
 
     return run
-
-
-def ceiling(made: nn.Module, picture: Tensor, grid: WindowGrid) -> float:
-    """How many times fewer multiply-adds there are if only cells that change are computed.
-
-    Of convolutions and linear layers; every window by itself, each map's cells exactly.
-    """
-    traced = folded(TracedNetwork(made, picture))
-    changing = Changing(traced)
-    rows, cols = changing.reached(*map(np.array, grid.spans()))
-    whole, parts = 0.0, 0.0
-    for node in traced.graph.nodes:
-        weight = traced.weight(node.arguments.get("weight"))
-        if weight is None or node.op not in ("conv2d", "linear"):
-            continue
-        outputs = np.prod(node.shape[1:]) / weight.shape[0]
-        whole += weight.numel() * outputs
-        share = 1.0
-        if node in rows:
-            cells = [float(np.diff(each[node]).mean()) for each in (rows, cols)]
-            share = np.prod(cells) / np.prod(changing.cells(node))
-        parts += weight.numel() * outputs * share
-    return round(float(whole / parts), 2)

@@ -96,6 +96,12 @@ def tell(result: Result, terminal: Terminal) -> None:
     """Print the short table, what could not be read and, where asked for, the manifest."""
     from interpret_kit.storage import manifest
 
+    tell_a_person(result, terminal)
+    terminal.answer(manifest(result))
+
+
+def tell_a_person(result: Result, terminal: Terminal) -> None:
+    """Print the short table, and what could not be read."""
     summary = result.summary()
     terminal.show(summary.head(MOST_ROWS))
     for name, table in result.tables().items():
@@ -105,7 +111,6 @@ def tell(result: Result, terminal: Terminal) -> None:
     for note in result.notes():
         terminal.say(note)
     terminal.left_out((result.origin.names[each], why) for each, why in result.origin.unreadable)
-    terminal.answer(manifest(result))
 
 
 occlusion, activations, top_patches, ablation, misclassifications = (

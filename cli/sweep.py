@@ -1,4 +1,4 @@
-"""Train by every recipe of a study, and say which learned best."""
+"""Train by every recipe of one study or several, and say which learned best."""
 
 from __future__ import annotations
 
@@ -7,68 +7,80 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interpret_kit.cli.analyses import tell
+from interpret_kit.cli.analyses import tell_a_person
 from interpret_kit.cli.defaults import how
 from interpret_kit.cli.folders import wrote
 from interpret_kit.cli.options import example_of, shared
-from interpret_kit.cli.terminal import Step, Terminal
+from interpret_kit.cli.terminal import Terminal
+from interpret_kit.errors import UsageError
 
 if TYPE_CHECKING:
-    from interpret_kit.sweeps import Study
-    from interpret_kit.trainers.study import Trial
-    from interpret_kit.trainers.trial import Outcome
+    from interpret_kit.sweeps import Study, StudyTable
 
 OUT = Path("sweeps")
 
 
 def _run(ctx: click.Context) -> None:
-    from interpret_kit.trainers.study import read_study
+    from interpret_kit.storage import manifest
+    from interpret_kit.trainers.sweep import check_free
 
     given = ctx.params
     terminal = Terminal(given["json"], given["quiet"])
-    changed = {"data": given["data"]} if given["data"] else {}
-    study = read_study(Path(given["study"]), scale=given["scale"], **changed)
-    out = Path(given["out"] or OUT / Path(given["study"]).stem)
-    terminal.say(f"{study.title}: {study.question}")
-    terminal.say(
-        f"{len(study.grid)} recipes, with {len(study.seeds)} seeds each; the sweep goes to {out}"
-    )
-    if changed:
+    studies = _studies(ctx)
+    for out, study in studies.items():
+        check_free(out, study, force=given["force"])
+    if given["data"]:
         terminal.say(f"images: {given['data']} ({how(ctx, 'data')})")
-    if _failed(ctx, study, out, terminal):
+    tables = {out: _swept(ctx, study, out, terminal) for out, study in studies.items()}
+    if len(tables) > 1:
+        for out, table in tables.items():
+            terminal.say(_overview(out, table))
+    answers = [manifest(table) for table in tables.values()]
+    terminal.answer(answers if len(answers) > 1 else answers[0])
+    if any(table.failures for table in tables.values()):
         ctx.exit(1)
 
 
-def _failed(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> bool:
+def _studies(ctx: click.Context) -> dict[Path, Study]:
+    """All studies, by the folder of their sweep: --out itself for one, below it for several."""
+    from interpret_kit.trainers.study import read_study
+
+    given = ctx.params
+    changed = {"data": given["data"]} if given["data"] else {}
+    files = [Path(each) for each in given["studies"]]
+    studies: dict[Path, Study] = {}
+    for file in files:
+        above = Path(given["out"] or OUT)
+        out = above if given["out"] and len(files) == 1 else above / file.stem
+        if out in studies:
+            raise UsageError(
+                f"{file} is the second study that goes to {out}: rename one, or sweep them one by "
+                "one, each with an --out of its own"
+            )
+        studies[out] = read_study(file, scale=given["scale"], **changed)
+    return studies
+
+
+def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> StudyTable:
+    from interpret_kit.cli.trials import Trials
     from interpret_kit.trainers.sweep import How, sweep
 
     given = ctx.params
+    terminal.say(f"{study.title}: {study.question}")
+    terminal.say(f"{study.extent}; the sweep goes to {out}")
     with terminal.progress("sweep") as step:
-        told = _Trials(terminal, step)
         speed = How(given["device"], given["jobs"])
+        told = Trials(terminal, step, len(study.grid) * len(study.seeds))
         table = sweep(study, out, speed, told, force=given["force"])
-    tell(table, terminal)
+    tell_a_person(table, terminal)
     terminal.say(wrote(out))
-    return bool(table.failures)
+    return table
 
 
-class _Trials:
-    """Tells each trial once it is over, and moves the bar."""
-
-    def __init__(self, terminal: Terminal, step: Step) -> None:
-        self.terminal, self.step = terminal, step
-
-    def __call__(self, trial: Trial, ended: Outcome, over: int, trials: int) -> None:
-        self.step(over, trials, f"{over} of {trials} trials")
-        said = f"failed: {ended.failed}" if ended.failed else _scores(ended)
-        self.terminal.say(f"{over} of {trials}: {trial.name}: {said}")
-
-
-def _scores(ended: Outcome) -> str:
-    seconds = f"{sum(ended.history['seconds']):.0f} s"
-    if "val_accuracy" not in ended.metrics:
-        return f"trained in {seconds}"
-    return f"validation accuracy {100 * ended.metrics['val_accuracy']:.1f} %, {seconds}"
+def _overview(out: Path, table: StudyTable) -> str:
+    trials, failed = table.val_accuracy.size, len(table.failures)
+    ended = f"{trials - failed} of {trials} trials ended well"
+    return f"{table.study.title}: {table.headline()}; {ended}; {out}"
 
 
 sweep = click.Command(
@@ -78,13 +90,13 @@ sweep = click.Command(
         "figure.\n\n"
         "STUDY is a TOML file: [study] has its title, question and seeds, [recipe] the choices of "
         "'ikit train' that hold for all, [vary] lists of others, which make a grid. examples/"
-        "studies/ has some.\n\n"
+        "studies/ has some. Several are trained one after the other.\n\n"
         "The same command goes on with a sweep that was broken off; a finished trial is never "
         "trained again, and one that fails does not stop the others. The exit code is 1 if any "
-        "failed.\n\n" + example_of("ikit sweep examples/studies/kernel.toml --scale 0.1")
+        "failed.\n\n" + example_of("ikit sweep examples/studies/*.toml --data photos/ --scale 0.15")
     ),
     params=[
-        click.Argument(["study"]),
+        click.Argument(["studies"], nargs=-1, required=True, metavar="STUDY..."),
         click.Option(
             ["--scale"],
             type=click.FloatRange(0, 1, min_open=True),
@@ -101,7 +113,11 @@ sweep = click.Command(
             help="trials at once, each in a process of its own; they share the cores",
         ),
         *shared("data", data="images instead of those that the study names"),
-        *shared("out", out=f"folder for the table and the trials; {OUT}/<STUDY> unless given"),
+        *shared(
+            "out",
+            out=f"folder for the table and the trials, {OUT}/<STUDY> unless given; of several "
+            "studies, each has a folder in it",
+        ),
         *shared("device"),
         *shared("force", force="begin anew, and replace the sweep in --out"),
         *shared("json", "quiet"),

@@ -53,9 +53,13 @@ def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
 
 
 def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -> TrainedRun:
+    from interpret_kit.loading import CONFIG
     from interpret_kit.trainers.loop import resume, train
+    from interpret_kit.trainers.run import STATE
 
     if given["resume"]:
+        if not any((out / name).is_file() for name in (STATE, CONFIG)):
+            told.terminal.say(f"there is nothing to resume in {out}: the run begins")
         return resume(recipe, out, given["device"], told)
     return train(recipe, out, given["device"], told, force=given["force"])
 

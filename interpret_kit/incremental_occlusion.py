@@ -186,7 +186,7 @@ def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
 def _uncovered(asked: _Asked, inputs: Tensor) -> Tensor | None:
     """The scores of the inputs; None unless it answers with a row of them for each."""
     answers = []
-    for some in inputs.split(_BATCH):
+    for some in torch.split(inputs, _BATCH):
         outputs = asked.network(some.clone())  # it may work in place
         if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(some),):
             return None

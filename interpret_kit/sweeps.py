@@ -52,8 +52,15 @@ class Study(Question):
             f"At scale {self.scale:g}: epochs and the training images of each class x "
             f"{self.scale:g}; filters and units, but those of timm's networks, x "
             f"{self.scale**0.5:.2g}, its square root, so that the multiply-adds of an image are "
-            f"about x {self.scale:g}, too. The images that are scored are all there."
+            f"about x {self.scale:g}, too. Numbers are rounded so that different ones stay "
+            "different. The images that are scored are all there."
         )
+
+    @property
+    def extent(self) -> str:
+        """How many recipes and seeds there are, in words."""
+        recipes, seeds = _counted(len(self.grid), "recipe"), _counted(len(self.seeds), "seed")
+        return f"{recipes}, with {seeds}{' each' if len(self.grid) > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ class StudyTable(Result):
     multiply_adds: Array = array("recipes", "of convolutions and products, for one image; or NaN")
     trained: tuple[str, ...] = ()  # the choices that each recipe was trained with, as shrunk
     failures: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to why, one line
+    scored: Mapping[str, int] = dataclasses.field(default_factory=dict)  # images, by split
 
     @property
     def study(self) -> Study:
@@ -109,32 +117,36 @@ class StudyTable(Result):
         columns["s/epoch"] = [_mean(each) for each in self.seconds]
         return _table(columns)
 
+    def headline(self) -> str:
+        """The best recipe, in a line: by validation or, where there is none, by the test."""
+        split = next((each for each in ("val", "test") if each in self.shares), None)
+        if split is None:
+            return "no trial ended with a score"
+        means = np.array([_mean(100 * each) or 0.0 for each in self.shares[split]])
+        best = int(means.argmax())
+        among = f"best of {len(means)}: " if len(means) > 1 else ""
+        return f"{among}{self.study.labels[best]}, {split} {means[best]:.1f} %"
+
     def tables(self) -> dict[str, Table]:
         """The summary, and all trials one by one."""
         return {"sweep": self.summary(), "trials": self._trials()}
 
     def notes(self) -> tuple[str, ...]:
-        """What the scale made smaller, which recipes became one, and what failed."""
-        said = [self.study.at_scale, self._same()]
-        said += [f"Failed: {trial}: {why}" for trial, why in self.failures.items()]
-        return tuple(each for each in said if each)
+        """What the scale made smaller, and what failed."""
+        failed = (f"Failed: {trial}: {why}" for trial, why in self.failures.items())
+        return tuple(each for each in (self.study.at_scale, *failed) if each)
 
     def pages(self) -> dict[str, str]:
         """The summary in Markdown."""
         study = self.study
-        base = "; ".join(f"{name} {text(value)}" for name, value in study.recipe.items())
+        base = {name: value for name, value in study.recipe.items() if name != "data"}
+        said = "; ".join(f"{name} {text(value)}" for name, value in base.items())
         seeds = f"Seeds: {', '.join(map(str, study.seeds))}; means, and sample standard deviations."
-        lines = [study.question, f"Images: {self.origin.images}. Base: {base or 'as it stands'}."]
+        scored = "".join(f", {count} for {split}" for split, count in self.scored.items())
+        images = f"Images: {self.origin.images}{scored}."
+        lines = [study.question, f"{images} Base: {said or 'as it stands'}."]
         paragraphs = [f"## {study.title}", *lines, markdown(self.summary()), seeds, *self.notes()]
         return {"sweep.md": "\n\n".join(each for each in paragraphs if each) + "\n"}
-
-    def _same(self) -> str:
-        """Say which recipes the scale made one."""
-        by_recipe: dict[str, list[str]] = {}
-        for asked, trained in zip(self.study.labels, self.trained, strict=True):
-            by_recipe.setdefault(trained, []).append(asked)
-        same = [" = ".join(each) for each in by_recipe.values() if len(each) > 1]
-        return f"Shrunk to one and the same recipe: {'; '.join(same)}." if same else ""
 
     def _trials(self) -> Table:
         trials = list(itertools.product(self.study.labels, self.study.seeds))
@@ -173,6 +185,10 @@ def markdown(table: Table) -> str:
     """A table as Markdown has it; nothing where there is no number."""
     rows = [table.columns, ["---"] * len(table.columns), *table.rows]
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _cell(value: Any) -> str:

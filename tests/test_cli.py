@@ -299,10 +299,12 @@ class TestOtherCommands:
 
     def test_training_replaces_a_run_by_force_and_goes_on_with_one(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --out run"
-        run(f"{line} --device cpu")
+        begun = run(f"{line} --device cpu --resume").stdout
+        assert "there is nothing to resume in run: the run begins" in begun
         assert "test accuracy" in run(f"{line} --device cpu --force").stdout
         said = run(f"{line} --device cpu --resume").stdout
         assert "run was finished already: nothing was left to do" in said
+        assert "nothing to resume" not in said
         assert "epoch 1 of 1" not in said
 
     def test_training_is_silent_when_quiet(self):

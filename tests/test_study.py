@@ -12,7 +12,8 @@ from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.study import read_study, shrunk, trials_of
 from interpret_kit.trainers.trial import cost, fingerprint
 
-STUDIES = sorted((pathlib.Path(__file__).parent.parent / "examples" / "studies").glob("*.toml"))
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+STUDIES = [*sorted((EXAMPLES / "studies").glob("*.toml")), EXAMPLES / "final.toml"]
 FILTERS = (16, 32, 64, 128, 256, 512, 768)
 DEPTH = (32, 64, 64, 64, 64, 64)
 GRIDS = {  # what varies in each committed study
@@ -56,6 +57,13 @@ def test_every_network_of_a_committed_study_can_be_made(file, scale):
     for trial in trials_of(read_study(file, scale)):
         counted = cost(trial.recipe, classes=33)
         assert counted.multiply_adds > 0
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("scale", [0.3, 0.15, 0.02])
+def test_a_committed_study_compares_as_many_recipes_at_any_scale(file, scale):
+    recipes = [each.recipe for each in trials_of(read_study(file, scale))]
+    assert len(set(recipes)) == len(recipes)
 
 
 def test_only_the_final_study_looks_at_the_test_images():
@@ -134,6 +142,20 @@ def test_a_quarter_of_the_work_is_a_quarter_of_epochs_and_images_and_half_the_wi
     assert (small.epochs, small.data_share) == (2, 0.125)
     assert shrunk(whole, 1.0) == whole
     assert shrunk(Recipe(arch="resnet18"), 0.25).channels == Recipe().channels
+
+
+def test_what_a_study_tells_apart_stays_apart_when_it_is_shrunk():
+    # halved, 1 to 8 are 0.5, 1, 2, 4; of 5 epochs and 6, a quarter is 1.25 and 1.5
+    vary = {"channels": [[1, 64], [2, 64], [4, 64], [8, 64]], "epochs": [5, 6, 400]}
+    small = {
+        (channels[0], epochs): shrunk(Recipe(channels=channels, epochs=epochs), 0.25, vary)
+        for channels in vary["channels"]
+        for epochs in vary["epochs"]
+    }
+    assert [small[each, 400].channels for each in (1, 2, 4, 8)] == [
+        (1, 32), (2, 32), (3, 32), (4, 32),
+    ]  # fmt: skip
+    assert [small[1, each].epochs for each in (5, 6, 400)] == [1, 2, 100]
 
 
 def test_a_network_costs_its_weights_once_for_each_cell_they_are_used_in():

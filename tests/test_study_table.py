@@ -57,19 +57,46 @@ def test_markdown_has_the_same_numbers_and_says_what_failed():
     assert page.endswith("Failed: kernel 7, seed 0: too | large\n")
 
 
-def test_a_smaller_scale_is_said_in_the_table_with_the_recipes_it_made_one():
-    trained = ("channels 5", "channels 5", "channels 10")
+def test_a_smaller_scale_is_said_in_the_table_with_the_recipes_it_made():
+    trained = ("channels 5", "channels 6", "channels 10")
     study = {"vary": {"channels": [[16], [17], [32]]}, "scale": 0.1}
     table = by_hand(study=study, trained=trained)
     assert table.summary().columns[:3] == ("channels", "trained as", "seeds")
     assert [row[:2] for row in table.summary().rows] == [
-        ("16", "channels 5"), ("17", "channels 5"), ("32", "channels 10"),
+        ("16", "channels 5"), ("17", "channels 6"), ("32", "channels 10"),
     ]  # fmt: skip
-    scale, same, _ = table.notes()
+    scale, _ = table.notes()
     assert scale.startswith("At scale 0.1: epochs and the training images of each class x 0.1; ")
     assert "filters and units, but those of timm's networks, x 0.32, its square root" in scale
-    assert same == "Shrunk to one and the same recipe: channels 16 = channels 17."
     assert by_hand().notes() == ("Failed: kernel 7, seed 0: too | large",)
+
+
+def test_the_best_recipe_is_named_by_validation_else_by_the_test():
+    # means of 37.5, 50 and nothing
+    assert by_hand().headline() == "best of 3: kernel 5, val 50.0 %"
+    nan, tested = np.full((3, 2), np.nan), np.array([[0.5, 0.6], [0.1, 0.1], [0.2, 0.2]])
+    only_tested = by_hand(val_accuracy=nan, test_accuracy=tested)
+    assert only_tested.headline() == "best of 3: kernel 3, test 55.0 %"
+    failed = by_hand(val_accuracy=nan, train_accuracy=nan)
+    assert failed.headline() == "no trial ended with a score"
+
+
+@pytest.mark.parametrize(
+    ("values", "seeds", "said"),
+    [
+        ([3, 5], (0, 1), "2 recipes, with 2 seeds each"),
+        ([3, 5], (0,), "2 recipes, with 1 seed each"),
+        ([3], (0, 1), "1 recipe, with 2 seeds"),
+        ([3], (0,), "1 recipe, with 1 seed"),
+    ],
+)
+def test_one_is_singular(values, seeds, said):
+    assert Study(vary={"kernel": values}, seeds=seeds).extent == said
+
+
+def test_how_many_images_were_scored_is_said():
+    page = by_hand(scored={"val": 1650}).pages()["sweep.md"]
+    assert "\n\nImages: pictures, 1650 for val. Base: lr 0.1.\n" in page
 
 
 def test_the_figure_marks_means_failures_and_the_reports_accuracies():
@@ -84,10 +111,37 @@ def test_the_figure_marks_means_failures_and_the_reports_accuracies():
 
 def test_rates_and_epochs_are_drawn_with_their_curves():
     curve = np.array([[[0.1, 0.2], [0.3, 0.4]]] * 3)
-    table = by_hand(study={"vary": {"lr": [0.1, 0.2, 0.3]}}, val_curve=curve)
-    _, axes = table.figures()["sweep"].axes
+    study = {"vary": {"lr": [0.001, 0.01, 0.1]}}
+    table = by_hand(study=study, val_curve=curve, train_curve=2 * curve)
+    rates, axes = table.figures()["sweep"].axes
+    assert rates.get_xscale() == "log"
+    assert [each.get_text() for each in rates.get_xticklabels()] == ["0.001", "0.01", "0.1"]
     drawn = [line.get_ydata() for line in axes.lines if line.get_linestyle() == "-"]
     assert drawn == [pytest.approx([20.0, 30.0])] * 3
     assert [each.get_text() for each in axes.get_legend().get_texts()] == [
-        "0.1", "0.2", "0.3", "val", "train",
+        "0.001", "0.01", "0.1", "train", "val",
     ]  # fmt: skip
+
+
+def test_of_two_choices_the_fastest_is_the_axis_and_the_other_has_a_line_for_each_value():
+    grid = {"kernel": [3, 5], "pool": [2, 0]}
+    four = {
+        name: np.array([[0.1, 0.3], [0.2, 0.2], [0.3, 0.5], [0.4, 0.6]])
+        for name in ("train_accuracy", "val_accuracy")
+    }
+    table = by_hand(study={"vary": grid, "report": ()}, **four)
+    (axes,) = table.figures()["sweep"].axes
+    validated = [line for line in axes.lines if line.get_linestyle() == "-"]
+    assert [line.get_ydata() for line in validated] == [
+        pytest.approx([20.0, 20.0]), pytest.approx([40.0, 50.0]),
+    ]  # fmt: skip
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["2", "0"]
+    assert [each.get_text() for each in axes.get_legend().get_texts()] == ["3", "5", "train", "val"]
+    # the highest point is 60 %
+    assert axes.get_ylim() == (0, 70)
+
+
+def test_values_that_a_scale_made_smaller_are_named_as_those_at_scale_1():
+    for scale, said in ((0.5, "epochs (at scale 1)"), (1.0, "epochs")):
+        table = by_hand(study={"vary": {"epochs": [1, 2, 3]}, "scale": scale})
+        assert table.figures()["sweep"].axes[0].get_xlabel() == said

@@ -11,13 +11,14 @@ import pytest
 from click.testing import CliRunner
 from small_runs import write_splits
 
+from interpret_kit import shapes
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError
 from interpret_kit.storage import load_result
 from interpret_kit.sweeps import Study, StudyTable
 from interpret_kit.trainers import trial
 from interpret_kit.trainers.jobs import in_processes
-from interpret_kit.trainers.sweep import How, sweep
+from interpret_kit.trainers.sweep import How, Listener, sweep
 from interpret_kit.trainers.trial import outcome, record_failure
 
 TOO_LARGE = 99
@@ -43,9 +44,22 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def swept(data, tmp_path_factory):
     """A sweep of eight trials, half of which cannot be; and what it told."""
-    out, lines = tmp_path_factory.mktemp("sweeps") / "out", []
-    table = sweep(study_of(data), out, told=lambda *each: lines.append((*each, len(runs_in(out)))))
-    return out, table, lines
+    out = tmp_path_factory.mktemp("sweeps") / "out"
+    heard = Heard(out)
+    return out, sweep(study_of(data), out, listener=heard), heard
+
+
+class Heard(Listener):
+    """All that a sweep tells, and how many runs were finished when it did."""
+
+    def __init__(self, out):
+        self.out, self.ends, self.steps = out, [], []
+
+    def learns(self, trial, now):
+        self.steps.append((trial.name, now.epoch, now.batch, now.batches))
+
+    def ended(self, trial, outcome, over, trials):
+        self.ends.append((trial.name, bool(outcome.failed), over, trials, len(runs_in(self.out))))
 
 
 def runs_in(out):
@@ -54,16 +68,25 @@ def runs_in(out):
 
 
 def test_trials_that_cannot_be_are_told_and_the_others_trained(swept):
-    out, table, lines = swept
+    out, table, heard = swept
     assert np.isnan(table.val_accuracy).tolist() == [[False] * 2] * 2 + [[True] * 2] * 2
     assert len(runs_in(out)) == 4
     assert set(table.failures) == {
         f"kernel 99, lr {lr}, seed {seed}" for lr in ("0.02", "0.002") for seed in (0, 1)
     }
     assert "conv1 (kernel 99, padding 1) leaves no pixels" in next(iter(table.failures.values()))
-    assert [each[2:4] for each in lines] == [(over, 8) for over in range(1, 9)]
-    assert [bool(ended.failed) for _, ended, *_ in lines] == [False] * 4 + [True] * 4
-    assert [each[4] for each in lines] == [1, 2, 3, 4, 4, 4, 4, 4], "each is told as it ends"
+    _, failed, over, in_all, finished = zip(*heard.ends, strict=True)
+    assert failed == (False,) * 4 + (True,) * 4
+    assert (over, in_all) == (tuple(range(1, 9)), (8,) * 8)
+    assert finished == (1, 2, 3, 4, 4, 4, 4, 4), "each is told as it ends"
+
+
+def test_each_step_of_a_trial_is_told(swept):
+    # 48 images in batches of 8, twice
+    steps = [each[1:] for each in swept[2].steps if each[0] == "kernel 3, lr 0.002, seed 1"]
+    assert [each for each in steps if each[0]] == [
+        (epoch, batch, 6) for epoch in (1, 2) for batch in range(1, 7)
+    ]
 
 
 def test_the_arrays_are_what_the_runs_say(swept, data):
@@ -81,6 +104,7 @@ def test_the_arrays_are_what_the_runs_say(swept, data):
     assert len(configs) == 4
     assert table.origin.images == str(data)
     assert table.origin.classes == ("blue", "green", "red")
+    assert table.scored == {"val": 12}, "the images to test with were left alone"
 
 
 def test_a_sweep_again_trains_nothing_and_finds_the_same(swept, monkeypatch, data):
@@ -127,7 +151,7 @@ from interpret_kit.trainers.sweep import sweep
 
 resume, begun = trial.resume, 0
 
-def resume_some(recipe, folder, device):
+def resume_some(recipe, folder, device, _):
     global begun
     begun += 1
     def stop(now):
@@ -137,6 +161,17 @@ def resume_some(recipe, folder, device):
 
 trial.resume = resume_some
 sweep(Study(**json.loads(sys.argv[1])), sys.argv[2])
+"""
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from interpret_kit.trainers.lock import alone_in
+
+with alone_in(Path(sys.argv[1])):
+    print("at work", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -194,19 +229,36 @@ def test_what_may_go_well_another_time_is_tried_again(tmp_path):
     }  # fmt: skip
 
 
-def test_recipes_that_a_scale_made_one_are_trained_once(data, tmp_path):
+def test_a_scaled_sweep_trains_as_many_recipes_as_it_was_asked_to(data, tmp_path):
     base = {**BASE, "data": str(data), "channels": [4]}
-    study = study_of(data, recipe=base, vary={"fc": [[15], [16], [36]]}, seeds=(0,), scale=0.25)
     base.pop("fc")
+    study = study_of(data, recipe=base, vary={"fc": [[15], [16], [36]]}, seeds=(0,), scale=0.25)
     table = sweep(study, tmp_path / "out")
-    assert table.trained == ("fc 8", "fc 8", "fc 18")
-    assert len(runs_in(tmp_path / "out")) == 2
-    assert table.val_accuracy[0, 0] == table.val_accuracy[1, 0]
-    (recipe, _) = (
+    assert table.trained == ("fc 8", "fc 9", "fc 18")
+    (recipe, *others) = (
         json.loads(each.read_text())["recipe"]
         for each in (tmp_path / "out").glob("trials/*/config.json")
     )
+    assert len(others) == 2
     assert (recipe["channels"], recipe["epochs"], recipe["data_share"]) == ([2], 1, 0.25)
+
+
+def test_generated_images_are_drawn_once_for_all_trials(tmp_path, monkeypatch):
+    draw, drawn = shapes.shape_images, []
+    few = {"train": 2, "val": 1, "test": 1}
+
+    def draw_few(split):
+        drawn.append(split)
+        return draw(split, few[split])
+
+    monkeypatch.setattr(shapes, "shape_images", draw_few)
+    recipe = {**BASE, "size": 64, "stride": 4, "epochs": 1, "batch_size": 33}
+    study = Study("shapes", "Once?", recipe, {"lr": [0.1, 0.01]}, (0, 1))
+    table = sweep(study, tmp_path / "out")
+    assert not table.failures
+    assert sorted(drawn) == ["test", "train", "val"]
+    sweep(study, tmp_path / "again")
+    assert len(drawn) == 6, "nobody held them after the first sweep"
 
 
 def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
@@ -243,23 +295,16 @@ def test_choices_that_do_not_go_together_fail_alone(data, tmp_path):
     assert np.isnan(table.val_accuracy).tolist() == [[True], [False]]
 
 
-def test_the_command_prints_the_table_and_ends_with_1_if_a_trial_failed(data, tmp_path):
-    file, out = tmp_path / "study.toml", tmp_path / "out"
-    file.write_text(
-        '[study]\ntitle = "kernels"\nquestion = "How large?"\n[recipe]\nsize = 8\nfc = []\n'
-        "channels = [4]\nepochs = 1\nbatch_size = 8\npadding = 0\n[vary]\nkernel = [3, 9]\n"
-    )
-    arguments = ["sweep", str(file), "--data", str(data), "--out", str(out)]
-    result = CliRunner().invoke(ikit, arguments)
-    assert result.exit_code == 1, result.output
-    assert f"images: {data} (--data)" in result.output
-    assert "1 of 2: kernel 3, seed 0: validation accuracy" in result.output
-    assert "2 of 2: kernel 9, seed 0: failed: conv1 (kernel 9, padding 0)" in result.output
-    assert {each.name for each in out.iterdir()} == {
-        "arrays.npz", "manifest.json", "study.json", "sweep.csv", "sweep.md", "sweep.png",
-        "trials", "trials.csv",
-    }  # fmt: skip
-    good = CliRunner().invoke(ikit, [*arguments, "--force", "--scale", "0.5", "--json"])
-    assert good.exit_code == 1
-    assert json.loads(good.stdout)["fields"]["scale"] == 0.5
-    assert "At scale 0.5" in good.stderr
+def test_two_sweeps_are_not_at_work_in_one_folder(data, tmp_path):
+    study, out = study_of(data, vary={"lr": [0.02]}, seeds=(0,)), tmp_path / "out"
+    command = [sys.executable, "-c", HOLDS, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(
+            OutputExists, match=f"process {other.pid} on .* is at work in .*out: wai"
+        ):
+            sweep(study, out)
+        other.kill()
+    assert [each.name for each in out.iterdir()] == [".lock"], "what was killed left its mark"
+    assert not sweep(study, out).failures
+    assert not (out / ".lock").exists()

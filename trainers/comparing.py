@@ -53,7 +53,18 @@ def compared(
         multiply_adds=costs[:, 1],
         trained=tuple(_trained(study, row, planned) for row in range(shape[0])),
         failures={names[place]: each.failed for place, each in outcomes.items() if each.failed},
+        scored=_scored(planned, good),
     )
+
+
+def _scored(planned: Mapping[Place, Planned], good: Mapping[Place, Outcome]) -> dict[str, int]:
+    """Images of each split that any trial was scored on."""
+    found: dict[str, int] = {}
+    for place, each in good.items():
+        for split, count in planned[place].images.scored.items():
+            if f"{split}_accuracy" in each.metrics:
+                found[split] = count
+    return found
 
 
 def _filled(shape: Place, values: Mapping[Place, float | None]) -> Array:
@@ -97,7 +108,7 @@ def _origin(study: Study, planned: Mapping[Place, Planned]) -> Origin:
     sources = dict.fromkeys(each.recipe.data for each in planned.values())
     runs = "\n".join(each.folder.name for each in planned.values())
     return Origin(
-        model=f"{len(study.grid)} recipes, with {len(study.seeds)} seeds each",
+        model=study.extent,
         weights=hashlib.sha256(runs.encode()).hexdigest()[:16],
         classes=images[0].classes if images else (),
         images=", ".join(sources),

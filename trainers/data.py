@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from interpret_kit.trainers.packed import Packed, Told, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with
 COUNTED = 1024  # images whose levels are counted at once
+SHAPES = "shapes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,10 @@ class TrainingData:
         return digest.hexdigest()[:16]
 
 
+_DRAWN: WeakValueDictionary[tuple[int, int], TrainingData] = WeakValueDictionary()
+"""The generated images, by size, as long as somebody holds them: they take seconds to draw."""
+
+
 def load_training_data(
     spec: str, size: tuple[int, int], seed: int = 0, told: Told = lambda _done, _total: None
 ) -> TrainingData:
@@ -81,6 +87,15 @@ def load_training_data(
         NothingThere: no such images, or no train split among the splits.
         NoImages: none are labelled, or all are of one class.
     """
+    if spec != SHAPES:
+        return _decoded(spec, size, seed, told)
+    data = _DRAWN.get(size)
+    if data is None:
+        data = _DRAWN[size] = _decoded(spec, size, seed, told)
+    return data
+
+
+def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> TrainingData:
     images = _train_images(spec)
     if len(images.classes) < 2:
         raise NoImages(

@@ -15,11 +15,13 @@ kernel = [3, 5, 7]
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from interpret_kit.errors import NothingThere, UsageError, close_names
@@ -34,7 +36,7 @@ else:
 SECTIONS = ("study", "recipe", "vary")
 ABOUT = ("title", "question", "seeds", "report")
 CHOICES: dict[str, Any] = typing.get_type_hints(Recipe)
-
+NOTHING: Mapping[str, Sequence[Any]] = MappingProxyType({})
 
 Place = tuple[int, int]  # of a trial's recipe in the grid, and of its seed
 
@@ -46,16 +48,16 @@ class Trial:
     place: Place
     name: str
     choices: Mapping[str, Any]
-    scale: float = 1.0
+    study: Study
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe, made smaller by the scale.
+        """The recipe, made smaller by the scale of the study.
 
         Raises:
             DoesNotFit: choices that cannot be trained, or not together.
         """
-        return shrunk(Recipe(**self.choices), self.scale)
+        return shrunk(Recipe(**self.choices), self.study.scale, self.study.vary)
 
 
 def trials_of(study: Study) -> tuple[Trial, ...]:
@@ -65,30 +67,51 @@ def trials_of(study: Study) -> tuple[Trial, ...]:
             (k, s),
             trial_name(study.labels[k], seed),
             {"test": False, **study.recipe, **cell, "seed": seed},
-            study.scale,
+            study,
         )
         for k, cell in enumerate(study.grid)
         for s, seed in enumerate(study.seeds)
     )
 
 
-def shrunk(recipe: Recipe, scale: float) -> Recipe:
-    """The recipe with a share of the epochs, the images and the multiply-adds, none of them 0.
+def shrunk(recipe: Recipe, scale: float, vary: Mapping[str, Sequence[Any]] = NOTHING) -> Recipe:
+    """The recipe with a share of the epochs, the images and the multiply-adds.
 
     Multiply-adds grow with the square of the widths, so these shrink by its root. timm's networks
     keep their widths.
+
+    Args:
+        recipe: at full size.
+        scale: in (0, 1].
+        vary: what a study compares the recipe with: what differs there is to differ still.
     """
     if scale == 1:
         return recipe
+    epochs = apart([recipe.epochs, *vary.get("epochs", ())], scale)
     smaller: dict[str, Any] = {
-        "epochs": _at_least_one(scale * recipe.epochs),
+        "epochs": epochs[recipe.epochs],
         "data_share": scale * recipe.data_share,
     }
     if recipe.arch == OURS:
         for name in ("channels", "fc"):
             widths = getattr(recipe, name)
-            smaller[name] = tuple(_at_least_one(scale**0.5 * each) for each in widths)
+            small = apart(itertools.chain(widths, *vary.get(name, ())), scale**0.5)
+            smaller[name] = tuple(small[each] for each in widths)
     return dataclasses.replace(recipe, **smaller)
+
+
+def apart(numbers: Iterable[int], share: float) -> dict[int, int]:
+    """This share of whole numbers, rounded, by number; none is 0, and no two are the same.
+
+    >>> apart([1, 2, 4, 64], 0.3)
+    {1: 1, 2: 2, 4: 3, 64: 19}
+    """
+    small: dict[int, int] = {}
+    least = 1
+    for each in sorted(set(numbers)):
+        small[each] = max(least, round(share * each))
+        least = small[each] + 1
+    return small
 
 
 def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
@@ -196,7 +219,3 @@ def _is(value: Any, hint: Any) -> bool:
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool
     return isinstance(value, (int, float) if hint is float else hint)
-
-
-def _at_least_one(number: float) -> int:
-    return max(1, round(number))

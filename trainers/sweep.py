@@ -11,7 +11,7 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,8 @@ from interpret_kit.storage import MANIFEST
 from interpret_kit.sweeps import Study, StudyTable
 from interpret_kit.trainers.comparing import compared
 from interpret_kit.trainers.jobs import in_processes
-from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.lock import LOCK, alone_in
+from interpret_kit.trainers.progress import Progress
 from interpret_kit.trainers.study import Place, Trial, trials_of
 from interpret_kit.trainers.trial import (
     Images,
@@ -39,7 +40,15 @@ from interpret_kit.trainers.trial import (
 
 TRIALS, STUDY = "trials", "study.json"
 
-Told = Callable[[Trial, Outcome, int, int], object]  # called with (trial, end, trials over, in all)
+
+class Listener:
+    """Is told how a sweep goes, and does nothing about it: for others to do something."""
+
+    def learns(self, trial: Trial, now: Progress) -> None:
+        """Hear of a trial a step further, or of its images; not of one in another process."""
+
+    def ended(self, trial: Trial, outcome: Outcome, over: int, trials: int) -> None:
+        """Hear of a trial that ended, or was found finished, and of how many are over in all."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +59,14 @@ class How:
     jobs: int = 1  # trials at once, each in a process of its own if more than 1
 
 
-ONE_BY_ONE = How()
+ONE_BY_ONE, NOBODY = How(), Listener()
 
 
 def sweep(
     study: Study,
     out: str | Path,
     how: How = ONE_BY_ONE,
-    told: Told | None = None,
+    listener: Listener = NOBODY,
     *,
     force: bool = False,
 ) -> StudyTable:
@@ -69,29 +78,30 @@ def sweep(
         study: what to compare.
         out: a folder for the result and the trials; it may hold an earlier sweep of the study.
         how: changes nothing but the speed and, with other threads, the last bits of the weights.
-        told: called with each trial that ends, or is found finished.
+        listener: hears of each step and of each trial's end.
         force: begin anew, also where ``out`` holds another sweep.
 
     Raises:
         UsageError: images that are not there, or an ``out`` that is in use.
     """
     out = Path(out)
-    _check_free(out, study, force=force)
+    check_free(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
-    planned, hopeless = _plan(trials.values(), out / TRIALS)
-    _begin(out, study, force=force)
-    outcomes: dict[Place, Outcome] = {}
-    for place, ended in itertools.chain(hopeless.items(), _ended(planned, study, how)):
-        outcomes[place] = ended
-        if told is not None:
-            told(trials[place], ended, len(outcomes), len(trials))
-    table = compared(study, planned, outcomes)
-    _save(table, out)
+    planned, hopeless = _plan(trials.values(), out / TRIALS, listener)
+    with alone_in(out):
+        _begin(out, study, force=force)
+        work = _Work(study, trials, planned, how, listener)
+        outcomes: dict[Place, Outcome] = {}
+        for place, ended in itertools.chain(hopeless.items(), work.ends()):
+            outcomes[place] = ended
+            listener.ended(trials[place], ended, len(outcomes), len(trials))
+        table = compared(study, planned, outcomes)
+        _save(table, out)
     return table
 
 
 def _plan(
-    trials: Iterable[Trial], folder: Path
+    trials: Iterable[Trial], folder: Path, listener: Listener
 ) -> tuple[dict[Place, Planned], dict[Place, Outcome]]:
     """What is to be trained, and where; and the end of those whose choices make no recipe."""
     planned: dict[Place, Planned] = {}
@@ -105,51 +115,59 @@ def _plan(
             continue
         key = recipe.data, recipe.input_size, recipe.seed
         if key not in seen:
-            seen[key] = look_at(recipe)
+            seen[key] = look_at(recipe, partial(listener.learns, trial))
         where = folder / fingerprint(recipe, seen[key].contents)
         planned[trial.place] = Planned(recipe, seen[key], where)
     return planned, hopeless
 
 
-def _ended(
-    planned: Mapping[Place, Planned], study: Study, how: How
-) -> Iterator[tuple[Place, Outcome]]:
-    """Each trial's end, as it comes; first of those that there is nothing left to do for."""
-    to_do: dict[Path, Recipe] = {}  # the scale may have made one of several trials
-    for place, each in planned.items():
-        ended = outcome(each.folder)
-        if ended is None or not ended.final:
-            to_do[each.folder] = each.recipe
-        else:
+@dataclass(frozen=True)
+class _Work:
+    """The trials that can be trained, one by one or several at once."""
+
+    study: Study
+    trials: Mapping[Place, Trial]
+    planned: Mapping[Place, Planned]
+    how: How
+    listener: Listener
+
+    def ends(self) -> Iterator[tuple[Place, Outcome]]:
+        """Each trial's end, as it comes; first of those that there is nothing left to do for."""
+        to_do: list[Place] = []
+        for place, each in self.planned.items():
+            ended = outcome(each.folder)
+            if ended is None or not ended.final:
+                to_do.append(place)
+            else:
+                yield place, ended
+        # Accelerate keeps to the precision that a process began with.
+        alone = self.how.jobs == 1 and "precision" not in self.study.vary
+        for place in (self._one_by_one if alone else self._at_once)(to_do):
+            ended = outcome(self.planned[place].folder)
+            assert ended is not None
             yield place, ended
-    # Accelerate keeps to the precision that a process began with.
-    alone = how.jobs == 1 and "precision" not in study.vary
-    for folder in (_one_by_one if alone else _at_once)(to_do, how):
-        ended = outcome(folder)
-        assert ended is not None
-        yield from ((place, ended) for place, each in planned.items() if each.folder == folder)
+
+    def _one_by_one(self, to_do: Sequence[Place]) -> Iterator[Place]:
+        for place in to_do:
+            each = self.planned[place]
+            told = partial(self.listener.learns, self.trials[place])
+            attempt(each.recipe, each.folder, self.how.device, told)
+            yield place
+
+    def _at_once(self, to_do: Sequence[Place]) -> Iterator[Place]:
+        threads = max(1, torch.get_num_threads() // self.how.jobs)
+        work = [
+            partial(attempt_apart, each.recipe, each.folder, self.how.device, threads)
+            for each in (self.planned[place] for place in to_do)
+        ]
+        for index, code in in_processes(work, self.how.jobs):
+            folder = self.planned[to_do[index]].folder
+            if outcome(folder) is None:
+                record_failure(folder, RunError(f"its process ended early, with code {code}"))
+            yield to_do[index]
 
 
-def _one_by_one(to_do: Mapping[Path, Recipe], how: How) -> Iterator[Path]:
-    for folder, recipe in to_do.items():
-        attempt(recipe, folder, how.device)
-        yield folder
-
-
-def _at_once(to_do: Mapping[Path, Recipe], how: How) -> Iterator[Path]:
-    folders = list(to_do)
-    threads = max(1, torch.get_num_threads() // how.jobs)
-    work = [
-        partial(attempt_apart, recipe, folder, how.device, threads)
-        for folder, recipe in to_do.items()
-    ]
-    for index, code in in_processes(work, how.jobs):
-        if outcome(folders[index]) is None:
-            record_failure(folders[index], RunError(f"its process ended early, with code {code}"))
-        yield folders[index]
-
-
-def _check_free(out: Path, study: Study, *, force: bool) -> None:
+def check_free(out: Path, study: Study, *, force: bool) -> None:
     """Refuse a place that holds something else, before the work starts.
 
     Raises:
@@ -158,7 +176,7 @@ def _check_free(out: Path, study: Study, *, force: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise CannotWrite(f"cannot write a sweep to {out}: it is a file; give another --out")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or not any(each.name != LOCK for each in out.iterdir()):
         return
     if not (out / STUDY).is_file():
         raise OutputExists(f"{out} holds files that are no sweep; take another --out")

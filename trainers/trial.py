@@ -18,8 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from interpret_kit.analysis import versions
 from interpret_kit.errors import CannotWrite, InterpretError, TrainingDiverged, UsageError
 from interpret_kit.loading import CONFIG, create, read_config
-from interpret_kit.trainers.data import load_training_data
+from interpret_kit.trainers.data import SHAPES, TrainingData, load_training_data
 from interpret_kit.trainers.loop import resume
+from interpret_kit.trainers.progress import Told, decoding
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.run import HISTORY, History
 from interpret_kit.trainers.setup import network_arguments
@@ -35,16 +36,22 @@ class Images:
 
     contents: str  # their fingerprint
     classes: tuple[str, ...]
+    scored: Mapping[str, int]  # how many there are to validate and to test with, by split
+    drawn: TrainingData | None  # generated ones are held, not to be drawn again for each trial
 
 
-def look_at(recipe: Recipe) -> Images:
+def look_at(recipe: Recipe, told: Told | None = None) -> Images:
     """Decode the images, or find them decoded, and see which they are.
 
     Raises:
         UsageError: there are none, or not as a training needs them.
     """
-    data = load_training_data(recipe.data, recipe.input_size, recipe.seed)
-    return Images(data.fingerprint(), data.classes)
+    tell = decoding(recipe, told)
+    data = load_training_data(recipe.data, recipe.input_size, recipe.seed, tell)
+    scored = {"val": data.val, "test": data.test}
+    counts = {split: len(images) for split, images in scored.items() if images is not None}
+    drawn = data if recipe.data == SHAPES else None
+    return Images(data.fingerprint(), data.classes, counts, drawn)
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,11 @@ def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> No
     attempt(recipe, folder, device)
 
 
-def attempt(recipe: Recipe, folder: Path, device: str) -> None:
+def attempt(recipe: Recipe, folder: Path, device: str, told: Told | None = None) -> None:
     """Train in ``folder``, or go on there; what goes wrong is recorded, not raised."""
     _record(folder).unlink(missing_ok=True)
     try:
-        resume(recipe, folder, device)
+        resume(recipe, folder, device, told)
     except Exception as error:  # also a bug: the other trials are not to suffer from it
         record_failure(folder, error)
 

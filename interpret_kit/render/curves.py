@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ COLOURS = {"train": "tab:gray", "val": "tab:blue"}
 
 
 def draw_history(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw loss and accuracy over the epochs; the best epoch is marked.
+    """Draw loss and accuracy over the epochs; the best is marked, if there was a validation.
 
     Args:
         history: columns of equal length: epoch, train_loss, val_loss, train_accuracy and
@@ -33,11 +34,13 @@ def _draw(axes: Axes, history: Mapping[str, Sequence[float]], what: str, label: 
     from matplotlib.ticker import MaxNLocator
 
     epochs = history["epoch"]
-    for split, colour in COLOURS.items():
-        axes.plot(epochs, history[f"{split}_{what}"], ".-", color=colour, label=split)
     accuracies = history["val_accuracy"]
     best = max(range(len(epochs)), key=lambda index: accuracies[index])
-    axes.axvline(epochs[best], color="tab:orange", linewidth=1, label=f"best: {epochs[best]:g}")
+    validated = not math.isnan(accuracies[best])  # else val was learned from, too
+    for split in COLOURS if validated else ("train",):
+        axes.plot(epochs, history[f"{split}_{what}"], ".-", color=COLOURS[split], label=split)
+    if validated:
+        axes.axvline(epochs[best], color="tab:orange", linewidth=1, label=f"best: {epochs[best]:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label)
     axes.legend()

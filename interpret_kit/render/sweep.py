@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from interpret_kit.analysis import Array
-from interpret_kit.render.page import NOTE, SMALL, Page, fitted
+from interpret_kit.render.page import GREY, LABEL, NOTE, Page, fitted, whole_numbers
 from interpret_kit.render.scales import CONFIDENCE
-from interpret_kit.sweeps import StudyTable, text
+from interpret_kit.sweeps import SHRUNK, StudyTable, text
 
 SPLITS = {"train": "#8a9ba8", "val": "#c8442f", "test": "#2a6f4e"}
+STYLES = {"train": ":", "val": "-", "test": "--"}  # where colours tell recipes apart
 CURVED = {"epochs", "lr"}  # choices whose way is as telling as its end
 NAME_WIDTH = 1.3  # inches
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
 
 
 def draw(result: StudyTable) -> dict[str, Figure]:
@@ -25,22 +30,23 @@ def draw(result: StudyTable) -> dict[str, Figure]:
     note = " ".join(
         each for each in (study.question, _reading(result), study.at_scale, _failed(result)) if each
     )
-    page = Page(10.5 if curved else 7.5, 4.2, study.title, note)
+    page = Page(11.0 if curved else 7.5, 4.0, study.title, note)
     axes = page.charts(2 if curved else 1)
     _accuracies(axes[0], result)
     if curved:
         _curves(axes[1], result)
+    for each in axes:
+        each.set(ylabel="accuracy, %", ylim=(0, _highest(result)))
+        each.tick_params(labelsize=LABEL)
+        each.xaxis.label.set_fontsize(NOTE)
+        each.yaxis.label.set_fontsize(NOTE)
     return {"sweep": page}
 
 
 def _reading(result: StudyTable) -> str:
     seeds = len(result.study.seeds)
-    said = (
-        f"{result.origin.images}; one dot a seed, the line through their means."
-        if seeds > 1
-        else ""
-    )
-    return said or f"{result.origin.images}, one seed."
+    how = "one dot a seed, the lines through their means." if seeds > 1 else "one seed."
+    return f"{result.origin.images}, {how}"
 
 
 def _failed(result: StudyTable) -> str:
@@ -48,51 +54,121 @@ def _failed(result: StudyTable) -> str:
     return f"{count} of {result.val_accuracy.size} trials failed (x)." if count else ""
 
 
+def _highest(result: StudyTable) -> float:
+    """Where the axis of accuracies ends, in percent: at a ten above all of them."""
+    drawn = [*result.shares.values(), result.train_curve, result.val_curve]
+    there = [float(100 * each[~np.isnan(each)].max()) for each in drawn if not np.isnan(each).all()]
+    return min(100.0, 10.0 * math.ceil(max([*there, *result.study.report, 5.0]) / 10 + 0.2))
+
+
 def _accuracies(axes: Axes, result: StudyTable) -> None:
+    """A line for each split, along the choice that varies fastest; for each of the others, one."""
     study = result.study
-    columns = np.arange(len(study.grid))
+    *others, fastest = study.vary or [""]
+    values = study.vary.get(fastest, [""])
+    places = _places(axes, fastest, values)
+    of_row = np.arange(len(study.grid)) % len(values)
+    lines = np.arange(len(study.grid)).reshape(-1, len(values))
     for split, shares in result.shares.items():
-        percent, colour = 100 * shares, SPLITS[split]
-        for column, seeds in zip(columns, percent, strict=True):
-            axes.scatter(np.full(len(seeds), column), seeds, color=colour, s=16, zorder=3)
-        axes.plot(columns, _means(percent), color=colour, linewidth=1.4, label=split)
+        for number, rows in enumerate(lines):
+            style = _style(split, number, len(lines))
+            percent = 100 * shares[rows]
+            x = np.repeat(places, percent.shape[1])
+            filled = style["color"] if len(lines) == 1 or split != "train" else "white"
+            axes.scatter(x, percent.ravel(), s=16, zorder=3, ec=style["color"], fc=filled)
+            axes.plot(places, _means(percent), linewidth=1.4, label=split, **style)
     if study.report:
-        axes.plot(columns, study.report, "D", mfc="none", color="black", ms=6, label="report")
-    failed = np.flatnonzero(np.isnan(result.train_accuracy).any(1))
-    axes.plot(failed, np.zeros(len(failed)), "x", color="black", clip_on=False)
-    names = [fitted(_name(each), NAME_WIDTH, SMALL) for each in study.grid]
-    slanted = max(map(len, names), default=0) * len(names) > 60
-    axes.set_xticks(columns, names, size=SMALL, rotation=45 if slanted else 0)
-    axes.set(xlabel=", ".join(study.vary), ylabel="accuracy, %", ylim=(0, 100))
-    axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.legend(frameon=False, fontsize=NOTE)
+        axes.plot(places[of_row], study.report, "D", mfc="none", color="black", label="report")
+    failed = of_row[np.isnan(result.train_accuracy).any(1)]
+    if len(failed):
+        zeros = np.zeros(len(failed))
+        axes.plot(places[failed], zeros, "x", color="black", clip_on=False, label="failed")
+    if len(result.origin.classes) > 1:
+        chance = 100 / len(result.origin.classes)
+        axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), label="chance")
+    axes.set_xlabel(_called(result, fastest))
+    _explain(axes, result, others, len(lines))
 
 
-def _name(cell: dict[str, object]) -> str:
-    return "; ".join(map(text, cell.values()))
+def _places(axes: Axes, choice: str, values: Sequence[Any]) -> Array:
+    """Set the axis of a choice up: where on it each value stands."""
+    names = [fitted(text(each), NAME_WIDTH, LABEL) for each in values]
+    places: Array = np.arange(len(values), dtype=float)
+    if choice in CURVED and len(values) > 1:
+        places = np.array(values, dtype=float)
+        names = [f"{each:g}" for each in values]
+    if choice == "lr":
+        axes.set_xscale("log")
+        axes.xaxis.minorticks_off()
+    else:
+        room = np.ptp(places) / max(1, len(places)) / 2 or 0.5
+        axes.set_xlim(places.min() - room, places.max() + room)
+    slanted: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(places, names, **(slanted if sum(map(len, names)) > 50 else {}))
+    return places
+
+
+def _style(split: str, number: int, lines: int) -> dict[str, Any]:
+    if lines == 1:
+        return {"color": SPLITS[split]}
+    return {"color": _colours(lines)[number], "linestyle": STYLES[split]}
+
+
+def _explain(axes: Axes, result: StudyTable, others: Sequence[str], lines: int) -> None:
+    """Say beside the axes what is what: splits by colour or, where there are others, by dashes."""
+    if lines == 1:
+        axes.legend(fontsize=LABEL, **BESIDE)
+        return
+    step = len(result.study.grid) // lines
+    cells = [{name: each[name] for name in others} for each in result.study.grid[::step]]
+    handles = _coloured(cells, lines) + _dashed(result.shares)
+    known = {"report", "failed", "chance"}
+    handles += [each for each in axes.get_lines() if each.get_label() in known]
+    title = _called(result, *others)
+    axes.legend(handles=handles, title=title, fontsize=LABEL, title_fontsize=LABEL, **BESIDE)
+
+
+def _curves(axes: Axes, result: StudyTable) -> None:
+    """Accuracy over the epochs, a colour for each recipe: val drawn through, train dotted."""
+    curves = {"train": result.train_curve, "val": result.val_curve}
+    curves = {split: each for split, each in curves.items() if not np.isnan(each).all()}
+    recipes = len(result.study.grid)
+    epochs = np.arange(1, result.train_curve.shape[2] + 1)
+    for split, each in curves.items():
+        for row, colour in enumerate(_colours(recipes)):
+            means = _means(100 * each[row].T)
+            axes.plot(epochs, means, STYLES[split], color=colour, linewidth=1.2)
+    axes.xaxis.set_major_locator(whole_numbers())
+    axes.set_xlabel("epoch")
+    handles = _coloured(result.study.grid, recipes) + _dashed(curves)
+    title = _called(result, *result.study.vary)
+    axes.legend(handles=handles, title=title, fontsize=LABEL, title_fontsize=LABEL, **BESIDE)
+
+
+def _called(result: StudyTable, *choices: str) -> str:
+    """Names of choices; the values that stand there are those before the scale."""
+    whole = result.study.scale < 1 and any(each in SHRUNK for each in choices)
+    return ", ".join(choices) + (" (at scale 1)" if whole else "")
+
+
+def _colours(count: int) -> Array:
+    colours: Array = CONFIDENCE(np.linspace(0.0, 0.85, count))
+    return colours
+
+
+def _coloured(cells: Sequence[Mapping[str, Any]], count: int) -> list[Line2D]:
+    names = ["; ".join(map(text, cell.values())) for cell in cells]
+    return [
+        Line2D([], [], color=colour, label=fitted(name, NAME_WIDTH, LABEL))
+        for name, colour in zip(names, _colours(count), strict=True)
+    ]
+
+
+def _dashed(splits: Mapping[str, Array]) -> list[Line2D]:
+    return [Line2D([], [], color="black", ls=STYLES[each], label=each) for each in splits]
 
 
 def _means(percent: Array) -> list[float]:
     """Of each row, without NaN; NaN where nothing else is."""
     kept = [row[~np.isnan(row)] for row in percent]
     return [float(row.mean()) if len(row) else np.nan for row in kept]
-
-
-def _curves(axes: Axes, result: StudyTable) -> None:
-    """Accuracy over the epochs, a colour for each recipe: val drawn through, train dotted."""
-    styles = {"val": (result.val_curve, "-"), "train": (result.train_curve, ":")}
-    colours = CONFIDENCE(np.linspace(0.0, 0.85, len(result.study.grid)))
-    epochs = np.arange(1, result.val_curve.shape[2] + 1)
-    handles = []
-    for row, cell in enumerate(result.study.grid):
-        name = fitted(_name(cell), NAME_WIDTH, SMALL)
-        handles.append(Line2D([], [], color=colours[row], label=name))
-        for curves, style in styles.values():
-            axes.plot(epochs, _means(100 * curves[row].T), style, color=colours[row], linewidth=1.2)
-    handles += [
-        Line2D([], [], color="black", ls=ls, label=each) for each, (_, ls) in styles.items()
-    ]
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylim=(0, 100))
-    legend = axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    legend.set_title(", ".join(result.study.vary))

@@ -1,0 +1,119 @@
+"""What came of the studies? Reads their sweeps, judges the report's claims, writes docs/studies.md.
+
+    ikit sweep examples/studies/*.toml --data tiny33 --scale 0.15 --out sweeps
+    python docs/make_studies.py sweeps
+
+SWEEPS holds the result of each study in a folder of its name. The page has a table, a figure and a
+verdict for each; the same numbers give the same page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from studies_images import CLASSES, NAME
+from studies_rules import Measured, Split
+from studies_text import SECTIONS, SWEEPS, Swept, page
+
+from interpret_kit.errors import NothingThere
+from interpret_kit.storage import load_result
+from interpret_kit.sweeps import StudyTable, text
+
+HOME = Path(__file__).parent
+sys.path.append(str(HOME.parent / "benchmarks"))
+from machine import machine  # noqa: E402
+
+COLOURS = 256  # of a figure, so that it is small
+DIVERGED = "the loss became"  # how the reason of such a trial begins
+
+
+def main() -> None:
+    """Write the page and its figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sweeps", type=Path, help="folder of the eight studies' sweeps")
+    parser.add_argument("--out", type=Path, default=HOME, help="folder of the page")
+    parser.add_argument("--machine", default=_here(), help="where the sweeps ran; here unless said")
+    given = parser.parse_args()
+    try:
+        tables = read(given.sweeps)
+    except NothingThere as error:
+        parser.error(str(error))
+    write(tables, given.out, given.machine)
+
+
+def read(sweeps: Path) -> dict[str, StudyTable]:
+    """Load the table of each study, by the name of its file.
+
+    Raises:
+        NothingThere: one has not been swept.
+    """
+    missing = [name for name in SWEEPS if not (sweeps / name / "manifest.json").is_file()]
+    if missing:
+        raise NothingThere(
+            f"{sweeps} has no finished sweep of {', '.join(missing)}: ikit sweep "
+            f"examples/studies/*.toml --out {sweeps}"
+        )
+    return {name: _named(load_result(sweeps / name)) for name in SWEEPS}
+
+
+def _named(table: StudyTable) -> StudyTable:
+    """Name the images as a reader knows them, not by where they lay."""
+    known = set(table.origin.classes) == set(CLASSES)
+    images = NAME if known else Path(table.origin.images).name
+    return dataclasses.replace(table, origin=dataclasses.replace(table.origin, images=images))
+
+
+def write(tables: dict[str, StudyTable], out: Path, where: str) -> None:
+    """Write the page and a figure a study."""
+    pictures = out / "pictures" / "studies"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        _draw(table, pictures / f"{name}.png")
+    rules = {name: section.rule for section in SECTIONS for name in section.sweeps}
+    swept = {name: Swept(table, rules[name](measured(table))) for name, table in tables.items()}
+    scale = next(iter(tables.values())).study.scale
+    command = (
+        f"ikit sweep examples/studies/*.toml --data tiny33 --scale {scale:g} --out sweeps\n"
+        "python docs/make_studies.py sweeps"
+    )
+    (out / "studies.md").write_text(page(swept, command, where), encoding="utf-8")
+
+
+def measured(table: StudyTable) -> Measured:
+    """What the rules want to know of a study."""
+    study = table.study
+    failed = list(table.failures.items())
+    return Measured(
+        tuple("; ".join(map(text, cell.values())) for cell in study.grid),
+        Split("training", table.train_accuracy),
+        Split("validation", table.val_accuracy, table.scored["val"]),
+        len(table.origin.classes),
+        tuple(
+            sum(each.startswith(f"{label}, seed ") and DIVERGED in why for each, why in failed)
+            for label in study.labels
+        ),
+    )
+
+
+def _draw(table: StudyTable, file: Path) -> None:
+    drawn = BytesIO()
+    table.figures()["sweep"].savefig(drawn, format="png")
+    with Image.open(drawn) as picture:
+        picture.convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    print(f"{file.name}: {file.stat().st_size // 1024} KB")
+
+
+def _here() -> str:
+    found = machine()
+    return f"{found['cores']} cores of {found['cpu']}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""What does the network answer? Asks every analysis, and gathers what the report tells."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import report_measures as measures
+from report_measures import Array
+
+import interpret_kit as ik
+from interpret_kit.analyses.ablation import AblationCounts
+from interpret_kit.analyses.misclassifications import MisclassificationCounts
+from interpret_kit.analyses.occlusion import OcclusionMaps
+from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.analysis import Table
+from interpret_kit.layers import evaluating
+from interpret_kit.loading import read_config
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.trial import cost
+
+EIGHT, TWO = 8, 2  # pictures occluded, and filters shown of each layer
+BEST, PAIRS = 5, 8  # classes of either end, and confusions, in the tables
+WINDOW, STRIDE = 12, 4  # as in benchmarks/shapes.py
+SMALL_BOXES = (0.5, 0.25)  # of the picture
+SHARE, DRAWS = 0.1, 5  # of a layer silenced at once, and how often it is drawn
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and its test images."""
+
+    run: Path
+    classifier: ik.Classifier
+    images: ik.ImageSet  # labelled by the classifier's classes
+    boxes: Array | None  # (images, 4): x0, y0, x1, y1, half open; zeros where there is none
+    kept: Path  # where results are
+
+    @classmethod
+    def load(cls, run: Path, data: Path, kept: Path) -> Subject:
+        """Load a run, and the test images of a folder with their boxes if it has a boxes.csv."""
+        classifier = ik.load_classifier(run)
+        images = ik.load_images(data, "test").with_classes_of(classifier)
+        file = data / "boxes.csv"
+        boxes = read_boxes(file, [f"test/{images.name(k)}" for k in images.ids.tolist()])
+        return cls(run, classifier, images, boxes, kept)
+
+    def answer(self, name: str, analysis: ik.Analysis[Any], images: ik.ImageSet) -> Any:
+        """Run an analysis and keep its result; or read the one that was kept of the same."""
+        folder = self.kept / name
+        if (folder / "manifest.json").is_file():
+            kept = ik.load_result(folder)
+            origin = kept.origin
+            asked = (analysis, self.classifier.fingerprint, images.fingerprint)
+            if (kept.analysis, origin.weights, origin.contents) == asked:
+                return kept
+        start = time.perf_counter()
+        result = analysis.run(self.classifier, images)
+        result.save(folder, force=True)
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+        return result
+
+    def predicted(self) -> Array:
+        """The class predicted for each image, (images,)."""
+        found = np.empty(len(self.images), np.int64)
+        with evaluating(self.classifier):
+            for batch in self.images.read(self.classifier.preprocessing, strict=True):
+                pixels = batch.to(self.classifier.device).pixels
+                rows = np.searchsorted(self.images.ids, batch.ids.cpu().numpy())
+                found[rows] = self.classifier.probabilities(pixels).argmax(1).cpu().numpy()
+        return found
+
+
+def read_boxes(file: Path, names: Sequence[str]) -> Array | None:
+    """Boxes of the named images, (names, 4); zeros where a box is a line, or missing.
+
+    A file counts the last row and column in; here a box ends before x1 and y1.
+    """
+    if not file.is_file():
+        return None
+    with file.open(newline="") as table:
+        told = {row["path"]: [int(row[k]) for k in ("x0", "y0", "x1", "y1")] for row in
+                csv.DictReader(table)}  # fmt: skip
+    boxes = np.array([told.get(name, [0, 0, 0, 0]) for name in names])
+    flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    boxes[:, 2:] += 1
+    boxes[flat] = 0
+    return boxes
+
+
+def spread_classes(right: Array, labels: Array, most: int) -> Array:
+    """Rows of the first right image of ``most`` classes, evenly spread over those that have one."""
+    found = np.concatenate([np.flatnonzero(right & (labels == k))[:1] for k in np.unique(labels)])
+    places = np.rint(np.linspace(0, len(found) - 1, min(most, len(found)))).astype(int)
+    rows: Array = found[places]
+    return rows
+
+
+def network_numbers(subject: Subject, patches: TopPatchesFound) -> dict[str, Any]:
+    """The network, its recipe, and how it was trained."""
+    config = read_config(subject.run)
+    recipe = Recipe(**config["recipe"])
+    size = cost(recipe, len(subject.classifier.classes))
+    sizes = [patches.full_boxes[rows[0], 0] for rows in measures.layers_of(patches)]
+    layers = [
+        {
+            "name": layer.label,
+            "filters": layer.filters,
+            "map": [layer.rows, layer.cols],
+            "sees": [int(y1 - y0), int(x1 - x0)],
+            "dead": int(patches.dead[rows].sum()),
+        }
+        for layer, (y0, x0, y1, x1), rows in zip(
+            subject.classifier.find_layers("all"), sizes, measures.layers_of(patches), strict=True
+        )
+    ]
+    told = {k: v for k, v in dataclasses.asdict(recipe).items() if k != "data"}
+    return {
+        "classes": len(subject.classifier.classes),
+        "parameters": size.parameters,
+        "multiply_adds": size.multiply_adds,
+        "layers": layers,
+        "recipe": told,
+        "metrics": config.get("metrics", {}),
+        "manner": config.get("manner", ""),
+        "versions": config.get("versions", {}),
+    }
+
+
+def accuracy_numbers(counts: MisclassificationCounts) -> dict[str, Any]:
+    """How many test images are right, of which classes, and what the others are taken for."""
+    right, images = int(counts.correct.sum()), int(counts.total.sum())
+    share = right / images
+    worst = [list(row) for row in counts.tables()["classes"].rows]  # the worst first
+    return {
+        "images": images,
+        "right": right,
+        "accuracy": share,
+        "interval": measures.interval(share, images),
+        "right_of": dict(zip(counts.origin.classes, counts.correct.tolist(), strict=True)),
+        "best": worst[::-1][:BEST],
+        "worst": worst[:BEST],
+        "confusions": [list(row) for row in counts.worst_confusions().head(PAIRS).rows],
+    }
+
+
+def occlusion_numbers(eight: OcclusionMaps) -> list[dict[str, Any]]:
+    """A line for each of the pictures shown."""
+    names = eight.origin.classes
+    lines = []
+    for i, each in enumerate(eight.ids.tolist()):
+        changed = eight.predicted[i][eight.predicted[i] != eight.uncovered_predicted[i]]
+        to = names[np.bincount(changed).argmax()] if len(changed) else ""
+        lines.append(
+            {
+                "image": eight.origin.names[each],
+                "class": names[eight.target[i]],
+                "confidence": float(eight.uncovered[i]),
+                "worst": float(eight.confidence[i].min()),
+                "windows": int(eight.predicted[i].size),
+                "changing": len(changed),
+                "to": to,
+            }
+        )
+    return lines
+
+
+def peak_numbers(maps: OcclusionMaps, boxes: Array) -> list[dict[str, Any]]:
+    """Whether peaks lie in boxes (images, 4), for all, and for those with small boxes."""
+    points, size = measures.peaks_of(maps.attribution), maps.attribution.shape[1:]
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / np.prod(size)
+    lines = []
+    for most in (1.0, *SMALL_BOXES):
+        rows = np.flatnonzero((areas > 0) & (areas <= most))
+        if len(rows):
+            numbers = measures.peaks_in_boxes(points[rows], boxes[rows], (size[0], size[1]))
+            lines.append({"most": most, **numbers})
+    return lines
+
+
+def filter_numbers(
+    counts: AblationCounts, patches: TopPatchesFound, chosen: Sequence[Array]
+) -> list[list[dict[str, Any]]]:
+    """For each layer, what its chosen filters break and repair, class by class."""
+    names = counts.origin.classes
+
+    def told(row: int) -> dict[str, Any]:
+        return {
+            "filter": int(counts.filter[row]),
+            "broken": int(counts.broken[row].sum()),
+            "repaired": int(counts.repaired[row].sum()),
+            "confidence_lost": float(counts.confidence_lost[row]),
+            "excited_by": patches.classes_of(row)[:3],
+            "classes": {
+                names[k]: [int(counts.broken[row, k]), int(counts.repaired[row, k])]
+                for k in np.flatnonzero(counts.broken[row] + counts.repaired[row])
+            },
+        }
+
+    return [[told(row) for row in rows.tolist()] for rows in chosen]
+
+
+def comparison(counts: AblationCounts) -> dict[str, Any]:
+    """All filters of all layers compared, at one site."""
+    return {
+        "site": dict(counts.analysis.fields())["site"],
+        "images": int(counts.total.sum()),
+        "right": int(counts.correct.sum()),
+        "layers": measures.compare_layers(counts),
+        "spearman": measures.depth_correlation(counts),
+    }
+
+
+def together(subject: Subject) -> list[dict[str, Any]]:
+    """How many images are right with a share of a layer's filters silenced at once."""
+    lines = []
+    for number, layer in enumerate(subject.classifier.find_layers("all"), 1):
+        generator, count = np.random.default_rng(number), math.ceil(SHARE * layer.filters)
+        right = []
+        for draw in range(DRAWS):
+            filters = np.sort(generator.choice(layer.filters, count, replace=False))
+            silence = f"{number}:{','.join(map(str, filters))}"
+            ask = ik.Misclassifications(silence=silence, mistakes=1)
+            counts = subject.answer(f"share-{number}-{draw}", ask, subject.images)
+            right.append(int(counts.correct.sum()))
+        accuracy = sum(right) / DRAWS / len(subject.images)
+        lines.append({"share": SHARE, "filters": count, "right": right, "accuracy": accuracy})
+    return lines
+
+
+def every_filter(counts: AblationCounts, patches: TopPatchesFound) -> Table:
+    """One row a filter, in order: what its silence does, and whether it is dead."""
+    rows = tuple(
+        (
+            int(counts.layer[row]) + 1,
+            int(counts.filter[row]),
+            int(counts.broken[row].sum()),
+            int(counts.repaired[row].sum()),
+            round(float(counts.confidence_lost[row]), 6),
+            int(patches.dead[row]),
+        )
+        for row in range(len(counts.filter))
+    )
+    return Table(("layer", "filter", "broken", "repaired", "mean confidence lost", "dead"), rows)

@@ -1,0 +1,151 @@
+"""Which numbers does the report tell? All are worked out here, from arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.analyses.ablation import AblationCounts
+from interpret_kit.analyses.top_patches import TopPatchesFound
+
+Array = NDArray[Any]
+
+
+def ranks(values: Array) -> Array:
+    """Rank from 1, the smallest first; equal values share the mean of their ranks."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    last: Array = sizes.cumsum()
+    mean: Array = last - (sizes - 1) / 2
+    return mean[group]
+
+
+def rank_correlation(one: Array, other: Array) -> float:
+    """Spearman's: the correlation of the ranks, in [-1, 1]; NaN where one side is constant."""
+    x, y = ranks(one), ranks(other)
+    x, y = x - x.mean(), y - y.mean()
+    spread = math.sqrt(float((x**2).sum() * (y**2).sum()))
+    return float((x * y).sum()) / spread if spread else math.nan
+
+
+def chance_to_exceed(one: Array, other: Array) -> float:
+    """How often a random entry of ``one`` is above a random entry of ``other``; ties are half."""
+    difference = one[:, None] - other[None]
+    return float((difference > 0).mean() + (difference == 0).mean() / 2)
+
+
+def interval(share: float, count: int) -> float:
+    """Half the width of a share's 95 % interval, by the normal approximation."""
+    return 1.96 * math.sqrt(share * (1 - share) / count)
+
+
+def layers_of(result: AblationCounts | TopPatchesFound) -> Iterator[Array]:
+    """The rows of each layer's filters."""
+    for k in range(len(result.layers)):
+        yield np.flatnonzero(result.layer == k)
+
+
+def worst_filters(counts: AblationCounts, most: int) -> list[Array]:
+    """Of each layer, the rows of the filters that break most; of equals, the lower number."""
+    broken = counts.broken.sum(1)
+    return [rows[np.argsort(-broken[rows], kind="stable")[:most]] for rows in layers_of(counts)]
+
+
+def compare_layers(counts: AblationCounts) -> list[dict[str, float]]:
+    """One line a layer: what silencing its filters, one at a time, breaks and repairs."""
+    lines: list[dict[str, float]] = []
+    before: Array | None = None
+    for rows in layers_of(counts):
+        broken = counts.broken[rows].sum(1)
+        line = _of_filters(counts, rows) | _of_layer(counts, rows)
+        if before is not None:
+            line["beats_layer_before"] = chance_to_exceed(broken, before)
+        lines.append(line)
+        before = broken
+    return lines
+
+
+def _of_filters(counts: AblationCounts, rows: Array) -> dict[str, float]:
+    """Numbers per filter: what a random one of the layer does."""
+    broken, repaired = counts.broken[rows].sum(1), counts.repaired[rows].sum(1)
+    return {
+        "filters": len(rows),
+        "mean": float(broken.mean()),
+        "median": float(np.median(broken)),
+        "most": int(broken.max()),
+        "flips_nothing": float(((broken == 0) & (repaired == 0)).mean()),
+        "confidence_lost": float(counts.confidence_lost[rows].mean()),
+    }
+
+
+def _of_layer(counts: AblationCounts, rows: Array) -> dict[str, float]:
+    """Numbers per layer: all of its filters, still silenced one at a time."""
+    broken = np.sort(counts.broken[rows].sum(1))[::-1]
+    harmful = broken[: math.ceil(len(rows) / 10)]
+    flips = np.isin(counts.flip_row, rows) & (counts.flip_before == counts.flip_label)
+    fragile = len(np.unique(counts.flip_id[flips]))
+    return {
+        "sum": int(broken.sum()),
+        "repaired": int(counts.repaired[rows].sum()),
+        "top_tenth": float(harmful.sum() / max(broken.sum(), 1)),
+        "fragile": fragile / max(int(counts.correct.sum()), 1),
+    }
+
+
+def depth_correlation(counts: AblationCounts) -> float:
+    """Spearman's correlation, over all filters, of a filter's layer and the images it breaks."""
+    return rank_correlation(counts.layer, counts.broken.sum(1))
+
+
+def breaks_what_excites(counts: AblationCounts, labels: Array) -> list[dict[str, float]]:
+    """Per layer, the share of the broken images whose class is among a filter's top patches.
+
+    ``labels`` (filters, top) are the classes of the top patches. ``shuffled`` is the same share
+    with the patches of any filter of the layer: what the classes alone make of it.
+    """
+    excites = np.zeros(counts.broken.shape, bool)
+    np.put_along_axis(excites, labels, True, axis=1)
+    found = []
+    for rows in layers_of(counts):
+        broken, those = counts.broken[rows], excites[rows]
+        total = max(int(broken.sum()), 1)
+        shuffled = float((broken.sum(0) * those.mean(0)).sum() / total)
+        found.append({"own": float((broken * those).sum() / total), "shuffled": shuffled})
+    return found
+
+
+def peaks_of(attribution: Array) -> Array:
+    """Where each map (images, height, width) is largest: (images, 2) of x, y."""
+    y, x = np.divmod(attribution.reshape(len(attribution), -1).argmax(1), attribution.shape[2])
+    return np.stack([x, y], axis=1)
+
+
+def inside(points: Array, boxes: Array) -> Array:
+    """Which points (points, 2) of x, y lie in which boxes, half open: bool (boxes, points)."""
+    x, y = points.T
+    x0, y0, x1, y1 = boxes.T[:, :, None]
+    found: Array = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
+    return found
+
+
+def peaks_in_boxes(points: Array, boxes: Array, size: tuple[int, int]) -> dict[str, float]:
+    """How often a picture's peak lies in its box, and how often other points do.
+
+    Chance is a point anywhere in the picture, (height, width); others, the peak of another of
+    the pictures; middle, the picture's middle. The last two know that objects are in the middle.
+    """
+    hits, count = inside(points, boxes), len(points)
+    own = float(np.diag(hits).mean())
+    height, width = size
+    x0, y0, x1, y1 = boxes.T
+    return {
+        "images": count,
+        "own": own,
+        "own_interval": interval(own, count),
+        "chance": float(((x1 - x0) * (y1 - y0)).mean() / (height * width)),
+        "others": float((hits.sum() - np.diag(hits).sum()) / max(count * (count - 1), 1)),
+        "middle": float(inside(np.array([[width // 2, height // 2]]), boxes).mean()),
+    }

@@ -1,0 +1,163 @@
+"""How are the report's pictures drawn, and kept small?"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from report_measures import Array, peaks_of
+
+import interpret_kit as ik
+from interpret_kit.analyses.activations import ActivationMaps
+from interpret_kit.analyses.occlusion import OcclusionMaps
+from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.render.activations import scale_of
+from interpret_kit.render.occlusion import LEAST_LIMIT, PROBABILITY
+from interpret_kit.render.page import DPI, GREY, MARGIN, SMALL, Page, Place
+from interpret_kit.render.scales import Scale, colour_bar, overlay
+
+WIDTH, COLOURS = 1000, 256  # as in make_pictures.py
+PHOTO_COLOURS, STEPS = 128, 32  # of photos and of a scale: with letters, less than COLOURS
+MOST_BYTES = 150 * 1024
+AT_ONCE = 4  # pictures in a figure of occlusion: more, and its file is too large
+GAP = 0.08  # inches
+
+
+def save(figure: Figure, file: Path, *, scaled: bool = False) -> None:
+    """Write a figure as PNG, drawn no wider than `WIDTH`; a ``scaled`` one has a colour bar.
+
+    A palette's colours are near the true ones; on a scale they would be other numbers, so that a
+    scaled figure gets a palette only if it holds every colour. Its greys, mostly of letters, are
+    made few, so that it may.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=min(DPI, WIDTH / figure.get_figwidth()))
+    with Image.open(drawn) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    if scaled:
+        grey = (pixels == pixels[..., :1]).all(-1)
+        pixels[grey] = np.rint(pixels[grey] / 17) * 17
+    small = _few_colours(Image.fromarray(pixels), scaled=scaled)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    small.save(file, optimize=True)
+    if file.stat().st_size > MOST_BYTES:
+        raise SystemExit(f"{file} has {file.stat().st_size // 1024} KB: draw less in it")
+
+
+def _few_colours(true: Image.Image, *, scaled: bool) -> Image.Image:
+    few = true.quantize(COLOURS)
+    exact = few.convert("RGB").tobytes() == true.tobytes()
+    return few if exact or not scaled else true
+
+
+def plain(pictures: Array) -> Array:
+    """Photos (images, height, width, 3) in few colours, the same for all: for a small file."""
+    images, height, width, _ = pictures.shape
+    strip = Image.fromarray(pictures.reshape(images * height, width, 3))
+    few = strip.quantize(PHOTO_COLOURS, dither=Image.Dither.NONE).convert("RGB")
+    return np.asarray(few).reshape(pictures.shape)
+
+
+def occlusion_pages(maps: OcclusionMaps, boxes: Array | None) -> list[Page]:
+    """All pictures of an occlusion on one scale, a few on a page; ``boxes`` (images, 4) or none."""
+    scale = Scale.signed(maps.attribution, at_least=LEAST_LIMIT)
+    parts = np.array_split(np.arange(len(maps.ids)), -(-len(maps.ids) // AT_ONCE))
+    return [_occlusion_page(maps, rows, boxes, scale) for rows in parts]
+
+
+def _occlusion_page(maps: OcclusionMaps, rows: Array, boxes: Array | None, scale: Scale) -> Page:
+    tile, words = 2.0, 0.5
+    width = 2 * MARGIN + len(rows) * (tile + GAP) + 0.9
+    page = Page(
+        width, 3 * (tile + GAP) + words, "Where does the decision rest?", _note(maps, boxes)
+    )
+    photos = plain(maps.pictures)
+    for column, i in enumerate(rows.tolist()):
+        left = MARGIN + column * (tile + GAP)
+        place = Place.within(left, words, tile, maps.pictures[i].shape)
+        name = maps.origin.classes[maps.target[i]].replace("_", " ")
+        lowest = f"{maps.uncovered[i]:.2f}, worst {maps.confidence[i].min():.2f}"
+        page.write(name, left, 0.05, size=10, weight="bold", width=tile)
+        page.write(lowest, left, 0.26, color=GREY)
+        page.picture(photos[i], place)
+        below = place._replace(top=place.top + tile + GAP)
+        page.picture(overlay(photos[i], maps.attribution[i], scale), below)
+        _mark(page, (place, below), maps, i, boxes)
+        last = below._replace(top=below.top + tile + GAP)
+        page.picture(PROBABILITY.rgb(maps.confidence[i]), last, cells=True)
+    bar = Place(width - 0.85, words + tile + GAP, 0.14, tile)
+    colour_bar(page, bar, scale, "confidence lost")
+    colour_bar(page, bar._replace(top=bar.top + tile + GAP), PROBABILITY, "confidence")
+    return page
+
+
+def _note(maps: OcclusionMaps, boxes: Array | None) -> str:
+    height, width = maps.window
+    said = (
+        "Above: the picture, and its confidence uncovered and under the worst window. Middle: the "
+        "confidence lost where it is covered; the cross is the peak. Below: the confidence array, "
+        f"one cell a position of the window ({height} x {width} px, step {maps.stride[0]} px). "
+    )
+    return said + ("White frame: the object's box." if boxes is not None else "")
+
+
+def _mark(
+    page: Page, places: tuple[Place, Place], maps: OcclusionMaps, i: int, boxes: Array | None
+) -> None:
+    """Frame the object above, and cross the peak below."""
+    frame = (0, 0, *maps.pictures[i].shape[:2])
+    x, y = peaks_of(maps.attribution[i : i + 1])[0]
+    page.cross(places[1].part((y + 0.5, x + 0.5, y + 0.5, x + 0.5), frame))
+    if boxes is not None:
+        x0, y0, x1, y1 = boxes[i]
+        page.box(places[0].part((y0, x0, y1, x1), frame), on_picture=True)
+
+
+def responses_page(result: ActivationMaps, title: str) -> Page:
+    """What some filters answer to pictures: pictures above, a line of maps for each filter."""
+    tile, start = 1.1, MARGIN + 0.75
+    images, filters = result.maps.shape[:2]
+    width, line = start + images * (tile + GAP) + 0.9, tile + GAP
+    page = Page(width, (filters + 1) * line + 0.1, title, _read_at(result))
+    scale = scale_of(result)
+    scale = replace(scale, colours=scale.colours.resampled(STEPS))
+    photos = plain(result.pictures)
+    for i in range(images):
+        first = Place.within(start + i * line, 0.05, tile, result.pictures.shape[1:])
+        page.picture(photos[i], first)
+        for k in range(filters):
+            there = first._replace(top=first.top + (k + 1) * line)
+            page.picture(scale.rgb(result.maps[i, k]), there, cells=True)
+            page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
+    for k, each in enumerate(result.chosen.tolist()):
+        page.write(f"filter {each}", MARGIN, 0.1 + (k + 1) * line, weight="bold")
+        page.write(f"peak {result.maps[:, k].max():.2g}", MARGIN, 0.28 + (k + 1) * line, size=SMALL)
+    bar = Place(start + images * line + 0.05, 0.05 + line, 0.14, filters * line - GAP)
+    colour_bar(page, bar, scale, "activation")
+    return page
+
+
+def _read_at(result: ActivationMaps) -> str:
+    rows, cols = result.maps.shape[2:]
+    return f"Maps of {rows} x {cols} units after the activation, one scale for all of them."
+
+
+def patch_pages(
+    found: TopPatchesFound, chosen: Sequence[Array], classifier: ik.Classifier, images: ik.ImageSet
+) -> list[Figure]:
+    """For each layer the gallery of the ``chosen`` rows of filters."""
+    rows = np.concatenate(chosen)
+    ids = np.unique(found.images[rows])
+    pictures = images.pictures(ids.tolist(), classifier.preprocessing)
+    shown = replace(found, shown=rows, picture_ids=ids, pictures=pictures)
+    galleries = list(shown.figures().values())
+    for number, (figure, mine) in enumerate(zip(galleries, chosen, strict=True), 1):
+        names = " and ".join(map(str, found.filter[mine]))
+        # The gallery's own title speaks of the strongest filters; these are chosen otherwise.
+        figure.texts[0].set_text(f"What excites filters {names} of layer {number} most")
+    return galleries

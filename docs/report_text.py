@@ -1,0 +1,201 @@
+"""How does the report read? Turns its numbers into Markdown; works out nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from report_filters import filters
+from report_layers import every, layers, rho
+from report_markdown import figure, name, percent, table
+
+Numbers = dict[str, Any]
+
+DATA = "33 animal classes of Tiny ImageNet"
+THEIRS = "59.77 %"  # of the report that this page follows, on classes of its own
+COMMAND = "python docs/make_report.py RUN DATA"
+PARTS = {  # of the recipe's table
+    "network": ("channels", "kernel", "pool", "batch_norm", "activation", "fc", "dropout"),
+    "learning": ("epochs", "batch_size", "optimizer", "lr", "schedule", "warmup"),
+    "restraint": ("weight_decay", "clip", "ema", "label_smoothing"),
+    "pictures": ("augment", "crop", "colour", "erase", "mixup", "cutmix"),
+}
+
+
+def page(numbers: Numbers, verdict: str) -> str:
+    """The whole page."""
+    parts = [
+        *opening(numbers),
+        *accuracy(numbers["network"], numbers["test"]),
+        *occlusion(numbers["occlusion"]),
+        *filters(numbers["network"], numbers["filters"], numbers["test"]),
+        *layers(numbers),
+        *([f"## Verdict\n\n{verdict.strip()}"] if verdict else []),
+        *making(numbers["network"]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def opening(numbers: Numbers) -> list[str]:
+    """What this is, and each answer in a line."""
+    test, peaks = numbers["test"], numbers["occlusion"]["peaks"]
+    compared = numbers["ablation"]
+    means = ", ".join(f"{line['mean']:.1f}" for line in compared["layers"])
+    answers = [
+        ("[How good is it?](#1-how-good-is-it)", f"{percent(test['accuracy'])} of the test images"),
+        (
+            "[What are its filters for?](#3-what-do-its-filters-answer-to-and-what-are-they-for)",
+            f"one filter breaks, on average, layer by layer: {means} images",
+        ),
+        (
+            "[Are later layers more important?](#4-are-later-layers-more-important)",
+            f"rank correlation of depth and images broken, over {every(compared)} filters: "
+            f"{rho(compared)}",
+        ),
+    ]
+    if peaks:
+        said = f"at the object in {percent(peaks[0]['own'])} of the images that are right"
+        said += f"; a random point: {percent(peaks[0]['chance'])}"
+        answers.insert(1, ("[Where does it look?](#2-where-does-it-look)", said))
+    return [
+        "# What is inside a network of five convolutions?",
+        f"It was trained on {DATA}. On this page it is asked all that the toolkit can ask, on "
+        f"{test['images']} test images that it did not learn from. An image is **broken** by a "
+        "silenced filter if it was right with all filters and is wrong without that one; "
+        "**repaired** is the reverse.",
+        table(("question", "number"), answers),
+    ]
+
+
+def accuracy(network: Numbers, test: Numbers) -> list[str]:
+    """The recipe, the history, and which classes fail."""
+    pairs = [
+        (name(best[0]), percent(best[3] / 100), name(worst[0]), percent(worst[3] / 100),
+         name(worst[4]))
+        for best, worst in zip(test["best"], test["worst"], strict=True)
+    ]  # fmt: skip
+    confused = [(name(a), name(b), n, of) for a, b, n, of in test["confusions"]]
+    surest = "Under each picture its true class, what it is taken for, and how sure the network is."
+    return [
+        "## 1. How good is it?",
+        f"**{percent(test['accuracy'])}** of {test['images']} test images are right "
+        f"({test['right']}; 95 % interval ± {100 * test['interval']:.1f}). The report that this "
+        f"page follows reached {THEIRS} with five convolutions, on 33 classes of its own. Its "
+        "classes are not these: the numbers stand side by side, and are no race.",
+        recipe(network),
+        figure("history", "Loss and accuracy by epoch", _history(network["recipe"])),
+        table(("best class", "right", "worst class", "right", "mostly taken for"), pairs),
+        figure("classes", "Accuracy of each class", "How often each class is right."),
+        "What is taken for what, the most frequent first:",
+        table(("true class", "taken for", "times", "of images"), confused),
+        *([figure("mistakes", "Eight confident mistakes", f"The surest mistakes. {surest}")]
+          if test["right"] < test["images"] else []),
+    ]  # fmt: skip
+
+
+def recipe(network: Numbers) -> str:
+    """The choices that made the network, and its size."""
+    chosen = network["recipe"]
+    rows = [
+        (part, ", ".join(f"{name(k)} {_value(chosen[k])}" for k in names if _value(chosen[k])))
+        for part, names in PARTS.items()
+    ]
+    learned = "train and val images" if chosen["val_too"] else "train images"
+    share = f", {percent(chosen['data_share'])} of them" if chosen["data_share"] < 1 else ""
+    minutes = network["metrics"].get("seconds", 0) / 60
+    size = (
+        f"{network['parameters'] / 1e6:.2f} million parameters, "
+        f"{network['multiply_adds'] / 1e6:.0f} million multiply-adds a picture"
+    )
+    rows += [("learned from", learned + share), ("size", size)]
+    rows += [("training", f"{minutes:.0f} minutes, {network['manner'].split(':')[0]}")]
+    return table(("", "recipe"), rows)
+
+
+def _value(value: object) -> str:
+    """A choice as text; nothing where it was not made."""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, list):
+        return "-".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) and value else str(value or "")
+
+
+def _history(chosen: Numbers) -> str:
+    said = "Loss and accuracy, epoch by epoch."
+    if chosen["mixup"] or chosen["cutmix"]:
+        said += " The training images are blended and cut (mixup, cutmix), which makes them harder"
+        said += " than the test images: the curve of training may stay below the test accuracy."
+    if chosen["val_too"]:
+        said += " The val images were learned from, too, so that there is no curve of validation."
+    return said
+
+
+def occlusion(numbers: Numbers) -> list[str]:
+    """Where do decisions rest: eight pictures, one closely, and all by their boxes."""
+    shown, side = numbers["pictures"], numbers["window"]
+    rows = [
+        (name(each["class"]), f"{each['confidence']:.2f}", f"{each['worst']:.2f}",
+         each["changing"], name(each["to"]) or "-")
+        for each in shown
+    ]  # fmt: skip
+    pages = -(-len(shown) // 4)
+    closest = shown[numbers["closest"]]
+    return [
+        "## 2. Where does it look?",
+        f"A grey window of {side} x {side} px slides over the picture in steps of "
+        f"{numbers['stride']} px: {shown[0]['windows']} positions, each a binary mask. The network "
+        "is asked at each. Shown is the first test picture that is right, of eight classes spread "
+        "evenly over the alphabet.",
+        *(figure(f"occlusion-{k}", f"Occlusion of test pictures, part {k} of {pages}",
+                 "One colour scale for all eight pictures.") for k in range(1, pages + 1)),
+        table(("picture", "confidence", "under the worst window", "windows that change the answer",
+               "mostly to"), rows),
+        f"More closely, the picture whose answer most windows change, *{name(closest['class'])}* "
+        f"({closest['changing']} of {closest['windows']}):",
+        figure("closely-image", "One picture, its attribution and its confidence array",
+               "Left: the worst window. Right: the confidence with the window at each position."),
+        figure("closely-windows", "Masks, and the pictures under them",
+               "Above: binary masks. Below: the picture under each, and the answer to it."),
+        *peaks(numbers["peaks"], numbers["without_box"]),
+    ]  # fmt: skip
+
+
+def peaks(lines: Sequence[Numbers], without_box: int) -> list[str]:
+    """Does the peak lie in the object's box?"""
+    if not lines:
+        return []
+    rows = [
+        ("all" if line["most"] == 1 else f"box at most {100 * line['most']:.0f} % of the picture",
+         line["images"], f"{percent(line['own'])} ± {100 * line['own_interval']:.1f}",
+         percent(line["chance"]), percent(line["others"]), percent(line["middle"]))
+        for line in lines
+    ]  # fmt: skip
+    columns = ("right test images", "images", "peak in its box", "random point",
+               "another picture's peak", "middle of the picture")  # fmt: skip
+    first, last = lines[0], lines[-1]
+    above = first["own"] - first["own_interval"] > first["others"]
+    said = "more often than" if above else "no more often than"
+    versus = "beats" if last["own"] - last["own_interval"] > last["middle"] else "does not beat"
+    return [
+        "**Does it look at the object?** The peak is the pixel whose covering costs the most "
+        "confidence. Boxes are large and objects are in the middle, so that much of a hit is "
+        "chance: three blind guesses stand beside it.",
+        table(columns, rows),
+        f"The peak hits {said} another picture's peak does. On the smallest boxes it {versus} the "
+        "middle of the picture as a guess of where the object is."
+        + (f" Left out: {without_box} with no box, or a box without area." if without_box else ""),
+    ]
+
+
+def making(network: Numbers) -> list[str]:
+    """Which command made this."""
+    versions = ", ".join(f"{each} {number}" for each, number in network["versions"].items())
+    return [
+        "## How this page was made",
+        f"`{COMMAND}` asks, draws and writes all of it; RUN is the folder of the trained network "
+        "(of `ikit train`, or a trial of `ikit sweep`), DATA that of its images. The numbers are "
+        "in [report.json](report.json), every filter in "
+        "[report_filters.csv](report_filters.csv); `python docs/make_report.py --rewrite` makes "
+        f"the page anew of them. Trained with {versions}.",
+    ]

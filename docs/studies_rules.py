@@ -1,0 +1,242 @@
+"""When does a claim about recipes hold, by the numbers of a study, and when can't it be told?
+
+Two recipes differ clearly if their mean accuracies are more than two standard errors apart. The
+error has two parts. Seeds: the spread between them, taken as one for all recipes of a study, since
+two seeds say little about their own. Images: a network that is right on a share p of n images
+it has not learned from could as well have had sqrt(p (1 - p) / n) more or fewer; that both recipes
+are scored on the same images makes their difference surer than this, so the rule is careful.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLEAR = 2.0  # standard errors
+
+
+class Verdict(Enum):
+    """What the numbers say of a claim."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNTOLD = "can't be told"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim, and what became of it."""
+
+    claim: str
+    verdict: Verdict | None  # None where the report claims nothing
+    numbers: str  # in words
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one recipe's mean accuracy is above another's, in percentage points."""
+
+    points: float
+    error: float  # standard error; infinite where nothing tells the spread between seeds
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where it is clear, else 0."""
+        clear = abs(self.points) > CLEAR * self.error
+        return int(math.copysign(1, self.points)) if clear else 0
+
+    def __str__(self) -> str:
+        error = f"{self.error:.1f}" if math.isfinite(self.error) else "unknown"
+        return f"{self.points:+.1f} points (standard error {error})"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Accuracies of all recipes on the images of one split."""
+
+    name: str
+    shares: NDArray[np.float64]  # (recipes, seeds), in [0, 1]; NaN where a trial failed
+    images: int | None = None  # so many, if they are a sample: not those that were learned from
+
+    def percent(self, row: int) -> float:
+        """Mean accuracy of a recipe; NaN if no trial of it ended well."""
+        return 100 * float(np.mean(there)) if len(there := self._seeds(row)) else math.nan
+
+    @property
+    def best(self) -> int:
+        """The recipe with the highest mean."""
+        return int(np.nanargmax([self.percent(row) for row in range(len(self.shares))]))
+
+    def difference(self, row: int, other: int) -> Difference:
+        """How far a recipe is above another."""
+        points = self.percent(row) - self.percent(other)
+        return Difference(points, math.hypot(self._error(row), self._error(other)))
+
+    def above(self, row: int, share: float) -> Difference:
+        """How far a recipe is above a share of the images."""
+        return Difference(self.percent(row) - 100 * share, self._error(row))
+
+    def _seeds(self, row: int) -> NDArray[np.float64]:
+        return self.shares[row][~np.isnan(self.shares[row])]
+
+    def _error(self, row: int) -> float:
+        """Standard error of a recipe's mean, in percentage points."""
+        mean, seeds = self.percent(row) / 100, len(self._seeds(row))
+        if not seeds:
+            return math.nan
+        sampled = mean * (1 - mean) / self.images if self.images else 0.0
+        return 100 * math.sqrt(self._variance() / seeds + sampled)
+
+    def _variance(self) -> float:
+        """Variance between seeds, pooled over the recipes."""
+        several = [seeds for row in range(len(self.shares)) if len(seeds := self._seeds(row)) > 1]
+        freedom = sum(len(seeds) - 1 for seeds in several)
+        squares = sum(float(((seeds - seeds.mean()) ** 2).sum()) for seeds in several)
+        return squares / freedom if freedom else math.inf
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a study measured of its recipes, which are in order."""
+
+    names: tuple[str, ...]  # of the recipes
+    train: Split
+    val: Split
+    classes: int
+    diverged: tuple[int, ...]  # trials of each recipe whose loss was no longer a number
+
+    def row(self, name: str) -> int:
+        """Where a recipe is."""
+        return self.names.index(name)
+
+    def between(self, split: Split, row: int, other: int) -> str:
+        """Two recipes' accuracies and their difference, in words."""
+        first, second = (_said(split.percent(each)) for each in (other, row))
+        names = f"from {self.names[other]} to {self.names[row]}"
+        return f"{split.name} {names}: {first} to {second}, {split.difference(row, other)}"
+
+
+def _said(percent: float) -> str:
+    return "all trials failed" if math.isnan(percent) else f"{percent:.1f} %"
+
+
+Rule = Callable[[Measured], tuple[Finding, ...]]
+
+
+def _by_sign(sign: int) -> Verdict:
+    return {1: Verdict.HOLDS, 0: Verdict.UNTOLD, -1: Verdict.FAILS}[sign]
+
+
+def wider_trains_better_and_levels_off(study: Measured) -> tuple[Finding, ...]:
+    """Widest against narrowest; then what the lower and the upper half of the widths gain."""
+    last, middle = len(study.names) - 1, len(study.names) // 2
+    early, late = study.val.difference(middle, 0), study.val.difference(last, middle)
+    verdict = Verdict.HOLDS if early.sign > 0 else Verdict.UNTOLD
+    if late.sign > 0:
+        verdict = Verdict.FAILS
+    halves = (study.between(study.val, *pair) for pair in ((middle, 0), (last, middle)))
+    return (
+        Finding(
+            "More filters raise the training accuracy",
+            _by_sign(study.train.difference(last, 0).sign),
+            study.between(study.train, last, 0),
+        ),
+        Finding("On validation, more filters help less and less", verdict, "; ".join(halves)),
+    )
+
+
+def early_stride_costs(study: Measured) -> tuple[Finding, ...]:
+    """The same stride in the first layer, and in the last."""
+    late, early = study.row("1,1,2"), study.row("2,1,1")
+    sign = study.val.difference(late, early).sign
+    numbers = study.between(study.val, early, late)
+    return (Finding("A large stride early costs accuracy", _by_sign(sign), numbers),)
+
+
+def pooling_2_beats_3(study: Measured) -> tuple[Finding, ...]:
+    """One against the other."""
+    two, three = study.row("2"), study.row("3")
+    sign = study.val.difference(two, three).sign
+    numbers = study.between(study.val, two, three)
+    return (Finding("Pooling by 2 beats pooling by 3", _by_sign(sign), numbers),)
+
+
+def deeper_helps_until_it_hurts(study: Measured) -> tuple[Finding, ...]:
+    """The best depth against the least and the greatest."""
+    best, last = study.val.best, len(study.names) - 1
+    helps, hurts = (_by_sign(_short_of_best(study.val, each)) for each in (0, last))
+    return (
+        Finding("Depth helps", helps, study.between(study.val, best, 0)),
+        Finding("Then more depth hurts", hurts, study.between(study.val, last, best)),
+    )
+
+
+def _short_of_best(split: Split, row: int) -> int:
+    """1 if a recipe is clearly below the best, -1 if it is clearly above all others, else 0."""
+    if row != split.best:
+        return split.difference(split.best, row).sign
+    return -1 if _beats_all(split, row) else 0
+
+
+def _beats_all(split: Split, row: int) -> bool:
+    others = (each for each in range(len(split.shares)) if each != row)
+    return all(split.difference(row, each).sign > 0 for each in others)
+
+
+def two_layers_are_best(study: Measured) -> tuple[Finding, ...]:
+    """Two fully connected layers against each other number, counted in both ways."""
+    ways = {"with": study.row("128"), "without": study.row("128,128")}
+    return tuple(_two_layers(study, way, row) for way, row in ways.items())
+
+
+def _two_layers(study: Measured, way: str, two: int) -> Finding:
+    others = [each for each in range(len(study.names)) if each != two]
+    signs = [study.val.difference(two, each).sign for each in others]
+    verdict = Verdict.FAILS if min(signs) < 0 else Verdict.UNTOLD
+    if min(signs) > 0:
+        verdict = Verdict.HOLDS
+    rival = max(others, key=lambda each: np.nan_to_num(study.val.percent(each)))
+    claim = f"Two fully connected layers are best, counted {way} the last one"
+    return Finding(
+        claim, verdict, f"against the best other, {study.between(study.val, two, rival)}"
+    )
+
+
+def validation_saturates(study: Measured) -> tuple[Finding, ...]:
+    """What the second half of the epochs brings to training and to validation."""
+    last, middle = len(study.names) - 1, len(study.names) // 2
+    trained, validated = (each.difference(last, middle) for each in (study.train, study.val))
+    lead = Difference(trained.points - validated.points, math.hypot(trained.error, validated.error))
+    verdict = Verdict.UNTOLD
+    if validated.sign > 0 or trained.sign < 0:
+        verdict = Verdict.FAILS
+    elif trained.sign > 0 and lead.sign > 0:
+        verdict = Verdict.HOLDS
+    numbers = (study.between(each, last, middle) for each in (study.train, study.val))
+    claim = "Validation accuracy saturates while training accuracy goes on"
+    return (Finding(claim, verdict, "; ".join(numbers)),)
+
+
+def large_rate_diverges(study: Measured) -> tuple[Finding, ...]:
+    """Of the largest rate: a loss that is no number, or answers no better than chance."""
+    claim, last = "Too large a learning rate diverges", len(study.names) - 1
+    name, seeds = study.names[last], study.val.shares.shape[1]
+    if study.diverged[last]:
+        lost = f"at {name}, the loss of {study.diverged[last]} of {seeds} trials ended as no number"
+        return (Finding(claim, Verdict.HOLDS, lost),)
+    chance = 1 / study.classes
+    worse = study.val.difference(last, study.val.best).sign < 0
+    learned = not worse or study.val.above(last, chance).sign > 0
+    numbers = f"{study.between(study.val, last, study.val.best)}; chance is {100 * chance:.1f} %"
+    return (Finding(claim, Verdict.FAILS if learned else Verdict.HOLDS, numbers),)
+
+
+def largest_against_smallest(study: Measured) -> tuple[Finding, ...]:
+    """Where nothing is claimed: the last recipe against the first."""
+    numbers = study.between(study.val, len(study.names) - 1, 0)
+    return (Finding("No claim of the report's is known here", None, numbers),)
