@@ -21,8 +21,9 @@ from interpret_kit.render.occlusion import LEAST_LIMIT, PROBABILITY
 from interpret_kit.render.page import DPI, GREY, MARGIN, SMALL, Page, Place
 from interpret_kit.render.scales import Scale, colour_bar, overlay
 
-WIDTH, COLOURS = 1000, 256  # as in make_pictures.py
-PHOTO_COLOURS, STEPS = 128, 32  # of photos and of a scale: with letters, less than COLOURS
+WIDTH = 1000  # as in make_pictures.py
+COLOURS = (256, 128, 64)  # of a palette: so many, or fewer where the file is too large
+PHOTO_COLOURS, STEPS = 128, 32  # of photos and of a scale: with letters, less than a palette holds
 MOST_BYTES = 150 * 1024
 AT_ONCE = 4  # pictures in a figure of occlusion: more, and its file is too large
 GAP = 0.08  # inches
@@ -42,15 +43,17 @@ def save(figure: Figure, file: Path, *, scaled: bool = False) -> None:
     if scaled:
         grey = (pixels == pixels[..., :1]).all(-1)
         pixels[grey] = np.rint(pixels[grey] / 17) * 17
-    small = _few_colours(Image.fromarray(pixels), scaled=scaled)
     file.parent.mkdir(parents=True, exist_ok=True)
-    small.save(file, optimize=True)
-    if file.stat().st_size > MOST_BYTES:
-        raise SystemExit(f"{file} has {file.stat().st_size // 1024} KB: draw less in it")
+    for colours in COLOURS:
+        small = _few_colours(Image.fromarray(pixels), colours, scaled=scaled)
+        small.save(file, optimize=True)
+        if file.stat().st_size <= MOST_BYTES:
+            return
+    raise SystemExit(f"{file} has {file.stat().st_size // 1024} KB: draw less in it")
 
 
-def _few_colours(true: Image.Image, *, scaled: bool) -> Image.Image:
-    few = true.quantize(COLOURS)
+def _few_colours(true: Image.Image, colours: int, *, scaled: bool) -> Image.Image:
+    few = true.quantize(colours)
     exact = few.convert("RGB").tobytes() == true.tobytes()
     return few if exact or not scaled else true
 
