@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLEAR = 2.0  # standard errors
+LEFT = 0.25  # of the best rate's lead over chance: with less, a rate is said to diverge
 
 
 class Verdict(Enum):
@@ -223,17 +224,20 @@ def validation_saturates(study: Measured) -> tuple[Finding, ...]:
 
 
 def large_rate_diverges(study: Measured) -> tuple[Finding, ...]:
-    """Of the largest rate: a loss that is no number, or answers no better than chance."""
-    claim, last = "Too large a learning rate diverges", len(study.names) - 1
+    """Of the largest rate: a loss that is no number, or little left of what the best learns."""
+    claim, last, best = "Too large a learning rate diverges", len(study.names) - 1, study.val.best
     name, seeds = study.names[last], study.val.shares.shape[1]
     if study.diverged[last]:
         lost = f"at {name}, the loss of {study.diverged[last]} of {seeds} trials ended as no number"
         return (Finding(claim, Verdict.HOLDS, lost),)
     chance = 1 / study.classes
-    worse = study.val.difference(last, study.val.best).sign < 0
-    learned = not worse or study.val.above(last, chance).sign > 0
-    numbers = f"{study.between(study.val, last, study.val.best)}; chance is {100 * chance:.1f} %"
-    return (Finding(claim, Verdict.FAILS if learned else Verdict.HOLDS, numbers),)
+    here, there = (study.val.above(row, chance) for row in (last, best))
+    worse = study.val.difference(best, last).sign > 0
+    verdict = Verdict.HOLDS if worse and here.points < LEFT * there.points else Verdict.FAILS
+    if there.sign <= 0:  # none learns
+        verdict = Verdict.UNTOLD
+    numbers = f"{study.between(study.val, last, best)}; chance is {100 * chance:.1f} %"
+    return (Finding(claim, verdict, numbers),)
 
 
 def largest_against_smallest(study: Measured) -> tuple[Finding, ...]:
