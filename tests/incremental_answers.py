@@ -11,6 +11,7 @@ from incremental_networks import SIZE, made
 from torch import Tensor, nn
 
 from interpret_kit.graph.costs import Choice
+from interpret_kit.graph.crops import Buffer, Place, Stretch
 from interpret_kit.graph.incremental import IncrementalNetwork, plan
 from interpret_kit.graph.reach import Ints, grouped
 from interpret_kit.graph.suffix import TracedNetwork
@@ -122,3 +123,15 @@ def told(
     cut = len(changing.order) if cut < 0 else cut
     network.plans = [plan(changing, Choice(r, c, cut, batch, 0.0)) for r in rows for c in cols]
     return network
+
+
+def one_aside(monkeypatch):
+    """Let crops be taken for lying one cell to the right of where they lie."""
+    read = Buffer.read
+
+    def shifted(self, wanted, crops):
+        if crops is not None:
+            crops = Place(crops.rows, Stretch(crops.cols.first + 1, crops.cols.count))
+        return read(self, wanted, crops)
+
+    monkeypatch.setattr(Buffer, "read", shifted)

@@ -10,6 +10,7 @@ from incremental_answers import (
     answered_in_parts,
     answered_whole,
     examined,
+    one_aside,
     picture,
     spans,
     subject,
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from interpret_kit.graph import incremental
-from interpret_kit.graph.crops import Buffer, Place, Stretch
+from interpret_kit.graph.crops import Buffer, Stretch
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.graph.trace import Untraceable
@@ -84,17 +85,6 @@ def test_all_windows_of_a_grid_are_answered_with_any_plan(name):
 # --- the same comparison must see a cell that is taken from the next place ---
 
 
-def _one_aside(monkeypatch):
-    read = Buffer.read
-
-    def shifted(self, wanted, crops):
-        if crops is not None:
-            crops = Place(crops.rows, Stretch(crops.cols.first + 1, crops.cols.count))
-        return read(self, wanted, crops)
-
-    monkeypatch.setattr(Buffer, "read", shifted)
-
-
 def _one_further(monkeypatch):
     wider = Stretch.wider
 
@@ -107,7 +97,7 @@ def _one_further(monkeypatch):
 @every_network
 def test_crops_that_are_believed_one_cell_aside_are_caught(name, monkeypatch):
     under, windows = subject(name), spans(SIZE, (16, 16), (16, 16))
-    _one_aside(monkeypatch)
+    one_aside(monkeypatch)
     assert not error_of(told(under.traced, windows), under.network, windows) <= 10 * under.allowed
 
 

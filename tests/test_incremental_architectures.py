@@ -5,6 +5,7 @@ from incremental_answers import (
     answered_in_parts,
     answered_whole,
     examined,
+    one_aside,
     picture,
     spans,
     told,
@@ -12,7 +13,6 @@ from incremental_answers import (
 from timm.models.densenet import DenseNet
 from torch import nn
 
-from interpret_kit.graph.crops import Buffer, Place, Stretch
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.networks import ConvNet
 
@@ -76,12 +76,5 @@ def test_parts_answer_as_single_whole_forwards_and_a_shift_is_caught(name, monke
     assert error(IncrementalNetwork(under.traced, *windows)) <= 1e-6 * under.allowed
     assert error(told(under.traced, windows)) <= 1e-6 * under.allowed
 
-    read = Buffer.read
-
-    def shifted(self, wanted, crops):
-        if crops is not None:
-            crops = Place(crops.rows, Stretch(crops.cols.first + 1, crops.cols.count))
-        return read(self, wanted, crops)
-
-    monkeypatch.setattr(Buffer, "read", shifted)
+    one_aside(monkeypatch)
     assert not error(told(under.traced, windows)) <= under.allowed

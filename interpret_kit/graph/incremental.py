@@ -154,8 +154,10 @@ class IncrementalNetwork:
 
     def _keep(self, batch: tuple[int, int], indices: Indices) -> None:
         """For the next picture, as long as there is room."""
+        if batch in self._indices:
+            return
         kept = sum(each.size for each in self._indices.values())
-        if batch not in self._indices and kept + indices.size <= _INDICES_BYTES:
+        if kept + indices.size <= _INDICES_BYTES:
             self._indices[batch] = indices
 
 
