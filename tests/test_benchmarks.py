@@ -14,6 +14,7 @@ sys.path.append(str(BENCHMARKS))
 
 import apart  # noqa: E402
 import clock  # noqa: E402
+import contenders  # noqa: E402
 import table  # noqa: E402
 
 
@@ -83,20 +84,10 @@ def test_every_program_tells_how_to_use_it(program, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("usage:")
 
 
-def _marking(folder, number):
-    def work():
-        with (folder / "ran").open("a") as ran:
-            ran.write(f"{number} {os.getpid()}\n")
-
-    return work
-
-
-def _failing():
-    raise ZeroDivisionError("no such network")
-
-
 def test_contenders_apart_are_prepared_once_and_each_in_its_own_process(tmp_path):
-    with apart.apart({"a": (_marking, tmp_path, 1), "b": (_marking, tmp_path, 2)}) as work:
+    with apart.apart(
+        {"a": (contenders.marking, tmp_path, 1), "b": (contenders.marking, tmp_path, 2)}
+    ) as work:
         work["b"]()
         work["b"]()
         work["a"]()
@@ -107,5 +98,8 @@ def test_contenders_apart_are_prepared_once_and_each_in_its_own_process(tmp_path
 
 
 def test_a_contender_that_fails_says_why():
-    with pytest.raises(RuntimeError, match="no such network"), apart.apart({"a": (_failing,)}):
+    with (
+        pytest.raises(RuntimeError, match="no such network"),
+        apart.apart({"a": (contenders.failing,)}),
+    ):
         pass

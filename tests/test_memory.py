@@ -46,10 +46,10 @@ def test_a_little_memory_stays_for_the_next_block(monkeypatch, held, trimmed):
 def test_free_memory_is_counted():
     library = memory.ctypes.CDLL(None)
     with memory.kept_memory():  # a freed block stays with the process
-        before = memory._free_bytes(library)
         block = bytearray(100 * 2**20)
+        in_use = memory._free_bytes(library)
         del block
-        assert memory._free_bytes(library) - before > 90 * 2**20
+        assert memory._free_bytes(library) - in_use > 90 * 2**20
 
 
 @pytest.mark.parametrize(("library", "asked"), [("", []), ("glibc", [None, None])])

@@ -1,0 +1,22 @@
+"""What do the tests of `apart` let other processes do? Those import it by this file's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def marking(folder: Path, number: int) -> Callable[[], None]:
+    """Work that writes down the number and its process."""
+
+    def work() -> None:
+        with (folder / "ran").open("a") as ran:
+            ran.write(f"{number} {os.getpid()}\n")
+
+    return work
+
+
+def failing() -> Callable[[], None]:
+    """Fails in its preparation."""
+    raise ZeroDivisionError("no such network")
