@@ -18,6 +18,7 @@ from torch import nn
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.images import ImageSet
+from interpret_kit.silencing import WholeForwards
 
 # Red, green, and two between, as (r, g) with their true class. The logits are (r, g + 0.5).
 ON_PAPER = [
@@ -62,6 +63,31 @@ def test_confidence_lost_on_paper():
     without_green = [odds(1, 0.5), odds(0.5, 0), odds(0.8, 0.5), odds(0.5, 1)]
     lost = [np.mean(np.subtract(before, each)) for each in (without_red, without_green)]
     np.testing.assert_allclose(found.confidence_lost, lost, atol=1e-6)
+
+
+def test_only_the_right_ones_are_asked(monkeypatch):
+    asked = []
+    ask = WholeForwards.silence
+
+    def noting(self, point, images, filters):
+        asked.extend(images.tolist())
+        return ask(self, point, images, filters)
+
+    monkeypatch.setattr(WholeForwards, "silence", noting)
+    found = Ablation(only_right=True).run(colours(), on_paper())
+    assert asked == [0, 1]  # without red and without green; of the other colour each has none
+    assert (found.total.tolist(), found.correct.tolist()) == ([2, 2], [1, 1])
+    assert found.broken.tolist() == [[1, 0], [0, 0]]
+    assert found.repaired.tolist() == [[0, 0], [0, 0]]
+    odds = lambda true, other: 1 / (1 + np.exp(other - true))  # noqa: E731
+    lost = [(odds(1, 0.5) - odds(0, 0.5)) / 2, (odds(1.5, 0) - odds(0.5, 0)) / 2]
+    np.testing.assert_allclose(found.confidence_lost, lost, atol=1e-6)
+
+
+def test_where_none_is_right_nothing_is_lost():
+    found = Ablation(only_right=True).run(colours(), on_paper().only([2, 3]))
+    assert found.correct.tolist() == [0, 0]
+    assert found.confidence_lost.tolist() == [0, 0]
 
 
 def test_tables_on_paper():

@@ -32,7 +32,8 @@ class AblationCounts(Result):
     """Which images flip when one filter is held at zero, per filter and class.
 
     A row of ``filters`` is one silenced filter. Broken: right before, wrong after. Repaired:
-    wrong before, right after. Both count under the image's true class.
+    wrong before, right after. Both count under the image's true class. With ``only_right``, the
+    filters were silenced only on images that are right with all of them, so none is repaired.
     """
 
     layer: Array = array("filters", "which of the layers the filter is in")
@@ -165,6 +166,9 @@ class Ablation(Analysis[AblationCounts]):
     layer: int | str = parameter("last", LAYERS_HELP)
     filters: str = parameter("all", "which filters of each layer, from 0 and with commas; or all")
     site: str = parameter("convolution", SITE_HELP)
+    only_right: bool = parameter(
+        False, "silence filters only on images that are classified right: sooner, none repaired"
+    )
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> AblationFold:
         """Find the layers and filters."""
@@ -209,14 +213,17 @@ class AblationFold:
         """Take in a part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
         before = self.forwards.look(batch.pixels)
         labels = batch.labels.cpu().numpy()
-        right = before.argmax(1).cpu().numpy() == labels
+        right = before.argmax(1) == batch.labels
         self.total += np.bincount(labels, minlength=len(self.total))
-        self.correct += np.bincount(labels[right], minlength=len(self.total))
+        self.correct += np.bincount(labels[right.cpu().numpy()], minlength=len(self.total))
         first = 0
         for layer, filters in self.chosen:
             # Where silencing changes nothing, nothing is asked.
             speaking = self.forwards.speaking[layer.at(self.analysis.site)]
-            image, row = speaking[:, list(filters)].nonzero().T
+            asked = speaking[:, list(filters)]
+            if self.analysis.only_right:
+                asked = asked & right[:, None]
+            image, row = asked.nonzero().T
             for start in range(0, len(row), self.forwards.rows_at_once):
                 chunk = slice(start, start + self.forwards.rows_at_once)
                 self._silence(batch, before, (layer, first), image[chunk], row[chunk])
@@ -258,6 +265,7 @@ class AblationFold:
         np.add.at(broken, (row[before == label], label[before == label]), 1)
         np.add.at(repaired, (row[after == label], label[after == label]), 1)
         sizes = [len(filters) for _, filters in self.chosen]
+        images = self.correct.sum() if self.analysis.only_right else self.total.sum()
         return AblationCounts(
             self.analysis,
             origin,
@@ -267,7 +275,7 @@ class AblationFold:
             correct=self.correct.copy(),
             broken=broken,
             repaired=repaired,
-            confidence_lost=(self.lost / self.total.sum()).astype(np.float32),
+            confidence_lost=(self.lost / max(images, 1)).astype(np.float32),
             flip_row=row,
             flip_id=image,
             flip_label=label,
