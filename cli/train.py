@@ -49,6 +49,8 @@ def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
     """Where the run goes; the training itself refuses a place that is taken."""
     if given["resume"] and not given["out"]:
         raise UsageError("--resume goes on with the run in --out, and none is named")
+    if given["resume"] and given["force"]:
+        raise UsageError("--resume goes on with a run, and --force replaces it: leave one away")
     return Path(given["out"] or next_free(RUNS, Path(recipe.data).name or "run"))
 
 

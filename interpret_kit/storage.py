@@ -131,6 +131,13 @@ def write_csv(table: Table, file: Path) -> None:
         writer.writerows(table.rows)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file aside, then put it in place: a reader finds all of it, or the one before."""
+    aside = file.with_name(f".{file.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(file)
+
+
 def check_free(folder: Path, *, force: bool) -> None:
     """Refuse a place that holds something, before the work starts.
 

@@ -11,7 +11,11 @@ from PIL import Image
 from torch import nn
 
 from interpret_kit.loading import create, save_run
+from interpret_kit.sweeps import Study
 from interpret_kit.trainers.recipe import Recipe
+
+TOO_LARGE = 99  # a kernel that leaves no pixels
+SMALL = {"size": 8, "channels": [4, 6], "fc": [8], "epochs": 2, "batch_size": 8, "padding": 1}
 
 COLOURS = {"blue": 2, "green": 1, "red": 0}  # the class is the bright channel
 CLASSES = ["red", "green", "Dark_blue", "dark-blue"]
@@ -68,3 +72,15 @@ def small_recipe(folder: Path, **changed: Any) -> Recipe:
     """A recipe that learns three colours in a second: six steps an epoch."""
     choices = {"size": 8, "channels": (4, 6), "fc": (8,), "epochs": 4, "batch_size": 8, "lr": 0.02}
     return Recipe(data=str(folder), **(choices | changed))
+
+
+def small_study(folder: Path, **changed: Any) -> Study:
+    """Four recipes, of which two cannot be, with two seeds."""
+    fields = {
+        "title": "two by two",
+        "question": "Which kernel, at which rate?",
+        "recipe": {**SMALL, "data": str(folder)},
+        "vary": {"kernel": [3, TOO_LARGE], "lr": [0.02, 0.002]},
+        "seeds": (0, 1),
+    }
+    return Study(**(fields | changed))

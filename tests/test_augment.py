@@ -57,6 +57,16 @@ def test_crops_keep_at_least_their_share_and_stay_inside():
     assert seen.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("least", [0.25, 0.9, 0.99])
+def test_no_crop_is_smaller_than_its_least_share(least):
+    images = as_input(ramp(300, 64, 64)) * 255
+    seen = cropped(images, least, draws(300))
+    width = seen[:, 1, 0].diff(dim=1)[:, 20:44].mean(1).abs()  # 1 for the whole width
+    height = seen[:, 0, :, 0].diff(dim=1)[:, 20:44].mean(1)
+    assert (width * height).min() > least - 0.001
+    assert max(width.max(), height.max()) < 1.001
+
+
 def test_colours_change_by_a_factor_each_and_no_further():
     # Gray has no saturation, and an even picture no contrast: what is left is the brightness.
     even = torch.full((200, 3, 4, 4), 0.5)

@@ -12,6 +12,7 @@ from small_runs import small_recipe, write_splits
 from interpret_kit.errors import BadWeights, OutputExists, UsageError
 from interpret_kit.loading import load_classifier
 from interpret_kit.trainers import checkpoint, loop
+from interpret_kit.trainers.lock import alone_in
 from interpret_kit.trainers.loop import resume, train
 
 TIMES = ("seconds", "images_per_second", "learning_share")
@@ -92,6 +93,34 @@ def test_a_run_killed_twice_ends_with_the_same_weights_as_one_never_killed(recip
     assert_same_run(resume(recipe, out, "cpu"), whole)
     assert {each.name for each in out.iterdir()} >= {"config.json", "history.csv"}
     assert not (out / "resume.pt").exists()
+
+
+def test_a_run_killed_in_its_first_write_can_be_begun_again(recipe, whole, tmp_path):
+    kill(recipe, tmp_path / "run", at=1)
+    assert [each.name for each in (tmp_path / "run").iterdir() if each.suffix == ".part"]
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+    assert not [each.name for each in (tmp_path / "run").iterdir() if each.suffix == ".part"]
+
+
+def test_weights_alone_are_what_a_killed_run_can_leave(recipe, whole, tmp_path):
+    # The weights are put in place before the config.json that tells what they are.
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"of the run before")
+    with pytest.raises(OutputExists, match="is not empty"):
+        train(recipe, tmp_path / "run", "cpu")
+    assert_same_run(train(recipe, tmp_path / "run", "cpu", force=True), whole)
+
+
+def test_two_trainings_are_not_at_work_in_one_folder(recipe, whole, tmp_path):
+    with (
+        alone_in(tmp_path / "run"),
+        pytest.raises(OutputExists, match=r"is at work in .*run: wait"),
+    ):
+        train(recipe, tmp_path / "run", "cpu")
+    with pytest.raises(OutputExists, match=r"is at work in .*run: wait"):
+        train(recipe, tmp_path / "run", "cpu", lambda _: train(recipe, tmp_path / "run", "cpu"))
+    assert not (tmp_path / "run").exists()
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
 
 
 class Stopped(Exception):

@@ -9,31 +9,17 @@ from functools import partial
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_runs import write_splits
+from small_runs import SMALL, TOO_LARGE, small_study, write_splits
 
 from interpret_kit import shapes
 from interpret_kit.cli.main import ikit
-from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError
+from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError, UsageError
 from interpret_kit.storage import load_result
 from interpret_kit.sweeps import Study, StudyTable
 from interpret_kit.trainers import trial
 from interpret_kit.trainers.jobs import in_processes
 from interpret_kit.trainers.sweep import How, Listener, sweep
 from interpret_kit.trainers.trial import outcome, record_failure
-
-TOO_LARGE = 99
-BASE = {"size": 8, "channels": [4, 6], "fc": [8], "epochs": 2, "batch_size": 8, "padding": 1}
-
-
-def study_of(data, **changed):
-    fields = {
-        "title": "two by two",
-        "question": "Which kernel, at which rate?",
-        "recipe": {**BASE, "data": str(data)},
-        "vary": {"kernel": [3, TOO_LARGE], "lr": [0.02, 0.002]},
-        "seeds": (0, 1),
-    }
-    return Study(**(fields | changed))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +32,7 @@ def swept(data, tmp_path_factory):
     """A sweep of eight trials, half of which cannot be; and what it told."""
     out = tmp_path_factory.mktemp("sweeps") / "out"
     heard = Heard(out)
-    return out, sweep(study_of(data), out, listener=heard), heard
+    return out, sweep(small_study(data), out, listener=heard), heard
 
 
 class Heard(Listener):
@@ -111,7 +97,7 @@ def test_a_sweep_again_trains_nothing_and_finds_the_same(swept, monkeypatch, dat
     out, table, _ = swept
     before = runs_in(out)
     monkeypatch.setattr(trial, "resume", lambda *_: pytest.fail("trained again"))
-    again = sweep(study_of(data), out)
+    again = sweep(small_study(data), out)
     assert runs_in(out) == before
     np.testing.assert_array_equal(again.val_curve, table.val_curve)
     assert again.failures == table.failures
@@ -120,7 +106,7 @@ def test_a_sweep_again_trains_nothing_and_finds_the_same(swept, monkeypatch, dat
 def test_one_more_seed_trains_only_its_own_trials(swept, data):
     out, table, _ = swept
     before = runs_in(out)
-    more = sweep(study_of(data, seeds=(0, 1, 2)), out)
+    more = sweep(small_study(data, seeds=(0, 1, 2)), out)
     assert len(runs_in(out)) == 6
     assert before.items() <= runs_in(out).items()
     np.testing.assert_array_equal(more.val_accuracy[:, :2], table.val_accuracy)
@@ -164,19 +150,8 @@ sweep(Study(**json.loads(sys.argv[1])), sys.argv[2])
 """
 
 
-HOLDS = """
-import sys
-from pathlib import Path
-from interpret_kit.trainers.lock import alone_in
-
-with alone_in(Path(sys.argv[1])):
-    print("at work", flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_a_sweep_killed_in_the_middle_goes_on_where_it_was(swept, data, tmp_path, monkeypatch):
-    out, study = tmp_path / "out", study_of(data)
+    out, study = tmp_path / "out", small_study(data)
     command = [sys.executable, "-c", KILLED, json.dumps(vars(study)), str(out)]
     died = subprocess.run(command, check=False, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
@@ -195,7 +170,7 @@ def test_a_sweep_killed_in_the_middle_goes_on_where_it_was(swept, data, tmp_path
 
 
 def test_trials_in_processes_of_their_own_come_to_the_same(swept, data, tmp_path):
-    study = study_of(data, vary={"kernel": [3, TOO_LARGE]}, seeds=(0,))
+    study = small_study(data, vary={"kernel": [3, TOO_LARGE]}, seeds=(0,))
     study.recipe["lr"] = 0.02
     table = sweep(study, tmp_path / "out", How("cpu", jobs=2))
     np.testing.assert_array_equal(table.val_curve[0, 0], swept[1].val_curve[0, 0])
@@ -217,22 +192,33 @@ def test_what_may_go_well_another_time_is_tried_again(tmp_path):
     record_failure(tmp_path / "full", OSError("no space left"))
     record_failure(tmp_path / "wrong", DoesNotFit("a kernel\ntoo large"))
     record_failure(tmp_path / "died", RunError("its process ended early"))
-    ends = {name: outcome(tmp_path / name) for name in ("full", "wrong", "died", "never")}
+    record_failure(tmp_path / "elsewhere", UsageError("no such device"))
+    names = ("full", "wrong", "died", "elsewhere", "never")
+    ends = {name: outcome(tmp_path / name) for name in names}
     assert ends.pop("never") is None
     assert {name: each.failed for name, each in ends.items()} == {
         "full": "OSError: no space left",
         "wrong": "a kernel",
         "died": "its process ended early",
+        "elsewhere": "no such device",
     }
     assert {name: each.final for name, each in ends.items()} == {
-        "full": False, "wrong": True, "died": False,
+        "full": False, "wrong": True, "died": False, "elsewhere": False,
     }  # fmt: skip
 
 
+def test_where_a_bug_was_is_kept(tmp_path):
+    try:
+        {}["not there"]
+    except KeyError as bug:
+        record_failure(tmp_path / "trial", bug)
+    assert "test_where_a_bug_was_is_kept" in outcome(tmp_path / "trial").traceback
+
+
 def test_a_scaled_sweep_trains_as_many_recipes_as_it_was_asked_to(data, tmp_path):
-    base = {**BASE, "data": str(data), "channels": [4]}
+    base = {**SMALL, "data": str(data), "channels": [4]}
     base.pop("fc")
-    study = study_of(data, recipe=base, vary={"fc": [[15], [16], [36]]}, seeds=(0,), scale=0.25)
+    study = small_study(data, recipe=base, vary={"fc": [[15], [16], [36]]}, seeds=(0,), scale=0.25)
     table = sweep(study, tmp_path / "out")
     assert table.trained == ("fc 8", "fc 9", "fc 18")
     (recipe, *others) = (
@@ -252,7 +238,7 @@ def test_generated_images_are_drawn_once_for_all_trials(tmp_path, monkeypatch):
         return draw(split, few[split])
 
     monkeypatch.setattr(shapes, "shape_images", draw_few)
-    recipe = {**BASE, "size": 64, "stride": 4, "epochs": 1, "batch_size": 33}
+    recipe = {**SMALL, "size": 64, "stride": 4, "epochs": 1, "batch_size": 33}
     study = Study("shapes", "Once?", recipe, {"lr": [0.1, 0.01]}, (0, 1))
     table = sweep(study, tmp_path / "out")
     assert not table.failures
@@ -265,7 +251,7 @@ def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for force in (False, True):
         with pytest.raises(OutputExists, match="holds files that are no sweep"):
-            sweep(study_of(data), tmp_path, force=force)
+            sweep(small_study(data), tmp_path, force=force)
     assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -274,37 +260,22 @@ def test_another_study_or_scale_is_not_mixed_in(swept, data):
     before = runs_in(out)
     for changed in ({"title": "another"}, {"scale": 0.5}):
         with pytest.raises(OutputExists, match=r"holds the sweep 'two by two' at scale 1"):
-            sweep(study_of(data, **changed), out)
+            sweep(small_study(data, **changed), out)
     assert runs_in(out) == before
 
 
 def test_images_that_are_not_there_end_a_sweep_before_it_begins(tmp_path):
     with pytest.raises(NothingThere):
-        sweep(study_of(tmp_path / "none"), tmp_path / "out")
+        sweep(small_study(tmp_path / "none"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_choices_that_do_not_go_together_fail_alone(data, tmp_path):
-    base = {**BASE, "data": str(data), "crop": 0.5, "epochs": 1}
-    study = study_of(data, recipe=base, vary={"augment": [False, True]}, seeds=(0,))
+    base = {**SMALL, "data": str(data), "crop": 0.5, "epochs": 1}
+    study = small_study(data, recipe=base, vary={"augment": [False, True]}, seeds=(0,))
     table = sweep(study, tmp_path / "out")
     assert table.failures == {
         "augment no, seed 0": "a crop with --no-augment: leave one of them away"
     }
     assert np.isnan(table.parameters).tolist() == [True, False]
     assert np.isnan(table.val_accuracy).tolist() == [[True], [False]]
-
-
-def test_two_sweeps_are_not_at_work_in_one_folder(data, tmp_path):
-    study, out = study_of(data, vary={"lr": [0.02]}, seeds=(0,)), tmp_path / "out"
-    command = [sys.executable, "-c", HOLDS, str(out)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        with pytest.raises(
-            OutputExists, match=f"process {other.pid} on .* is at work in .*out: wai"
-        ):
-            sweep(study, out)
-        other.kill()
-    assert [each.name for each in out.iterdir()] == [".lock"], "what was killed left its mark"
-    assert not sweep(study, out).failures
-    assert not (out / ".lock").exists()

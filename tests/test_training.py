@@ -125,14 +125,11 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing(recipe
     assert not (tmp_path / "run").exists()
 
 
-def test_patience_stops_early_and_the_best_epoch_is_kept(recipe, tmp_path):
+def test_patience_stops_so_many_epochs_after_the_best(recipe, tmp_path):
     # The learning rate is too small to change any prediction: the first epoch stays the best.
-    slow = changed(recipe, lr=1e-12, epochs=9, patience=2, batch_norm=False, weight_decay=0.0)
+    slow = changed(recipe, lr=1e-30, epochs=9, patience=2, batch_norm=False, weight_decay=0.0)
     run = train(slow, tmp_path / "run", "cpu")
-    assert run.metrics["best_epoch"] <= run.metrics["epochs"] - 2
-    assert run.metrics["epochs"] < 9
-    best = int(run.metrics["best_epoch"]) - 1
-    assert run.metrics["val_accuracy"] == run.history["val_accuracy"][best]
+    assert (run.metrics["best_epoch"], run.metrics["epochs"]) == (1, 3)
 
 
 def test_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():

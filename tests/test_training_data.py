@@ -1,5 +1,7 @@
 """Which images does a run learn from, and what does it say of those it cannot use?"""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -59,12 +61,38 @@ def test_class_folders_without_splits_are_training_images(tmp_path):
     assert (len(data.train), len(data.val), data.test) == (11, 1, None)
 
 
-def test_unreadable_and_unlabelled_images_are_left_out_and_said(tmp_path):
+def test_unreadable_images_are_left_out_and_said(tmp_path):
     write_colours(tmp_path, 4, 0)
     (tmp_path / "red" / "broken.png").write_text("no image")
     data = load_training_data(str(tmp_path), (8, 8))
     assert len(data.train) + len(data.val) == 12
     assert "left out 1 unreadable images; the first: cannot read red/broken.png" in data.notes[0]
+
+
+def test_unlabelled_images_are_left_out_and_said(tmp_path):
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,red\nb.png,blue\n")
+    data = load_training_data(str(tmp_path), (8, 8))
+    assert len(data.train) + len(data.val) == 2
+    assert "left out 1 images without a label" in data.notes
+
+
+def _inverted(split):
+    return Split(255 - split.pixels, split.labels)
+
+
+def _exchanged(split):
+    return Split(split.pixels.flip(0), split.labels)  # the same levels, of other classes
+
+
+@pytest.mark.parametrize("change", [_inverted, _exchanged])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_fingerprint_tells_other_images(folder, split, change):
+    data = load_training_data(str(folder), (8, 8))
+    other = dataclasses.replace(data, **{split: change(getattr(data, split))})
+    assert load_training_data(str(folder), (8, 8)).fingerprint() == data.fingerprint()
+    assert other.fingerprint() != data.fingerprint()
 
 
 def test_splits_of_other_classes_are_refused(tmp_path):

@@ -90,8 +90,9 @@ def _shift(side: int, draws: Draws) -> Tensor:
 
 def cropped(images: Tensor, least: float, draws: Draws) -> Tensor:
     """Take a random part of each image, of at least this share of its area; mirror half."""
-    area, ratio = draws.uniform(least, 1), draws.proportion(*RATIOS)
-    width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    area = draws.uniform(least, 1)
+    ratio = draws.proportion(*RATIOS).clamp(area, 1 / area)  # beyond, a side is the whole one
+    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
     across, down = draws.uniform(-1, 1) * (1 - width), draws.uniform(-1, 1) * (1 - height)
     mirror = torch.where(draws.uniform() < 0.5, -1.0, 1.0)
     none = torch.zeros_like(width)

@@ -19,7 +19,7 @@ from interpret_kit.images import ImageSet, load_images
 from interpret_kit.trainers.packed import Packed, Told, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with
-COUNTED = 1024  # images whose levels are counted at once
+COUNTED = 1024  # images that are counted, or hashed, at once
 SHAPES = "shapes"
 
 
@@ -66,11 +66,13 @@ class TrainingData:
         return Preprocessing((height, width), mean, std)
 
     def fingerprint(self) -> str:
-        """Hash of classes, labels and levels: other images to learn from give another one."""
+        """Hash of the classes and of every split's labels and pixels."""
         digest = hashlib.sha256("\n".join(self.classes).encode("utf-8", "surrogateescape"))
         for split in (self.train, self.val, self.test):
-            digest.update(b"none" if split is None else split.labels.numpy().tobytes())
-        digest.update(self.levels.numpy().tobytes())
+            digest.update(f"{None if split is None else split.pixels.shape}".encode())
+            for part in split.batches(COUNTED) if split is not None else ():
+                digest.update(part.labels.numpy().tobytes())
+                digest.update(part.pixels.contiguous().numpy())
         return digest.hexdigest()[:16]
 
 

@@ -20,7 +20,7 @@ LOCK = ".lock"
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if it is not there.
+    """Keep other processes out of a folder; one that is made for it goes again if it stays empty.
 
     with alone_in(Path("sweeps/kernel")):
         ...  # another process that tries the same is refused
@@ -29,6 +29,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         OutputExists: one is at work there.
         CannotWrite: no permission, or a file where a folder should be.
     """
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _locked(folder / LOCK)
@@ -45,6 +46,9 @@ def alone_in(folder: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):  # it would only be old
                 (folder / LOCK).unlink()
+            if made:
+                with suppress(OSError):  # there is something in it
+                    folder.rmdir()
 
 
 def _locked(path: Path) -> BinaryIO | None:

@@ -23,7 +23,7 @@ from interpret_kit.trainers.progress import Progress, Told, diverged, last_epoch
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.run import RunFolder, Score, TrainedRun
 from interpret_kit.trainers.setup import Learner, check_network, check_optimizer, make_learner
-from interpret_kit.trainers.start import Start, checkpoint, load_data, opened
+from interpret_kit.trainers.start import Start, alone, checkpoint, load_data, opened
 
 UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
 
@@ -71,7 +71,11 @@ def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) ->
     recipe = folder.recipe
     check_optimizer(recipe.optimizer)
     check_network(recipe)
-    with accelerated(device, recipe.precision) as accelerator, writing_events(folder) as events:
+    with (
+        accelerated(device, recipe.precision) as accelerator,
+        alone(folder, start, accelerator),
+        writing_events(folder) as events,
+    ):
         before = opened(folder, start, accelerator)
         if isinstance(before, TrainedRun):
             return before
@@ -90,8 +94,8 @@ def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) ->
             if history.best_epoch == history.epochs:
                 folder.save(learner.judged.network, history.metrics())
             folder.save_history(history)
+            events.add(history)  # first: what is told twice is shown once, what is not is missing
             point.save_epoch()
-            events.add(history)
         return concluded(point, data)
 
 

@@ -6,18 +6,21 @@ learns from its share of every batch; the first one of all writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from interpret_kit.errors import UsageError
 from interpret_kit.loading import pick_device
 from interpret_kit.trainers.batches import Share
+from interpret_kit.trainers.recipe import Recipe
 
 T = TypeVar("T")
 
@@ -45,6 +48,24 @@ def accelerated(device: str, precision: str) -> Iterator[Accelerator]:
                 "Accelerate keeps to it; start another process"
             ) from error
         yield accelerator
+
+
+def in_precision(recipe: Recipe, device: str) -> Recipe:
+    """Say the precision that "auto" is on this device.
+
+    Raises:
+        UsageError: no such device.
+    """
+    on_gpu = pick_device(device).type == "cuda"
+    if recipe.precision != "auto":
+        return recipe
+    return dataclasses.replace(recipe, precision=_precision("auto", on_gpu=on_gpu))
+
+
+def can_learn_in(precisions: Set[str]) -> bool:
+    """Whether this process can: Accelerate keeps to the precision that a process began with."""
+    begun = {AcceleratorState().mixed_precision} if is_initialized() else set()
+    return len(begun | {ACCELERATES[each] for each in precisions}) <= 1
 
 
 def _precision(asked: str, *, on_gpu: bool) -> str:

@@ -28,6 +28,8 @@ class Progress:
 
 Told = Callable[[Progress], object]
 
+DIVERGED = "the loss became"  # how `diverged` begins: a study of recipes counts such trials by it
+
 
 def decoding(recipe: Recipe, told: Told | None) -> Callable[[int, int], None]:
     """What to call while images are decoded."""
@@ -54,6 +56,6 @@ def diverged(recipe: Recipe, loss: float, step: int, history: History) -> Traini
     """Say at which step the loss was no number any more, and what to try."""
     kept = f"; epoch {history.best_epoch} is kept" if history.epochs else ""
     return TrainingDiverged(
-        f"the loss became {loss} at step {step} (epoch {history.epochs + 1}), at learning rate "
+        f"{DIVERGED} {loss} at step {step} (epoch {history.epochs + 1}), at learning rate "
         f"{recipe.lr:g} and most: try --lr {recipe.lr / 10:g}, or a longer --warmup{kept}"
     )

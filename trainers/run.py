@@ -25,12 +25,14 @@ from interpret_kit.loading import (
     save_run,
     save_weights,
 )
+from interpret_kit.trainers.lock import LOCK
 from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.setup import network_arguments
 
 HISTORY, CURVES, EVENTS = "history.csv", "curves.png", "events.out.tfevents.*"
 LAST, STATE = "last.safetensors", "resume.pt"
+PART = ".part"  # how the name of a file ends that is being written
 COLUMNS = (
     "epoch",
     "train_loss",
@@ -155,11 +157,13 @@ class RunFolder:
             raise CannotWrite(f"cannot write a run to {self.path}: {nearest} is a file")
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise CannotWrite(f"cannot write a run to {self.path}: no permission in {nearest}")
-        if nearest != self.path or not any(self.path.iterdir()):
+        here = {each.name for each in self.path.iterdir()} if nearest == self.path else set()
+        here -= {LOCK, *(each for each in here if each.endswith(PART))}
+        if not here:
             return
         if not force:
             raise OutputExists(f"{self.path} is not empty: take another --out, or add --force")
-        if not any((self.path / name).is_file() for name in (CONFIG, STATE)):
+        if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # broken off between the two
             raise OutputExists(
                 f"{self.path} holds files that are no run, and --force replaces runs only; take "
                 "another --out"
@@ -186,8 +190,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for name in (CONFIG, WEIGHTS, HISTORY, CURVES, LAST, STATE):
                 (self.path / name).unlink(missing_ok=True)
-            for events in self.path.glob(EVENTS):
-                events.unlink()
+            for old in (*self.path.glob(EVENTS), *self.path.glob(f".*{PART}")):
+                old.unlink()
         except OSError as error:
             raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
 
@@ -197,7 +201,10 @@ class RunFolder:
             if self.fresh:
                 self._begin()
             config = self.config | {"metrics": dict(metrics)} | more
-            save_run(self.path, network, config)
+            try:
+                save_run(self.path, network, config)
+            except OSError as error:
+                raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
 
     def save_last(self, network: nn.Module) -> None:
         """Write the weights that the last step left, for ``load_classifier`` to find by name."""
@@ -232,7 +239,7 @@ class RunFolder:
             return
         if self.fresh:
             self._begin()
-        aside = self.path / f".{name}.part"
+        aside = self.path / f".{name}{PART}"
         try:
             write(aside)
             aside.replace(self.path / name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -11,6 +13,7 @@ from accelerate import Accelerator
 from interpret_kit.loading import CONFIG, read_config
 from interpret_kit.trainers.checkpoint import Checkpoint, read_state, refuse_other_recipe
 from interpret_kit.trainers.data import TrainingData, load_training_data, thinned, with_val
+from interpret_kit.trainers.lock import alone_in
 from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.processes import from_first
 from interpret_kit.trainers.progress import Told, decoding
@@ -27,6 +30,23 @@ class Start(Enum):
     RESUME = "go on with it"
 
 
+@contextmanager
+def alone(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterator[None]:
+    """Keep other trainings out of the folder; of several processes of one, the first sees to it.
+
+    Raises:
+        OutputExists: another training is at work there, or `opened` would refuse it.
+        CannotWrite: no permission, or a file where the folder should be.
+    """
+    folder.writes = accelerator.is_main_process
+    if not folder.writes:
+        yield
+        return
+    folder.check(force=start is not Start.NEW)
+    with alone_in(folder.path):
+        yield
+
+
 def opened(
     folder: RunFolder, start: Start, accelerator: Accelerator
 ) -> dict[str, Any] | TrainedRun | None:
@@ -37,7 +57,6 @@ def opened(
         CannotWrite: no permission, or a file where the folder should be.
         UsageError: a run to go on with, of another recipe.
     """
-    folder.writes = accelerator.is_main_process
     found: dict[str, Any] | TrainedRun | None = None
     if folder.writes:
         folder.check(force=start is not Start.NEW)

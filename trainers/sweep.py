@@ -19,12 +19,14 @@ from pathlib import Path
 import torch
 
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
-from interpret_kit.storage import MANIFEST
+from interpret_kit.storage import MANIFEST, write_whole
 from interpret_kit.sweeps import Study, StudyTable
 from interpret_kit.trainers.comparing import compared
 from interpret_kit.trainers.jobs import in_processes
 from interpret_kit.trainers.lock import LOCK, alone_in
+from interpret_kit.trainers.processes import can_learn_in, in_precision
 from interpret_kit.trainers.progress import Progress
+from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.study import Place, Trial, trials_of
 from interpret_kit.trainers.trial import (
     Images,
@@ -56,7 +58,7 @@ class How:
     """How a sweep goes about its work."""
 
     device: str = "auto"
-    jobs: int = 1  # trials at once, each in a process of its own if more than 1
+    jobs: int = 1  # trials at once; in processes of their own, if more than 1
 
 
 ONE_BY_ONE, NOBODY = How(), Listener()
@@ -87,8 +89,9 @@ def sweep(
     out = Path(out)
     check_free(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
-    planned, hopeless = _plan(trials.values(), out / TRIALS, listener)
+    planned, hopeless = _plan(trials.values(), out / TRIALS, how.device, listener)
     with alone_in(out):
+        check_free(out, study, force=force)  # others may have been at work since
         _begin(out, study, force=force)
         work = _Work(study, trials, planned, how, listener)
         outcomes: dict[Place, Outcome] = {}
@@ -101,7 +104,7 @@ def sweep(
 
 
 def _plan(
-    trials: Iterable[Trial], folder: Path, listener: Listener
+    trials: Iterable[Trial], folder: Path, device: str, listener: Listener
 ) -> tuple[dict[Place, Planned], dict[Place, Outcome]]:
     """What is to be trained, and where; and the end of those whose choices make no recipe."""
     planned: dict[Place, Planned] = {}
@@ -109,7 +112,7 @@ def _plan(
     seen: dict[object, Images] = {}
     for trial in trials:
         try:
-            recipe = trial.recipe
+            recipe = in_precision(trial.recipe, device)
         except DoesNotFit as error:
             hopeless[trial.place] = Outcome(str(error))
             continue
@@ -140,9 +143,9 @@ class _Work:
                 to_do.append(place)
             else:
                 yield place, ended
-        # Accelerate keeps to the precision that a process began with.
-        alone = self.how.jobs == 1 and "precision" not in self.study.vary
-        for place in (self._one_by_one if alone else self._at_once)(to_do):
+        precisions = {each.recipe.precision for each in self.planned.values()}
+        here = self.how.jobs == 1 and can_learn_in(precisions)
+        for place in (self._one_by_one if here else self._at_once)(to_do):
             ended = outcome(self.planned[place].folder)
             assert ended is not None
             yield place, ended
@@ -183,13 +186,16 @@ def check_free(out: Path, study: Study, *, force: bool) -> None:
     other = json.loads((out / STUDY).read_text(encoding="utf-8"))
     if other != _mark(study) and not force:
         raise OutputExists(
-            f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g}: take another "
-            "--out, or --force to replace it"
+            f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g} on "
+            f"{other['data']}: take another --out, or --force to replace it"
         )
 
 
 def _mark(study: Study) -> dict[str, object]:
-    return {"title": study.title, "scale": study.scale}
+    data = str(study.recipe.get("data", Recipe.data))
+    if Path(data).exists():
+        data = str(Path(data).resolve())
+    return {"title": study.title, "scale": study.scale, "data": data}
 
 
 def _begin(out: Path, study: Study, *, force: bool) -> None:
@@ -200,15 +206,18 @@ def _begin(out: Path, study: Study, *, force: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if force and (out / TRIALS).exists():
-            shutil.rmtree(out / TRIALS)
-        (out / STUDY).write_text(json.dumps(_mark(study)) + "\n", encoding="utf-8")
+        if force:
+            (out / MANIFEST).unlink(missing_ok=True)  # what is there is no result of this any more
+            if (out / TRIALS).exists():
+                shutil.rmtree(out / TRIALS)
+        write_whole(out / STUDY, json.dumps(_mark(study)) + "\n")
     except OSError as error:
         raise CannotWrite(f"cannot write a sweep to {out}: {error.strerror}") from error
 
 
 def _save(table: StudyTable, out: Path) -> None:
-    """Put the result's files beside the trials, each whole, the manifest last."""
+    """Put the result's files beside the trials, each whole; without the manifest it is none."""
+    (out / MANIFEST).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=".result-", dir=out) as aside:
         made = table.save(Path(aside) / "result", figures=True)
         for file in sorted(made.iterdir(), key=lambda each: each.name == MANIFEST):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from interpret_kit.analysis import versions
-from interpret_kit.errors import CannotWrite, InterpretError, TrainingDiverged, UsageError
+from interpret_kit.errors import CannotWrite, DoesNotFit, InterpretError, TrainingDiverged
 from interpret_kit.loading import CONFIG, create, read_config
+from interpret_kit.storage import write_whole
 from interpret_kit.trainers.data import SHAPES, TrainingData, load_training_data
 from interpret_kit.trainers.loop import resume
 from interpret_kit.trainers.progress import Told, decoding
@@ -26,7 +28,7 @@ from interpret_kit.trainers.run import HISTORY, History
 from interpret_kit.trainers.setup import network_arguments
 from interpret_kit.weights import first_line
 
-NUMBERS = 1  # raised with every change after which a recipe gives other weights
+NUMBERS = 2  # raised with every change after which a recipe gives other weights
 DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions may change them
 
 
@@ -69,6 +71,7 @@ class Outcome:
 
     failed: str = ""  # why, in a line
     final: bool = True  # another attempt would end alike
+    traceback: str = ""  # of what should not have happened
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, list[float]] = field(default_factory=dict)
 
@@ -77,7 +80,7 @@ def fingerprint(recipe: Recipe, images: str) -> str:
     """Name what decides a trial's numbers: recipe, images, and the versions of the trainer.
 
     Args:
-        recipe: as it is trained.
+        recipe: as it is trained, in which precision, too.
         images: fingerprint of all images.
     """
     deciding = {name: version for name, version in versions().items() if name in DECIDE}
@@ -108,12 +111,13 @@ def record_failure(folder: Path, error: Exception) -> None:
     """
     known = isinstance(error, InterpretError)
     why = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
-    # No memory, or no space, may be there another time; a recipe stays what it is.
-    final = isinstance(error, (UsageError, TrainingDiverged))
+    # Memory, space or a device may be there another time; a recipe stays what it is.
+    final = isinstance(error, (DoesNotFit, TrainingDiverged))
+    where = "" if known else "".join(traceback.format_exception(error))
     record = _record(folder)
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"failed": why, "final": final}), encoding="utf-8")
+        write_whole(record, json.dumps({"failed": why, "final": final, "traceback": where}))
     except OSError as full:
         raise CannotWrite(f"cannot write {record}: {full.strerror}; it would say: {why}") from full
 
