@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.trainers.checkpoint import Checkpoint
-from interpret_kit.trainers.events import writing_events
 from interpret_kit.trainers.judging import concluded, judged
 from interpret_kit.trainers.pace import Watch
 from interpret_kit.trainers.processes import accelerated, summed
@@ -23,7 +22,7 @@ from interpret_kit.trainers.progress import Progress, Told, diverged, last_epoch
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.run import RunFolder, Score, TrainedRun
 from interpret_kit.trainers.setup import Learner, check_network, check_optimizer, make_learner
-from interpret_kit.trainers.start import Start, alone, checkpoint, load_data, opened
+from interpret_kit.trainers.start import Start, at_work, checkpoint, load_data, opened
 
 UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
 
@@ -72,15 +71,14 @@ def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) ->
     check_optimizer(recipe.optimizer)
     check_network(recipe)
     with (
-        accelerated(device, recipe.precision) as accelerator,
-        alone(folder, start, accelerator),
-        writing_events(folder) as events,
+        accelerated(device, recipe.precision) as machine,
+        at_work(folder, start, machine) as events,
     ):
-        before = opened(folder, start, accelerator)
+        before = opened(folder, start, where)
         if isinstance(before, TrainedRun):
             return before
-        data = load_data(recipe, accelerator, progress)
-        learner = make_learner(recipe, data, accelerator)
+        data = load_data(recipe, where, progress)
+        learner = make_learner(recipe, data, where)
         point = checkpoint(folder, learner, data, before)
         history = point.history
         while history.epochs < recipe.epochs and not history.waited(recipe.patience):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import Any
 
@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from interpret_kit.loading import CONFIG, read_config
 from interpret_kit.trainers.checkpoint import Checkpoint, read_state, refuse_other_recipe
 from interpret_kit.trainers.data import TrainingData, load_training_data, thinned, with_val
+from interpret_kit.trainers.events import Events, writing_events
 from interpret_kit.trainers.lock import alone_in
 from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.processes import from_first
@@ -31,20 +32,21 @@ class Start(Enum):
 
 
 @contextmanager
-def alone(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterator[None]:
-    """Keep other trainings out of the folder; of several processes of one, the first sees to it.
+def at_work(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterator[Events]:
+    """Keep other trainings out of the folder, and TensorBoard informed.
+
+    Of several processes of one training, the first of all does it.
 
     Raises:
         OutputExists: another training is at work there, or `opened` would refuse it.
         CannotWrite: no permission, or a file where the folder should be.
     """
     folder.writes = accelerator.is_main_process
-    if not folder.writes:
-        yield
-        return
-    folder.check(force=start is not Start.NEW)
-    with alone_in(folder.path):
-        yield
+    with ExitStack() as stack:
+        if folder.writes:
+            folder.check(force=start is not Start.NEW)
+            stack.enter_context(alone_in(folder.path))
+        yield stack.enter_context(writing_events(folder))
 
 
 def opened(
