@@ -71,9 +71,16 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
     with terminal.progress("sweep") as step:
         speed = How(given["device"], given["jobs"])
         told = Trials(terminal, step, len(study.grid) * len(study.seeds))
-        table = sweep(study, out, speed, told, force=given["force"])
+        try:
+            table = sweep(study, out, speed, told, force=given["force"])
+        except KeyboardInterrupt:
+            terminal.say("the same command, without --force, goes on from here")
+            raise
     tell_a_person(table, terminal)
     terminal.say(wrote(out))
+    best = table.best_run()
+    if best:
+        terminal.say(f"go on with the best: ikit occlusion --model {out / best}")
     return table
 
 

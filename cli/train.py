@@ -33,7 +33,11 @@ def _run(ctx: click.Context) -> None:
 
     with terminal.progress("training") as step:
         told = _Epochs(terminal, step)
-        trained = _train(recipe, out, given, told)
+        try:
+            trained = _train(recipe, out, given, told)
+        except KeyboardInterrupt:
+            terminal.say(f"to go on: the same command with --resume --out {out}, and no --force")
+            raise
     told.last_epoch(trained.history)
     if not first:
         return

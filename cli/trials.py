@@ -25,6 +25,11 @@ class Trials(Listener):
         self.over, self.trials = 0, trials
         self.share, self.at = 0.0, time.monotonic()  # of the work under way, when last printed
 
+    def found(self, over: int, trials: int) -> None:
+        """Say that these are not trained again."""
+        if over:
+            self.terminal.say(f"{over} of {trials} trials were over before, and stay as they are")
+
     def learns(self, trial: Trial, now: Progress) -> None:
         """Say how far a trial is, or the decoding of its images."""
         share = now.batch / now.batches

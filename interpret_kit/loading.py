@@ -103,6 +103,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     file = folder / CONFIG
     if not file.is_file():
+        if (folder / "trials.csv").is_file():
+            raise NothingThere(f"{folder} is a sweep; its trials.csv names the folder of each run")
         raise NothingThere(
             f"{folder} is not a training run: it has no {CONFIG}; make one with "
             f"'ikit train --out {folder}'"

@@ -21,7 +21,7 @@ import numpy as np
 
 from interpret_kit.analyses import RESULTS
 from interpret_kit.analysis import Origin, Question, Result, Table
-from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError
+from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError, shortened
 from interpret_kit.sweeps import Study, StudyTable
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
@@ -85,8 +85,10 @@ def load_result(folder: str | Path) -> Result:
     folder = Path(folder)
     file = folder / MANIFEST
     if not file.is_file():
+        below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST}"))
+        found = f"; there are some below: {shortened(below, most=4)}" if below else ""
         raise NothingThere(
-            f"no result in {folder}: it has no {MANIFEST}; give the folder an analysis wrote"
+            f"no result in {folder}: it has no {MANIFEST}; give the folder an analysis wrote{found}"
         )
     try:
         told = json.loads(file.read_text(encoding="utf-8"))

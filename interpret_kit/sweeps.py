@@ -51,9 +51,10 @@ class Study(Question):
         return (
             f"At scale {self.scale:g}: epochs and the training images of each class x "
             f"{self.scale:g}; filters and units, but those of timm's networks, x "
-            f"{self.scale**0.5:.2g}, its square root, so that the multiply-adds of an image are "
-            f"about x {self.scale:g}, too. Numbers are rounded so that different ones stay "
-            "different. The images that are scored are all there."
+            f"{self.scale**0.5:.2g}, its square root, so that a layer's multiply-adds are about x "
+            f"{self.scale:g}; those of the first, which sees three colours at any scale, shrink "
+            "less. Numbers are rounded so that different ones stay different. The images that are "
+            "scored are all there."
         )
 
     @property
@@ -78,7 +79,8 @@ class StudyTable(Result):
     val_curve: Array = array("recipes seeds epochs", "val accuracy; NaN after the last epoch")
     parameters: Array = array("recipes", "numbers that are learned; NaN where there is no network")
     multiply_adds: Array = array("recipes", "of convolutions and products, for one image; or NaN")
-    trained: tuple[str, ...] = ()  # the choices that each recipe was trained with, as shrunk
+    trained: tuple[str, ...] = ()  # of each recipe, the choices that the scale made smaller
+    runs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to its run's folder
     failures: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to why, one line
     scored: Mapping[str, int] = dataclasses.field(default_factory=dict)  # images, by split
 
@@ -104,7 +106,7 @@ class StudyTable(Result):
         columns: dict[str, Sequence[Any]] = {"recipe": study.labels}
         if study.vary:
             columns = {name: [text(each[name]) for each in study.grid] for name in study.vary}
-        if study.scale < 1 and any(name in SHRUNK for name in study.vary):
+        if study.scale < 1:
             columns["trained as"] = self.trained
         columns["seeds"] = (~np.isnan(self.train_accuracy)).sum(1).tolist()
         for split, shares in self.shares.items():
@@ -119,13 +121,28 @@ class StudyTable(Result):
 
     def headline(self) -> str:
         """The best recipe, in a line: by validation or, where there is none, by the test."""
-        split = next((each for each in ("val", "test") if each in self.shares), None)
+        split = self._decides
         if split is None:
             return "no trial ended with a score"
-        means = np.array([_mean(100 * each) or 0.0 for each in self.shares[split]])
+        percents = [100 * each for each in self.shares[split]]
+        means = np.array([_mean(each) or 0.0 for each in percents])
         best = int(means.argmax())
         among = f"best of {len(means)}: " if len(means) > 1 else ""
-        return f"{among}{self.study.labels[best]}, {split} {means[best]:.1f} %"
+        spread = _spread(percents[best])
+        seeds = "" if spread is None else f" (+- {spread:.1f} over the seeds)"
+        return f"{among}{self.study.labels[best]}, {split} {means[best]:.1f} %{seeds}"
+
+    def best_run(self) -> str | None:
+        """The folder of the best trial's run, in that of the sweep."""
+        if self._decides is None:
+            return None
+        scores = self.shares[self._decides]
+        recipe, seed = np.unravel_index(int(np.nanargmax(scores)), scores.shape)
+        return self.runs.get(trial_name(self.study.labels[recipe], self.study.seeds[seed]))
+
+    @property
+    def _decides(self) -> str | None:
+        return next((each for each in ("val", "test") if each in self.shares), None)
 
     def tables(self) -> dict[str, Table]:
         """The summary, and all trials one by one."""
@@ -158,6 +175,7 @@ class StudyTable(Result):
             columns[f"{split} %"] = [_mean(100 * each) for each in shares.reshape(-1, 1)]
         columns["best epoch"] = [_whole(each) for each in self.best_epoch.flat]
         columns["s/epoch"] = [_mean(each) for each in self.seconds.reshape(-1, 1)]
+        columns["run"] = [self.runs.get(trial_name(*each), "") for each in trials]
         columns["failed"] = [self.failures.get(trial_name(*each), "") for each in trials]
         return _table(columns)
 

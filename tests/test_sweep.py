@@ -220,7 +220,7 @@ def test_a_scaled_sweep_trains_as_many_recipes_as_it_was_asked_to(data, tmp_path
     base.pop("fc")
     study = small_study(data, recipe=base, vary={"fc": [[15], [16], [36]]}, seeds=(0,), scale=0.25)
     table = sweep(study, tmp_path / "out")
-    assert table.trained == ("fc 8", "fc 9", "fc 18")
+    assert table.trained == tuple(f"epochs 1, channels 2, fc {each}" for each in (8, 9, 18))
     (recipe, *others) = (
         json.loads(each.read_text())["recipe"]
         for each in (tmp_path / "out").glob("trials/*/config.json")

@@ -1,5 +1,6 @@
 """Does the command say what it trains, how far it is, and what came of one study or several?"""
 
+import csv
 import json
 from dataclasses import dataclass, field
 
@@ -49,6 +50,43 @@ def test_the_command_prints_the_table_and_ends_with_1_if_a_trial_failed(data, tm
     assert good.exit_code == 1
     assert json.loads(good.stdout)["fields"]["scale"] == 0.5
     assert "At scale 0.5" in good.stderr
+
+
+def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
+    out = tmp_path / "out"
+    arguments = [write_study(tmp_path / "study.toml", [3, 5]), "--data", data, "--out", out]
+    told = run(*arguments).output
+    rows = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
+    best = max(rows, key=lambda row: float(row["val %"]))
+    assert f"go on with the best: ikit occlusion --model {out / best['run']}\n" in told
+    for row in rows:
+        config = json.loads((out / row["run"] / "config.json").read_text())
+        assert f"kernel {config['recipe']['kernel']}" == row["recipe"]
+    assert "2 of 2 trials were over before, and stay as they are" in run(*arguments).output
+    asked = CliRunner().invoke(ikit, ["layers", "--model", str(out)])
+    assert f"{out} is a sweep; its trials.csv names the folder of each run" in asked.output
+    above = CliRunner().invoke(ikit, ["show", str(tmp_path)])
+    assert f"there are some below: {out}\n" in above.output
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sweep", "the same command, without --force, goes on from here"),
+        ("train", "the same command with --resume --out"),
+    ],
+)
+def test_who_stops_it_hears_how_it_goes_on(data, tmp_path, monkeypatch, command, said):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("interpret_kit.trainers.loop.learn", stopped)
+    study = {"sweep": [write_study(tmp_path / "study.toml", [3])], "train": ["--size", "8"]}
+    arguments = [command, *study[command], "--data", str(data), "--out", str(tmp_path / "out")]
+    more = ["--channels", "4"] if command == "train" else []
+    ended = CliRunner().invoke(ikit, [*arguments, *more])
+    assert ended.exit_code == 130
+    assert said in ended.output
 
 
 def test_several_studies_are_swept_in_turn_and_summed_up_in_a_line_each(data, tmp_path):

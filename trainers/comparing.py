@@ -9,9 +9,10 @@ import numpy as np
 
 from interpret_kit.analysis import Array, Origin, versions
 from interpret_kit.errors import UsageError
-from interpret_kit.sweeps import Study, StudyTable, label
+from interpret_kit.sweeps import SHRUNK, Study, StudyTable, label
+from interpret_kit.trainers.recipe import OURS
 from interpret_kit.trainers.study import Place, trials_of
-from interpret_kit.trainers.trial import Outcome, Planned, cost
+from interpret_kit.trainers.trial import TRIALS, Outcome, Planned, cost
 
 
 def compared(
@@ -51,7 +52,8 @@ def compared(
         val_curve=curves["val_accuracy"],
         parameters=costs[:, 0],
         multiply_adds=costs[:, 1],
-        trained=tuple(_trained(study, row, planned) for row in range(shape[0])),
+        trained=tuple(_trained(row, planned) for row in range(shape[0])),
+        runs={names[place]: f"{TRIALS}/{planned[place].folder.name}" for place in good},
         failures={names[place]: each.failed for place, each in outcomes.items() if each.failed},
         scored=_scored(planned, good),
     )
@@ -95,12 +97,13 @@ def _costs(recipes: int, planned: Mapping[Place, Planned]) -> Array:
     return costs
 
 
-def _trained(study: Study, row: int, planned: Mapping[Place, Planned]) -> str:
-    """The varied choices as they were trained; those asked for where there was no recipe."""
+def _trained(row: int, planned: Mapping[Place, Planned]) -> str:
+    """What a scale makes smaller, as it was trained; nothing where there was no recipe."""
     if (row, 0) not in planned:
-        return study.labels[row]
+        return ""
     recipe = planned[row, 0].recipe
-    return label({name: getattr(recipe, name) for name in study.vary}) or study.title
+    ours = recipe.arch == OURS  # timm's networks keep their widths
+    return label({name: getattr(recipe, name) for name in SHRUNK if ours or name == "epochs"})
 
 
 def _origin(study: Study, planned: Mapping[Place, Planned]) -> Origin:

@@ -74,11 +74,11 @@ def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) ->
         accelerated(device, recipe.precision) as machine,
         at_work(folder, start, machine) as events,
     ):
-        before = opened(folder, start, where)
+        before = opened(folder, start, machine)
         if isinstance(before, TrainedRun):
             return before
-        data = load_data(recipe, where, progress)
-        learner = make_learner(recipe, data, where)
+        data = load_data(recipe, machine, progress)
+        learner = make_learner(recipe, data, machine)
         point = checkpoint(folder, learner, data, before)
         history = point.history
         while history.epochs < recipe.epochs and not history.waited(recipe.patience):

@@ -29,6 +29,7 @@ from interpret_kit.trainers.progress import Progress
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.study import Place, Trial, trials_of
 from interpret_kit.trainers.trial import (
+    TRIALS,
     Images,
     Outcome,
     Planned,
@@ -40,11 +41,14 @@ from interpret_kit.trainers.trial import (
     record_failure,
 )
 
-TRIALS, STUDY = "trials", "study.json"
+STUDY = "study.json"
 
 
 class Listener:
     """Is told how a sweep goes, and does nothing about it: for others to do something."""
+
+    def found(self, over: int, trials: int) -> None:
+        """Hear how many of the trials were over before, as they are told next."""
 
     def learns(self, trial: Trial, now: Progress) -> None:
         """Hear of a trial a step further, or of its images; not of one in another process."""
@@ -137,12 +141,15 @@ class _Work:
     def ends(self) -> Iterator[tuple[Place, Outcome]]:
         """Each trial's end, as it comes; first of those that there is nothing left to do for."""
         to_do: list[Place] = []
+        over: dict[Place, Outcome] = {}
         for place, each in self.planned.items():
             ended = outcome(each.folder)
             if ended is None or not ended.final:
                 to_do.append(place)
             else:
-                yield place, ended
+                over[place] = ended
+        self.listener.found(len(over), len(self.trials))
+        yield from over.items()
         precisions = {each.recipe.precision for each in self.planned.values()}
         here = self.how.jobs == 1 and can_learn_in(precisions)
         for place in (self._one_by_one if here else self._at_once)(to_do):

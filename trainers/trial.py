@@ -28,6 +28,7 @@ from interpret_kit.trainers.run import HISTORY, History
 from interpret_kit.trainers.setup import network_arguments
 from interpret_kit.weights import first_line
 
+TRIALS = "trials"  # folder of the runs, in that of the sweep
 NUMBERS = 2  # raised with every change after which a recipe gives other weights
 DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions may change them
 
