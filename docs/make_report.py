@@ -27,6 +27,7 @@ from report_text import page
 import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationCounts
 from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.errors import NothingThere
 from interpret_kit.render.curves import draw_history
 from interpret_kit.storage import write_csv
 from interpret_kit.trainers.run import HISTORY, History
@@ -52,15 +53,28 @@ def main() -> None:
         if given.data is None:
             parser.error("say RUN and DATA, or --rewrite")
         ask(Subject.load(given.run, given.data, given.kept), given.out)
-    write(given.out)
+    try:
+        write(given.out)
+    except NothingThere as error:
+        parser.error(str(error))
 
 
 def write(out: Path) -> None:
-    """Write the page of the numbers; the verdict's own are filled in, too."""
+    """Write the page of the numbers; the verdict's own are filled in, too.
+
+    Raises:
+        NothingThere: a number is missing, as an older program wrote them.
+    """
     numbers = json.loads((out / NUMBERS).read_text())
     verdict = out / VERDICT
-    said = verdict.read_text().format_map(numbers) if verdict.is_file() else ""
-    (out / TEXT).write_text(page(numbers, re.sub(r"(\d)%", r"\1 %", said)))
+    try:
+        said = verdict.read_text().format_map(numbers) if verdict.is_file() else ""
+        text = page(numbers, re.sub(r"(\d)%", r"\1 %", said))
+    except KeyError as missing:
+        raise NothingThere(
+            f"{out / NUMBERS} has no {missing}: make the report anew, make_report.py RUN DATA"
+        ) from missing
+    (out / TEXT).write_text(text)
 
 
 def ask(subject: Subject, out: Path) -> None:
@@ -121,7 +135,8 @@ def look(subject: Subject, which: tuple[Array, Array], folder: Path) -> dict[str
         return found
     every = subject.answer("occlusion-of-all", ask, subject.images.only(ids[right]))
     peaks = answers.peak_numbers(every, boxes[right])
-    return found | {"peaks": peaks, "without_box": int(right.sum()) - peaks[0]["images"]}
+    boxed = peaks[0]["images"] if peaks else 0
+    return found | {"peaks": peaks, "without_box": int(right.sum()) - boxed}
 
 
 def boxes_of(boxes: Array | None, rows: Array) -> Array | None:

@@ -11,25 +11,28 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
-from studies_images import CLASSES, NAME
+from studies_images import named
 from studies_rules import Measured, Split
 from studies_text import SECTIONS, SWEEPS, Swept, page
 
+from interpret_kit.analysis import Array
 from interpret_kit.errors import NothingThere
 from interpret_kit.storage import load_result
 from interpret_kit.sweeps import StudyTable, text
+from interpret_kit.trainers.progress import DIVERGED
 
 HOME = Path(__file__).parent
 sys.path.append(str(HOME.parent / "benchmarks"))
 from machine import machine  # noqa: E402
 
 COLOURS = 256  # of a figure, so that it is small
-DIVERGED = "the loss became"  # how the reason of such a trial begins
 
 
 def main() -> None:
@@ -65,8 +68,7 @@ def read(sweeps: Path) -> dict[str, StudyTable]:
 
 def _named(table: StudyTable) -> StudyTable:
     """Name the images as a reader knows them, not by where they lay."""
-    known = set(table.origin.classes) == set(CLASSES)
-    images = NAME if known else Path(table.origin.images).name
+    images = named(table.origin.classes, Path(table.origin.images).name)
     return dataclasses.replace(table, origin=dataclasses.replace(table.origin, images=images))
 
 
@@ -87,19 +89,30 @@ def write(tables: dict[str, StudyTable], out: Path, where: str) -> None:
 
 
 def measured(table: StudyTable) -> Measured:
-    """What the rules want to know of a study."""
+    """What the rules want to know of a study.
+
+    The best epoch of many is the better for it, on images that chose it; so where the recipes
+    differ in their epochs, accuracies are of the last one.
+    """
     study = table.study
-    failed = list(table.failures.items())
+    which, train, val = "", table.train_accuracy, table.val_accuracy
+    if "epochs" in study.vary:
+        train, val = _last(table.train_curve), _last(table.val_curve)
+        which = " in the last epoch,"
+    lost = [trial for trial, why in table.failures.items() if why.startswith(DIVERGED)]
     return Measured(
         tuple("; ".join(map(text, cell.values())) for cell in study.grid),
-        Split("training", table.train_accuracy),
-        Split("validation", table.val_accuracy, table.scored["val"]),
+        Split(f"training{which}", train),
+        Split(f"validation{which}", val, table.scored["val"]),
         len(table.origin.classes),
-        tuple(
-            sum(each.startswith(f"{label}, seed ") and DIVERGED in why for each, why in failed)
-            for label in study.labels
-        ),
+        tuple(sum(each.startswith(f"{label}, seed ") for each in lost) for label in study.labels),
     )
+
+
+def _last(curve: Array) -> Array:
+    """Each trial's last number of a curve (recipes, seeds, epochs); NaN where it has none."""
+    told = [[each[~np.isnan(each)] for each in recipe] for recipe in curve]
+    return np.array([[each[-1] if len(each) else math.nan for each in row] for row in told])
 
 
 def _draw(table: StudyTable, file: Path) -> None:

@@ -146,14 +146,20 @@ def sites(here: Sequence[Numbers], there: Sequence[Numbers]) -> str:
 
 def matches(lines: Sequence[Numbers]) -> list[str]:
     """Does a filter break the classes that excite it?"""
-    rows = [(k, percent(each["own"]), percent(each["shuffled"])) for k, each in enumerate(lines, 1)]
+    rows = [
+        (k, percent(each["own"]), f"{percent(each['shuffled'])} ± {100 * each['interval']:.1f}")
+        for k, each in enumerate(lines, 1)
+    ]
     gains = [each["own"] - each["shuffled"] for each in lines]
-    above = sum(gain > 0 for gain in gains)
+    above = sum(gain > each["interval"] for gain, each in zip(gains, lines, strict=True))
+    below = sum(gain < -each["interval"] for gain, each in zip(gains, lines, strict=True))
+    most = f" Most in layer {gains.index(max(gains)) + 1}: {100 * max(gains):.1f} points."
     return [
         "**Does a filter break the classes that excite it?** Of the images that a filter breaks, "
         "so many are of a class among its nine top patches; beside it, the same share with the "
-        "patches of any filter of its layer, which is chance.",
+        "patches of any filter of its layer, which is chance: its mean, and 1.96 standard "
+        "deviations, over the ways to deal these patches out to the layer's filters.",
         table(("layer", "its own patches", "patches of any filter of the layer"), rows),
-        f"Its own say more than chance in {above} of {len(lines)} layers, most in layer "
-        f"{gains.index(max(gains)) + 1}: {100 * max(gains):.1f} points.",
+        f"Its own say clearly more than chance in {above} of {len(lines)} layers, and clearly less "
+        f"in {below}.{most if above else ''}",
     ]

@@ -42,6 +42,13 @@ def interval(share: float, count: int) -> float:
     return 1.96 * math.sqrt(share * (1 - share) / count)
 
 
+def mean_interval(values: Array) -> float:
+    """Half the width of a mean's 95 % interval, by the normal approximation; infinite for one."""
+    if len(values) < 2:
+        return math.inf
+    return 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
 def layers_of(result: AblationCounts | TopPatchesFound) -> Iterator[Array]:
     """The rows of each layer's filters."""
     for k in range(len(result.layers)):
@@ -104,7 +111,9 @@ def breaks_what_excites(counts: AblationCounts, labels: Array) -> list[dict[str,
     """Per layer, the share of the broken images whose class is among a filter's top patches.
 
     ``labels`` (filters, top) are the classes of the top patches. ``shuffled`` is the same share
-    with the patches of any filter of the layer: what the classes alone make of it.
+    with the patches of any filter of the layer: what the classes alone make of it. It is the mean
+    over all ways to deal the patches out to the filters of the layer, and ``interval`` is 1.96
+    standard deviations over these.
     """
     excites = np.zeros(counts.broken.shape, bool)
     np.put_along_axis(excites, labels, True, axis=1)
@@ -112,9 +121,25 @@ def breaks_what_excites(counts: AblationCounts, labels: Array) -> list[dict[str,
     for rows in layers_of(counts):
         broken, those = counts.broken[rows], excites[rows]
         total = max(int(broken.sum()), 1)
-        shuffled = float((broken.sum(0) * those.mean(0)).sum() / total)
-        found.append({"own": float((broken * those).sum() / total), "shuffled": shuffled})
+        shares = broken @ those.T.astype(np.int64) / total  # of the row's images, in whose patches
+        found.append(
+            {
+                "own": float(np.trace(shares)),
+                "shuffled": float(shares.sum() / len(rows)),
+                "interval": 1.96 * spread_of_deals(shares),
+            }
+        )
     return found
+
+
+def spread_of_deals(shares: Array) -> float:
+    """Standard deviation of a sum over rows, each with a column of its own, dealt out at random.
+
+    Reference: Hoeffding, A Combinatorial Central Limit Theorem, 1951.
+    https://doi.org/10.1214/aoms/1177729545
+    """
+    apart = shares - shares.mean(0) - shares.mean(1, keepdims=True) + shares.mean()
+    return math.sqrt(float((apart**2).sum()) / max(len(shares) - 1, 1))  # one row has one deal
 
 
 def peaks_of(attribution: Array) -> Array:
@@ -136,16 +161,25 @@ def peaks_in_boxes(points: Array, boxes: Array, size: tuple[int, int]) -> dict[s
 
     Chance is a point anywhere in the picture, (height, width); others, the peak of another of
     the pictures; middle, the picture's middle. The last two know that objects are in the middle.
+    ``above_`` is the mean of own less other, picture by picture, as both are of the same boxes.
     """
     hits, count = inside(points, boxes), len(points)
-    own = float(np.diag(hits).mean())
+    hit = np.diag(hits).astype(float)
+    own = float(hit.mean())
     height, width = size
     x0, y0, x1, y1 = boxes.T
+    middle = inside(np.array([[width // 2, height // 2]]), boxes)[:, 0]
+    others, elsewhere = ((hits.sum(axis) - hit) / max(count - 1, 1) for axis in (1, 0))
     return {
         "images": count,
         "own": own,
         "own_interval": interval(own, count),
         "chance": float(((x1 - x0) * (y1 - y0)).mean() / (height * width)),
-        "others": float((hits.sum() - np.diag(hits).sum()) / max(count * (count - 1), 1)),
-        "middle": float(inside(np.array([[width // 2, height // 2]]), boxes).mean()),
+        "others": float(others.mean()),
+        "middle": float(middle.mean()),
+        "above_others": float((hit - others).mean()),
+        # A picture has a part in others by its box, and by its peak in the boxes elsewhere.
+        "above_others_interval": mean_interval(hit - others - elsewhere),
+        "above_middle": float((hit - middle).mean()),
+        "above_middle_interval": mean_interval(hit - middle),
     }

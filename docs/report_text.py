@@ -8,12 +8,13 @@ from typing import Any
 from report_filters import filters
 from report_layers import every, layers, rho
 from report_markdown import figure, name, percent, table
+from studies_images import named
+from studies_text import KNOWN
 
 Numbers = dict[str, Any]
 
-DATA = "33 animal classes of Tiny ImageNet"
-THEIRS = "59.77 %"  # of the report that this page follows, on classes of its own
 COMMAND = "python docs/make_report.py RUN DATA"
+GUESSES = {"others": "another picture's peak", "middle": "the middle of the picture"}
 PARTS = {  # of the recipe's table
     "network": ("channels", "kernel", "pool", "batch_norm", "activation", "fc", "dropout"),
     "learning": ("epochs", "batch_size", "optimizer", "lr", "schedule", "warmup"),
@@ -40,6 +41,8 @@ def opening(numbers: Numbers) -> list[str]:
     """What this is, and each answer in a line."""
     test, peaks = numbers["test"], numbers["occlusion"]["peaks"]
     compared = numbers["ablation"]
+    classes = test["right_of"]
+    images = named(classes, f"{len(classes)} classes")
     means = ", ".join(f"{line['mean']:.1f}" for line in compared["layers"])
     answers = [
         ("[How good is it?](#1-how-good-is-it)", f"{percent(test['accuracy'])} of the test images"),
@@ -59,7 +62,7 @@ def opening(numbers: Numbers) -> list[str]:
         answers.insert(1, ("[Where does it look?](#2-where-does-it-look)", said))
     return [
         "# What is inside a network of five convolutions?",
-        f"It was trained on {DATA}. On this page it is asked all that the toolkit can ask, on "
+        f"It was trained on {images}. On this page it is asked all that the toolkit can ask, on "
         f"{test['images']} test images that it did not learn from. An image is **broken** by a "
         "silenced filter if it was right with all filters and is wrong without that one; "
         "**repaired** is the reverse.",
@@ -80,7 +83,7 @@ def accuracy(network: Numbers, test: Numbers) -> list[str]:
         "## 1. How good is it?",
         f"**{percent(test['accuracy'])}** of {test['images']} test images are right "
         f"({test['right']}; 95 % interval ± {100 * test['interval']:.1f}). The report that this "
-        f"page follows reached {THEIRS} with five convolutions, on 33 classes of its own. Its "
+        f"page follows reached {KNOWN} % with five convolutions, on 33 classes of its own. Its "
         "classes are not these: the numbers stand side by side, and are no race.",
         recipe(network),
         figure("history", "Loss and accuracy by epoch", _history(network["recipe"])),
@@ -173,19 +176,27 @@ def peaks(lines: Sequence[Numbers], without_box: int) -> list[str]:
     ]  # fmt: skip
     columns = ("right test images", "images", "peak in its box", "random point",
                "another picture's peak", "middle of the picture")  # fmt: skip
-    first, last = lines[0], lines[-1]
-    above = first["own"] - first["own_interval"] > first["others"]
-    said = "more often than" if above else "no more often than"
-    versus = "beats" if last["own"] - last["own_interval"] > last["middle"] else "does not beat"
+    smallest = f" On the smallest boxes it {against(lines[-1], 'middle')}."
     return [
         "**Does it look at the object?** The peak is the pixel whose covering costs the most "
         "confidence. Boxes are large and objects are in the middle, so that much of a hit is "
         "chance: three blind guesses stand beside it.",
         table(columns, rows),
-        f"The peak hits {said} another picture's peak does. On the smallest boxes it {versus} the "
-        "middle of the picture as a guess of where the object is."
+        "As a guess of where the object is, picture by picture, the peak "
+        f"{against(lines[0], 'others')} and {against(lines[0], 'middle')}."
+        + (smallest if len(lines) > 1 else "")
         + (f" Left out: {without_box} with no box, or a box without area." if without_box else ""),
     ]
+
+
+def against(line: Numbers, other: str) -> str:
+    """Whether the peak is the better guess, by the paired difference and its 95 % interval."""
+    share, error = line[f"above_{other}"], line[f"above_{other}_interval"]
+    said = "cannot be told from"
+    if error is not None and abs(share) > error:
+        said = "beats" if share > 0 else "is beaten by"
+    told = "unknown" if error is None else f"{100 * error:.1f}"
+    return f"{said} {GUESSES[other]} ({100 * share:+.1f} points ± {told})"
 
 
 def making(network: Numbers) -> list[str]:

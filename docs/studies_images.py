@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 CLASSES = {
     "african_elephant": "n02504458", "alligator": "n01698640", "bee": "n02206856",
     "black_stork": "n02002724", "boa_constrictor": "n01742172", "brown_bear": "n02132136",
@@ -27,9 +29,14 @@ VALIDATION = (
 NAME = "33 animal classes of Tiny ImageNet"
 
 
+def named(classes: Iterable[str], otherwise: str) -> str:
+    """The name of these images, if the classes are theirs."""
+    return NAME if set(classes) == set(CLASSES) else otherwise
+
+
 def about(classes: tuple[str, ...]) -> str:
     """How to build the folders; nothing, of other classes."""
-    if set(classes) != set(CLASSES):
+    if not named(classes, ""):
         return ""
     listed = ", ".join(f"`{folder}` {wordnet}" for folder, wordnet in CLASSES.items())
     numbers = ", ".join(map(str, VALIDATION))

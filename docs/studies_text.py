@@ -82,7 +82,8 @@ def _introduction(tables: Sequence[StudyTable], machine: str) -> str:
     return (
         "A report that this project follows asked eight questions about the recipe of a "
         "convolutional network, and drew a conclusion from each. Here they are asked again, on "
-        f"{images}: {trials} networks, trained in {_time(hours)} on {machine}.\n\n"
+        f"{images}: {trials} networks, whose epochs took {_time(hours)} in all, on {machine}. "
+        "Trials may have shared the cores: compare multiply-adds rather than seconds.\n\n"
         f"Of the report's own figures only that of its last network is known here, {KNOWN} % on "
         "33 classes of its own; so our numbers stand alone, and what is judged are its conclusions."
     )
@@ -118,8 +119,12 @@ def _rules(tables: Iterable[StudyTable]) -> str:
         "chance there is in these: sqrt(p (1 - p) / n) for each recipe. What is less *can't be "
         'told*, not even as "no difference". `docs/studies_rules.py` has the rule of each claim. '
         "All of it is said of these images, at this scale, and of nothing else.\n\n"
-        "Both accuracies are of the epoch that was best on validation; that on the training images "
-        "is of the answers as they were given, each before the step that learned from it."
+        "Both accuracies are of the epoch that was best on validation: the validation images both "
+        "choose the epoch and score it, which flatters every recipe. Recipes that differ in their "
+        "epochs it does not flatter alike, as more epochs are more draws for the best: their "
+        "verdict is by the last epoch, and their table, as the others, by the best. The accuracy "
+        "on the training images is of the answers as they were given, each before the step that "
+        "learned from it."
     )
 
 

@@ -57,7 +57,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         body, taken = self.network, inputs
         if isinstance(self.network, Classifier):
             body, taken = self.network.network, self.network.normalised(inputs)
-        layer = find_layer(catalogue(body, taken[:1]), self.layer)
+        layer = find_layer(catalogue(body, taken[:1].clone()), self.layer)  # it may work in place
         chosen = list(range(layer.filters)) if filters is None else list(filters)
         for each in chosen:
             if not 0 <= each < layer.filters:
@@ -69,7 +69,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
         step = perturbations_per_eval * len(inputs)
         with evaluating(self.network), kept_memory():
-            outputs = self.network(inputs).view(len(inputs), -1)
+            outputs = self.network(inputs.clone()).view(len(inputs), -1)
             before = _score(outputs, target)
             after = _rerun(body, layer.point, taken, outputs[images], (images, rows))
             if after is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from interpret_kit.classifier import Classifier, probabilities
 from interpret_kit.errors import DoesNotFit
+from interpret_kit.graph.incremental import Stale
 from interpret_kit.layers import evaluating
 from interpret_kit.memory import kept_memory
-from interpret_kit.occluding import Occluding, occluding
+from interpret_kit.occluding import Occluding, occluding, takes_rows_apart
 from interpret_kit.windows import WindowGrid
 
 Function = Callable[[Tensor], Tensor]
@@ -42,6 +43,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         self._question: object = None  # what was asked last, and how it was answered
         self._asked = 0  # pictures, of that question
         self._ready: Occluding | None = None
+        self._apart = True  # whether the network answers for each row of a batch by itself
 
     def attribute(  # noqa: PLR0913, PLR0917 - Captum's signature
         self,
@@ -74,26 +76,22 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                     *told, target, additional_forward_args, perturbations_per_eval, show_progress
                 )
             stack.enter_context(kept_memory())
-            return self._drops(question, targets, perturbations_per_eval)
+            for _ in range(2):  # again, where the network is no longer the one that was traced
+                forwards = self._forwards(question, perturbations_per_eval)
+                if forwards is None:
+                    break
+                with suppress(Stale):
+                    return _drops(question, targets, forwards)
+                self._question = None
+            return super().attribute(
+                *told, target, additional_forward_args, perturbations_per_eval, show_progress
+            )
 
-    def _drops(self, question: _Question, targets: _Targets, batch_size: int) -> Tensor:
-        forwards, grid = self._forwards(question, batch_size), question.grid
-        maps = []
-        told = question.inputs, question.fills, question.uncovered, targets
-        for row, fill, score, target in zip(*told, strict=True):
-            uncovered = score[None]
-            drops = uncovered.new_empty(uncovered.shape[1], len(grid))
-            for positions, outputs in forwards.outputs(row[None], fill):
-                drops[:, torch.from_numpy(positions)] = (
-                    uncovered - question.asked.score(outputs)
-                ).T
-            chosen = drops if target is None else drops[target][None]
-            spread = grid.spread(chosen.view(-1, *grid.shape).cpu().numpy())
-            maps.append(torch.from_numpy(spread).to(row.device))
-        return torch.cat(maps)[:, None].repeat(1, question.channels, 1, 1)
+    def _forwards(self, question: _Question, batch_size: int) -> Occluding | None:
+        """Traced once, as long as it is the same question and the weights stay.
 
-    def _forwards(self, question: _Question, batch_size: int) -> Occluding:
-        """Traced once, as long as it is the same question and the weights stay."""
+        None where the network does not answer for each input by itself: Captum's batches decide.
+        """
         network, inputs = question.asked.network, question.inputs
         key = (
             question.grid,
@@ -105,11 +103,28 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         )
         if key != self._question:
             self._question, self._asked, self._ready = key, 0, None
+            self._apart = takes_rows_apart(network, inputs[:1])
+        if not self._apart:
+            return None
         self._asked += len(inputs)
         if self._ready is None or not self._ready.settled:  # worth a trace by now?
             batch_size = max(batch_size, _BATCH)
             self._ready = occluding(network, question.grid, inputs[:1], self._asked, batch_size)
         return self._ready
+
+
+def _drops(question: _Question, targets: _Targets, forwards: Occluding) -> Tensor:
+    grid, maps = question.grid, []
+    told = question.inputs, question.fills, question.uncovered, targets
+    for row, fill, uncovered, target in zip(*told, strict=True):
+        score = question.asked.score(uncovered[None])
+        drops = score.new_empty(score.shape[1], len(grid))
+        for positions, outputs in forwards.outputs(row[None], fill, uncovered[None]):
+            drops[:, torch.from_numpy(positions)] = (score - question.asked.score(outputs)).T
+        chosen = drops if target is None else drops[target][None]
+        spread = grid.spread(chosen.view(-1, *grid.shape).cpu().numpy())
+        maps.append(torch.from_numpy(spread).to(row.device))
+    return torch.cat(maps)[:, None].repeat(1, question.channels, 1, 1)
 
 
 _Targets = Sequence["int | None"]  # for each input; None: all classes
@@ -130,7 +145,7 @@ class _Question:
     asked: _Asked
     inputs: Tensor  # as the network takes them
     fills: Tensor
-    uncovered: Tensor  # scores, (inputs, classes)
+    uncovered: Tensor  # what the network says of the inputs, (inputs, ...)
     grid: WindowGrid
     channels: int
 
@@ -138,12 +153,20 @@ class _Question:
 def _asked(function: object) -> _Asked | None:
     classifier = getattr(function, "__self__", None)
     if isinstance(classifier, Classifier) and function == classifier.probabilities:
-        return _Asked(classifier, classifier.network, classifier.normalised, _probabilities)
-    if isinstance(function, Classifier):
+        if _is_plain(classifier) and type(classifier).probabilities is Classifier.probabilities:
+            return _Asked(classifier, classifier.network, classifier.normalised, _probabilities)
+        return None
+    if isinstance(function, Classifier) and _is_plain(function):
         return _Asked(function, function.network, function.normalised, _columns)
-    if isinstance(function, nn.Module):
+    if isinstance(function, nn.Module) and not isinstance(function, torch.jit.ScriptModule):
         return _Asked(function, function, torch.clone, _columns)
     return None
+
+
+def _is_plain(classifier: Classifier) -> bool:
+    """Whether it does what `Classifier` does, so that its parts can be asked one by one."""
+    own = "forward" in vars(classifier) or type(classifier).forward is not Classifier.forward
+    return not (own or classifier._forward_hooks or classifier._forward_pre_hooks)
 
 
 def _columns(outputs: Tensor) -> Tensor:
@@ -184,17 +207,19 @@ def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
 
 
 def _uncovered(asked: _Asked, inputs: Tensor) -> Tensor | None:
-    """The scores of the inputs; None unless it answers with a row of them for each."""
+    """What the network says of the inputs; None unless it is a row of scores for each."""
     answers = []
     for some in torch.split(inputs, _BATCH):
         outputs = asked.network(some.clone())  # it may work in place
         if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(some),):
             return None
+        if outputs.dtype in (torch.float16, torch.bfloat16):  # by themselves, or by autocast
+            return None
         # Of one logit for each picture, a classifier makes rows itself.
         if outputs.dim() != 2 and (outputs.dim() != 1 or not isinstance(asked.module, Classifier)):
             return None
         answers.append(outputs)
-    return asked.score(torch.cat(answers))
+    return torch.cat(answers)
 
 
 def _are_three(sides: Any) -> bool:
@@ -205,7 +230,8 @@ def _fills(inputs: Tensor, baselines: Any) -> Tensor | None:
     if baselines is None:
         return torch.zeros_like(inputs)
     if isinstance(baselines, (int, float)):
-        return torch.full_like(inputs, baselines)
+        fills = torch.full_like(inputs, baselines)
+        return fills if fills.flatten()[0] == baselines or fills.is_floating_point() else None
     if isinstance(baselines, Tensor) and baselines.shape in (inputs.shape, inputs[:1].shape):
         return baselines.to(inputs).expand_as(inputs)
     return None
@@ -219,7 +245,7 @@ def _targets(target: Any, inputs: Any) -> _Targets | None:
         target = target.flatten().tolist() * (count if target.numel() == 1 else 1)
     if not isinstance(target, list) or not all(isinstance(each, int) for each in target):
         return None
-    return target if len(target) == count else None
+    return target if len(target) == count and min(target) >= 0 else None
 
 
 _PLAIN = (bool, int, float, str, tuple)

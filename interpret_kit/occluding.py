@@ -33,15 +33,21 @@ class Occluding(Protocol):
 
     settled: bool  # whether more pictures would still be asked about in this way
 
-    def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
+    def outputs(
+        self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Array, Tensor]]:
         """Ask with the window at every position.
 
         Args:
             inputs: one, as the network takes it, (1, channels, height, width).
             fill: what the window shows, (channels, height, width).
+            uncovered: what the network itself says of the inputs now, if that is known.
 
         Yields:
             Some positions, numbered row by row, and the outputs there; each position once.
+
+        Raises:
+            Stale: the network says something else than when it was looked at.
         """
 
 
@@ -68,6 +74,17 @@ def occluding(
         return whole
 
 
+def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether it answers for an input alone, (1, channels, height, width), as among others."""
+    among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
+    try:
+        together = network(among.clone())[:1].double()
+    except Exception:  # whatever it says of two: it can be asked for one
+        return False
+    alone = network(inputs.clone()).double()
+    return bool((together - alone).abs().max() <= 1e-5 * alone.abs().max())
+
+
 def multiply_adds(network: nn.Module, example: Tensor) -> float:
     """Of one forward, in its convolutions."""
     total = 0.0
@@ -86,7 +103,9 @@ class WholeForwards:
         self.network, self.grid, self.batch_size = network, grid, batch_size
         self.settled = False
 
-    def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
+    def outputs(
+        self, inputs: Tensor, fill: Tensor, _uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Array, Tensor]]:
         """See `Occluding.outputs`."""
         for start in range(0, len(self.grid), self.batch_size):
             positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
@@ -118,9 +137,11 @@ class IncrementalForwards:
             self._refuse_if_wrong(network, grid, example)
 
     @torch.no_grad()  # while it runs: whoever reads the answers is left alone
-    def outputs(self, inputs: Tensor, fill: Tensor) -> Iterator[tuple[Array, Tensor]]:
+    def outputs(
+        self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Array, Tensor]]:
         """See `Occluding.outputs`."""
-        yield from self.network.outputs(inputs, fill)
+        yield from self.network.outputs(inputs, fill, uncovered)
 
     def _refuse_if_wrong(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
         """Ask both ways about a few windows."""
@@ -128,7 +149,9 @@ class IncrementalForwards:
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
         positions, ours = self.network.sample(example, fill, _CHECKED)
         whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
-        theirs, uncovered = network(whole), network(example.repeat(2, 1, 1, 1))[:1]
+        # One by one: together, a network that mixes the rows of a batch would be wrong both ways.
+        theirs = torch.cat([network(each[None]) for each in whole])
+        uncovered = network(example.clone())
         effect, scale = (theirs - uncovered).abs().max(), theirs.abs().max()
         if ours.shape != theirs.shape or (ours - theirs).abs().max() > 1e-3 * effect + 1e-5 * scale:
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

@@ -1,6 +1,7 @@
 """Are the verdicts on the report's claims what anyone would say of such numbers?"""
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from PIL import Image
 from interpret_kit.analysis import Origin
 from interpret_kit.errors import NothingThere
 from interpret_kit.sweeps import StudyTable
+from interpret_kit.trainers import progress
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.run import History
 from interpret_kit.trainers.study import read_study
 
 ROOT = Path(__file__).parent.parent
@@ -82,9 +86,15 @@ def test_a_seed_that_failed_is_left_out():
     [
         ([20, 30, 40], [10, 20, 20], ["holds", "holds"]),
         ([20, 30, 40], [10, 20, 15], ["holds", "holds"]),
-        ([20, 30, 40], [10, 20, 30], ["holds", "does not hold"]),
-        ([40, 30, 20], [10, 11, 12], ["does not hold", "can't be told"]),
-        ([20, 90, 21], [10, 11, 14], ["can't be told", "does not hold"]),
+        ([20, 30, 40], [10, 40, 45], ["holds", "holds"]),  # both gains clear, the first larger
+        ([20, 30, 40], [10, 20, 30], ["holds", "can't be told"]),
+        ([40, 30, 20], [10, 11.5, 12.9], ["does not hold", "can't be told"]),
+        ([20, 90, 21], [10, 11, 15], ["can't be told", "does not hold"]),
+        # 1 point is no clear gain, though 2 down from it are clearly less
+        ([20, 30, 40], [10, 11, 9], ["holds", "can't be told"]),
+        # the middle counts twice: 2 * sqrt(4 / 4 + 1 / 4 + 1 / 4) = 2.45 points
+        ([20, 30, 40], [10, 20, 27.6], ["holds", "can't be told"]),
+        ([20, 30, 40], [10, 20, 27.5], ["holds", "holds"]),
     ],
 )
 def test_wider_trains_better_and_helps_less_and_less(train, val, said):
@@ -188,7 +198,8 @@ def swept(name):
     if name == "pooling":
         val = np.array([[0.1, 0.11], [0.3, 0.31], [0.2, 0.21]])
     if name == "learning_rate":
-        failures = {"lr 0.1, seed 1": "the loss became nan at step 3"}
+        lost = progress.diverged(Recipe(lr=0.1), math.nan, 3, History())
+        failures = {"lr 0.1, seed 1": str(lost)}
     curves = np.stack([val, val], 2)
     origin = Origin("", "", tuple(studies_images.CLASSES), "../somewhere/else", "", {})
     recipe = {"parameters": np.full(shape[0], 7.0), "multiply_adds": np.full(shape[0], 9.0)}
@@ -207,11 +218,12 @@ def test_the_page_has_a_table_a_figure_and_a_verdict_for_each_study(tmp_path, mo
     make_studies.main()
     page = (tmp_path / "docs" / "studies.md").read_text()
     # 57 recipes of two seeds, and two epochs of 30 s each
-    assert "114 networks, trained in 114 minutes on two cores" in page
+    assert "114 networks, whose epochs took 114 minutes in all, on two cores" in page
     assert "| Max-pooling | Pooling by 2 beats pooling by 3 | **holds** |" in page
     assert "| Learning rate | Too large a learning rate diverges | **holds** |" in page
-    assert "| 2 | 2 | 61.0 | 1.41 | 30.5 | 0.71 | 7 | 9 | 30.0 |" in page
+    assert "| 2 | pool 2 | 2 | 61.0 | 1.41 | 30.5 | 0.71 | 7 | 9 | 30.0 |" in page
     assert "59.77 %" in page
+    assert "the validation images both choose the epoch and score it" in page
     assert "on 33 animal classes of Tiny ImageNet" in page
     assert "somewhere" not in page
     for name in SWEEPS:
@@ -220,6 +232,33 @@ def test_the_page_has_a_table_a_figure_and_a_verdict_for_each_study(tmp_path, mo
         assert file.stat().st_size < 120_000
         with Image.open(file) as picture:
             assert len(picture.convert("RGB").getcolors()) > 10
+
+
+def test_more_epochs_are_no_more_draws_for_the_best():
+    # Ten points a recipe at the best epoch, but all end at 20; one trial stopped early, one failed.
+    table = swept("epochs")
+    curve = np.full((7, 2, 3), 0.2)
+    curve[:, :, 1] = table.val_accuracy
+    curve[0, 0], curve[0, 1] = (0.3, 0.25, np.nan), np.nan
+    last = np.full((7, 2), 0.2)
+    last[0] = 0.25, np.nan
+    epochs = make_studies.measured(
+        dataclasses.replace(table, val_curve=curve, train_curve=2 * curve)
+    )
+    np.testing.assert_array_equal(epochs.val.shares, last)
+    np.testing.assert_array_equal(epochs.train.shares, 2 * last)
+    assert epochs.between(epochs.val, 2, 1).startswith("validation in the last epoch, from 20 to")
+    table = swept("kernel")
+    kernel = make_studies.measured(dataclasses.replace(table, val_curve=table.val_curve / 2))
+    np.testing.assert_array_equal(kernel.val.shares, table.val_accuracy)
+
+
+def test_only_a_loss_that_is_no_number_is_counted_as_diverged():
+    table = swept("learning_rate")
+    assert sum(make_studies.measured(table).diverged) == 1
+    failures = dict.fromkeys(table.failures, "no space left")
+    table = dataclasses.replace(table, failures=failures)
+    assert sum(make_studies.measured(table).diverged) == 0
 
 
 def test_a_study_that_was_not_swept_is_named(tmp_path):

@@ -72,7 +72,7 @@ class TrainingData:
             digest.update(f"{None if split is None else split.pixels.shape}".encode())
             for part in split.batches(COUNTED) if split is not None else ():
                 digest.update(part.labels.numpy().tobytes())
-                digest.update(part.pixels.contiguous().numpy())
+                digest.update(part.pixels.contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
 

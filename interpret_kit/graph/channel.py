@@ -18,13 +18,13 @@ from torch import Tensor
 from interpret_kit.graph.folding import BATCH_NORM
 from interpret_kit.graph.landing import Landed, is_linear, is_pointwise, mixes
 from interpret_kit.graph.suffix import RunnableGraph, Values
-from interpret_kit.graph.trace import ITEM, WEIGHT, Node
+from interpret_kit.graph.trace import ITEM, WEIGHT, Node, Untraceable
 
 _EACH_CELL = {
     "relu", "hardtanh", "relu6", "silu", "gelu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus",
     "hardswish", "hardsigmoid", "clone", "dropout", "mish",
 }  # fmt: skip
-_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
+_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
 _VIEWS = {"view", "reshape", "flatten", "_unsafe_view", "squeeze"}
 _TWO_MAPS = {"add", "sub", "mul", "div"}
 _COPIED = 2**24  # numbers; weights above that are read where they are
@@ -69,7 +69,11 @@ class ChannelPath:
 
 
 def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
-    """Follow a channel of ``start``, (batch, filters, rows, cols), through the network."""
+    """Follow a channel of ``start``, (batch, filters, rows, cols), through the network.
+
+    Raises:
+        Untraceable: where something is read that is neither of the images nor a weight.
+    """
     finder = _Finder(graph, start)
     dense = _leading_to(graph.output, finder.dense)
     read = {graph.output, *(each for node in dense for each in node.inputs)}
@@ -77,6 +81,9 @@ def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
     whole = frozenset(node for node in finder.alone if node in read)
     ends = whole | {each.source for each in landed.values()}
     used = _leading_to_any(ends, finder.alone)
+    known = finder.changed | graph.by_row
+    if any(each not in known and graph.weight(each) is None for each in read):
+        raise Untraceable("it makes a row for each image from none of them")
     return ChannelPath(
         start,
         start.shape[1],
@@ -180,6 +187,8 @@ class _Finder:
         """A sum or product with a map that stays."""
         others = [each for each in node.inputs if each not in changed]
         mapped = first.part == tuple(node.shape[2:]) and node.shape == changed[0].shape
+        if any(each.shape != node.shape for each in changed):  # one channel would be that of all
+            return None
         if any(not (mapped and self._fits(each, node)) for each in others):
             return None
         by_row = any(self.graph.weight(each) is None for each in others)

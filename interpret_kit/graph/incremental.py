@@ -10,8 +10,7 @@ Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019. Nothing is approximat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -19,80 +18,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.graph.changing import Changing
-from interpret_kit.graph.costs import Choice, choose
+from interpret_kit.graph.costs import choose
 from interpret_kit.graph.crops import Buffer, Cells, Indices, Place, Stretch
-from interpret_kit.graph.folding import BATCH_NORM, folded
-from interpret_kit.graph.reach import Along, Ints
+from interpret_kit.graph.folding import folded
+from interpret_kit.graph.plans import Plan, Windows, plan
+from interpret_kit.graph.reach import Ints
 from interpret_kit.graph.rules import Layout
 from interpret_kit.graph.suffix import RunnableGraph
-from interpret_kit.graph.trace import PIXELS, Node, Untraceable
-
-Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
+from interpret_kit.graph.trace import Node, Untraceable
 
 _INDICES_BYTES = 32 * 2**20  # of the indices that are kept for the next picture
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """How some of the windows are computed: which maps in crops, and what on whole maps."""
-
-    rows: Along
-    cols: Along
-    crops: tuple[Node, ...]
-    pooled: tuple[Node, ...]  # means over a whole map that is in crops: updated
-    pasted: tuple[Node, ...]  # maps in crops that are read whole
-    whole: tuple[Node, ...]  # operations on whole maps, in order
-    done: Mapping[Node, tuple[Node, ...]]  # by map in crops: which are not read behind it
-    batch: int  # windows at a time
-
-    def batches(self) -> list[Windows]:
-        """Windows, as numbers among the plan's rows and cols, of each batch."""
-        count = len(self.rows.windows) * len(self.cols.windows)
-        numbers = np.array_split(np.arange(count), -(-count // self.batch))
-        return [np.divmod(each, len(self.cols.windows)) for each in numbers]
-
-
-def plan(changing: Changing, choice: Choice) -> Plan:
-    """Say what is computed how, with the first ``choice.cut`` maps in crops."""
-    first, users = set(changing.order[: choice.cut]), changing.network.users
-    # A normalisation returns a tuple: it is in crops together with the map that is taken of it.
-    alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
-    order = tuple(each for each in changing.order if each in first - alone)
-    pooled, pasted, whole = _split(changing, set(order))
-    kept = {*pasted, *(each.inputs[0] for each in pooled)}
-    done = _done(changing, order, kept)
-    return Plan(choice.rows, choice.cols, order, pooled, pasted, whole, done, choice.batch)
-
-
-def _done(
-    changing: Changing, order: Sequence[Node], kept: set[Node]
-) -> dict[Node, tuple[Node, ...]]:
-    """By map, whose crops are read for the last time when it is computed."""
-    last = {
-        changing.source(read): node
-        for node in order
-        if changing.source(node) is node
-        for read in node.inputs
-        if read in changing.layouts
-    }
-    done: dict[Node, tuple[Node, ...]] = {}
-    for read, node in last.items():
-        if read not in map(changing.source, kept):
-            done[node] = (*done.get(node, ()), read)
-    return done
-
-
-def _split(
-    changing: Changing, crops: set[Node]
-) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
-    """What is pooled, pasted, and run on whole maps, when these maps are in crops."""
-    network, graph = changing.network, changing.network.graph
-    computed = [each for each in graph.nodes if each.op != PIXELS and network.weight(each) is None]
-    behind = [each for each in computed if each not in crops]
-    pooled = [each for each in behind if changing.is_mean(each) and each.inputs[0] in crops]
-    whole = [each for each in behind if each not in pooled]
-    read = crops & {network.output, *(each for node in whole for each in node.inputs)}
-    return tuple(pooled), tuple(each for each in changing.order if each in read), tuple(whole)
+class Stale(Exception):
+    """What a network says has changed by something that no weight and no attribute tells."""
 
 
 class IncrementalNetwork:
@@ -121,18 +60,26 @@ class IncrementalNetwork:
         self.plans = [plan(self.changing, each) for each in choose(self.changing, rows, cols)]
         self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
 
-    def outputs(self, picture: Tensor, fill: Tensor) -> Iterator[tuple[Ints, Tensor]]:
+    def outputs(
+        self, picture: Tensor, fill: Tensor, uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Ints, Tensor]]:
         """Answer with the window everywhere.
 
         Args:
             picture: what the network takes, (1, channels, height, width).
             fill: what a window shows instead, (channels, height, width).
+            uncovered: what the network itself says of the picture now, (1, ...), if known.
 
         Yields:
             Positions, (some,) numbered row by row, and the network's outputs there, (some, ...).
             Each position comes once, in no particular order.
+
+        Raises:
+            Stale: the network no longer answers as the one that was traced.
         """
         seen = _Seen(self.changing, picture, fill)
+        if uncovered is not None and not seen.says(uncovered):
+            raise Stale("the network has changed since it was traced")
         for place, each in enumerate(self.plans):
             for batch, numbers in enumerate(each.batches()):
                 indices = self._indices.get((place, batch), Indices())
@@ -172,6 +119,13 @@ class _Seen:
         self.stored[graph.pixels] = picture
         shown = torch.stack([self.cells(graph.pixels)[0], fill.permute(1, 2, 0)])
         self.uncovered_and_fill = shown.flatten(0, 2)  # a pixel a row
+
+    def says(self, outputs: Tensor) -> bool:
+        """Whether these are the outputs for the picture, up to the last bits."""
+        ours = self.stored[self.network.output]
+        return ours.shape == outputs.shape and torch.allclose(
+            ours, outputs, 1e-4, 1e-4 * float(outputs.abs().max())
+        )
 
     def cells(self, node: Node) -> Tensor:
         """The stored map, (1, rows, cols, channels)."""

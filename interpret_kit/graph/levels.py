@@ -7,13 +7,13 @@ the processor's cache; where maps have become small, many are put together anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from interpret_kit.graph.channel import ChannelPath
 from interpret_kit.graph.suffix import IN_PLACE, OWN_MEMORY, RunnableGraph, in_place
-from interpret_kit.graph.trace import Node
+from interpret_kit.graph.trace import ITEM, Node
 
 _CACHED = 2**25  # bytes that one operation reads and writes
 _FEWEST = 4  # pairs that go together even so; for fewer, an operation is not worth starting
@@ -55,11 +55,17 @@ def _cut(path: ChannelPath, output: Node) -> list[tuple[tuple[Node, ...], int]]:
         rows.insert(0, min(_fitting(sum(map(numbers_of, touched))), *rows[:1], 2**30))
     cuts = [0]
     for k, fitting in enumerate(rows):
-        if fitting >= _FULLER * rows[cuts[-1]]:
+        if fitting >= _FULLER * rows[cuts[-1]] and not _parts_a_tuple(path.dense, k):
             cuts.append(k)
     ends = [*cuts[1:], len(rows)]
     rows = rows or [_fitting(2 * numbers_of(output))]
     return [(path.dense[start:end], rows[start]) for start, end in zip(cuts, ends, strict=True)]
+
+
+def _parts_a_tuple(nodes: Sequence[Node], cut: int) -> bool:
+    """Whether something before the cut returns several tensors, one of which is taken behind it."""
+    before = set(nodes[:cut])
+    return any(each.op == ITEM and each.inputs[0] in before for each in nodes[cut:])
 
 
 def _fitting(numbers: int) -> int:

@@ -21,7 +21,7 @@ from interpret_kit.graph.landing import Landed
 from interpret_kit.graph.levels import computed, levels_of, numbers_of, overwritten, weights_of
 from interpret_kit.graph.suffix import TracedNetwork, Values
 from interpret_kit.graph.trace import Node, Untraceable
-from interpret_kit.layers import Point
+from interpret_kit.layers import Point, evaluating, observed
 
 WORTH_TRACING = 500  # pairs; a trace takes a second or two
 KEPT = 2**28  # bytes of maps that are kept of all images looked at together
@@ -50,6 +50,32 @@ class Reruns:
         numbers += sum(sum(map(numbers_of, each.path.ends)) for each in self.silenced.values())
         self.images_at_once = max(1, KEPT // (4 * max(numbers, 1)))
         self.stored: dict[Node, Tensor] = {}  # channels last
+        with evaluating(network):
+            self._refuse_if_wrong(network, example)
+
+    def _refuse_if_wrong(self, network: nn.Module, example: Tensor) -> None:
+        """Silence two filters of each point both ways, each on an image of its own."""
+        drawn = torch.Generator().manual_seed(0)
+        images = torch.randn(2, *example.shape[1:], generator=drawn).to(example)
+        rows = torch.arange(2, device=example.device)
+        for point, each in self.silenced.items():
+            filters = rows * (each.path.filters - 1)  # the first, and the last
+            try:
+                uncovered = self.look(images)
+                ours = torch.cat([uncovered, self.silence(point, rows, filters)])
+            except Exception as error:  # whatever it is: the whole network can be asked
+                raise Untraceable(f"{point[0]} cannot be silenced in parts: {error}") from error
+            theirs = torch.cat(
+                [network(image[None].clone()) for image in images]
+                + [
+                    _silenced_alone(network, point, *pair)
+                    for pair in zip(images, filters, strict=True)
+                ]
+            )
+            effect, scale = (theirs[2:] - theirs[:2]).abs().max(), theirs.abs().max()
+            if not (ours - theirs).abs().max() <= 1e-3 * effect + 1e-5 * scale:
+                raise Untraceable(f"silencing {point[0]} in parts does not answer as a whole")
+        self.stored = {}
 
     def look(self, inputs: Tensor) -> Tensor:
         """Take in inputs (images, ...), at most ``images_at_once``; outputs with all filters."""
@@ -174,6 +200,18 @@ class _Run:
                 first, end = (filters == number).nonzero()[[0, -1], 0].tolist()
                 own = slice(first, end + 1)
                 cells[own].add_(columns[own] @ landed.weight[number])
+
+
+def _silenced_alone(network: nn.Module, point: Point, image: Tensor, number: Tensor) -> Tensor:
+    """Outputs (1, ...) of the network for an image (channels, height, width), a filter at zero."""
+
+    def silence(maps: Tensor) -> Tensor:
+        silenced = maps.clone()
+        silenced[:, number] = 0
+        return silenced
+
+    with observed(network, {point: silence}):
+        return network(image[None].clone())  # type: ignore[no-any-return]
 
 
 def _start(

@@ -108,16 +108,19 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
 
 @contextmanager
 def _kept(network: nn.Module) -> Iterator[None]:
-    """Undo what the Python of the network assigns while the block runs (``self.last = x``)."""
-    own = [(vars(module), dict(vars(module))) for module in network.modules()]
-    inner = [each for _, before in own for each in before.values() if isinstance(each, dict)]
-    saved = own + [(each, dict(each)) for each in inner]
+    """Undo what the Python of the network assigns while the block runs (``self.last = x``).
+
+    What it keeps elsewhere, in a class or in an object of its own, stays.
+    """
+    own = [vars(module) for module in network.modules()]
+    held = [each for one in own for each in one.values() if isinstance(each, (dict, set, list))]
+    saved = [(each, each.copy()) for each in (*own, *held)]
     try:
         yield
     finally:
         for live, before in saved:
             live.clear()
-            live.update(before)
+            (live.extend if isinstance(live, list) else live.update)(before)
 
 
 @contextmanager

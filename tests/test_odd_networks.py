@@ -1,0 +1,278 @@
+"""Does the quick way give the slow way's numbers, or give way to it, where a network is odd?"""
+
+import warnings
+
+import captum.attr
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import interpret_kit.occluding
+from interpret_kit import FilterAblation, IncrementalOcclusion
+from interpret_kit.classifier import Classifier
+from interpret_kit.graph import rerun
+from interpret_kit.graph.rerun import Reruns
+from interpret_kit.graph.trace import Untraceable
+from interpret_kit.layers import observed
+
+WINDOW, STRIDES = (3, 4, 4), (3, 3, 3)
+
+
+class Odd(nn.Module):
+    """A convolution, then whatever is asked for on its maps (rows, 6, 12, 10), then a head."""
+
+    def __init__(self, between, filters=6, features=6, **parts):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.conv = nn.Conv2d(3, filters, 3, padding=1)
+            self.after = nn.Conv2d(features, 5, 3)
+        self.between = between
+        self.scales = [1.0]
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, pixels):
+        maps = self.between(self, pixels, self.conv(pixels))
+        maps = self.after(maps).relu() if maps.dim() == 4 else maps
+        return maps.flatten(2).mean(2) * self.scales[0] if maps.dim() > 2 else maps
+
+
+class Cloned(nn.Module):
+    def forward(self, maps):
+        return maps.clone()
+
+
+def attended(net, pixels, maps):  # channel attention, as in CBAM
+    maps = maps.relu()
+    pooled = F.adaptive_max_pool2d(maps, 1) + F.adaptive_avg_pool2d(maps, 1)
+    return maps * pooled.sigmoid()
+
+
+def with_a_class_token(net, pixels, maps):
+    tokens = maps.flatten(2).transpose(1, 2)
+    first = torch.ones(1, 1, 6).expand(len(pixels), -1, -1)
+    return torch.cat([first, tokens], 1).tanh().mean(1)
+
+
+def in_patches(net, pixels, maps):
+    return maps.unfold(2, 3, 2).amax(4)
+
+
+def cloned_beside(net, pixels, maps):
+    return net.clone(maps) * 2 + maps
+
+
+def spread_over_all(net, pixels, maps):  # one map, multiplied with each of four
+    return torch.cat([maps, pixels], 1) * maps
+
+
+def less_the_batch(net, pixels, maps):
+    return maps - 0.5 * maps.mean(0, keepdim=True)
+
+
+def by_how_many(net, pixels, maps):
+    return maps / len(pixels)
+
+
+def normed_by_the_batch(net, pixels, maps):
+    return F.batch_norm(maps, None, None, training=True)
+
+
+def one_by_one(net, pixels, maps):
+    if len(pixels) > 1:
+        raise RuntimeError("one at a time")
+    return maps
+
+
+def plainly(net, pixels, maps):
+    return maps.relu()
+
+
+def pictures(count=2):
+    return torch.randn(count, 3, 12, 10, generator=torch.Generator().manual_seed(1))
+
+
+def by_hooks(network, point, image, number):
+    def silence(maps):
+        silenced = maps.clone()
+        silenced[:, number] = 0
+        return silenced
+
+    with observed(network, {point: silence}):
+        return network(image[None])[0]
+
+
+@pytest.mark.parametrize(
+    ("between", "settings", "point"),
+    [
+        (attended, {}, "conv"),
+        (in_patches, {}, "conv"),
+        (spread_over_all, {"filters": 1, "features": 4}, "conv"),
+    ],
+)
+@torch.no_grad()
+def test_filters_are_silenced_as_by_hooks(between, settings, point):
+    network, images = Odd(between, **settings).eval(), pictures()
+    reruns = Reruns(network, [(point, 1)], images)
+    reruns.look(images)
+    filters = torch.arange(settings.get("filters", 6))
+    ours = reruns.silence((point, 1), torch.ones_like(filters), filters)
+    theirs = torch.stack([by_hooks(network, (point, 1), images[1], each) for each in filters])
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize(
+    ("between", "point"),
+    [(with_a_class_token, "conv"), (cloned_beside, "clone"), (less_the_batch, "conv")],
+)
+def test_what_cannot_be_silenced_in_parts_is_said_before_it_is_asked(between, point):
+    network = Odd(between, clone=Cloned()).eval()
+    with pytest.raises(Untraceable):
+        Reruns(network, [(point, 1)], pictures())
+
+
+@pytest.mark.parametrize("small", [1.0, 1e-5])
+def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(monkeypatch, small):
+    monkeypatch.setattr(rerun, "WORTH_TRACING", 0)
+    network, images = Odd(by_how_many).eval(), pictures()
+    network.scales[0] = small
+    ours = FilterAblation(network, "conv").attribute(images, target=1)
+    masks = torch.arange(6).view(1, 6, 1, 1).expand(1, 6, 12, 10)
+    theirs = captum.attr.LayerFeatureAblation(network, network.conv).attribute(
+        images, target=1, layer_mask=masks
+    )[:, :, 0, 0]
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6 * small)
+
+
+def test_inputs_that_the_network_overwrites_are_left_alone():
+    network = Odd(plainly).eval()
+    network.conv.register_forward_pre_hook(lambda _, given: (given[0].sub_(0.5),))
+    images = pictures()
+    before = images.clone()
+    ours = FilterAblation(network, "conv").attribute(images, target=1)
+    assert torch.equal(images, before)
+    with torch.no_grad():
+        uncovered = network(before[1:].clone())[0]
+        lost = uncovered[1] - by_hooks(network, ("conv", 1), before[1].clone(), 2)[1]
+    torch.testing.assert_close(ours[1, 2], lost, rtol=0, atol=1e-6)
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Whatever can be traced is worth it."""
+    monkeypatch.setattr(interpret_kit.occluding, "WORTH_TRACING", 0)
+
+
+def captums(function, images, **settings):
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return captum.attr.Occlusion(function).attribute(images, WINDOW, STRIDES, **settings)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    "between", [less_the_batch, by_how_many, normed_by_the_batch, one_by_one, in_patches], ids=str
+)
+def test_one_picture_is_occluded_as_captum_does_it(between):
+    network, images = Odd(between).eval(), pictures(1)
+    theirs = captums(network, images, target=1)
+    ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
+    assert theirs.abs().max() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def _another_number_in_a_list(network):
+    network.scales[0] = -3.0
+
+
+def _another_function(network):
+    network.between = lambda net, pixels, maps: maps.tanh()
+
+
+def _another_forward(network):
+    forward = network.conv.forward
+    network.conv.forward = lambda maps: forward(maps) * 2
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("change", [_another_number_in_a_list, _another_function, _another_forward])
+def test_a_network_that_has_changed_is_looked_at_again(change):
+    network, images = Odd(plainly).eval(), pictures(1)
+    occlusion = IncrementalOcclusion(network)
+    before = occlusion.attribute(images, WINDOW, STRIDES, target=1)
+    change(network)
+    after = occlusion.attribute(images, WINDOW, STRIDES, target=1)
+    assert (after - before).abs().max() > 1e-3
+    torch.testing.assert_close(after, captums(network, images, target=1), rtol=0, atol=1e-6)
+
+
+class Cooler(Classifier):
+    def forward(self, pixels):
+        return super().forward(pixels) / 3
+
+
+def _classifier(kind):
+    network = Odd(plainly).eval()
+    return kind(network, size=(12, 10), mean=(0.4,) * 3, std=(0.5,) * 3, classes="abcde").eval()
+
+
+def _hooked():
+    classifier = _classifier(Classifier)
+    classifier.register_forward_hook(lambda *given: given[2] * 2)
+    return classifier
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("make", [lambda: _classifier(Cooler), _hooked], ids=["own", "hooked"])
+def test_a_classifier_that_does_more_is_asked_as_it_is(make, probabilities):
+    classifier, images = make(), pictures(1)
+    function = classifier.probabilities if probabilities else classifier
+    ours = IncrementalOcclusion(function).attribute(images, WINDOW, STRIDES, target=1)
+    theirs = captums(function, images, target=1)
+    assert theirs.abs().max() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def _scripted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(nn.Sequential(nn.Conv2d(3, 5, (12, 10)), nn.Flatten()))
+
+
+def _halved():
+    return Odd(plainly).eval().bfloat16()
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("make", "images"),
+    [(_scripted, pictures(1)), (_halved, pictures(1).bfloat16())],
+    ids=["scripted", "half precision"],
+)
+def test_what_is_no_network_to_trace_is_left_to_captum(make, images):
+    network = make()
+    ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
+    assert torch.equal(ours, captums(network, images, target=1))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_baseline_between_two_levels_is_not_rounded():
+    class Levels(nn.Module):
+        def forward(self, levels):
+            return levels.float().mean((2, 3)) / 255
+
+    levels = (pictures(1) * 50 + 128).clamp(0, 255).byte()
+    settings = {"target": 1, "baselines": 127.5}
+    ours = IncrementalOcclusion(Levels()).attribute(levels, WINDOW, STRIDES, **settings)
+    assert torch.equal(ours, captums(Levels(), levels, **settings))
+
+
+def test_what_a_list_in_the_network_keeps_are_no_shadows_of_the_trace():
+    network = Odd(plainly).eval()
+    network.seen = []
+    network.conv.register_forward_hook(lambda _, __, maps: network.seen.append(maps) or None)
+    Reruns(network, [("conv", 1)], pictures())
+    assert {type(each) for each in network.seen} == {torch.Tensor}
