@@ -11,8 +11,11 @@ likewise. Answers are compared with the loop's for a part of the pairs.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +23,10 @@ import torch
 from apart import Prepared, apart, keeping
 from captum.attr import LayerFeatureAblation
 from ceilings import ablation_ceiling
-from clock import Report, interleaved, options, seconds
+from clock import Report, Times, interleaved, options, seconds
 from machine import peak_memory
 from torch import Tensor, nn
+from trained import EPOCHS, NETWORKS, Case, classifier_of, trained_convnet
 
 import interpret_kit as ik
 from interpret_kit.classifier import Classifier
@@ -30,26 +34,12 @@ from interpret_kit.graph.rerun import Reruns
 from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.layers import Layer, evaluating
 from interpret_kit.memory import kept_memory
-from interpret_kit.trainers.loop import train
-from interpret_kit.trainers.recipe import Recipe
 
-NETWORKS = {"default ConvNet": (16, 32, 64, 64, 64), "wide ConvNet": (48, 96, 128, 192, 256)}
-EPOCHS = 3  # of training on generated shapes: enough for answers that flip
 BATCHES = (4, 8, 16, 32, 64)
 FEW = 64  # images that the loop and Captum are measured on
 
-Case = tuple[str, int, str]  # network, images, photos
 Work = Callable[[], object]
-
-
-def classifier_called(name: str) -> Classifier:
-    """One of `NETWORKS`, trained once and kept in build/, or the embedded model."""
-    if name not in NETWORKS:
-        return ik.load_classifier(device="cpu").eval()
-    run = Path(__file__).parent.parent / "build" / "benchmarks" / name.replace(" ", "-")
-    if not (run / "recipe.json").exists():
-        train(Recipe(channels=NETWORKS[name], epochs=EPOCHS), run, "cpu", force=True)
-    return ik.load_classifier(run, device="cpu").eval()
+InBatches = Callable[[int], None]  # work, in batches of so many images
 
 
 def pixels_for(classifier: Classifier, count: int, photos: str) -> Tensor:
@@ -65,6 +55,7 @@ class Loop:
     def __init__(self, classifier: Classifier, inputs: Tensor) -> None:
         self.network = classifier.network.to(memory_format=torch.channels_last)
         self.inputs = inputs.contiguous(memory_format=torch.channels_last)
+        self.layers = classifier.find_layers("all")
 
     def silenced(self, layer: Layer, number: int, batch: int) -> Tensor:
         """Outputs (images, classes) with one filter at zero."""
@@ -78,36 +69,50 @@ class Loop:
         handle.remove()
         return torch.cat(outputs)
 
+    def once(self, batch: int) -> None:
+        """One filter."""
+        self.silenced(self.layers[0], 0, batch)
 
-def loop_of(case: Case) -> tuple[Loop, tuple[Layer, ...]]:
+
+def loop_of(case: Case) -> Loop:
     """The loop, on a few of the images."""
-    name, count, photos = case
-    classifier = classifier_called(name)
-    inputs = classifier.normalised(pixels_for(classifier, min(FEW, count), photos))
-    return Loop(classifier, inputs), classifier.find_layers("all")
+    classifier = classifier_of(case)
+    few = min(FEW, case.images)
+    return Loop(classifier, classifier.normalised(pixels_for(classifier, few, case.photos)))
 
 
-def loop_once(case: Case, batch: int, kept: bool) -> Work:
-    """One filter by the loop."""
-    loop, layers = loop_of(case)
-    return keeping(lambda: loop.silenced(layers[0], 0, batch), kept)
-
-
-def captum_once(case: Case, batch: int, kept: bool) -> Work:
+def captum_of(loop: Loop) -> InBatches:
     """Two features by Captum: a filter, and all others; with the untouched one, it runs thrice."""
-    loop, layers = loop_of(case)
-    layer = layers[len(layers) // 2]
+    layer = loop.layers[len(loop.layers) // 2]
     mask = torch.zeros(1, layer.filters, 1, 1, dtype=torch.long)
     mask[:, 0] = 1
     ablation = LayerFeatureAblation(loop.network, loop.network.get_submodule(layer.point[0]))
     mask = mask.expand(1, layer.filters, layer.rows, layer.cols)
 
-    def run() -> None:
+    def run(batch: int) -> None:
         with torch.inference_mode():
             for part in loop.inputs.split(batch):
                 ablation.attribute(part, target=0, layer_mask=mask)
 
-    return keeping(run, kept)
+    return run
+
+
+def loop_once(case: Case, batch: int, kept: bool) -> Work:
+    """One filter by the loop."""
+    return keeping(partial(loop_of(case).once, batch), kept)
+
+
+def captum_once(case: Case, batch: int, kept: bool) -> Work:
+    """One filter by Captum, and what comes with it."""
+    return keeping(partial(captum_of(loop_of(case)), batch), kept)
+
+
+def quickest(run: InBatches, images: int, kept: bool) -> int:
+    """The batch size at which it is quickest, of those that the images fill."""
+    batches = [each for each in BATCHES if each <= images]
+    with kept_memory() if kept else nullcontext():
+        took = {each: min(seconds(partial(run, each)) for _ in range(3)) for each in batches}
+    return min(batches, key=lambda each: took[each])
 
 
 def sampled(layers: tuple[Layer, ...], most: int, seed: int = 0) -> dict[Layer, Tensor]:
@@ -139,20 +144,18 @@ def silence(reruns: Reruns, layer: Layer, numbers: Tensor) -> None:
         reruns.silence(layer.point, images, numbers[which]).argmax(1)
 
 
-def disagreements(
+def compared(
     loop: Loop, reruns: Reruns, filters: dict[Layer, Tensor], most: int
-) -> tuple[int, int, float]:
-    """Answers that differ from the loop's, of how many, and the largest error of a probability.
-
-    For at most so many filters of each layer.
-    """
+) -> dict[str, object]:
+    """How many answers differ from the loop's, for at most so many filters of each layer."""
     part = loop.inputs[: min(reruns.images_at_once, 32)]
     before = reruns.look(part)
-    loop.inputs = part
+    few = copy.copy(loop)
+    few.inputs = part
     differ, asked, error = 0, 0, 0.0
     for layer, numbers in filters.items():
         for number in numbers[:most].tolist():
-            theirs = loop.silenced(layer, number, 8)
+            theirs = few.silenced(layer, number, 8)
             ours = before.clone()
             images = reruns.changes(layer.point)[:, number].nonzero()[:, 0]
             if len(images):
@@ -160,67 +163,66 @@ def disagreements(
             differ += int((ours.argmax(1) != theirs.argmax(1)).sum())
             asked += len(part)
             error = max(error, float((ours.softmax(1) - theirs.softmax(1)).abs().max()))
-    return differ, asked, error
-
-
-def prepared(case: Case, most: int) -> Work:
-    """All of ours."""
-    name, count, photos = case
-    torch.set_grad_enabled(False)
-    classifier = classifier_called(name)
-    inputs = classifier.normalised(pixels_for(classifier, count, photos))
-    layers = classifier.find_layers("all")
-    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
-    return lambda: everything(reruns, inputs, sampled(layers, most))
-
-
-def measure(report: Report, case: Case, most: int, rounds: int) -> None:
-    """One network: ``most`` filters of all layers together, then layer by layer."""
-    name, count, photos = case
-    classifier = classifier_called(name)  # trained here, before others want it
-    inputs = classifier.normalised(pixels_for(classifier, count, photos))
-    layers = classifier.find_layers("all")
-    filters = sampled(layers, most)
-    asked = sum(map(len, filters.values()))
-    few, _ = loop_of(case)
-    batch = best_batch(few, layers[0])
-    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
-    differ, compared, error = disagreements(few, reruns, filters, 10**6 if name in NETWORKS else 1)
-    facts: dict[str, object] = {
-        "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters),
-        "best batch of the loop": batch,
-        "answers compared": compared,
+    largest = float(f"{error:.1e}")
+    return {
+        "answers compared": asked,
         "differ": differ,
-        "largest error of a probability": float(f"{error:.1e}"),
-        "peak MiB": peak_memory(prepared, case, most),
+        "largest error of a probability": largest,
     }
-    what = {"network": name, "images": count, "filters": asked}
-    scale = asked * count / min(FEW, count)
-    for memory in ("as it is", "kept"):
-        kept = memory == "kept"
-        contenders: dict[str, Prepared] = {
-            "ours": (prepared, case, most),
-            "loop": (loop_once, case, batch, kept),
-            "Captum": (captum_once, case, batch, kept),
-        }
-        with apart(contenders) as work:
-            times = interleaved(work, rounds, warm_up=0)
+
+
+def prepared(case: Case) -> Work:
+    """All of ours."""
+    torch.set_grad_enabled(False)
+    classifier = classifier_of(case)
+    inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
+    layers = classifier.find_layers("all")
+    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
+    return lambda: everything(reruns, inputs, sampled(layers, case.filters))
+
+
+def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
+    """One network: filters of all layers together, then layer by layer."""
+    classifier, loop = classifier_of(case), loop_of(case)
+    inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
+    layers = classifier.find_layers("all")
+    filters = sampled(layers, case.filters)
+    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
+    facts: dict[str, object] = {
+        "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters)
+    }
+    each_layer = 1 if short or case.run is None else 10**6
+    more = compared(loop, reruns, filters, each_layer) | {"peak MiB": peak_memory(prepared, case)}
+    asked = sum(map(len, filters.values()))
+    pair = 0.0
+    for kept in (False, True):
+        what = {"network": case.network, "images": case.images, "filters": asked}
+        times, batches = in_turn(case, loop, rounds, kept)
+        scale = asked * case.images / len(loop.inputs)
         times["loop"] = [each * scale for each in times["loop"]]
         times["Captum"] = [each * scale / 3 for each in times["Captum"]]
-        report.add({**what, "memory": memory}, times, "ours", facts)
-        facts = {"ceiling": facts["ceiling"]}
-    pair = float(np.median(times["loop"])) / asked / count
+        what["memory"] = "kept" if kept else "as it is"
+        report.add(what, times, "ours", facts | batches | more)
+        pair, more = float(np.median(times["loop"])) / asked / case.images, {}
+    name = case.network
     report.table(f"{name}: by layer", ("layer", "filters", "us a pair", "times sooner"),
                  by_layer(reruns, inputs, filters, pair))  # fmt: skip
     report.table(f"{name}: growth", ("filters", "images", "seconds", "exponent"),
                  growth(reruns, inputs, layers[2]))  # fmt: skip
 
 
-def best_batch(few: Loop, layer: Layer) -> int:
-    """The batch size at which the loop is quickest."""
-    with kept_memory():
-        took = {b: [seconds(lambda b=b: few.silenced(layer, 0, b)) for _ in "123"] for b in BATCHES}
-    return min(BATCHES, key=lambda each: min(took[each]))
+def in_turn(case: Case, loop: Loop, rounds: int, kept: bool) -> tuple[Times, dict[str, object]]:
+    """Seconds of all contenders, and the batch sizes of the others, with the memory as asked."""
+    loops = quickest(loop.once, len(loop.inputs), kept)
+    captums = quickest(captum_of(loop), len(loop.inputs), kept)
+    contenders: dict[str, Prepared] = {
+        "ours": (prepared, case),
+        "loop": (loop_once, case, loops, kept),
+        "Captum": (captum_once, case, captums, kept),
+    }
+    with apart(contenders) as work:
+        times = interleaved(work, rounds, warm_up=0)
+    return times, {"loop's batch": loops, "Captum's batch": captums}
 
 
 def by_layer(
@@ -266,14 +268,18 @@ def main() -> None:
     if asked.photos != "shapes":
         asked.photos = str(Path(asked.photos).resolve())
     report = Report("ablation", "How much sooner is every filter silenced?", asked)
-    count, few = (64, (8, 40)) if asked.short else (512, (64, 100))
+    count, most, few = (32, 60, (8, 40)) if asked.short else (512, 10**6, (64, 100))
+    # Here, before gradients are switched off, and before the contenders' processes want them.
+    runs = {name: trained_convnet(name, short=asked.short) for name in NETWORKS}
+    cases = [Case(name, run, count, most, asked.photos) for name, run in runs.items()]
+    cases.append(Case("embedded model", None, *few, asked.photos))
     with evaluating(nn.Identity()):
-        for name in NETWORKS:
-            measure(report, (name, count, asked.photos), 10**6, asked.rounds)
+        for case in cases:
+            measure(report, case, asked.rounds, short=asked.short)
             report.save()
-        measure(report, ("embedded model", few[0], asked.photos), few[1], asked.rounds)
     report.note("Filters of the embedded model are drawn evenly from all filters of all layers.")
-    report.note(f"The ConvNets learned from generated shapes for {EPOCHS} epochs.")
+    if not asked.short:
+        report.note(f"The ConvNets learned from generated shapes for {EPOCHS} epochs.")
     report.note(f"Loop and Captum: one filter and at most {FEW} images, and scaled.")
     report.note(
         "Ours keeps freed memory in the process while it runs. 'as it is': the others run as "

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import sys
 import time
@@ -200,4 +201,4 @@ def _short(value: float) -> float:
 def _command(words: Sequence[str]) -> str:
     """What was typed; of a folder only its name, as the machine's other folders say nothing."""
     program, *others = (Path(word).name if word.startswith("/") else word for word in words)
-    return " ".join(["python", f"benchmarks/{Path(program).name}", *others])
+    return shlex.join(["python", f"benchmarks/{Path(program).name}", *others])

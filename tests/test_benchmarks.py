@@ -16,6 +16,8 @@ import apart  # noqa: E402
 import clock  # noqa: E402
 import contenders  # noqa: E402
 import table  # noqa: E402
+import trained  # noqa: E402
+from small_runs import small_recipe, write_splits  # noqa: E402
 
 
 def test_contenders_take_turns_and_every_other_round_goes_backwards():
@@ -103,3 +105,24 @@ def test_a_contender_that_fails_says_why():
         apart.apart({"a": (contenders.failing,)}),
     ):
         pass
+
+
+def test_a_network_is_trained_once_with_gradients_and_then_found(tmp_path):
+    recipe = small_recipe(write_splits(tmp_path / "colours"), epochs=1)
+    torch.set_grad_enabled(False)  # as in a contender, and as in `evaluating`
+    try:
+        run = trained.trained(recipe, tmp_path / "run")
+        written = (run / "model.safetensors").stat().st_mtime_ns
+        assert trained.trained(recipe, tmp_path / "run") == run
+        assert not torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+    assert (run / "model.safetensors").stat().st_mtime_ns == written
+    case = trained.Case("small", run, 1, 1, "shapes")
+    assert trained.classifier_of(case).find_layers("all")[1].filters == 6
+
+
+def test_the_command_of_a_report_can_be_typed():
+    words = ["/home/me/benchmarks/occlusion.py", "--network", "two words", "--photos", "/data/own"]
+    typed = "python benchmarks/occlusion.py --network 'two words' --photos own"
+    assert clock._command(words) == typed

@@ -173,7 +173,9 @@ def captums(function, images, **settings):
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
-    "between", [less_the_batch, by_how_many, normed_by_the_batch, one_by_one, in_patches], ids=str
+    "between",
+    [less_the_batch, by_how_many, normed_by_the_batch, one_by_one, in_patches],
+    ids=lambda each: each.__name__,
 )
 def test_one_picture_is_occluded_as_captum_does_it(between):
     network, images = Odd(between).eval(), pictures(1)

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import interpret_kit as ik
-from interpret_kit.errors import NothingThere
 from interpret_kit.render.curves import draw_history
 from interpret_kit.trainers.loop import train
 from interpret_kit.trainers.recipe import Recipe
@@ -234,7 +233,6 @@ def test_numbers_of_an_older_report_are_refused_in_a_line(made, tmp_path, monkey
     assert "report.json has no 'interval': make the report anew, make_report.py RUN DATA" in said
 
 
-@pytest.mark.xfail(raises=NothingThere, reason="docs/report.json is of before peaks were paired")
 def test_the_committed_page_is_what_its_numbers_say(tmp_path):
     for name in (make_report.NUMBERS, make_report.VERDICT):
         (tmp_path / name).write_text((DOCS / name).read_text())
