@@ -37,7 +37,7 @@ def _process(prepare: Callable[..., Work], *arguments: object) -> Iterator[Work]
     spawning = multiprocessing.get_context("spawn")
     ours, theirs = spawning.Pipe()
     given = (theirs, torch.get_num_threads(), prepare, arguments)
-    process = spawning.Process(target=_serve, args=given, daemon=True)
+    process = spawning.Process(target=_serve, args=given)
     process.start()
     theirs.close()
     _answer(ours, "its preparation")

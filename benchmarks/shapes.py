@@ -83,8 +83,9 @@ def peaks_in_box(classifier: Classifier, images: ImageSet, *, only_right: bool) 
     x0, y0, x1, y1 = images.boxes.T
     inside = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
     kept = maps.uncovered_predicted == maps.labels if only_right else np.ones(len(inside), bool)
-    share = float(((x1 - x0) * (y1 - y0))[kept].mean()) / maps.attribution[0].size
-    return Peaks(int(kept.sum()), int(inside[kept].sum()), share)
+    images_kept = int(kept.sum())  # none, where a network is never right
+    area = float(((x1 - x0) * (y1 - y0))[kept].sum()) / maps.attribution[0].size
+    return Peaks(images_kept, int(inside[kept].sum()), area / max(1, images_kept))
 
 
 def random_classifier(trained: Classifier, seed: int = 0) -> Classifier:

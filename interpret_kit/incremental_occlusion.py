@@ -71,21 +71,26 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 _question(asked, *told) if asked and additional_forward_args is None else None
             )
             targets = _targets(target, inputs)
-            if question is None or targets is None:
-                return super().attribute(
-                    *told, target, additional_forward_args, perturbations_per_eval, show_progress
-                )
-            stack.enter_context(kept_memory())
-            for _ in range(2):  # again, where the network is no longer the one that was traced
-                forwards = self._forwards(question, perturbations_per_eval)
-                if forwards is None:
-                    break
-                with suppress(Stale):
-                    return _drops(question, targets, forwards)
-                self._question = None
+            ours = None
+            if question is not None and targets is not None:
+                ours = self._ours(question, targets, perturbations_per_eval)
+            if ours is not None:
+                return ours
             return super().attribute(
                 *told, target, additional_forward_args, perturbations_per_eval, show_progress
             )
+
+    def _ours(self, question: _Question, targets: _Targets, batch_size: int) -> Tensor | None:
+        """The maps; None where Captum's own code is to make them."""
+        with kept_memory():
+            for _ in range(2):  # again, where the network is no longer the one that was traced
+                forwards = self._forwards(question, batch_size)
+                if forwards is None:
+                    return None
+                with suppress(Stale):
+                    return _drops(question, targets, forwards)
+                self._question = None
+        return None
 
     def _forwards(self, question: _Question, batch_size: int) -> Occluding | None:
         """Traced once, as long as it is the same question and the weights stay.
