@@ -188,6 +188,15 @@ def test_another_recipe_is_refused_by_the_field_that_differs(
         resume(other, tmp_path / "run", "cpu")
 
 
+def test_images_that_have_moved_are_the_same(tmp_path):
+    folder = write_splits(tmp_path / "data")
+    with pytest.raises(Stopped):
+        train(small_recipe(folder, epochs=2), tmp_path / "run", "cpu", stop_after(2, 1))
+    moved = folder.rename(tmp_path / "elsewhere")
+    run = resume(small_recipe(moved, epochs=2), tmp_path / "run", "cpu")
+    assert run.metrics["epochs"] == 2
+
+
 def test_other_images_are_refused(tmp_path):
     folder = write_splits(tmp_path / "data")
     recipe = small_recipe(folder, epochs=2)

@@ -73,6 +73,14 @@ def test_the_precision_that_auto_was_is_part_of_the_trial(data, tmp_path):
     assert json.loads(config.read_text())["recipe"]["precision"] == "float32"
 
 
+def test_images_that_have_moved_are_the_same(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data.parent)
+    sweep(one_trial(data), tmp_path / "out")
+    (before,) = (tmp_path / "out").glob("trials/*/config.json")
+    sweep(one_trial(data.name), tmp_path / "out")  # the same folder, by another name
+    assert list((tmp_path / "out").glob("trials/*/config.json")) == [before]
+
+
 def test_a_sweep_on_other_images_is_another(data, tmp_path):
     out, other = tmp_path / "out", write_splits(tmp_path / "other")
     sweep(one_trial(data), out)

@@ -63,9 +63,8 @@ class Checkpoint:
         """Go on from a state; only the first process of all goes on counting.
 
         Raises:
-            UsageError: the state is of another recipe, or of other images.
+            UsageError: the state is of other images.
         """
-        refuse_other_recipe(self.folder.path, state["recipe"], self.learner.recipe)
         if state["data"] != self.data:
             raise UsageError(
                 f"cannot go on with {self.folder.path}: the images of {self.learner.recipe.data} "

@@ -71,7 +71,9 @@ def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
     if (folder.path / STATE).is_file():
         folder.fresh = False
         state = read_state(folder.path / STATE)
-        refuse_other_recipe(folder.path, state["recipe"], folder.recipe)
+        # The images may have moved: whether they are the same is seen when they are read.
+        before = state["recipe"] | {"data": folder.recipe.data}
+        refuse_other_recipe(folder.path, before, folder.recipe)
         return state
     if not (folder.path / CONFIG).is_file():
         return None
