@@ -194,7 +194,7 @@ def check_free(out: Path, study: Study, *, force: bool) -> None:
     if other != _mark(study) and not force:
         raise OutputExists(
             f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g} on "
-            f"{other['data']}: take another --out, or --force to replace it"
+            f"{other.get('data', 'other images')}: take another --out, or --force to replace it"
         )
 
 
