@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,26 @@ def write_colours(folder: Path, count: int, seed: int) -> None:
             pixels = generator.integers(0, 100, (8, 8, 3), np.uint8)
             pixels[..., channel] += 120
             Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def write_squares(
+    root: Path, classes: Sequence[str], counts: Mapping[str, int], ending: str = ".png"
+) -> list[str]:
+    """Write pictures of noise, 16 x 16, with a square in [4, 12) bright in the class's channel.
+
+    Returns the names, below ``root``, of ``counts`` of each class by split.
+    """
+    generator = np.random.default_rng(0)
+    names = []
+    for split, count in counts.items():
+        for label, name in enumerate(classes):
+            (root / split / name).mkdir(parents=True)
+            for k in range(count):
+                pixels = generator.integers(0, 128, (16, 16, 3), np.uint8)
+                pixels[4:12, 4:12, label] += 127
+                names.append(f"{split}/{name}/{k}{ending}")
+                Image.fromarray(pixels).save(root / names[-1])
+    return names
 
 
 def write_splits(root: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from small_runs import write_squares
 from test_report import Page, assert_safe_and_whole
 
 import interpret_kit as ik
@@ -23,14 +23,8 @@ CLASSES = ("<img src=x onerror=alert(1)>", '" onerror="alert(1)', "plain")
 def small(tmp_path_factory):
     """Three classes of pictures to learn, 16 x 16, and few filters on few of them."""
     folder = tmp_path_factory.mktemp("data") / "pictures"
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 8), ("val", 2), ("test", 4)):
-        for label, name in enumerate(CLASSES):
-            (folder / split / name).mkdir(parents=True)
-            for k in range(count):
-                pixels = generator.integers(0, 128, (16, 16, 3), np.uint8)
-                pixels[4:12, 4:12, label] += 127
-                Image.fromarray(pixels).save(folder / split / name / f"{k}{CLASSES[1]}.png")
+    counts = {"train": 8, "val": 2, "test": 4}
+    write_squares(folder, CLASSES, counts, ending=f"{CLASSES[1]}.png")
     recipe = Recipe(data=str(folder), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
     return demo.Demo(
         recipe, pictures=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from small_runs import write_squares
 
 import interpret_kit as ik
 from interpret_kit.render.curves import draw_history
@@ -132,16 +133,9 @@ def made(tmp_path_factory):
     """The folder of a page on a network of two layers, and that of its results."""
     root = tmp_path_factory.mktemp("report")
     data, kept, out = root / "data", root / "kept", root / "docs"
-    generator = np.random.default_rng(0)
-    lines = ["path,x0,y0,x1,y1"]
-    for split, count in (("train", 12), ("val", 2), ("test", 6)):
-        for label, name in enumerate(CLASSES):
-            (data / split / name).mkdir(parents=True)
-            for k in range(count):
-                pixels = generator.integers(0, 128, (16, 16, 3), np.uint8)
-                pixels[4:12, 4:12, label] += 127
-                Image.fromarray(pixels).save(data / split / name / f"{k}.png")
-                lines += [f"{split}/{name}/{k}.png,4,4,11,11"] * (split == "test")
+    names = write_squares(data, CLASSES, {"train": 12, "val": 2, "test": 6})
+    boxes = [f"{each},4,4,11,11" for each in names if each.startswith("test/")]
+    lines = ["path,x0,y0,x1,y1", *boxes]
     (data / "boxes.csv").write_text("\n".join(lines))
     recipe = Recipe(data=str(data), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
     run = train(recipe, root / "run", "cpu").folder
