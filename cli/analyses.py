@@ -23,7 +23,7 @@ EXAMPLES = {
     "activations": "ikit activations photo.jpg --layer 3 --filters 0,5,7",
     "top_patches": "ikit top-patches --layer 1,3 --top 16 --data photos/",
     "ablation": "ikit ablation --layer all --most 200",
-    "misclassifications": "ikit misclassifications --silence 3:17",
+    "misclassifications": "ikit misclassifications --silence 3:7",
 }
 FEW = {"occlusion": 8, "activations": 8}
 """How many images are taken where none are named: these two keep and draw each of them."""

@@ -204,3 +204,11 @@ def test_a_share_of_the_training_images_is_one_of_each_class_and_always_the_same
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(DoesNotFit, match=f"data_share is {share}: a share above 0"):
         Recipe(data_share=share)
+
+
+def test_a_study_that_is_not_there_names_what_is(tmp_path):
+    with pytest.raises(NothingThere, match=r"No such file or directory; examples/studies/ has"):
+        read_study(tmp_path / "kernle.toml")
+    (tmp_path / "kernel.toml").touch()
+    with pytest.raises(NothingThere, match=r"close names: kernel\.toml"):
+        read_study(tmp_path / "kernle.toml")

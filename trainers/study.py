@@ -129,7 +129,9 @@ def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
     try:
         told = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise NothingThere(f"cannot read {file}: {error.strerror}; give a study's file") from error
+        there = [each.name for each in file.parent.glob("*.toml")]
+        more = close_names(file.name, there) if there else "examples/studies/ has some"
+        raise NothingThere(f"cannot read the study {file}: {error.strerror}; {more}") from error
     except ValueError as error:  # both of UTF-8 and of TOML
         raise UsageError(f"{file} is no TOML: {error}; examples/studies/ has some") from error
     try:

@@ -129,7 +129,7 @@ class Misclassifications(Analysis[MisclassificationCounts]):
     needs_labels: ClassVar[bool] = True
 
     silence: str = parameter(
-        "", "filters to silence, as layer:filters, for example 3:17 or conv3:4,17; none if empty"
+        "", "filters to silence, as layer:filters, for example 3:7 or conv3:4,17; none if empty"
     )
     site: str = parameter("convolution", SITE_HELP)
     mistakes: int = parameter(16, "how many of the most confident mistakes to collect")
@@ -146,7 +146,7 @@ def _parse_silence(silence: str, classifier: Classifier) -> tuple[Layer, tuple[i
 
     name, colon, filters = silence.rpartition(":")
     if not colon:
-        raise UsageError(f"cannot read {silence!r}; say layer:filters, for example 3:17")
+        raise UsageError(f"cannot read {silence!r}; say layer:filters, for example 3:7")
     layer = find_layer(classifier.layers(), name)
     return layer, parse_filters(filters, layer)
 
