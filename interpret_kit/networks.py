@@ -22,7 +22,8 @@ class ConvNet(nn.Module):
     """Convolutions, each with its own choices, then fully connected layers, then the head.
 
     Its parts stand in the order in which data meets them: conv1, norm1, act1, pool1, conv2, ...,
-    flatten, fc1, fc_act1, ..., head, with a drop before each linear layer if any is asked for.
+    flatten, fc1, fc_act1, ..., head, with a drop before each linear layer if any is asked for,
+    and global_pool before flatten.
     From ``kernel`` to ``activation``, a choice is one value for all convolutions, or a sequence
     with one each.
 
@@ -35,6 +36,8 @@ class ConvNet(nn.Module):
         pool_stride: step of the pooling; the side of its window unless given.
         batch_norm: whether batch normalisation follows (the convolution then has no bias).
         activation: one of `blocks.ACTIVATIONS`.
+        global_pool: whether the mean of each map, rather than all its cells, goes on from the
+            last convolution (Lin et al. 2014, Network in Network, section 3.2).
         fc: units of each fully connected layer before the head; () for none.
         dropout: share of the units dropped before each fully connected layer and the head.
         in_chans: channels of the input.
@@ -56,6 +59,7 @@ class ConvNet(nn.Module):
         pool_stride: int | Sequence[int] | None = None,
         batch_norm: bool | Sequence[bool] = True,
         activation: str | Sequence[str] = "relu",
+        global_pool: bool = False,
         fc: int | Sequence[int] = (128,),
         dropout: float = 0.0,
         in_chans: int = 3,
@@ -76,6 +80,9 @@ class ConvNet(nn.Module):
         self.size = _as_size(size)
         rows, cols = sizes(self.blocks, self.size)[-1].cells
         self._add_convolutions(in_chans)
+        if global_pool:
+            self.add_module("global_pool", nn.AdaptiveAvgPool2d(1))
+            rows = cols = 1
         self.add_module("flatten", nn.Flatten())
         features = rows * cols * self.blocks[-1].filters
         self.num_features = self._add_fully_connected(features, fc, dropout)

@@ -33,6 +33,21 @@ def test_what_is_not_asked_for_is_not_there():
     assert names(network) == ["conv1", "act1", "flatten", "head"]
 
 
+def test_global_pooling_hands_on_the_mean_of_each_map():
+    network = ConvNet(channels=(4, 8), global_pool=True, fc=(), num_classes=3, size=(16, 8)).eval()
+    inputs = torch.rand(2, 3, 16, 8, generator=torch.Generator().manual_seed(0))
+    maps = inputs
+    for name, part in network.named_children():
+        if name == "global_pool":
+            break
+        maps = part(maps)
+    assert maps.shape == (2, 8, 4, 2)
+    means = maps.detach().numpy().sum((2, 3)) / 8
+    by_hand = means @ network.head.weight.detach().numpy().T + network.head.bias.detach().numpy()
+    assert parameters(network.head) == 8 * 3 + 3
+    assert network(inputs).detach().numpy() == pytest.approx(by_hand, abs=1e-6)
+
+
 def test_sizes_are_those_worked_out_on_paper():
     # 32 + 2*2 - 5 = 31, /2 -> 16 cells; pool 3 step 2: (16-3)/2 -> 7; then 7 - 3 = 4 + 1 -> 5.
     # 20 + 2*2 - 5 = 19, /2 -> 10 cells; pool 3 step 2: (10-3)/2 -> 4; then 4 - 3 = 1 + 1 -> 2.

@@ -143,6 +143,7 @@ CHOICES = st.fixed_dictionaries(
         "pool": st.tuples(st.sampled_from([0, 2, 3]), st.just(0)),
         "batch_norm": st.booleans(),
         "activation": st.sampled_from(["relu", "gelu", "silu"]),
+        "global_pool": st.booleans(),
     }
 )
 

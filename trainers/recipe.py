@@ -23,6 +23,7 @@ NETWORK = (
     "pool_stride",
     "batch_norm",
     "activation",
+    "global_pool",
     "fc",
     "dropout",
 )
@@ -59,6 +60,7 @@ class Recipe:
     )
     batch_norm: bool = parameter(True, "batch normalisation after each convolution")
     activation: str = parameter("relu", "relu, leaky_relu, elu, gelu, silu, tanh or identity")
+    global_pool: bool = parameter(False, "only the mean of each map goes on to what follows")
     fc: tuple[int, ...] = parameter((128,), "units of each fully connected layer before the head")
     dropout: float = parameter(0.0, "share of the units dropped before each fully connected layer")
     epochs: int = parameter(10, "passes over the training images, at most")
