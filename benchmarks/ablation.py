@@ -205,7 +205,7 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
         report.add(what, times, "ours", facts | batches | more)
         pair, more = float(np.median(times["loop"])) / asked / case.images, {}
     name = case.network
-    report.table(f"{name}: by layer", ("layer", "filters", "us a pair", "times sooner"),
+    report.table(f"{name}: by layer", ("layer", "filters", "µs a pair", "times sooner"),
                  by_layer(reruns, inputs, filters, pair))  # fmt: skip
     report.table(f"{name}: growth", ("filters", "images", "seconds", "exponent"),
                  growth(reruns, inputs, layers[2]))  # fmt: skip

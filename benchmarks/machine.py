@@ -52,7 +52,7 @@ def why_missing(peer: str) -> str | None:
     try:
         importlib.metadata.version(peer)
     except importlib.metadata.PackageNotFoundError:
-        return f"{peer} is left out: it is not installed (pip install 'interpret-kit[bench]')."
+        return f"{peer} is left out: it is not installed (pip install -e '.[bench]')."
     return None
 
 

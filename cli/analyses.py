@@ -22,8 +22,8 @@ EXAMPLES = {
     "occlusion": "ikit occlusion photo.jpg --window 32 --stride 16",
     "activations": "ikit activations photo.jpg --layer 3 --filters 0,5,7",
     "top_patches": "ikit top-patches --layer 1,3 --top 16 --data photos/",
-    "ablation": "ikit ablation --layer all --most 200",
-    "misclassifications": "ikit misclassifications --silence 3:7",
+    "ablation": "ikit ablation --layer all --data photos/ --most 200",
+    "misclassifications": "ikit misclassifications --silence 3:7 --data photos/",
 }
 FEW = {"occlusion": 8, "activations": 8}
 """How many images are taken where none are named: these two keep and draw each of them."""

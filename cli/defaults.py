@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 SHAPES = "shapes"
+FAMILIAR: dict[str | None, str] = {
+    None: ", and mostly learned from",
+    "train": ", and learned from",
+    "val": ", and chosen by",
+}
+"""What a run did with the split of its images that is asked about: its score is another one."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Chosen:
     spec: str | tuple[str, ...]
     why: str
     asked: bool = True  # whether the user asked for it
+    own: bool = False  # whether the run that answers was made with these images
 
     def __str__(self) -> str:
         named = self.spec if isinstance(self.spec, str) else f"{len(self.spec)} files"
@@ -49,7 +56,7 @@ def choose_model(ctx: click.Context) -> Chosen:
 
 
 def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
-    """Named images, else --data, else IKIT_DATA, else the run's own test images, else shapes."""
+    """Named images, else --data, else IKIT_DATA, else those the run was made with, else shapes."""
     named: Sequence[str] = ctx.params["images"]
     if named:
         return Chosen(named[0] if len(named) == 1 else tuple(named), "named")
@@ -57,7 +64,7 @@ def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
         return Chosen(ctx.params["data"], how(ctx, "data"))
     made_with = _made_with(str(model.spec))
     if made_with is not None:
-        return Chosen(made_with, f"what {model.spec} was made with", asked=False)
+        return Chosen(made_with, f"what {model.spec} was made with", asked=False, own=True)
     own = f"give your own as in: ikit {ctx.info_name} photo.jpg, or with --data FOLDER"
     return Chosen(SHAPES, own, asked=False)
 
@@ -78,7 +85,7 @@ def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[I
     of_split = f", split {found.split}" if found.split else ""
     taken = found if most is None or len(found) <= most else found.spread(most)
     count = f"{len(taken)} of {found.source}" if len(found) > 1 else found.source
-    why = chosen.why
+    why = chosen.why + (FAMILIAR.get(found.split, "") if chosen.own else "")
     if len(taken) < len(found):
         count = f"{len(taken)} of the {len(found)} of {found.source}"
         why = f"{why}; --most takes more"

@@ -66,7 +66,7 @@ demo = click.Command(
         "Train a network on generated pictures, ask all questions about it, ask an ImageNet "
         "network about a photo, and write one page of it all.\n\n"
         "The page is index.html in --out; beside it are the run and a folder for each result. "
-        "Takes two to four minutes on two cores, and no network.\n\n"
+        "Takes two to four minutes on two cores, and no internet.\n\n"
         + example_of("ikit demo --out ikit-demo")
     ),
     params=[

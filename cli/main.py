@@ -24,7 +24,7 @@ COMMANDS = {
     "layers": Entry("layers", "Which layers are there, and what are their numbers?"),
     "predict": Entry("predict", "What does the classifier say of these images?"),
     "train": Entry("train", "Train a network whose insides are to be read."),
-    "sweep": Entry("sweep", "Which recipe learns best? Train by each of a study's."),
+    "sweep": Entry("sweep", "Which recipe learns best? Train by every one of a study."),
     "occlusion": Entry("analyses", "Where does the decision rest?"),
     "activations": Entry("analyses", "What do filters answer to in these pictures?"),
     "top-patches": Entry("analyses", "Which patches of the pictures excite each filter most?"),
@@ -95,7 +95,8 @@ def ikit() -> None:
 
     Options can be set by variables, too: IKIT_MODEL and IKIT_DATA for all commands, and so on for
     the options that most commands share; IKIT_<COMMAND>_<OPTION> for any, such as
-    IKIT_OCCLUSION_WINDOW.
+    IKIT_OCCLUSION_WINDOW. IKIT_CACHE names the folder for decoded images, else
+    ~/.cache/interpret_kit.
     """
 
 

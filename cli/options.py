@@ -27,7 +27,9 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "a folder, a file, shapes or a data set such as cifar10, where no IMAGES are "
         "named; else the images the run was made with, else shapes"
     },
-    "split": {"help": "train, val or test, of images that have such; test unless told"},
+    "split": {
+        "help": "train, val or test, of images that have such; else test, if it is there, else val, else train"
+    },
     "most": {
         "type": click.IntRange(1),
         "help": "at most so many images, drawn evenly over the classes",

@@ -28,7 +28,7 @@ class Trials(Listener):
     def found(self, over: int, trials: int) -> None:
         """Say that these are not trained again."""
         if over:
-            self.terminal.say(f"{over} of {trials} trials were over before, and stay as they are")
+            self.terminal.say(f"over before, and left as they are: {over} of {trials} trials")
 
     def learns(self, trial: Trial, now: Progress) -> None:
         """Say how far a trial is, or the decoding of its images."""

@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweeps", type=Path, help="folder of the eight studies' sweeps")
+    parser.add_argument("sweeps", type=Path, help="folder of the studies' sweeps")
     parser.add_argument("--out", type=Path, default=HOME, help="folder of the page")
     parser.add_argument("--machine", default=_here(), help="where the sweeps ran; here unless said")
     given = parser.parse_args()

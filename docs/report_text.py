@@ -16,7 +16,10 @@ Numbers = dict[str, Any]
 COMMAND = "python docs/make_report.py RUN DATA"
 GUESSES = {"others": "another picture's peak", "middle": "the middle of the picture"}
 PARTS = {  # of the recipe's table
-    "network": ("channels", "kernel", "pool", "batch_norm", "activation", "fc", "dropout"),
+    "network": (
+        *("channels", "kernel", "pool", "batch_norm", "activation", "global_pool"),
+        *("fc", "dropout"),
+    ),
     "learning": ("epochs", "batch_size", "optimizer", "lr", "schedule", "warmup"),
     "restraint": ("weight_decay", "clip", "ema", "label_smoothing"),
     "pictures": ("augment", "crop", "colour", "erase", "mixup", "cutmix"),

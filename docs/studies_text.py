@@ -82,7 +82,7 @@ def _introduction(tables: Sequence[StudyTable], machine: str) -> str:
     return (
         "A report that this project follows asked eight questions about the recipe of a "
         "convolutional network, and drew a conclusion from each. Here they are asked again, on "
-        f"{images}: {trials} networks, whose epochs took {_time(hours)} in all, on {machine}. "
+        f"{images}: {trials} trainings, whose epochs took {_time(hours)} in all, on {machine}. "
         "Trials may have shared the cores: compare multiply-adds rather than seconds.\n\n"
         f"Of the report's own figures only that of its last network is known here, {KNOWN} % on "
         "33 classes of its own; so our numbers stand alone, and what is judged are its conclusions."

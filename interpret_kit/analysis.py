@@ -191,7 +191,7 @@ class Analysis(Question, ABC, Generic[R]):
         strict: bool = False,
         progress: Progress | None = None,
     ) -> R:
-        """Answer the question for all images; the keywords change only the speed.
+        """Answer the question for all images; the keywords do not change it.
 
         Args:
             classifier: is left as it was found: modes, buffers, hooks, gradient flags.

@@ -1,4 +1,4 @@
-"""Which part of the picture does the decision rest on? Captum's Occlusion, many times sooner."""
+"""Which part of the picture does the decision rest on? Captum's Occlusion, several times sooner."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _WAYS_OUT = (
     "rename them, name the model trained on these classes with --model, "
-    "or give a folder of images without class folders to go without labels"
+    "or go without labels: give a folder of images without class folders, or, in Python, "
+    "images.unlabelled()"
 )
 
 

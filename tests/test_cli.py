@@ -102,7 +102,8 @@ class TestWhichImages:
         assert self.second_line("") == "images: 14 of photos (IKIT_DATA)"
 
     def test_then_those_the_run_was_made_with(self):
-        assert self.second_line("") == "images: 10 of labelled (what runs/mine was made with)"
+        why = "what runs/mine was made with, and mostly learned from"
+        assert self.second_line("") == f"images: 10 of labelled ({why})"
 
     def test_then_shapes_and_how_to_give_others(self, place):
         write_run(place / "runs" / "mine", data=None)
@@ -115,7 +116,10 @@ class TestWhichImages:
         (place / "labelled").rename(place / "moved")
         (place / "labelled").mkdir()
         (place / "moved").rename(place / "labelled" / "test")
-        assert "10 of labelled, split test" in self.second_line("")
+        line = "images: 10 of labelled, split test (what runs/mine was made with)"
+        assert self.second_line("") == line
+        (place / "labelled" / "test").rename(place / "labelled" / "val")
+        assert self.second_line("").endswith("made with, and chosen by)")
 
     def test_images_that_are_gone_are_told_as_the_runs_own(self, place):
         (place / "labelled").rename(place / "moved")

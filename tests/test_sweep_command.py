@@ -62,7 +62,7 @@ def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
     for row in rows:
         config = json.loads((out / row["run"] / "config.json").read_text())
         assert f"kernel {config['recipe']['kernel']}" == row["recipe"]
-    assert "2 of 2 trials were over before, and stay as they are" in run(*arguments).output
+    assert "over before, and left as they are: 2 of 2 trials" in run(*arguments).output
     asked = CliRunner().invoke(ikit, ["layers", "--model", str(out)])
     assert f"{out} is a sweep; its trials.csv names the folder of each run" in asked.output
     above = CliRunner().invoke(ikit, ["show", str(tmp_path)])

@@ -71,7 +71,8 @@ TOP_PATCHES = (
 ABLATION = (
     "ablation",
     "What is each filter for?",
-    "Every filter of every layer is silenced in turn, and the test pictures are classified again.",
+    "Every filter of every layer is silenced in turn, and half of the test pictures are "
+    "classified again.",
 )
 MISTAKES = (
     "misclassifications",
@@ -119,7 +120,7 @@ class Demo:
     device: str = "auto"
     pictures: int = 8  # test images whose pictures are shown
     counted: int = 990  # test images searched for top patches, and counted
-    ablated: int = 495  # test images on which each filter is silenced: every other one
+    ablated: int = 495  # test images on which each filter is silenced: half of those
     layers: tuple[int, ...] = (1, 3, 5)  # whose activations are shown
     window: int = 12  # of the occlusion of test images, in pixels; a third of it is the stride
     photo_layers: tuple[int, ...] = (1, 18)  # of EfficientNet-Lite0, whose activations are shown
@@ -151,7 +152,10 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
     """What to type after the demo, and what that does."""
     run, photos = shlex.quote(str(out / TRAINING[0])), shlex.quote(str(out / PHOTOS))
     return (
-        ("ikit occlusion photo.jpg", "where the ImageNet network looks in a photo of yours"),
+        (
+            "ikit occlusion photo.jpg --model embedded",
+            "where the ImageNet network looks in a photo of yours",
+        ),
         (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer answer to"),
         (f"ikit misclassifications --silence 3:17 --model {run}", "what fails without a filter"),
         (
