@@ -28,7 +28,8 @@ _SHARED: dict[str, dict[str, Any]] = {
         "named; else the images the run was made with, else shapes"
     },
     "split": {
-        "help": "train, val or test, of images that have such; else test, if it is there, else val, else train"
+        "help": "train, val or test, of images that have such; else test, if it is there, else "
+        "val, else train"
     },
     "most": {
         "type": click.IntRange(1),

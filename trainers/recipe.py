@@ -37,8 +37,8 @@ class Recipe:
     """Train a convolutional network on labelled images, and keep the best of its epochs.
 
     The result is a run folder: the weights of the epoch with the best validation accuracy and
-    those of the last, the recipe, the history, its curves, and events for TensorBoard. As it stands, the recipe learns ``shapes`` in a
-    minute or two on two cores.
+    those of the last, the recipe, the history, its curves, and events for TensorBoard. As it
+    stands, the recipe learns ``shapes`` in a minute or two on two cores.
     """
 
     data: str = parameter("shapes", "images: 'shapes', a folder of class folders, or a data set")
@@ -68,7 +68,7 @@ class Recipe:
     epochs: int = parameter(10, "passes over the training images, at most")
     batch_size: int = parameter(48, "images per step")
     lr: float = parameter(0.003, "learning rate at its highest")
-    optimizer: str = parameter("adamw", "an optimizer of timm, such as adamw, sgd or lamb")
+    optimizer: str = parameter("adamw", "an optimizer of timm, such as adamw, sgd or nmuon")
     weight_decay: float = parameter(0.05, "weight decay; norms and biases are left out")
     schedule: str = parameter("cosine", "how the learning rate falls: cosine, poly, step or none")
     warmup: float = parameter(0.15, "share of the run in which the learning rate rises first")
