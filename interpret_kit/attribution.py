@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from interpret_kit.classifier import Classifier
 from interpret_kit.errors import UsageError
 from interpret_kit.layers import Point, catalogue, evaluating, find_layer, observed, recorded
 from interpret_kit.memory import kept_memory
+
+_log = logging.getLogger(__name__)
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -98,7 +101,8 @@ def _rerun(
         return None
     try:
         reruns = Reruns(body, [point], inputs)
-    except Untraceable:
+    except Untraceable as error:
+        _log.warning("whole forwards for each filter: %s", error)
         return None
     after, step = before.clone(), reruns.images_at_once
     for start in range(0, len(inputs), step):

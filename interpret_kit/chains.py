@@ -15,6 +15,8 @@ from torch import Tensor, nn
 Key = tuple[int, int]  # identity of a tensor, and how often it had been changed in place
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
+# Among torch's activations, and no function of one number: they look at others beside it.
+_MIXING = (*(nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax),)
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def chain_of(start: Call, calls: Sequence[Call]) -> Chain:
         following = [each for each in calls if each.taken == end.made and _computes(each)]
         if end.made is None or len(following) != 1 or not _continues(following[0].module):
             return Chain(end, end, False)
+        if following[0].shape != end.shape:  # such as GLU's: other maps
+            return Chain(end, end, False)
         before, end = end, following[0]
         if _activates(end.module):
             return Chain(_entering(end, calls) or before, end, True)
@@ -86,4 +90,4 @@ def _activates(module: nn.Module) -> bool:
         return not isinstance(getattr(module, "act", nn.Identity()), nn.Identity)
     home = type(module).__module__
     named = home == "torch.nn.modules.activation" or home.startswith("timm.layers.activations")
-    return named and not isinstance(module, nn.MultiheadAttention)
+    return named and not isinstance(module, _MIXING)

@@ -163,7 +163,9 @@ def _asked(function: object) -> _Asked | None:
         return None
     if isinstance(function, Classifier) and _is_plain(function):
         return _Asked(function, function.network, function.normalised, _columns)
-    if isinstance(function, nn.Module) and not isinstance(function, torch.jit.ScriptModule):
+    scripted = isinstance(function, torch.jit.ScriptModule)
+    # torch.export gives its modules an ``eval`` of their own, which only raises.
+    if isinstance(function, nn.Module) and not scripted and "eval" not in vars(function):
         return _Asked(function, function, torch.clone, _columns)
     return None
 
@@ -238,7 +240,9 @@ def _fills(inputs: Tensor, baselines: Any) -> Tensor | None:
         fills = torch.full_like(inputs, baselines)
         return fills if fills.flatten()[0] == baselines or fills.is_floating_point() else None
     if isinstance(baselines, Tensor) and baselines.shape in (inputs.shape, inputs[:1].shape):
-        return baselines.to(inputs).expand_as(inputs)
+        fills = baselines.to(inputs)
+        kept = fills.is_floating_point() or torch.equal(fills.to(baselines.dtype), baselines)
+        return fills.expand_as(inputs) if kept else None
     return None
 
 

@@ -78,6 +78,9 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             yield
     finally:
         for module, training in modes.items():
+            if module.training != training:
+                module.train(training)  # it may do more than set the flag, such as split weights
+        for module, training in modes.items():
             module.training = training
 
 

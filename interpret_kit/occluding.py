@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.analysis import Array
+from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.graph.trace import Untraceable
@@ -78,11 +79,9 @@ def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
     """Whether it answers for an input alone, (1, channels, height, width), as among others."""
     among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
     try:
-        together = network(among.clone())[:1].double()
-    except Exception:  # whatever it says of two: it can be asked for one
+        return agree(network(among.clone())[:1], network(inputs.clone()))
+    except Exception:  # whatever it says of two, or of one: it can be asked for what it is made for
         return False
-    alone = network(inputs.clone()).double()
-    return bool((together - alone).abs().max() <= 1e-5 * alone.abs().max())
 
 
 def multiply_adds(network: nn.Module, example: Tensor) -> float:
@@ -147,11 +146,14 @@ class IncrementalForwards:
         """Ask both ways about a few windows."""
         # Unlike the example everywhere, and not the same everywhere.
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
-        positions, ours = self.network.sample(example, fill, _CHECKED)
+        try:
+            positions, ours = self.network.sample(example, fill, _CHECKED)
+        except Exception as error:  # whatever it is: the whole network can be asked
+            raise Untraceable(f"it cannot be asked in parts: {error}") from error
         whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
         # One by one: together, a network that mixes the rows of a batch would be wrong both ways.
         theirs = torch.cat([network(each[None]) for each in whole])
         uncovered = network(example.clone())
-        effect, scale = (theirs - uncovered).abs().max(), theirs.abs().max()
-        if ours.shape != theirs.shape or (ours - theirs).abs().max() > 1e-3 * effect + 1e-5 * scale:
+        alike = ours.shape == theirs.shape  # not if it squeezes the row away
+        if not alike or not agree(ours, theirs, (theirs - uncovered).abs().max()):
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

@@ -5,8 +5,8 @@ Both ways give the same numbers; where the network cannot be traced, the first i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from interpret_kit.classifier import Classifier, probabilities
 from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
 from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import Point, observed
+
+_log = logging.getLogger(__name__)
 
 ANSWERED = 2**24  # probabilities that are held together
 
@@ -38,8 +40,10 @@ class Silencing(Protocol):
 def silencing(classifier: Classifier, points: Sequence[Point], batch: int, rows: int) -> Silencing:
     """The quickest way for ``rows`` ablations; whole forwards are of ``batch`` rows each."""
     if rows >= WORTH_TRACING:
-        with suppress(Untraceable):
+        try:
             return SuffixForwards(classifier, points)
+        except Untraceable as error:
+            _log.warning("whole forwards for each filter: %s", error)
     return WholeForwards(classifier, points, batch)
 
 

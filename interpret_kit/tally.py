@@ -61,8 +61,8 @@ class TopK:
     def _settle(self) -> None:
         if self._waiting:
             seen = [*([self._kept] if self._kept else []), *self._waiting]
-            columns = zip(*map(_columns, seen), strict=True)
-            units = _by_place(Units(*(torch.cat(column).cpu() for column in columns)))
+            columns = zip(*map(_on_the_cpu, seen), strict=True)
+            units = _by_place(Units(*map(torch.cat, columns)))
             self._kept = units.rows(_sorted(_strongest(units, self.k)))
             self._waiting.clear()
 
@@ -95,6 +95,10 @@ def _keys(values: Tensor, order: Tensor) -> Tensor:
     bits = (values.float() + 0.0).view(torch.int32)  # -0.0 becomes 0.0
     flips = (bits >> 31).bitwise_not_().bitwise_or_(-(2**31))  # below zero only of the sign bit
     return flips.bitwise_xor_(bits).long().bitwise_left_shift_(32).bitwise_or_(order)
+
+
+def _on_the_cpu(units: Units) -> tuple[Tensor, ...]:
+    return tuple(column.cpu() for column in _columns(units))
 
 
 def _columns(units: Units) -> tuple[Tensor, Tensor, Tensor]:

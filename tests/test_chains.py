@@ -52,6 +52,11 @@ def test_a_map_that_two_modules_take_is_no_longer_the_layers_alone():
     assert ends(Forked(), 4, 4) == {"conv": ("conv", "conv", False)}
 
 
+@pytest.mark.parametrize("mixing", [nn.GLU(1), nn.Softmax(-1), nn.Softmax2d()])
+def test_what_looks_at_several_numbers_is_no_activation(mixing):
+    assert ends(nn.Sequential(nn.Conv2d(3, 4, 1), mixing), 4, 4) == {"0": ("0", "0", False)}
+
+
 def test_pooling_ends_a_chain():
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), nn.ReLU())
     assert ends(network, 4, 4) == {"0": ("0", "0", False)}

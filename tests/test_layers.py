@@ -144,6 +144,32 @@ def breaks_inside(block, check):
         breaks()
 
 
+class Merging(nn.Linear):
+    """Its weights are merged while it is not trained, as those of LoRA are."""
+
+    merged = False
+
+    def train(self, mode=True):
+        super().train(mode)
+        if self.merged == mode:
+            self.weight.data.add_(-1 if mode else 1)
+            self.merged = not mode
+        return self
+
+
+@pytest.mark.parametrize("around", [True, False])
+def test_evaluating_undoes_what_a_module_does_when_its_mode_changes(around):
+    network = nn.Sequential(Merging(2, 2), nn.BatchNorm1d(2)).train()
+    network.training = around
+    network[1].training = False
+    before = network[0].weight.clone()
+    with evaluating(network):
+        assert torch.equal(network[0].weight, before + 1)
+    assert torch.allclose(network[0].weight, before, atol=1e-6)
+    assert not network[0].merged
+    assert [each.training for each in network.modules()] == [around, True, False]
+
+
 def test_evaluating_gives_every_module_its_own_mode_back():
     network = SmallNet().train()
     network.norm1.eval()

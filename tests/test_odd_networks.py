@@ -28,6 +28,7 @@ class Odd(nn.Module):
             torch.manual_seed(0)
             self.conv = nn.Conv2d(3, filters, 3, padding=1)
             self.after = nn.Conv2d(features, 5, 3)
+        self.register_buffer("prior", torch.full((6, 1, 1), 0.5).double())
         self.between = between
         self.scales = [1.0]
         for name, part in parts.items():
@@ -84,6 +85,18 @@ def one_by_one(net, pixels, maps):
     if len(pixels) > 1:
         raise RuntimeError("one at a time")
     return maps
+
+
+def meant_by_cubes(net, pixels, maps):  # generalised mean pooling
+    return maps.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
+
+
+def plus_a_double(net, pixels, maps):
+    return (maps + net.prior).relu().mean((2, 3))
+
+
+def squeezed(net, pixels, maps):
+    return net.after(maps).mean((2, 3)).squeeze()
 
 
 def plainly(net, pixels, maps):
@@ -174,7 +187,10 @@ def captums(function, images, **settings):
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
     "between",
-    [less_the_batch, by_how_many, normed_by_the_batch, one_by_one, in_patches],
+    [
+        *(less_the_batch, by_how_many, normed_by_the_batch, one_by_one, in_patches),
+        plus_a_double,
+    ],
     ids=lambda each: each.__name__,
 )
 def test_one_picture_is_occluded_as_captum_does_it(between):
@@ -183,6 +199,63 @@ def test_one_picture_is_occluded_as_captum_does_it(between):
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
     assert theirs.abs().max() > 1e-3
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_root_of_a_mean_is_not_that_of_its_rounding_error():
+    network, images = Odd(meant_by_cubes).eval(), torch.zeros(1, 3, 64, 64)
+    network.conv.bias.data.fill_(-0.1)  # so that no filter fires but at the patch
+    images[:, :, 24:30, 24:30] = pictures(1)[:, :, :6, :6].abs()
+    settings = {"sliding_window_shapes": (3, 16, 16), "strides": (3, 8, 8), "target": 1}
+    ours = IncrementalOcclusion(network).attribute(images, **settings)
+    with torch.no_grad():
+        theirs = captum.attr.Occlusion(network).attribute(images, **settings)
+    assert theirs.abs().max() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def in_whole_forwards(network, images, target):
+    """Drop of the target's score for each window, which all are 4 x 4, three apart."""
+    with torch.no_grad():
+        uncovered = network(images)[:, target]
+        drops, times = torch.zeros(len(images), 12, 10), torch.zeros(12, 10)
+        for y in range(0, 11, 3):
+            for x in range(0, 9, 3):
+                covered = images.clone()
+                covered[:, :, y : y + 4, x : x + 4] = 0
+                lost = uncovered - network(covered)[:, target]
+                drops[:, y : y + 4, x : x + 4] += lost[:, None, None]
+                times[y : y + 4, x : x + 4] += 1
+    return (drops / times)[:, None].expand(-1, 3, -1, -1)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_network_that_squeezes_a_single_row_is_asked_about_several():
+    network, images = Odd(squeezed).eval(), pictures(2)
+    ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
+    theirs = in_whole_forwards(network, images, 1)
+    assert theirs.abs().max() > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_a_network_that_squeezes_a_single_row_is_ablated(monkeypatch):
+    monkeypatch.setattr(rerun, "WORTH_TRACING", 0)
+    network, images = Odd(squeezed).eval(), pictures(2)
+    ours = FilterAblation(network, "conv").attribute(images, target=1)
+    with torch.no_grad():
+        for number in range(6):
+            lost = network(images[:1])[1] - by_hooks_squeezed(network, images[0], number)[1]
+            torch.testing.assert_close(ours[0, number], lost, rtol=0, atol=1e-6)
+
+
+def by_hooks_squeezed(network, image, number):
+    def silence(maps):
+        silenced = maps.clone()
+        silenced[:, number] = 0
+        return silenced
+
+    with observed(network, {("conv", 1): silence}):
+        return network(image[None])
 
 
 def _another_number_in_a_list(network):
@@ -207,6 +280,16 @@ def test_a_network_that_has_changed_is_looked_at_again(change):
     change(network)
     after = occlusion.attribute(images, WINDOW, STRIDES, target=1)
     assert (after - before).abs().max() > 1e-3
+    torch.testing.assert_close(after, captums(network, images, target=1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_network_that_has_hardly_changed_is_not_mixed_with_what_it_was():
+    network, images = Odd(plainly).eval(), pictures(1)
+    occlusion = IncrementalOcclusion(network)
+    occlusion.attribute(images, WINDOW, STRIDES, target=1)
+    network.scales[0] = 1.0001
+    after = occlusion.attribute(images, WINDOW, STRIDES, target=1)
     torch.testing.assert_close(after, captums(network, images, target=1), rtol=0, atol=1e-6)
 
 
@@ -244,6 +327,11 @@ def _scripted():
         return torch.jit.script(nn.Sequential(nn.Conv2d(3, 5, (12, 10)), nn.Flatten()))
 
 
+def _exported():
+    network = nn.Sequential(nn.Conv2d(3, 5, (12, 10)), nn.Flatten()).eval()
+    return torch.export.export(network, (pictures(1),)).module()
+
+
 def _halved():
     return Odd(plainly).eval().bfloat16()
 
@@ -251,8 +339,8 @@ def _halved():
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
     ("make", "images"),
-    [(_scripted, pictures(1)), (_halved, pictures(1).bfloat16())],
-    ids=["scripted", "half precision"],
+    [(_scripted, pictures(1)), (_exported, pictures(1)), (_halved, pictures(1).bfloat16())],
+    ids=["scripted", "exported", "half precision"],
 )
 def test_what_is_no_network_to_trace_is_left_to_captum(make, images):
     network = make()
@@ -267,14 +355,21 @@ def test_a_baseline_between_two_levels_is_not_rounded():
             return levels.float().mean((2, 3)) / 255
 
     levels = (pictures(1) * 50 + 128).clamp(0, 255).byte()
-    settings = {"target": 1, "baselines": 127.5}
-    ours = IncrementalOcclusion(Levels()).attribute(levels, WINDOW, STRIDES, **settings)
-    assert torch.equal(ours, captums(Levels(), levels, **settings))
+    for baselines in (127.5, torch.full(levels.shape, 127.5)):
+        settings = {"target": 1, "baselines": baselines}
+        ours = IncrementalOcclusion(Levels()).attribute(levels, WINDOW, STRIDES, **settings)
+        assert torch.equal(ours, captums(Levels(), levels, **settings))
 
 
 def test_what_a_list_in_the_network_keeps_are_no_shadows_of_the_trace():
     network = Odd(plainly).eval()
-    network.seen = []
-    network.conv.register_forward_hook(lambda _, __, maps: network.seen.append(maps) or None)
+    network.seen, network.by_layer = [], {"conv": [torch.zeros(1)]}
+
+    def keep(_module, _inputs, maps):
+        network.seen.append(maps)
+        network.by_layer["conv"].append(maps)
+
+    network.conv.register_forward_hook(keep)
     Reruns(network, [("conv", 1)], pictures())
-    assert {type(each) for each in network.seen} == {torch.Tensor}
+    kept = [*network.seen, *network.by_layer["conv"]]
+    assert {type(each) for each in kept} == {torch.Tensor}

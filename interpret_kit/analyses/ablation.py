@@ -43,7 +43,9 @@ class AblationCounts(Result):
     broken: Array = array("filters classes", "images right before, wrong after")
     repaired: Array = array("filters classes", "images wrong before, right after")
     confidence_lost: Array = array(
-        "filters", "mean fall of the true class's probability, in [-1, 1]; positive: filter helps"
+        "filters",
+        "fall of the true class's probability, in [-1, 1], positive: filter helps; mean over all "
+        "images, or, with only_right, over those that are right",
     )
     flip_row: Array = array("flips", "which filter, as row of the arrays over filters")
     flip_id: Array = array("flips", "id of the image that flipped")

@@ -11,6 +11,7 @@ from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import Node
 
 _PADDING = ("pad", "constant_pad_nd")
+_STEEP = {"pow", "log", "log2", "log10", "sqrt", "rsqrt", "reciprocal"}
 
 
 class Changing:
@@ -82,9 +83,12 @@ class Changing:
         return node.shape[self.layouts[node][2]]
 
     def is_mean(self, node: Node) -> bool:
-        """Whether it is the mean over all cells of a map in ``order``."""
+        """Whether it is the mean over all cells of a map in ``order``, and may be updated."""
         given = node.arguments
         if not node.inputs or node.inputs[0] not in self.layouts:
+            return False
+        # An updated mean is off by a rounding error of the old one: too much for a root near 0.
+        if any(map(_is_steep, self.network.after(node))):
             return False
         rows, cols, _ = self.layouts[node.inputs[0]]
         if node.op == "adaptive_avg_pool2d":
@@ -92,6 +96,11 @@ class Changing:
         if node.op != "mean" or given.get("dim") is None or given["dtype"] is not None:
             return False
         return {each % 4 for each in given["dim"]} == {rows, cols}
+
+
+def _is_steep(node: Node) -> bool:
+    """Whether its slope has no bound near 0."""
+    return node.op in _STEEP or (node.op == "div" and len(node.inputs) > 1)
 
 
 def _adds_none(reader: Node) -> bool:

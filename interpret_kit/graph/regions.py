@@ -32,10 +32,6 @@ class ReceptiveFields:
         """The pixels that the cell can depend on; none if it reads only padding or constants."""
         return _box(self.rows[row], self.cols[col])
 
-    def nominal_box(self, row: int, col: int) -> Box:
-        """The same before the picture's edges cut it off."""
-        return _box(self.nominal_rows[row], self.nominal_cols[col])
-
 
 def receptive_fields(graph: Graph, node: Node) -> ReceptiveFields:
     """The receptive field of every cell of what ``node`` makes.

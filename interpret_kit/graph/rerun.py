@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.channel import channel_path, respond
 from interpret_kit.graph.folding import FoldedGraph, folded
 from interpret_kit.graph.landing import Landed
 from interpret_kit.graph.levels import computed, levels_of, numbers_of, overwritten, weights_of
 from interpret_kit.graph.suffix import TracedNetwork, Values
 from interpret_kit.graph.trace import Node, Untraceable
-from interpret_kit.layers import Point, evaluating, observed
+from interpret_kit.layers import Point, ablated, evaluating
 
 WORTH_TRACING = 500  # pairs; a trace takes a second or two
 KEPT = 2**28  # bytes of maps that are kept of all images looked at together
@@ -57,26 +58,30 @@ class Reruns:
         """Silence two filters of each point both ways, each on an image of its own."""
         drawn = torch.Generator().manual_seed(0)
         images = torch.randn(2, *example.shape[1:], generator=drawn).to(example)
-        rows = torch.arange(2, device=example.device)
         try:
-            ours = self.look(images)
+            wrong = self._answered_otherwise(network, images)
         except Exception as error:  # whatever it is: the whole network can be asked
-            raise Untraceable(f"it cannot be run in parts: {error}") from error
+            raise Untraceable(f"it cannot be asked in parts: {error}") from error
+        if wrong is not None:
+            raise Untraceable(f"silencing {wrong[0]} in parts does not answer as a whole")
+        self.stored = {}
+
+    def _answered_otherwise(self, network: nn.Module, images: Tensor) -> Point | None:
+        """The first point where two images (2, ...) are answered otherwise than by the network."""
+        ours, rows = self.look(images), torch.arange(2, device=images.device)
+        # One by one: together, a network that mixes the rows of a batch would be wrong both ways.
         theirs = torch.cat([network(image[None].clone()) for image in images])
         for point, each in self.silenced.items():
             filters = rows * (each.path.filters - 1)  # the first, and the last
-            try:
-                silent = self.silence(point, rows, filters)
-            except Exception as error:
-                raise Untraceable(f"{point[0]} cannot be silenced in parts: {error}") from error
-            pairs = zip(images, filters, strict=True)
-            expected = torch.cat([_silenced_alone(network, point, *pair) for pair in pairs])
-            effect = (expected - theirs).abs().max()
-            scale = torch.maximum(theirs.abs().max(), expected.abs().max())
-            off = torch.cat([ours - theirs, silent - expected]).abs().max()
-            if not off <= 1e-3 * effect + 1e-5 * scale:
-                raise Untraceable(f"silencing {point[0]} in parts does not answer as a whole")
-        self.stored = {}
+            silent, expected = self.silence(point, rows, filters), []
+            for image, number in zip(images, filters, strict=True):
+                with ablated(network, [point], number[None]):
+                    expected.append(network(image[None].clone()))
+            silenced = torch.cat(expected)
+            effect = (silenced - theirs).abs().max()
+            if not agree(ours, theirs, effect) or not agree(silent, silenced, effect):
+                return point
+        return None
 
     def look(self, inputs: Tensor) -> Tensor:
         """Take in inputs (images, ...), at most ``images_at_once``; outputs with all filters."""
@@ -197,22 +202,13 @@ class _Run:
         elif not _is_heavy(node, landed):
             cells.baddbmm_(columns, landed.weight[filters])
         else:
-            for number in sorted(set(filters.tolist())):  # the rows of one filter are neighbours
-                first, end = (filters == number).nonzero()[[0, -1], 0].tolist()
-                own = slice(first, end + 1)
+            # The rows of one filter are neighbours.
+            numbers, counts = torch.unique_consecutive(filters, return_counts=True)
+            first = 0
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+                own = slice(first, first + count)
                 cells[own].add_(columns[own] @ landed.weight[number])
-
-
-def _silenced_alone(network: nn.Module, point: Point, image: Tensor, number: Tensor) -> Tensor:
-    """Outputs (1, ...) of the network for an image (channels, height, width), a filter at zero."""
-
-    def silence(maps: Tensor) -> Tensor:
-        silenced = maps.clone()
-        silenced[:, number] = 0
-        return silenced
-
-    with observed(network, {point: silence}):
-        return network(image[None].clone())  # type: ignore[no-any-return]
+                first += count
 
 
 def _start(

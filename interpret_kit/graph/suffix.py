@@ -1,7 +1,7 @@
-"""What does a network answer when only what lies after a layer is run again?
+"""How is a traced network run, in parts and with any number of rows?
 
-A first run keeps what later runs need; a later run starts at a layer's map, with other numbers
-there, and computes only what depends on it. The numbers are those of whole forwards.
+A first run keeps the maps that later runs read; those compute only what depends on other numbers
+in them. The numbers are those of whole forwards.
 """
 
 from __future__ import annotations
@@ -62,12 +62,6 @@ class RunnableGraph:
             self._following[start] = _after(self.graph, start)
         return self._following[start]
 
-    def needed(self, start: Node) -> frozenset[Node]:
-        """What a run from ``start`` on reads of the first run, beside ``start`` itself."""
-        after = {start, *self.after(start)}
-        read = {each for node in self.after(start) for each in node.inputs}
-        return frozenset(each for each in read - after if each.op != WEIGHT)
-
     def run(self, inputs: Tensor, keep: Iterable[Node]) -> dict[Node, Tensor]:
         """Run all of it on inputs (rows, ...); return the values of ``keep`` and the output."""
         operations = [
@@ -75,11 +69,6 @@ class RunnableGraph:
         ]
         values = {self.graph.pixels: inputs}
         return self._evaluate(values, operations, {*keep, self.output}, len(inputs))
-
-    def resume(self, start: Node, values: Values) -> Tensor:
-        """Run on from ``start``; ``values`` hold it and what it `needed`. Returns the output."""
-        rows = len(values[start]) // max(_whole(start), 1)
-        return self._evaluate(dict(values), self.after(start), {self.output}, rows)[self.output]
 
     def finish(self, values: Values, operations: Sequence[Node], rows: int) -> Tensor:
         """Run these operations on the values; what they read of the weights is known."""
@@ -185,7 +174,8 @@ class TracedNetwork(RunnableGraph):
             except Exception as error:  # such as: made for the number of rows that was traced
                 raise Untraceable(f"the graph cannot be run: {error}") from error
         scale = float(theirs.abs().max())
-        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, 1e-4, 1e-4 * scale):
+        alike = ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        if not alike or not torch.allclose(ours, theirs, 1e-4, 1e-4 * scale):
             raise Untraceable(f"the graph of {type(network).__name__} does not answer as it does")
 
 

@@ -112,9 +112,14 @@ def _kept(network: nn.Module) -> Iterator[None]:
 
     What it keeps elsewhere, in a class or in an object of its own, stays.
     """
-    own = [vars(module) for module in network.modules()]
-    held = [each for one in own for each in one.values() if isinstance(each, (dict, set, list))]
-    saved = [(each, each.copy()) for each in (*own, *held)]
+    held: dict[int, dict[Any, Any] | set[Any] | list[Any]] = {}
+    waiting: list[Any] = [vars(module) for module in network.modules()]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, (dict, set, list)) and id(each) not in held:
+            held[id(each)] = each
+            waiting.extend(each.values() if isinstance(each, dict) else each)
+    saved: list[Any] = [(each, each.copy()) for each in held.values()]
     try:
         yield
     finally:
