@@ -4,7 +4,8 @@
     python docs/make_report.py --rewrite     # only the page, of the numbers in docs/report.json
 
 RUN is a folder of `ikit train`, or a trial of `ikit sweep`. DATA is the folder it learned from,
-with a `test` split and, for "does it look at the object?", a `boxes.csv` of path, x0, y0, x1, y1.
+with a `test` split and, for "does it look at the object?", a `boxes.csv` of path (from DATA on,
+such as test/ox/3.jpg), x0, y0, x1, y1.
 Results are kept (--kept) and read again when the same is asked of the same.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,8 @@ from interpret_kit.storage import write_csv
 from interpret_kit.trainers.run import HISTORY, History
 
 HOME = Path(__file__).parent
-NUMBERS, FILTERS, TEXT, VERDICT = (
-    "report.json", "report_filters.csv", "report.md", "report_verdict.md"
+NUMBERS, FILTERS, LEARNED, TEXT, VERDICT = (
+    "report.json", "report_filters.csv", "report_history.csv", "report.md", "report_verdict.md"
 )  # fmt: skip
 
 
@@ -80,6 +82,7 @@ def write(out: Path) -> None:
 def ask(subject: Subject, out: Path) -> None:
     """Ask everything, draw the pictures, and write the numbers."""
     folder = out / "pictures" / "report"
+    shutil.copyfile(subject.run / HISTORY, out / LEARNED)
     curves = draw_history(History.read(subject.run / HISTORY).columns)
     pictures.save(curves, folder / "history.png")
     images = subject.images
