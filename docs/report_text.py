@@ -209,8 +209,8 @@ def making(network: Numbers) -> list[str]:
         "## How this page was made",
         f"`{COMMAND}` asks, draws and writes all of it; RUN is the folder of the trained network "
         "(of `ikit train`, or a trial of `ikit sweep`), DATA that of its images, with a "
-        "`boxes.csv` for the second section. The numbers are in [report.json](report.json), every epoch in "
-        "[report_history.csv](report_history.csv), every filter in "
+        "`boxes.csv` for the second section. The numbers are in [report.json](report.json), "
+        "every epoch in [report_history.csv](report_history.csv), every filter in "
         "[report_filters.csv](report_filters.csv); `python docs/make_report.py --rewrite` makes "
         f"the page anew of them. Trained with {versions}.",
     ]
