@@ -144,6 +144,16 @@ def test_wherever_it_stops_it_goes_on_from_the_last_checkpoint(
     assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
 
 
+def test_other_optimizers_and_networks_go_on_alike(folder, tmp_path):
+    recipe = small_recipe(
+        folder, **ALL, optimizer="nmuon", lr=0.02, activation="gelu", global_pool=True
+    )
+    whole = train(recipe, tmp_path / "whole", "cpu")
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", "cpu", stop_after(2, 6))
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
 def test_a_run_stopped_while_it_is_completed_is_completed(recipe, whole, tmp_path, monkeypatch):
     def stop(*_):
         raise Stopped
