@@ -73,7 +73,7 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
         told = Trials(terminal, step, len(study.grid) * len(study.seeds))
         try:
             table = sweep(study, out, speed, told, force=given["force"])
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
             terminal.say("the same command, without --force, goes on from here")
             raise
     tell_a_person(table, terminal)

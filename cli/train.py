@@ -35,7 +35,7 @@ def _run(ctx: click.Context) -> None:
         told = _Epochs(terminal, step)
         try:
             trained = _train(recipe, out, given, told)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
             terminal.say(f"to go on: the same command with --resume --out {out}, and no --force")
             raise
     told.last_epoch(trained.history)

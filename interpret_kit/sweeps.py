@@ -133,11 +133,17 @@ class StudyTable(Result):
         return f"{among}{self.study.labels[best]}, {split} {means[best]:.1f} %{seeds}"
 
     def best_run(self) -> str | None:
-        """The folder of the best trial's run, in that of the sweep."""
+        """The folder of a run in that of the sweep: the best of the recipe that is best on average.
+
+        Not simply the best of all, which may be a lucky seed of a recipe that is none.
+        """
         if self._decides is None:
             return None
         scores = self.shares[self._decides]
-        recipe, seed = np.unravel_index(int(np.nanargmax(scores)), scores.shape)
+        ended = np.isfinite(scores)
+        means = np.where(ended, scores, 0).sum(1) / np.maximum(ended.sum(1), 1)
+        recipe = int(means.argmax())
+        seed = int(np.nanargmax(scores[recipe]))
         return self.runs.get(trial_name(self.study.labels[recipe], self.study.seeds[seed]))
 
     @property

@@ -183,10 +183,14 @@ def test_a_finished_run_is_returned_as_it_is(whole, recipe):
     [
         ({"lr": 0.5}, "its lr is 0.02, and 0.5 was asked for"),
         ({"epochs": 9}, "its epochs is 3, and 9 was asked for"),
+        (
+            {"epochs": 9, "lr": 0.5},
+            "its epochs is 3, and 9 was asked for; its lr is 0.02, and 0.5 was asked for; give",
+        ),
         ({"channels": (4, 8)}, r"its channels is \(4, 6\), and \(4, 8\) was asked for"),
     ],
 )
-def test_another_recipe_is_refused_by_the_field_that_differs(
+def test_another_recipe_is_refused_by_all_fields_that_differ(
     folder, whole, tmp_path, fields, message
 ):
     other = small_recipe(folder, **(ALL | fields))
@@ -196,6 +200,8 @@ def test_another_recipe_is_refused_by_the_field_that_differs(
         train(small_recipe(folder, **ALL), tmp_path / "run", "cpu", stop_after(2, 1))
     with pytest.raises(UsageError, match=message):
         resume(other, tmp_path / "run", "cpu")
+    with pytest.raises(OutputExists, match="broken off: add --resume"):
+        train(other, tmp_path / "run", "cpu")
 
 
 def test_images_that_have_moved_are_the_same(tmp_path):

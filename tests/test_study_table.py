@@ -81,12 +81,14 @@ def test_the_best_recipe_is_named_by_validation_else_by_the_test():
     assert failed.headline() == "no trial ended with a score"
 
 
-def test_the_best_run_is_that_of_the_best_trial_and_every_trial_names_its_own():
+def test_the_best_run_is_of_the_best_recipe_and_every_trial_names_its_own():
     runs = {f"kernel {k}, seed {s}": f"trials/{k}-{s}" for k in (3, 5) for s in (0, 1)}
     nan = np.nan
     table = by_hand(runs=runs, val_accuracy=np.array([[0.3, 0.45], [0.4, nan], [nan, nan]]))
     assert table.headline() == "best of 3: kernel 5, val 40.0 %"
-    assert table.best_run() == "trials/3-1"
+    assert table.best_run() == "trials/5-0"
+    higher = np.array([[0.3, 0.55], [0.4, nan], [nan, nan]])
+    assert by_hand(runs=runs, val_accuracy=higher).best_run() == "trials/3-1"
     (column,) = (k for k, name in enumerate(table.tables()["trials"].columns) if name == "run")
     told = [row[column] for row in table.tables()["trials"].rows]
     assert told == ["trials/3-0", "trials/3-1", "trials/5-0", "trials/5-1", "", ""]

@@ -96,14 +96,18 @@ def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> No
     """Refuse to go on by a recipe that says something else, and say where.
 
     Raises:
-        UsageError: naming the first field that differs, and how.
+        UsageError: naming every field that differs, and how.
     """
     known = {each.name for each in dataclasses.fields(Recipe)}
     was = Recipe(**{name: value for name, value in before.items() if name in known})
-    for name in sorted(known):
-        old, new = getattr(was, name), getattr(now, name)
-        if old != new:
-            raise UsageError(
-                f"cannot go on with {folder}: its {name} is {old!r}, and {new!r} was asked for; "
-                "give the recipe it was started with, or another --out"
-            )
+    pairs = {name: (getattr(was, name), getattr(now, name)) for name in sorted(known)}
+    differing = [
+        f"its {name} is {old!r}, and {new!r} was asked for"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
+    if differing:
+        raise UsageError(
+            f"cannot go on with {folder}: {'; '.join(differing)}; give the recipe it was started "
+            "with, or another --out"
+        )

@@ -161,6 +161,11 @@ class RunFolder:
         here -= {LOCK, *(each for each in here if each.endswith(PART))}
         if not here:
             return
+        if not force and STATE in here:
+            raise OutputExists(
+                f"{self.path} holds a run that was broken off: add --resume to go on with it, or "
+                "--force to replace it"
+            )
         if not force:
             raise OutputExists(f"{self.path} is not empty: take another --out, or add --force")
         if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # broken off between the two
