@@ -85,8 +85,12 @@ def load_result(folder: str | Path) -> Result:
     folder = Path(folder)
     file = folder / MANIFEST
     if not file.is_file():
+        from interpret_kit.loading import CONFIG
+
         below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST}"))
         found = f"; there are some below: {shortened(below, most=4)}" if below else ""
+        if (folder / CONFIG).is_file():
+            found = f"; it is a training run: ask it, as in: ikit occlusion --model {folder}"
         raise NothingThere(
             f"no result in {folder}: it has no {MANIFEST}; give the folder an analysis wrote{found}"
         )

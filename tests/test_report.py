@@ -21,7 +21,7 @@ from interpret_kit.errors import NothingThere, OutputExists
 from interpret_kit.images import load_images
 from interpret_kit.report import Front, Section, write_page
 from interpret_kit.report.words import KINDS
-from interpret_kit.storage import ASKED
+from interpret_kit.storage import ASKED, load_result
 
 SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x onerror=alert(1)>"
 CLASSES = (SCRIPT, HANDLER, IMAGE)
@@ -202,6 +202,12 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     assert "first" in Page(tmp_path / "index.html").text
     write_page(tmp_path, sections, Front("second"), force=True)
     assert "second" in Page(tmp_path / "index.html").text
+
+
+def test_a_run_is_no_result_and_is_told_to_be_a_run(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(NothingThere, match=f"a training run: ask it, .*--model {tmp_path}"):
+        load_result(tmp_path)
 
 
 def test_nothing_is_written_where_a_section_is_no_result(tmp_path):

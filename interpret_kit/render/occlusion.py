@@ -160,7 +160,8 @@ def _windows(result: OcclusionMaps, i: int) -> Figure:
         2 * place.height + 0.7,
         f"The windows that hurt “{target}” most, or change the prediction",
         "Mask (black where covered), the picture with the window, what is predicted then, and the "
-        f"confidence of “{target}”, which is {result.uncovered[i]:.2f} uncovered.",
+        f"confidence of “{target}”, which is {result.uncovered[i]:.2f} uncovered, with the row and "
+        "column of that array. Of windows that overlap by more than a third, one is shown.",
     )
     boxes = result.grid.boxes()
     for k, position in enumerate(positions):
@@ -182,7 +183,9 @@ def _answer(page: Page, place: Place, result: OcclusionMaps, which: tuple[int, i
     name, weight = result.origin.classes[predicted], "bold" if changed else "normal"
     mark = "→ " if changed else ""
     page.write(f"{mark}{name}", place.left, top, width=place.width, weight=weight)
-    page.write(f"{result.confidence[i].ravel()[position]:.2f}", place.left, top + 0.18, color=GREY)
+    row, col = divmod(position, result.confidence.shape[2])
+    said = f"{result.confidence[i, row, col]:.2f} at row {row}, col {col}"
+    page.write(said, place.left, top + 0.18, width=place.width, color=GREY)
 
 
 def _overview(result: OcclusionMaps, scale: Scale) -> Figure:
