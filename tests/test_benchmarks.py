@@ -64,9 +64,7 @@ def test_a_report_becomes_a_section(tmp_path, capsys):
     assert "| network | a (s) | b (s) | b / a | error |" in lines
     assert "| net | 1 (1 to 1) | 2 (2 to 2) | 2 (2 to 2) | 2e-07 |" in lines
     assert "| two | 1 (1 to 1) |  |  |  |" in lines
-    left_out = (
-        "- no-such-peer is left out: it is not installed (pip install 'interpret-kit[bench]')."
-    )
+    left_out = "- no-such-peer is left out: it is not installed (pip install -e '.[bench]')."
     assert [line for line in lines if "left out" in line] == [left_out]
 
 

@@ -218,7 +218,7 @@ def test_the_page_has_a_table_a_figure_and_a_verdict_for_each_study(tmp_path, mo
     make_studies.main()
     page = (tmp_path / "docs" / "studies.md").read_text()
     # 57 recipes of two seeds, and two epochs of 30 s each
-    assert "114 networks, whose epochs took 114 minutes in all, on two cores" in page
+    assert "114 trainings, whose epochs took 114 minutes in all, on two cores" in page
     assert "| Max-pooling | Pooling by 2 beats pooling by 3 | **holds** |" in page
     assert "| Learning rate | Too large a learning rate diverges | **holds** |" in page
     assert "| 2 | pool 2 | 2 | 61.0 | 1.41 | 30.5 | 0.71 | 7 | 9 | 30.0 |" in page
