@@ -23,9 +23,9 @@ Each section is one question, one program and one run. The programs run all cont
 once unmeasured and then several rounds; times are medians in seconds, with the quartiles in
 brackets. A ratio is the median over the rounds: "captum / ours" of 9 means that Captum took 9
 times as long in the same round. `photos` is a folder of 200 photos of ImageNet classes; any other
-does, and is filled up with its mirror images where it holds too few. `benchmarks/clock.py` says
-how time is taken, `python benchmarks/table.py` makes this page. `make bench` runs short forms of
-them all.
+does; mining fills up with mirror images where it holds too few. `benchmarks/clock.py` says how
+time is taken, `python benchmarks/table.py` makes this page. `make bench` runs short forms of them
+all.
 """
 
 

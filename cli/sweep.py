@@ -97,8 +97,8 @@ sweep = click.Command(
         "figure.\n\n"
         "STUDY is a TOML file: [study] has its title, question and seeds, and 'report', accuracies "
         "in % to stand beside ours; [recipe] the choices of 'ikit train' that hold for all; [vary] "
-        "lists of others, which make a grid. examples/"
-        "studies/ has some. Several are trained one after the other.\n\n"
+        "lists of others, which make a grid. examples/studies/ has some. Several are trained one "
+        "after the other.\n\n"
         "The same command goes on with a sweep that was broken off; a finished trial is never "
         "trained again, and one that fails does not stop the others. The exit code is 1 if any "
         "failed.\n\n" + example_of("ikit sweep examples/studies/*.toml --data photos/ --scale 0.15")

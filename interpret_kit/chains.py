@@ -16,7 +16,7 @@ Key = tuple[int, int]  # identity of a tensor, and how often it had been changed
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 # Among torch's activations, and no function of one number: they look at others beside it.
-_MIXING = (*(nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax),)
+_MIXING = (nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,6 @@ def chain_of(start: Call, calls: Sequence[Call]) -> Chain:
     while True:
         following = [each for each in calls if each.taken == end.made and _computes(each)]
         if end.made is None or len(following) != 1 or not _continues(following[0].module):
-            return Chain(end, end, False)
-        if following[0].shape != end.shape:  # such as GLU's: other maps
             return Chain(end, end, False)
         before, end = end, following[0]
         if _activates(end.module):

@@ -148,12 +148,11 @@ class IncrementalForwards:
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
         try:
             positions, ours = self.network.sample(example, fill, _CHECKED)
+            whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+            # One by one: together, a network that mixes the rows of a batch is wrong both ways.
+            theirs = torch.stack([network(each[None]).reshape(-1) for each in whole])
+            effect = (theirs - network(example.clone()).reshape(-1)).abs().max()
         except Exception as error:  # whatever it is: the whole network can be asked
             raise Untraceable(f"it cannot be asked in parts: {error}") from error
-        whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
-        # One by one: together, a network that mixes the rows of a batch would be wrong both ways.
-        theirs = torch.cat([network(each[None]) for each in whole])
-        uncovered = network(example.clone())
-        alike = ours.shape == theirs.shape  # not if it squeezes the row away
-        if not alike or not agree(ours, theirs, (theirs - uncovered).abs().max()):
+        if not agree(ours.reshape(len(positions), -1), theirs, effect):
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

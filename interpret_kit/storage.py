@@ -90,7 +90,7 @@ def load_result(folder: str | Path) -> Result:
         below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST}"))
         found = f"; there are some below: {shortened(below, most=4)}" if below else ""
         if (folder / CONFIG).is_file():
-            found = f"; it is a training run: ask it, as in: ikit occlusion --model {folder}"
+            found = f"; it holds a network: ask that, as in: ikit occlusion --model {folder}"
         raise NothingThere(
             f"no result in {folder}: it has no {MANIFEST}; give the folder an analysis wrote{found}"
         )

@@ -124,13 +124,12 @@ class StudyTable(Result):
         split = self._decides
         if split is None:
             return "no trial ended with a score"
-        percents = [100 * each for each in self.shares[split]]
-        means = np.array([_mean(each) or 0.0 for each in percents])
-        best = int(means.argmax())
-        among = f"best of {len(means)}: " if len(means) > 1 else ""
-        spread = _spread(percents[best])
+        best, labels = self._best(split), self.study.labels
+        percents = 100 * self.shares[split][best]
+        among = f"best of {len(labels)}: " if len(labels) > 1 else ""
+        spread = _spread(percents)
         seeds = "" if spread is None else f" (+- {spread:.1f} over the seeds)"
-        return f"{among}{self.study.labels[best]}, {split} {means[best]:.1f} %{seeds}"
+        return f"{among}{labels[best]}, {split} {_mean(percents):.1f} %{seeds}"
 
     def best_run(self) -> str | None:
         """The folder of a run in that of the sweep: the best of the recipe that is best on average.
@@ -139,12 +138,14 @@ class StudyTable(Result):
         """
         if self._decides is None:
             return None
-        scores = self.shares[self._decides]
-        ended = np.isfinite(scores)
-        means = np.where(ended, scores, 0).sum(1) / np.maximum(ended.sum(1), 1)
-        recipe = int(means.argmax())
-        seed = int(np.nanargmax(scores[recipe]))
+        recipe = self._best(self._decides)
+        seed = int(np.nanargmax(self.shares[self._decides][recipe]))
         return self.runs.get(trial_name(self.study.labels[recipe], self.study.seeds[seed]))
+
+    def _best(self, split: str) -> int:
+        """The recipe with the best mean of the seeds that ended well."""
+        means = [_mean(each) for each in self.shares[split]]
+        return int(np.argmax([-1.0 if each is None else each for each in means]))
 
     @property
     def _decides(self) -> str | None:

@@ -3,13 +3,14 @@
 import warnings
 
 import captum.attr
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 import interpret_kit.occluding
-from interpret_kit import FilterAblation, IncrementalOcclusion
+from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlusion
 from interpret_kit.classifier import Classifier
 from interpret_kit.graph import rerun
 from interpret_kit.graph.rerun import Reruns
@@ -114,7 +115,7 @@ def by_hooks(network, point, image, number):
         return silenced
 
     with observed(network, {point: silence}):
-        return network(image[None])[0]
+        return network(image[None]).reshape(-1)
 
 
 @pytest.mark.parametrize(
@@ -214,28 +215,24 @@ def test_the_root_of_a_mean_is_not_that_of_its_rounding_error():
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
-def in_whole_forwards(network, images, target):
-    """Drop of the target's score for each window, which all are 4 x 4, three apart."""
-    with torch.no_grad():
-        uncovered = network(images)[:, target]
-        drops, times = torch.zeros(len(images), 12, 10), torch.zeros(12, 10)
-        for y in range(0, 11, 3):
-            for x in range(0, 9, 3):
-                covered = images.clone()
-                covered[:, :, y : y + 4, x : x + 4] = 0
-                lost = uncovered - network(covered)[:, target]
-                drops[:, y : y + 4, x : x + 4] += lost[:, None, None]
-                times[y : y + 4, x : x + 4] += 1
-    return (drops / times)[:, None].expand(-1, 3, -1, -1)
-
-
 @pytest.mark.usefixtures("at_once")
 def test_a_network_that_squeezes_a_single_row_is_asked_about_several():
     network, images = Odd(squeezed).eval(), pictures(2)
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
-    theirs = in_whole_forwards(network, images, 1)
+    theirs = captums(network, images, target=1)
     assert theirs.abs().max() > 1e-3
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
+    classifier = Classifier(Odd(squeezed).eval(), size=(12, 10), classes="abcde")
+    images = ImageSet.from_arrays(pictures(2).sigmoid().numpy().transpose(0, 2, 3, 1))
+    twelve, eleven = (
+        Occlusion(window=4, stride=3).run(classifier, images, batch_size=size).confidence
+        for size in (12, 11)  # of 12 positions: with the second, one is left
+    )
+    assert np.ptp(twelve) > 1e-3
+    np.testing.assert_allclose(eleven, twelve, rtol=0, atol=1e-6)
 
 
 def test_a_network_that_squeezes_a_single_row_is_ablated(monkeypatch):
@@ -244,18 +241,8 @@ def test_a_network_that_squeezes_a_single_row_is_ablated(monkeypatch):
     ours = FilterAblation(network, "conv").attribute(images, target=1)
     with torch.no_grad():
         for number in range(6):
-            lost = network(images[:1])[1] - by_hooks_squeezed(network, images[0], number)[1]
+            lost = network(images[:1])[1] - by_hooks(network, ("conv", 1), images[0], number)[1]
             torch.testing.assert_close(ours[0, number], lost, rtol=0, atol=1e-6)
-
-
-def by_hooks_squeezed(network, image, number):
-    def silence(maps):
-        silenced = maps.clone()
-        silenced[:, number] = 0
-        return silenced
-
-    with observed(network, {("conv", 1): silence}):
-        return network(image[None])
 
 
 def _another_number_in_a_list(network):

@@ -204,9 +204,9 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     assert "second" in Page(tmp_path / "index.html").text
 
 
-def test_a_run_is_no_result_and_is_told_to_be_a_run(tmp_path):
+def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(NothingThere, match=f"a training run: ask it, .*--model {tmp_path}"):
+    with pytest.raises(NothingThere, match=f"it holds a network: ask that, .*--model {tmp_path}"):
         load_result(tmp_path)
 
 

@@ -76,16 +76,19 @@ def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
         ("train", "the same command with --resume --out"),
     ],
 )
-def test_who_stops_it_hears_how_it_goes_on(data, tmp_path, monkeypatch, command, said):
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (SystemExit(143), 143)])
+def test_who_stops_it_hears_how_it_goes_on(  # noqa: PLR0917
+    data, tmp_path, monkeypatch, command, said, stop, code
+):
     def stopped(*_, **__):
-        raise KeyboardInterrupt
+        raise stop
 
     monkeypatch.setattr("interpret_kit.trainers.loop.learn", stopped)
     study = {"sweep": [write_study(tmp_path / "study.toml", [3])], "train": ["--size", "8"]}
     arguments = [command, *study[command], "--data", str(data), "--out", str(tmp_path / "out")]
     more = ["--channels", "4"] if command == "train" else []
     ended = CliRunner().invoke(ikit, [*arguments, *more])
-    assert ended.exit_code == 130
+    assert ended.exit_code == code
     assert said in ended.output
 
 

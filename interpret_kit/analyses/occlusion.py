@@ -223,7 +223,9 @@ class OcclusionFold:
         answers = np.empty((len(self.grid), len(self.classifier.classes)), np.float32)
         done = 0
         for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
-            answers[positions] = probabilities(outputs.view(len(outputs), -1)).cpu().numpy()
+            # A network may squeeze the row away where it is asked about one position.
+            rows = outputs.reshape(len(positions), -1)
+            answers[positions] = probabilities(rows).cpu().numpy()
             done += len(positions)
             self.pace.within(index + done / len(self.grid))
         return answers

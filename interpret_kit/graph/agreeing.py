@@ -6,14 +6,13 @@ from torch import Tensor
 
 
 def agree(ours: Tensor, theirs: Tensor, effect: Tensor | float = 0.0) -> bool:
-    """Whether outputs differ by no more than 1e-5 of the largest and 1e-3 of what was changed.
-
-    A network that hardly reacts to what is asked would pass by the first measure alone.
+    """Whether outputs differ by no more than 1e-5 of the largest, and 1e-3 of what is changed.
 
     Args:
         ours: outputs (rows, ...).
         theirs: what they are to be; another shape or type, or a NaN, is no agreement.
-        effect: by how much the outputs change at most, by what is asked.
+        effect: by how much what is asked changes the outputs at most; it should be large, for
+            of a network that hardly reacts the first measure tells nothing.
     """
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return False

@@ -28,6 +28,13 @@ class Changing:
             if layout is not None and (node is graph.pixels or self._can_be_cropped(node, layout)):
                 self.layouts[node] = layout
         self.order = [node for node in graph.nodes if node in self.layouts]
+        # Means over all cells of a map in ``order`` that may be updated. An updated mean is off by
+        # a rounding error of the old one: too much for a root near 0.
+        self.means = frozenset(
+            node
+            for node in graph.nodes
+            if self._takes_the_mean(node) and not any(map(_is_steep, network.after(node)))
+        )
 
     def _layout(self, node: Node) -> Layout | None:
         if len(node.shape) != 4 or not self.network.has_row_each(node):
@@ -82,13 +89,9 @@ class Changing:
         """Channels of a map."""
         return node.shape[self.layouts[node][2]]
 
-    def is_mean(self, node: Node) -> bool:
-        """Whether it is the mean over all cells of a map in ``order``, and may be updated."""
+    def _takes_the_mean(self, node: Node) -> bool:
         given = node.arguments
         if not node.inputs or node.inputs[0] not in self.layouts:
-            return False
-        # An updated mean is off by a rounding error of the old one: too much for a root near 0.
-        if any(map(_is_steep, self.network.after(node))):
             return False
         rows, cols, _ = self.layouts[node.inputs[0]]
         if node.op == "adaptive_avg_pool2d":

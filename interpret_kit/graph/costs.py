@@ -118,7 +118,7 @@ class _Prices:
         for reader in self.network.users(node):
             if reader in self.place:
                 last = max(last, self.place[reader])
-            elif not self.changing.is_mean(reader):
+            elif reader not in self.changing.means:
                 return len(self.order)
         return last
 

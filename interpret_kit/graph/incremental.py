@@ -114,7 +114,7 @@ class _Seen:
     def __init__(self, changing: Changing, picture: Tensor, fill: Tensor) -> None:
         self.changing, self.network = changing, changing.network
         graph = self.network.graph
-        kept = {*changing.order} | {each for each in graph.nodes if changing.is_mean(each)}
+        kept = {*changing.order, *changing.means}
         self.stored = self.network.run(picture, kept - {graph.pixels})
         self.stored[graph.pixels] = picture
         shown = torch.stack([self.cells(graph.pixels)[0], fill.permute(1, 2, 0)])
@@ -123,6 +123,7 @@ class _Seen:
     def says(self, outputs: Tensor) -> bool:
         """Whether these are the outputs for the picture, up to the last bits."""
         ours = self.stored[self.network.output]
+        # Wider than `agree`: rounding alone is no reason to trace the network again.
         return ours.shape == outputs.shape and torch.allclose(
             ours, outputs, 0, 3e-5 * float(outputs.abs().max())
         )

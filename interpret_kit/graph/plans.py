@@ -73,7 +73,7 @@ def _split(
     network, graph = changing.network, changing.network.graph
     computed = [each for each in graph.nodes if each.op != PIXELS and network.weight(each) is None]
     behind = [each for each in computed if each not in crops]
-    pooled = [each for each in behind if changing.is_mean(each) and each.inputs[0] in crops]
+    pooled = [each for each in behind if each in changing.means and each.inputs[0] in crops]
     whole = [each for each in behind if each not in pooled]
     read = crops & {network.output, *(each for node in whole for each in node.inputs)}
     return tuple(pooled), tuple(each for each in changing.order if each in read), tuple(whole)
