@@ -7,6 +7,7 @@ split folders (train, val, test), each holding either; images with a ``labels.cs
 from __future__ import annotations
 
 import csv
+import difflib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,10 +52,20 @@ def list_files(paths: Sequence[Path]) -> Listing:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: give one folder, or several files")
         if not path.exists():
-            raise NothingThere(f"no such file: {path}")
+            raise NothingThere(f"no such file: {path}{close_files(path)}")
     folder = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
     names = tuple(path.absolute().relative_to(folder).as_posix() for path in paths)
     return Listing(tuple(paths), names, _unlabelled(len(paths)))
+
+
+def close_files(path: Path) -> str:
+    """What lies beside a path that is not there and is called nearly so, for an error message."""
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except OSError:  # no such folder either, or not to be read
+        return ""
+    close = difflib.get_close_matches(path.name, beside)
+    return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""
 
 
 def list_folder(folder: Path, split: str | None = None) -> Listing:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.errors import NothingThere, RunError, shortened
+from interpret_kit.listing import close_files
 
 
 class Published(NamedTuple):
@@ -84,5 +85,8 @@ def _channels_last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def no_such_data(spec: str) -> NothingThere:
     """Say that a path is not there, and what could have been meant."""
+    close = close_files(Path(spec).expanduser())
+    if close:
+        return NothingThere(f"no file or folder {spec!r}{close}")
     known = shortened(("shapes", *NAMES))
     return NothingThere(f"no file or folder {spec!r}, and no data set of that name: {known}")
