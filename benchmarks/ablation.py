@@ -176,9 +176,9 @@ def prepared(case: Case) -> Work:
     torch.set_grad_enabled(False)
     classifier = classifier_of(case)
     inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
-    layers = classifier.find_layers("all")
-    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
-    return lambda: everything(reruns, inputs, sampled(layers, case.filters))
+    filters = sampled(classifier.find_layers("all"), case.filters)
+    reruns = Reruns(classifier.network, [each.point for each in filters], inputs[:2])
+    return lambda: everything(reruns, inputs, filters)
 
 
 def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
@@ -187,7 +187,7 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
     inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
     layers = classifier.find_layers("all")
     filters = sampled(layers, case.filters)
-    reruns = Reruns(classifier.network, [each.point for each in layers], inputs[:2])
+    reruns = Reruns(classifier.network, [each.point for each in filters], inputs[:2])
     facts: dict[str, object] = {
         "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters)
     }

@@ -34,7 +34,9 @@ Sides = tuple[int, int]  # window and stride, in pixels
 def main() -> None:
     """Compare, network by network."""
     parser = options(__doc__)
-    parser.add_argument("--network", action="append", help="these only; may be given several times")
+    parser.add_argument(
+        "--network", action="append", choices=NETWORKS, help="these only; repeat for several"
+    )
     asked = parser.parse_args()
     report = Report("occlusion", "How much sooner is an occlusion done?", asked)
     report.note(why_missing("monai"))

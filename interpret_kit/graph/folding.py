@@ -1,8 +1,8 @@
 """How does a network compute the same with fewer passes over its maps?
 
 A normalisation behind a convolution is folded into the convolution's weights, as every inference
-engine does; operations that do nothing in eval mode are left out. The answers change in their last
-bits only.
+engine does, and so is the padding in front of it (see `padding`); operations that do nothing in
+eval mode are left out. The answers change in their last bits only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpret_kit.graph.padding import is_depthwise, pads_with_zeros, widened
 from interpret_kit.graph.suffix import RunnableGraph, Values
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node
 
@@ -62,11 +63,29 @@ class _Folding:
         elif (normalised := self._normalised(node)) is not None:
             self._fold(node, *normalised)
         else:
-            self._add(node, self._rewritten(node))
+            self._add(node, self._padded(node, self._rewritten(node)))
 
     def _add(self, old: Node, new: Node) -> None:
         self.new[old] = new
         self.nodes.append(new)
+
+    def _padded(self, old: Node, new: Node) -> Node:
+        """A convolution that pads its picture by itself, where that was done in front of it."""
+        before = old.arguments.get("input")
+        if not isinstance(before, Node) or not is_depthwise(old) or not pads_with_zeros(before):
+            return new
+        weight = self.weights.get(new.arguments["weight"])
+        if weight is None or len(self.traced.users(before)) > 1 or before not in self.new:
+            return new
+        given, pad = new.arguments, self.new[before]
+        wider = widened(weight, pad.arguments["pad"], *(given[k] for k in ("padding", "dilation")))
+        if wider is None:
+            return new
+        self.nodes.remove(self.new.pop(before))
+        kernel, picture = self._weight(f"{new.name}.padded", wider[0]), pad.inputs[0]
+        inputs = (picture, kernel, *(each for each in new.inputs[2:]))
+        changed = {"input": picture, "weight": kernel, "padding": wider[1]}
+        return replace(new, arguments={**given, **changed}, inputs=inputs)
 
     def _rewritten(self, node: Node) -> Node:
         if node.op == PIXELS:
@@ -106,6 +125,7 @@ class _Folding:
         new = self._rewritten(convolution)
         picture = new.arguments["input"]
         new = replace(new, arguments={**new.arguments, **held}, inputs=(picture, *held.values()))
+        new = self._padded(convolution, new)
         self.nodes.append(new)  # it has the value of the normalisation
         self.new[norm] = self.new[item] = new
 

@@ -138,10 +138,13 @@ class _Silenced:
         """Compare what every filter leaves behind when silent with what it says."""
         silent = self._respond(dict(self.constant), values, by_image=True)
         parts = {node: self._parts(node, values[node]) for node in self.path.ends}
-        different = [_anywhere(silent[node] != part) for node, part in parts.items()]
-        self.changes = torch.stack(different).any(0)
         sources = self.path.sources
         self.delta = {node: (silent[node] - parts[node]).contiguous() for node in sources}
+        different = [
+            _anywhere(self.delta[node] if node in sources else silent[node] != part)
+            for node, part in parts.items()
+        ]
+        self.changes = torch.stack(different).any(0)
         self.silent = {node: silent[node] for node in self.path.whole}
 
     def _parts(self, node: Node, value: Tensor) -> Tensor:
