@@ -185,8 +185,7 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
     """One network: filters of all layers together, then layer by layer."""
     classifier, loop = classifier_of(case), loop_of(case)
     inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
-    layers = classifier.find_layers("all")
-    filters = sampled(layers, case.filters)
+    filters = sampled(classifier.find_layers("all"), case.filters)
     reruns = Reruns(classifier.network, [each.point for each in filters], inputs[:2])
     facts: dict[str, object] = {
         "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters)
@@ -208,7 +207,7 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
     report.table(f"{name}: by layer", ("layer", "filters", "µs a pair", "times sooner"),
                  by_layer(reruns, inputs, filters, pair))  # fmt: skip
     report.table(f"{name}: growth", ("filters", "images", "seconds", "exponent"),
-                 growth(reruns, inputs, layers[2]))  # fmt: skip
+                 growth(reruns, inputs, list(filters)[2]))  # fmt: skip
 
 
 def in_turn(case: Case, loop: Loop, rounds: int, kept: bool) -> tuple[Times, dict[str, object]]:

@@ -19,8 +19,10 @@ from clock import Report, options
 from torch import Tensor, nn
 
 import interpret_kit as ik
+from interpret_kit import occluding
 from interpret_kit.analysis import Array
 from interpret_kit.graph.crops import Buffer, Place, Stretch
+from interpret_kit.incremental_occlusion import IncrementalOcclusion
 from interpret_kit.layers import evaluating
 from interpret_kit.networks import ConvNet
 from interpret_kit.occluding import IncrementalForwards, WholeForwards
@@ -30,6 +32,7 @@ WINDOW, STRIDE, GRAY = 32, 16, 128 / 255
 
 SMALL_WINDOW, SMALL_STRIDE = 16, 8  # of the incremental form
 SAMPLED = 40  # positions that are asked by single forwards, too
+CAPTUMS = 28  # window and stride of the maps that Captum makes, too: 64 at 224 px
 CLASSES = 100
 
 # Sides of the pictures; random weights, but for the embedded model.
@@ -104,7 +107,9 @@ def incremental(asked: argparse.Namespace) -> None:
     report.note(
         "Random weights and statistics, but for the embedded model; a noisy picture. Effect: the "
         "largest change of a logit by a window. Shifted: the same error where crops are read one "
-        "cell aside on purpose. Single whole forwards of covered pictures are what Captum does."
+        "cell aside on purpose. Single whole forwards of covered pictures are what Captum does. "
+        f"Captum's map: IncrementalOcclusion's attribution of one class beside that of "
+        f"captum.attr.Occlusion, of windows of {CAPTUMS} px side by side; of the logit's scale."
     )
     report.save()
 
@@ -119,16 +124,24 @@ class Measured:
     whole: Tensor
     uncovered: Tensor
     shifted: float  # largest error with a planted shift
+    captums: float  # largest distance from Captum's own map
 
-    COLUMNS = ("error / logit", "error / effect", "error of confidence", "shifted: error / effect")
+    COLUMNS = (
+        "error / logit",
+        "error / effect",
+        "error of confidence",
+        "shifted: error / effect",
+        "off Captum's map / logit",
+    )
 
     def row(self) -> list[object]:
         """A line of the table."""
         error = float((self.ours - self.whole).abs().max())
         effect = float((self.whole - self.uncovered).abs().max())
         confidence = (self.ours.softmax(1) - self.whole.softmax(1)).abs().max()
-        shares = (error / float(self.uncovered.abs().max()), error / effect, float(confidence))
-        numbers = [f"{each:.1e}" for each in (*shares, self.shifted / effect)]
+        scale = float(self.uncovered.abs().max())
+        shares = (error / scale, error / effect, confidence, self.shifted / effect)
+        numbers = [f"{float(each):.1e}" for each in (*shares, self.captums / scale)]
         return [self.name, self.size, len(self.whole), *numbers]
 
 
@@ -151,7 +164,20 @@ def measured(name: str) -> Measured:
         right = single(network, grid, picture, fill, some)
         uncovered = network(picture)
     shifted = float((wrong - right).abs().max())
-    return Measured(name, size, ours[torch.from_numpy(chosen)], whole, uncovered, shifted)
+    apart = off_captum(network, picture, int(uncovered.argmax()))
+    return Measured(name, size, ours[torch.from_numpy(chosen)], whole, uncovered, shifted, apart)
+
+
+def off_captum(network: nn.Module, picture: Tensor, target: int) -> float:
+    """How far our map of one class lies from Captum's."""
+    occluding.WORTH_TRACING = 0
+    sides = (3, CAPTUMS, CAPTUMS)
+    with torch.no_grad():
+        ours, theirs = (
+            kind(network).attribute(picture, sides, strides=sides, target=target)
+            for kind in (IncrementalOcclusion, CaptumOcclusion)
+        )
+    return float((ours - theirs).abs().max())
 
 
 def single(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
+from apart import keeping
 from clock import Report, interleaved, options, peak_memory, spread, why_missing
 from torch import Tensor
 
@@ -51,8 +52,10 @@ def main() -> None:
                 "ours, images/s": round(images / spread(times["ours"])["median"], 1)
             }
             if size == max(sizes) and not asked.short:
+                measured = {"bare": bare, "bare kept": bare_kept, "ours": ours}
                 facts |= {
-                    f"{each.__name__}, peak MiB": peak_memory(each, *given) for each in (bare, ours)
+                    f"{each}, peak MiB": peak_memory(make, *given)
+                    for each, make in measured.items()
                 }
             what = {"network": name, "images": images, "batch size": size}
             report.add(what, times, base="bare loop", facts=facts)
@@ -74,6 +77,11 @@ def bare(name: str, data: str, images: int, size: int) -> Callable[[], None]:
                 classifier(batch.pixels)
 
     return run
+
+
+def bare_kept(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+    """The same, in a process that keeps freed memory."""
+    return keeping(bare(name, data, images, size), kept=True)
 
 
 def ours(name: str, data: str, images: int, size: int) -> Callable[[], None]:

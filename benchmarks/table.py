@@ -1,5 +1,7 @@
 """What did the benchmarks find? Makes docs/benchmarks.md of the files in benchmarks/results.
 
+And the short table in README.md, between its marks.
+
 python benchmarks/table.py [--check]
 """
 
@@ -15,7 +17,9 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
+MARKS = "<!-- made by benchmarks/table.py -->\n", "<!-- until here -->"
 
 HEAD = """# Benchmarks
 
@@ -30,19 +34,56 @@ all.
 
 
 def main() -> None:
-    """Write the page, or tell whether it is up to date."""
+    """Write the page and the short table, or tell whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
-    text = page(RESULTS)
+    texts = {PAGE: page(RESULTS), README: with_summary(README.read_text(), RESULTS)}
+    old = [file for file, text in texts.items() if not file.exists() or file.read_text() != text]
     if parser.parse_args().check:
-        sys.exit(0 if PAGE.exists() and PAGE.read_text() == text else f"{PAGE} is out of date")
-    PAGE.write_text(text)
+        sys.exit(f"out of date: {', '.join(map(str, old))}" if old else 0)
+    for file in old:
+        file.write_text(texts[file])
 
 
 def page(folder: Path) -> str:
     """All sections, in order of the files' names."""
     found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
     return "\n".join([HEAD, *map(section, found)])
+
+
+def with_summary(text: str, folder: Path) -> str:
+    """The same text with the table between the marks made anew."""
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    return f"{before}{MARKS[0]}{summary(folder)}\n{MARKS[1]}{after}"
+
+
+def summary(folder: Path) -> str:
+    """How many times sooner, network by network; with the memory of all kept, in brackets."""
+    rows: list[list[object]] = []
+    for name, what, other in (
+        ("occlusion", "occlusion, {window} px every {stride}: {network}", "plain loop"),
+        ("ablation", "{filters} filters on {images} images: {network}", "loop"),
+    ):
+        lines = json.loads((folder / f"{name}.json").read_text())["comparisons"]
+        by_memory = {
+            memory: {
+                what.format(**line["what"]): line["ratios"]
+                for line in lines
+                if line["what"]["memory"] == memory
+            }
+            for memory in ("as it is", "kept")
+        }
+        for asked, ratios in by_memory["as it is"].items():
+            kept = by_memory["kept"].get(asked)
+            rows.append([asked, *(_sooner(ratios, kept, peer) for peer in (other, "Captum"))])
+    return _table(("times sooner than", "a batched loop of whole forwards", "Captum"), rows)
+
+
+def _sooner(ratios: dict[str, Any], kept: dict[str, Any] | None, peer: str) -> str:
+    """A ratio, and what it is where all sides keep freed memory."""
+    beside = f" ({_number(kept[peer]['median'])})" if kept else ""
+    return _number(ratios[peer]["median"]) + beside
 
 
 def section(found: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from captum.attr import Occlusion as CaptumOcclusion
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from interpret_kit.classifier import Classifier, probabilities
 from interpret_kit.errors import DoesNotFit
@@ -73,22 +74,30 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             targets = _targets(target, inputs)
             ours = None
             if question is not None and targets is not None:
-                ours = self._ours(question, targets, perturbations_per_eval)
+                ours = self._ours(question, targets, perturbations_per_eval, show_progress)
             if ours is not None:
                 return ours
             return super().attribute(
                 *told, target, additional_forward_args, perturbations_per_eval, show_progress
             )
 
-    def _ours(self, question: _Question, targets: _Targets, batch_size: int) -> Tensor | None:
+    def _ours(
+        self, question: _Question, targets: _Targets, batch_size: int, show_progress: bool
+    ) -> Tensor | None:
         """The maps; None where Captum's own code is to make them."""
         with kept_memory():
             for _ in range(2):  # again, where the network is no longer the one that was traced
                 forwards = self._forwards(question, batch_size)
                 if forwards is None:
                     return None
-                with suppress(Stale):
-                    return _drops(question, targets, forwards)
+                said = f"{self.get_name()} attribution"
+                windows = len(question.inputs) * len(question.grid)
+                # As Captum shows it, whose dependency this is.
+                with (
+                    tqdm(total=windows, desc=said, disable=not show_progress) as bar,
+                    suppress(Stale),
+                ):
+                    return _drops(question, targets, forwards, bar)
                 self._question = None
         return None
 
@@ -118,7 +127,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         return self._ready
 
 
-def _drops(question: _Question, targets: _Targets, forwards: Occluding) -> Tensor:
+def _drops(question: _Question, targets: _Targets, forwards: Occluding, bar: tqdm) -> Tensor:
     grid, maps = question.grid, []
     told = question.inputs, question.fills, question.uncovered, targets
     for row, fill, uncovered, target in zip(*told, strict=True):
@@ -126,6 +135,7 @@ def _drops(question: _Question, targets: _Targets, forwards: Occluding) -> Tenso
         drops = score.new_empty(score.shape[1], len(grid))
         for positions, outputs in forwards.outputs(row[None], fill, uncovered[None]):
             drops[:, torch.from_numpy(positions)] = (score - question.asked.score(outputs)).T
+            bar.update(len(positions))
         chosen = drops if target is None else drops[target][None]
         spread = grid.spread(chosen.view(-1, *grid.shape).cpu().numpy())
         maps.append(torch.from_numpy(spread).to(row.device))
@@ -225,7 +235,7 @@ def _uncovered(asked: _Asked, inputs: Tensor) -> Tensor | None:
         # Of one logit for each picture, a classifier makes rows itself.
         if outputs.dim() != 2 and (outputs.dim() != 1 or not isinstance(asked.module, Classifier)):
             return None
-        answers.append(outputs)
+        answers.append(outputs.clone())  # it may write the next ones over them
     return torch.cat(answers)
 
 

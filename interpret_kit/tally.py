@@ -34,9 +34,14 @@ class Units:
 
 
 class TopK:
-    """The strongest units of every filter, in a total order: value, then image, then position."""
+    """The strongest units of every filter, in a total order: value, then image, then position.
+
+    What is kept lies on the CPU and does not grow: ``k`` units a filter, and what waits for the
+    next sort.
+    """
 
     def __init__(self, k: int) -> None:
+        """Keep ``k`` units of each filter, at least 1."""
         self.k = k
         self._kept: Units | None = None  # by image, then position
         self._waiting: list[Units] = []
@@ -179,7 +184,12 @@ class Confusion:
         self.counts = torch.zeros(classes, classes, dtype=torch.int64)
 
     def add(self, labels: Tensor, predicted: Tensor) -> None:
-        """Count images by true and predicted class, both (images,)."""
+        """Count images by class.
+
+        Args:
+            labels: (images,) true classes, int64 from 0; none is unknown.
+            predicted: (images,) what they are taken for.
+        """
         classes = len(self.counts)
         pairs = (labels * classes + predicted).cpu()
         self.counts += torch.bincount(pairs, minlength=classes**2).view(classes, classes)

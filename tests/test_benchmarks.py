@@ -72,6 +72,32 @@ def test_the_page_is_that_of_the_committed_results():
     assert table.PAGE.read_text() == table.page(table.RESULTS), "run python benchmarks/table.py"
 
 
+def test_the_short_table_is_that_of_the_committed_results():
+    readme = table.README.read_text()
+    assert table.with_summary(readme, table.RESULTS) == readme, "run python benchmarks/table.py"
+
+
+def test_the_short_table_has_the_medians_and_in_brackets_those_with_memory_kept(tmp_path):
+    for name, peer, others in (("occlusion", "plain loop", 2), ("ablation", "loop", 1)):
+        report = clock.Report(
+            name, "?", Namespace(threads=0, device="cpu", out=tmp_path, short=False)
+        )
+        for memory in ("as it is", "kept")[:others]:
+            slow = [10.0, 12.0, 30.0] if memory == "as it is" else [4.0, 4.0, 4.0]
+            times = {"ours": [2.0] * 3, peer: slow, "Captum": [20.0] * 3}
+            what = {"network": "net", "window": 8, "stride": 4, "filters": 3, "images": 5}
+            report.add({**what, "memory": memory}, times, "ours")
+        report.save()
+    before, after = (f"# Title\n\n{table.MARKS[0]}", f"{table.MARKS[1]}\n\nMore.\n")
+    found = table.with_summary(f"{before}old\n{after}", tmp_path)
+    assert found.startswith(before)
+    assert found.endswith(after)
+    assert found[len(before) : -len(after)].splitlines()[2:] == [
+        "| occlusion, 8 px every 4: net | 6 (2) | 10 (10) |",
+        "| 3 filters on 5 images: net | 6 | 10 |",
+    ]
+
+
 PROGRAMS = [p.name for p in sorted(BENCHMARKS.glob("*.py")) if "\nif __name__ ==" in p.read_text()]
 
 

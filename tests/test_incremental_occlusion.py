@@ -261,3 +261,14 @@ def test_inputs_stay_as_they_are(network):
     IncrementalOcclusion(network).attribute(seen, WINDOW, STRIDES, target=1)
     assert torch.equal(seen, before)
     assert seen.grad is None
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_progress_is_shown_where_it_is_asked_for(network, quick, capsys, shown):
+    IncrementalOcclusion(network).attribute(
+        pictures(2), WINDOW, STRIDES, target=1, show_progress=shown
+    )
+    assert quick
+    # 4 rows and 4 columns of windows on each of two pictures
+    assert ("attribution: 100%" in (told := capsys.readouterr().err)) == shown
+    assert ("32/32" in told) == shown

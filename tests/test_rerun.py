@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from interpret_kit import FilterAblation
 from interpret_kit.graph import levels
-from interpret_kit.graph.rerun import Reruns
+from interpret_kit.graph.rerun import Reruns, _Run
+from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import ablated, catalogue, evaluating
 from interpret_kit.networks import ConvNet
 
@@ -181,3 +182,13 @@ def test_a_filter_whose_channel_is_zero_behind_the_activation_is_not_asked_for()
         reruns.look(torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
     assert reruns.changes(("conv1", 1)).any(0).tolist()[2] is False
     assert reruns.changes(("conv1", 1)).any()
+
+
+def test_wrong_answers_are_noticed_where_the_first_and_the_last_filter_are_silent(monkeypatch):
+    network = drawn(ConvNet(channels=(4, 4), fc=(), num_classes=3, size=8), seed=1)
+    with torch.no_grad():
+        network.norm1.bias[[0, 3]] = -1000
+    Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
+    monkeypatch.setattr(_Run, "_land", lambda *_given: None)  # what a silent filter leaves is lost
+    with pytest.raises(Untraceable, match="silencing conv1 in parts"):
+        Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))

@@ -220,14 +220,16 @@ class OcclusionFold:
         pixels = batch.pixels[index : index + 1]
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
         inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
-        answers = np.empty((len(self.grid), len(self.classifier.classes)), np.float32)
-        done = 0
+        asked: list[Array] = []
+        found: list[Tensor] = []  # on the device: a GPU is not waited for between two batches
         for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
-            # A network may squeeze the row away where it is asked about one position.
-            rows = outputs.reshape(len(positions), -1)
-            answers[positions] = probabilities(rows).cpu().numpy()
-            done += len(positions)
-            self.pace.within(index + done / len(self.grid))
+            asked.append(positions)
+            # A network may squeeze the row away where it is asked about one position, and may
+            # write its next outputs over these.
+            found.append(outputs.reshape(len(positions), -1).clone())
+            self.pace.within(index + sum(map(len, asked)) / len(self.grid))
+        answers = np.empty((len(self.grid), len(self.classifier.classes)), np.float32)
+        answers[np.concatenate(asked)] = probabilities(torch.cat(found)).cpu().numpy()
         return answers
 
     def _forwards(self, inputs: Tensor) -> Occluding:

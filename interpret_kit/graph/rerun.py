@@ -72,7 +72,8 @@ class Reruns:
         # One by one: together, a network that mixes the rows of a batch would be wrong both ways.
         theirs = torch.cat([network(image[None].clone()) for image in images])
         for point, each in self.silenced.items():
-            filters = rows * (each.path.filters - 1)  # the first, and the last
+            first, last = each.changes[0].long().argmax(), each.changes[1].flip(0).long().argmax()
+            filters = torch.stack([first, each.path.filters - 1 - last])  # of those that speak
             silent, expected = self.silence(point, rows, filters), []
             for image, number in zip(images, filters, strict=True):
                 with ablated(network, [point], number[None]):
@@ -84,7 +85,14 @@ class Reruns:
         return None
 
     def look(self, inputs: Tensor) -> Tensor:
-        """Take in inputs (images, ...), at most ``images_at_once``; outputs with all filters."""
+        """Take in images and run them with all filters.
+
+        Args:
+            inputs: (images, channels, height, width), at most `images_at_once`.
+
+        Returns:
+            Outputs (images, ...).
+        """
         values = self.graph.run(inputs.contiguous(memory_format=torch.channels_last), self.kept)
         for each in self.silenced.values():
             each.look(values)
@@ -96,7 +104,16 @@ class Reruns:
         return self.silenced[point].changes
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
-        """Outputs (pairs, ...) for these images, with another filter at zero in each."""
+        """Run images again, with another filter at zero in each.
+
+        Args:
+            point: where, one of those that were traced for.
+            images: (pairs,) numbers of images among those that were looked at last.
+            filters: (pairs,) numbers of filters at the point.
+
+        Returns:
+            Outputs (pairs, ...), in this order.
+        """
         silenced = self.silenced[point]
         # Pairs that share maps, or weights, go together.
         order = (filters if silenced.by_filter else images).argsort(stable=True)

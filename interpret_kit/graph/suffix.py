@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, Untraceable, trace
 from interpret_kit.layers import Point, evaluating
 
@@ -173,9 +174,7 @@ class TracedNetwork(RunnableGraph):
                 ours = self.run(inputs, ())[self.output]
             except Exception as error:  # such as: made for the number of rows that was traced
                 raise Untraceable(f"the graph cannot be run: {error}") from error
-        scale = float(theirs.abs().max())
-        alike = ours.shape == theirs.shape and ours.dtype == theirs.dtype
-        if not alike or not torch.allclose(ours, theirs, 1e-4, 1e-4 * scale):
+        if not agree(ours, theirs):
             raise Untraceable(f"the graph of {type(network).__name__} does not answer as it does")
 
 
