@@ -72,7 +72,8 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
         step = perturbations_per_eval * len(inputs)
         with evaluating(self.network), kept_memory():
-            outputs = self.network(inputs.clone()).view(len(inputs), -1)
+            # Cloned, as a network may write its next outputs over these.
+            outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
             before = _score(outputs, target)
             after = _rerun(body, layer.point, taken, outputs[images], (images, rows))
             if after is None:
@@ -86,7 +87,8 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         """Outputs (pairs, classes) by one forward of the whole network."""
         images, filters = pairs
         with silenced_by_row(body, point, filters):
-            return self.network(inputs[images]).view(len(images), -1)  # type: ignore[no-any-return]
+            found: Tensor = self.network(inputs[images]).reshape(len(images), -1).clone()
+            return found
 
 
 def _rerun(
@@ -111,7 +113,7 @@ def _rerun(
         mine = mine[reruns.changes(point)[images[mine] - start, filters[mine]]]
         if len(mine):
             found = reruns.silence(point, images[mine] - start, filters[mine])
-            after[mine] = found.view(len(mine), -1)
+            after[mine] = found.reshape(len(mine), -1)
     return after
 
 

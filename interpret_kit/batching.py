@@ -81,7 +81,7 @@ class Reading:
     preprocessing: Preprocessing
     batch_size: int = 32
     strict: bool = False
-    workers: int = 2  # threads that decode ahead of the network; 0 for none
+    workers: int = 4  # threads that decode ahead of the network; 0 for none
     unreadable: list[Unreadable] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:

@@ -130,7 +130,7 @@ class ImageSet:
         batch_size: int = 32,
         *,
         strict: bool = False,
-        workers: int = 2,
+        workers: int = 4,
     ) -> Reading:
         """Read all images as batches; see `Reading`. Sizes and workers change only the speed."""
         return Reading(self, preprocessing, batch_size, strict, workers)

@@ -115,7 +115,8 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             batch_size,
             _fingerprint(network),
         )
-        if key != self._question:
+        # What a hook does may depend on anything.
+        if key != self._question or any(map(_has_hooks, network.modules())):
             self._question, self._asked, self._ready = key, 0, None
             self._apart = takes_rows_apart(network, inputs[:1])
         if not self._apart:
@@ -267,16 +268,19 @@ def _targets(target: Any, inputs: Any) -> _Targets | None:
     return target if len(target) == count and min(target) >= 0 else None
 
 
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
 _PLAIN = (bool, int, float, str, tuple)
 
 
 def _fingerprint(network: nn.Module) -> str:
     """Equal where every answer is equal, as far as can be told without asking."""
     digest = hashlib.sha256(repr(network).encode())
-    for module in network.modules():  # what hooks do, and what its Python reads, is in the graph
-        hooks = (*module._forward_hooks, *module._forward_pre_hooks)
+    for module in network.modules():  # what its Python reads is in the graph
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
-        digest.update(f"{hooks} {own}".encode())
+        digest.update(f"{_has_hooks(module)} {own}".encode())
     for name, weight in [*network.named_parameters(), *network.named_buffers()]:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         held = weight.detach().cpu().contiguous().flatten().view(torch.uint8)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,9 +65,7 @@ def rectified(network: nn.Module, layer: Layer) -> bool:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode, without gradients, on a GPU with convolutions in full float32.
-
-    Every module's own mode comes back, and so does the precision.
+    """Run a block in eval mode and without gradients; every module's own mode comes back.
 
     with evaluating(network):
         logits = network(pixels)
@@ -77,7 +74,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     try:
         network.eval()
         # Within the caller's inference mode, changes in place could not be told (see `chains`).
-        with torch.inference_mode(False), torch.no_grad(), _full_precision(network):
+        with torch.inference_mode(False), torch.no_grad():
             yield
     finally:
         for module, training in modes.items():
@@ -85,19 +82,6 @@ def evaluating(network: nn.Module) -> Iterator[None]:
                 module.train(training)  # it may do more than set the flag, such as split weights
         for module, training in modes.items():
             module.training = training
-
-
-def _full_precision(network: nn.Module) -> AbstractContextManager[None]:
-    """No TF32, which cuDNN takes by itself and which keeps ten bits of what it multiplies.
-
-    Two ways to the same number, batch sizes or crops, would differ in the third digit.
-    """
-    if not any(weight.is_cuda for weight in network.parameters()):
-        return nullcontext()
-    cudnn: Any = torch.backends.cudnn
-    held = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
-    full: AbstractContextManager[None] = cudnn.flags(**held, allow_tf32=False)
-    return full
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from interpret_kit.analysis import Array
 from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Untraceable
+from interpret_kit.graph.trace import Untraceable, untraceable_if_it_fails
 from interpret_kit.layers import catalogue, evaluating
 from interpret_kit.windows import WindowGrid
 
@@ -130,7 +130,7 @@ class IncrementalForwards:
         Raises:
             Untraceable: where it cannot be traced, or the traced one answers otherwise.
         """
-        with evaluating(network):
+        with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             self.network = IncrementalNetwork(traced, *map(np.array, grid.spans()))
             self._refuse_if_wrong(network, grid, example)
@@ -146,13 +146,10 @@ class IncrementalForwards:
         """Ask both ways about a few windows."""
         # Unlike the example everywhere, and not the same everywhere.
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
-        try:
-            positions, ours = self.network.sample(example, fill, _CHECKED)
-            whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
-            # One by one: together, a network that mixes the rows of a batch is wrong both ways.
-            theirs = torch.stack([network(each[None]).reshape(-1) for each in whole])
-            effect = (theirs - network(example.clone()).reshape(-1)).abs().max()
-        except Exception as error:  # whatever it is: the whole network can be asked
-            raise Untraceable(f"it cannot be asked in parts: {error}") from error
+        positions, ours = self.network.sample(example, fill, _CHECKED)
+        whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+        # One by one: together, a network that mixes the rows of a batch is wrong both ways.
+        theirs = torch.stack([network(each[None]).reshape(-1).clone() for each in whole])
+        effect = (theirs - network(example.clone()).reshape(-1)).abs().max()
         if not agree(ours.reshape(len(positions), -1), theirs, effect):
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

@@ -36,8 +36,8 @@ class Units:
 class TopK:
     """The strongest units of every filter, in a total order: value, then image, then position.
 
-    What is kept lies on the CPU and does not grow: ``k`` units a filter, and what waits for the
-    next sort.
+    What is kept does not grow: ``k`` units a filter on the CPU, and what waits for the next sort
+    where the maps are.
     """
 
     def __init__(self, k: int) -> None:

@@ -226,6 +226,29 @@ def test_a_filter_may_be_silenced_between_two_calls(network, quick):
     torch.testing.assert_close(before, again, rtol=0, atol=0)
 
 
+def test_a_hook_that_does_something_else_is_read_anew(network, quick):
+    silent = []  # a filter
+
+    def hook(_module, _inputs, output):
+        output = output.clone()
+        output[:, silent] = 0
+        return output
+
+    seen = torch.zeros(1, 3, *SIZE)  # filter 2 fires beside a window only
+    network.conv1.bias.data[2] = network.norm1.running_mean[2]
+    network.norm1.bias.data[2] = -0.01
+    network.act1.register_forward_hook(hook)
+    occlusion = IncrementalOcclusion(network)
+    settings = {"strides": STRIDES, "target": 1, "baselines": 2.0}
+    before = occlusion.attribute(seen, WINDOW, **settings)
+    silent.append(2)
+    after = occlusion.attribute(seen, WINDOW, **settings)
+    with torch.no_grad():
+        theirs = captum.attr.Occlusion(network).attribute(seen, WINDOW, **settings)
+    assert (before - theirs).abs().max() > 1e-3
+    torch.testing.assert_close(after, theirs, rtol=0, atol=1e-5)
+
+
 def test_the_same_question_is_traced_once(network, monkeypatch):
     made = []
     start = IncrementalForwards.__init__

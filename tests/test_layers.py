@@ -1,5 +1,4 @@
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import timm
@@ -169,24 +168,6 @@ def test_evaluating_undoes_what_a_module_does_when_its_mode_changes(around):
     assert torch.allclose(network[0].weight, before, atol=1e-6)
     assert not network[0].merged
     assert [each.training for each in network.modules()] == [around, True, False]
-
-
-@pytest.mark.parametrize("on_a_gpu", [True, False])
-def test_evaluating_on_a_gpu_takes_convolutions_in_full_float32(monkeypatch, on_a_gpu):
-    network, cudnn = nn.Conv2d(3, 4, 3), torch.backends.cudnn
-    weight = SimpleNamespace(is_cuda=on_a_gpu)
-    monkeypatch.setattr(network, "parameters", lambda: [weight])
-    monkeypatch.setattr(cudnn, "benchmark", True)
-    assert cudnn.allow_tf32
-
-    def check():
-        assert cudnn.allow_tf32 != on_a_gpu
-        assert cudnn.enabled
-        assert cudnn.benchmark
-
-    breaks_inside(evaluating(network), check)
-    assert cudnn.allow_tf32
-    assert cudnn.benchmark
 
 
 def test_evaluating_gives_every_module_its_own_mode_back():

@@ -1,6 +1,7 @@
 """Does the quick way give the slow way's numbers, or give way to it, where a network is odd?"""
 
 import warnings
+from collections import OrderedDict
 
 import captum.attr
 import numpy as np
@@ -10,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import interpret_kit.occluding
-from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlusion
+from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlusion, TopPatches
 from interpret_kit.classifier import Classifier
+from interpret_kit.errors import NotSupported
 from interpret_kit.graph import rerun
 from interpret_kit.graph.rerun import Reruns
 from interpret_kit.graph.trace import Untraceable
@@ -66,6 +68,10 @@ def cloned_beside(net, pixels, maps):
     return net.clone(maps) * 2 + maps
 
 
+def cloned_beside_a_part(net, pixels, maps):  # the first and the last filter are read once
+    return net.clone(maps) * 2 + maps[:, 2:4].mean(1, keepdim=True)
+
+
 def spread_over_all(net, pixels, maps):  # one map, multiplied with each of four
     return torch.cat([maps, pixels], 1) * maps
 
@@ -90,6 +96,16 @@ def one_by_one(net, pixels, maps):
 
 def meant_by_cubes(net, pixels, maps):  # generalised mean pooling
     return maps.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3)
+
+
+def normed(net, pixels, maps):
+    return F.layer_norm(maps.relu().mean((2, 3)), (6,), eps=1e-12)
+
+
+def into_a_buffer(net, pixels, maps):
+    found = net.after(maps.relu()).mean((2, 3))
+    net.room[: len(found)] = found
+    return net.room[: len(found)]
 
 
 def plus_a_double(net, pixels, maps):
@@ -139,7 +155,12 @@ def test_filters_are_silenced_as_by_hooks(between, settings, point):
 
 @pytest.mark.parametrize(
     ("between", "point"),
-    [(with_a_class_token, "conv"), (cloned_beside, "clone"), (less_the_batch, "conv")],
+    [
+        (with_a_class_token, "conv"),
+        (cloned_beside, "clone"),
+        (cloned_beside_a_part, "clone"),
+        (less_the_batch, "conv"),
+    ],
 )
 def test_what_cannot_be_silenced_in_parts_is_said_before_it_is_asked(between, point):
     network = Odd(between, clone=Cloned()).eval()
@@ -202,9 +223,85 @@ def test_one_picture_is_occluded_as_captum_does_it(between):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
+class Row(nn.Sequential):
+    """Layers with names: numbers are those of convolutions."""
+
+    def __init__(self, **layers):
+        super().__init__(OrderedDict(layers))
+
+
+class InDoubles(Row):
+    def forward(self, pixels):
+        return super().forward(pixels.double())
+
+
+def padded(**norm):
+    return Row(
+        conv=nn.Conv2d(3, 6, 3),
+        pad=nn.ZeroPad2d((0, 1, 0, 1)),
+        by_channel=nn.Conv2d(6, 6, 3, 2, groups=6),
+        **norm,
+        act=nn.ReLU(),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        head=nn.Linear(6, 5),
+    )
+
+
+# By name: the network, and the layer.
+ABLATED = {
+    "a pad that the convolution behind it takes over": (
+        lambda: padded(norm=nn.BatchNorm2d(6)),
+        "pad",
+    ),
+    "the same without a norm": (padded, "pad"),
+    "doubles inside": (
+        lambda: InDoubles(
+            conv=nn.Conv2d(3, 6, 3), norm=nn.BatchNorm2d(6), act=nn.ReLU(), last=nn.Conv2d(6, 5, 3)
+        ).double(),
+        "conv",
+    ),
+    "maps as outputs": (
+        lambda: Row(conv=nn.Conv2d(3, 6, 3, padding=1), act=nn.ReLU(), last=nn.Conv2d(6, 4, 1)),
+        "conv",
+    ),
+    "outputs in one place": (lambda: Odd(into_a_buffer), "conv"),
+}
+
+
+@pytest.mark.parametrize("worth", [0, 10**9])
+@pytest.mark.parametrize("name", ABLATED)
+@torch.no_grad()
+def test_filters_of_odd_networks_are_ablated_as_by_hooks(monkeypatch, name, worth):
+    monkeypatch.setattr(rerun, "WORTH_TRACING", worth)
+    make, layer = ABLATED[name]
+    torch.manual_seed(0)
+    network, images = make().eval(), pictures(3)
+    network.room = torch.zeros(100, 5)
+    ours = FilterAblation(network, layer).attribute(images, target=3)
+    for image, found in zip(images, ours, strict=True):
+        before = float(network(image[None]).reshape(-1)[3])
+        after = [float(by_hooks(network, (layer, 1), image, number)[3]) for number in range(6)]
+        lost = torch.tensor([before - each for each in after]).to(found)
+        assert lost.abs().max() > 1e-3
+        torch.testing.assert_close(found, lost, rtol=0, atol=1e-6)
+
+
+def test_maps_of_parts_of_images_belong_to_no_image():
+    def in_quarters(net, pixels, maps):
+        parts = pixels.unfold(2, 6, 6).unfold(3, 5, 5).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+        return net.conv(parts).relu().mean((2, 3)).view(len(pixels), 4, 6).mean(1)
+
+    classifier = Classifier(Odd(in_quarters).eval(), size=(12, 10), classes="abcdef")
+    images = ImageSet.from_arrays(pictures(3).sigmoid().numpy().transpose(0, 2, 3, 1))
+    with pytest.raises(NotSupported, match="12 maps of 3 images"):
+        TopPatches("conv#2").run(classifier, images)
+
+
 @pytest.mark.usefixtures("at_once")
-def test_the_root_of_a_mean_is_not_that_of_its_rounding_error():
-    network, images = Odd(meant_by_cubes).eval(), torch.zeros(1, 3, 64, 64)
+@pytest.mark.parametrize("between", [meant_by_cubes, normed])
+def test_the_root_of_a_mean_is_not_that_of_its_rounding_error(between):
+    network, images = Odd(between).eval(), torch.zeros(1, 3, 64, 64)
     network.conv.bias.data.fill_(-0.1)  # so that no filter fires but at the patch
     images[:, :, 24:30, 24:30] = pictures(1)[:, :, :6, :6].abs()
     settings = {"sliding_window_shapes": (3, 16, 16), "strides": (3, 8, 8), "target": 1}

@@ -196,7 +196,7 @@ class OcclusionFold:
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         targets = self._targets(batch, uncovered)
         for i, target in enumerate(targets):
-            under = self._under_windows(batch, i, pictures[i])
+            confidence, predicted = self._under_windows(batch, i, pictures[i], int(target))
             self.seen.append(
                 {
                     "ids": batch.ids[i].cpu().numpy(),
@@ -205,13 +205,15 @@ class OcclusionFold:
                     "target": target,
                     "uncovered": uncovered[i, target],
                     "uncovered_predicted": uncovered[i].argmax(),
-                    "confidence": under[:, target].reshape(self.grid.shape),
-                    "predicted": under.argmax(1).reshape(self.grid.shape),
+                    "confidence": confidence.reshape(self.grid.shape),
+                    "predicted": predicted.reshape(self.grid.shape),
                 }
             )
 
-    def _under_windows(self, batch: Batch, index: int, picture: Array) -> Array:
-        """Probabilities with the window at every position, (positions, classes)."""
+    def _under_windows(
+        self, batch: Batch, index: int, picture: Array, target: int
+    ) -> tuple[Array, Array]:
+        """The target's probability and the predicted class, window by window, (positions,)."""
         import torch
 
         from interpret_kit.classifier import probabilities
@@ -220,17 +222,17 @@ class OcclusionFold:
         pixels = batch.pixels[index : index + 1]
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
         inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
-        asked: list[Array] = []
-        found: list[Tensor] = []  # on the device: a GPU is not waited for between two batches
+        confidence = np.empty(len(self.grid), np.float32)
+        predicted = np.empty(len(self.grid), np.int64)
+        done = 0
         for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
-            asked.append(positions)
-            # A network may squeeze the row away where it is asked about one position, and may
-            # write its next outputs over these.
-            found.append(outputs.reshape(len(positions), -1).clone())
-            self.pace.within(index + sum(map(len, asked)) / len(self.grid))
-        answers = np.empty((len(self.grid), len(self.classifier.classes)), np.float32)
-        answers[np.concatenate(asked)] = probabilities(torch.cat(found)).cpu().numpy()
-        return answers
+            # A network may squeeze the row away where it is asked about one position.
+            answers = probabilities(outputs.reshape(len(positions), -1))
+            confidence[positions] = answers[:, target].cpu().numpy()
+            predicted[positions] = answers.argmax(1).cpu().numpy()
+            done += len(positions)
+            self.pace.within(index + done / len(self.grid))
+        return confidence, predicted
 
     def _forwards(self, inputs: Tensor) -> Occluding:
         """The way to ask; decided at the first picture."""

@@ -19,6 +19,7 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
+from interpret_kit.errors import NotSupported
 from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one
 
 if TYPE_CHECKING:
@@ -207,6 +208,12 @@ class TopPatchesFold:
     def _look(self, at: _At, batch: Batch, maps: Tensor) -> None:
         from interpret_kit.tally import strongest_units
 
+        if len(maps) != max(len(batch), 2):
+            labels = ", ".join(layer.label for layer in (*at.ranked, *at.ended))
+            raise NotSupported(
+                f"layer {labels} makes {len(maps)} maps of {max(len(batch), 2)} images: whose they "
+                "are cannot be told; look for patches in another layer"
+            )
         maps = maps[: len(batch)]
         if at.ranked:
             units = strongest_units(maps, batch.ids, self.analysis.per_image)

@@ -11,7 +11,10 @@ from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import Node
 
 _PADDING = ("pad", "constant_pad_nd")
-_STEEP = {"pow", "log", "log2", "log10", "sqrt", "rsqrt", "reciprocal"}
+_STEEP = {
+    "pow", "log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "layer_norm", "native_layer_norm",
+    "group_norm", "native_group_norm", "instance_norm",
+}  # fmt: skip
 
 
 class Changing:
@@ -29,7 +32,7 @@ class Changing:
                 self.layouts[node] = layout
         self.order = [node for node in graph.nodes if node in self.layouts]
         # Means over all cells of a map in ``order`` that may be updated. An updated mean is off by
-        # a rounding error of the old one: too much for a root near 0.
+        # a rounding error of the old one: too much for a root, or a norm, near 0.
         self.means = frozenset(
             node
             for node in graph.nodes

@@ -19,7 +19,7 @@ from interpret_kit.graph.suffix import RunnableGraph, Values
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node
 
 BATCH_NORM = "_native_batch_norm_legit_no_training"
-_NOTHING = {"dropout", "alias", "detach", "clone", "contiguous", "lift_fresh_copy"}
+NOTHING = {"dropout", "alias", "detach", "clone", "contiguous", "lift_fresh_copy"}
 
 
 class FoldedGraph(RunnableGraph):
@@ -58,7 +58,7 @@ class _Folding:
             self.weights[fixed] = _channels_last(known)
         elif node in self.new:  # a normalisation that went into its convolution
             return
-        elif node.op in _NOTHING:
+        elif node.op in NOTHING:
             self.new[node] = self.new.get(node.inputs[0], node.inputs[0])
         elif (normalised := self._normalised(node)) is not None:
             self._fold(node, *normalised)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.channel import channel_path, respond
-from interpret_kit.graph.folding import FoldedGraph, folded
+from interpret_kit.graph.folding import BATCH_NORM, NOTHING, FoldedGraph, folded
 from interpret_kit.graph.landing import Landed
 from interpret_kit.graph.levels import computed, levels_of, numbers_of, overwritten, weights_of
 from interpret_kit.graph.suffix import TracedNetwork, Values
-from interpret_kit.graph.trace import Node, Untraceable
+from interpret_kit.graph.trace import Node, Untraceable, untraceable_if_it_fails
 from interpret_kit.layers import Point, ablated, evaluating
 
 WORTH_TRACING = 500  # pairs; a trace takes a second or two
@@ -43,6 +43,12 @@ class Reruns:
             Untraceable: where that cannot be done for one of the points.
         """
         traced = TracedNetwork(network, example)
+        with untraceable_if_it_fails(), evaluating(network):
+            self._begin(traced, points, example)
+            self._refuse_if_wrong(network, example)
+        self.stored: dict[Node, Tensor] = {}  # channels last
+
+    def _begin(self, traced: TracedNetwork, points: Sequence[Point], example: Tensor) -> None:
         self.graph = folded(traced)
         self.silenced = {point: _Silenced(traced, self.graph, point, example) for point in points}
         self.kept: frozenset[Node] = _union(each.kept for each in self.silenced.values())
@@ -50,21 +56,14 @@ class Reruns:
         numbers = sum(map(numbers_of, self.kept))
         numbers += sum(sum(map(numbers_of, each.path.ends)) for each in self.silenced.values())
         self.images_at_once = max(1, KEPT // (4 * max(numbers, 1)))
-        self.stored: dict[Node, Tensor] = {}  # channels last
-        with evaluating(network):
-            self._refuse_if_wrong(network, example)
 
     def _refuse_if_wrong(self, network: nn.Module, example: Tensor) -> None:
         """Silence two filters of each point both ways, each on an image of its own."""
         drawn = torch.Generator().manual_seed(0)
         images = torch.randn(2, *example.shape[1:], generator=drawn).to(example)
-        try:
-            wrong = self._answered_otherwise(network, images)
-        except Exception as error:  # whatever it is: the whole network can be asked
-            raise Untraceable(f"it cannot be asked in parts: {error}") from error
+        wrong = self._answered_otherwise(network, images)
         if wrong is not None:
             raise Untraceable(f"silencing {wrong[0]} in parts does not answer as a whole")
-        self.stored = {}
 
     def _answered_otherwise(self, network: nn.Module, images: Tensor) -> Point | None:
         """The first point where two images (2, ...) are answered otherwise than by the network."""
@@ -238,9 +237,16 @@ def _start(
     if len(start.shape) != 4:
         raise Untraceable("what is silenced is no map")
     zero = example.new_zeros(1, *start.shape[1:])
+    copy = start
+    while copy.op in NOTHING:  # left out: where the map itself is read, its copy must not be silent
+        if traced.users(copy.inputs[0]) != [copy]:
+            raise Untraceable("what is silenced is a copy of a map that is read elsewhere, too")
+        copy = copy.inputs[0]
     if start in graph.at:
         return graph.at[start], zero
     (norm,) = traced.users(start)
+    if norm.op != BATCH_NORM:
+        raise Untraceable("what is silenced is computed together with what reads it")
     (item,) = traced.users(norm)
     return graph.at[item], traced.apply(norm, {**weights_of(traced, norm), start: zero}, 1)[0]
 

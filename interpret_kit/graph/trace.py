@@ -33,6 +33,17 @@ class Untraceable(Exception):
     """A network, or a call of one of its modules, that has no graph; one line says why."""
 
 
+@contextmanager
+def untraceable_if_it_fails() -> Iterator[None]:
+    """Whatever fails in the block is no error: the whole network can be asked."""
+    try:
+        yield
+    except Untraceable:
+        raise
+    except Exception as error:
+        raise Untraceable(f"it cannot be asked in parts: {error}") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operation of a traced network. No operation works in place."""
