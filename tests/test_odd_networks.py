@@ -223,6 +223,11 @@ def test_one_picture_is_occluded_as_captum_does_it(between):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
+class Gated(nn.Module):  # two readers, then a mean of each map
+    def forward(self, maps):
+        return (maps * maps.sigmoid()).mean((2, 3))
+
+
 class Row(nn.Sequential):
     """Layers with names: numbers are those of convolutions."""
 
@@ -241,9 +246,7 @@ def padded(**norm):
         pad=nn.ZeroPad2d((0, 1, 0, 1)),
         by_channel=nn.Conv2d(6, 6, 3, 2, groups=6),
         **norm,
-        act=nn.ReLU(),
-        pool=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
+        gate=Gated(),
         head=nn.Linear(6, 5),
     )
 
