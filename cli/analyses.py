@@ -74,6 +74,7 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     given = ctx.params
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
+    _take_full_float32()
     classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
     chosen = defaults.choose_images(ctx, model)
     few = None if given["images"] else FEW.get(analysis.name)
@@ -90,6 +91,17 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
             progress=step,
         )
     return result
+
+
+def _take_full_float32() -> None:
+    """No TF32, which a GPU takes for convolutions by itself: it keeps three digits.
+
+    Two ways to the same number would not agree. The library leaves this to its callers; a command
+    has the process to itself.
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def tell(result: Result, terminal: Terminal) -> None:

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from small_runs import CLASSES, write_images, write_run
 
@@ -179,6 +180,11 @@ class TestEveryAnalysis:
         expected = asked.run(ik.load_classifier("runs/mine"), ik.load_images("photos/3.png"))
         assert found.analysis == expected.analysis
         np.testing.assert_array_equal(found.confidence, expected.confidence)
+
+    def test_takes_full_float32_on_a_gpu(self, monkeypatch):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+        run("occlusion photos/3.png --window 12 --out here")
+        assert not torch.backends.cudnn.allow_tf32
 
     def test_takes_numbers_as_numbers(self):
         run("occlusion photos/3.png --window 12 --stride 6 --out here")
