@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from interpret_kit.graph.padding import PADS
 from interpret_kit.graph.reach import Ints, touched
 from interpret_kit.graph.regions import spans_along
 from interpret_kit.graph.rules import Layout, Rule, rule_for
 from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import Node
 
-_PADDING = ("pad", "constant_pad_nd")
 _STEEP = {
     "pow", "log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "layer_norm", "native_layer_norm",
     "group_norm", "native_group_norm", "instance_norm",
@@ -59,7 +59,7 @@ class Changing:
 
     def see_through(self, node: Node, layouts: Mapping[Node, Layout]) -> bool:
         """Whether it only adds constant cells around a map: readers read them as padding."""
-        if node.op not in _PADDING or node.inputs[0] not in layouts or layouts[node] != (2, 3, 1):
+        if node.op not in PADS or node.inputs[0] not in layouts or layouts[node] != (2, 3, 1):
             return False
         given = node.arguments
         plain = given.get("mode", "constant") == "constant" and len(given["pad"]) == 4
