@@ -59,7 +59,7 @@ def with_summary(text: str, folder: Path) -> str:
 
 
 def summary(folder: Path) -> str:
-    """How many times sooner, network by network; with the memory of all kept, in brackets."""
+    """How many times sooner, network by network; then with the memory of all sides kept."""
     rows: list[list[object]] = []
     for name, what, other in (
         ("occlusion", "occlusion, {window} px every {stride}: {network}", "plain loop"),
@@ -76,14 +76,10 @@ def summary(folder: Path) -> str:
         }
         for asked, ratios in by_memory["as it is"].items():
             kept = by_memory["kept"].get(asked)
-            rows.append([asked, *(_sooner(ratios, kept, peer) for peer in (other, "Captum"))])
-    return _table(("times sooner than", "a batched loop of whole forwards", "Captum"), rows)
-
-
-def _sooner(ratios: dict[str, Any], kept: dict[str, Any] | None, peer: str) -> str:
-    """A ratio, and what it is where all sides keep freed memory."""
-    beside = f" ({_number(kept[peer]['median'])})" if kept else ""
-    return _number(ratios[peer]["median"]) + beside
+            each = [known and known[peer] for known in (ratios, kept) for peer in (other, "Captum")]
+            rows.append([asked, *(f"{known['median']:.2g}" if known else "" for known in each)])
+    columns = ("times sooner than", "whole forwards in batches", "Captum")
+    return _table((*columns, *(f"{name}, memory kept" for name in columns[1:])), rows)
 
 
 def section(found: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
@@ -136,7 +136,10 @@ def _drawn(table: Table) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(table.columns):
         numbers = all(_is_number(row[index]) for row in table.rows)
-        drawn.add_column(name, justify="right" if numbers else "left")
+        # Where there is little room, headings and words go on in the next line; nothing is cut off.
+        widest = max(len(_text(row[index])) for row in table.rows) if numbers else 6
+        side: Literal["right", "left"] = "right" if numbers else "left"
+        drawn.add_column(name, justify=side, overflow="fold", min_width=widest)
     for row in table.rows:
         drawn.add_row(*(printable(_text(value)) for value in row))
     return drawn

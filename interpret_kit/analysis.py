@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.errors import NoImages
+from interpret_kit.errors import NoImages, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -203,6 +203,7 @@ class Analysis(Question, ABC, Generic[R]):
         from interpret_kit.layers import evaluating
         from interpret_kit.memory import kept_memory
 
+        _refuse_what_is_not_wrapped(classifier, images)
         images = images.with_classes_of(classifier)
         if len(images) == 0:
             raise NoImages(f"{images.source} holds no images; give at least one")
@@ -216,6 +217,22 @@ class Analysis(Question, ABC, Generic[R]):
                 fold.add(batch.to(classifier.device))
                 pace.advance(len(batch))
             return fold.finish(_origin(classifier, images, reading.unreadable))
+
+
+def _refuse_what_is_not_wrapped(classifier: object, images: object) -> None:
+    from interpret_kit.classifier import Classifier
+    from interpret_kit.images import ImageSet
+
+    if not isinstance(classifier, Classifier):
+        raise UsageError(
+            f"the first of what is run on is a Classifier, not a {type(classifier).__name__}; give "
+            "ik.Classifier(network, size=(224, 224)), or ik.load_classifier(...)"
+        )
+    if not isinstance(images, ImageSet):
+        raise UsageError(
+            f"the images are an ImageSet, not a {type(images).__name__}; give "
+            "ik.load_images('photos/'), or ik.ImageSet.from_arrays(...)"
+        )
 
 
 def _labelled(name: str, images: ImageSet) -> ImageSet:

@@ -3,6 +3,9 @@
 import time
 from io import StringIO
 
+import pytest
+from rich.console import Console
+
 from interpret_kit.analysis import Table
 from interpret_kit.cli import terminal
 
@@ -49,3 +52,15 @@ def test_names_in_tables_are_no_markup_and_steer_no_terminal(capsys):
     shown = capsys.readouterr().out
     assert "[bold]b[/bold]" in shown
     assert "?[31mred :smile:" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_nothing_is_cut_off_where_there_is_little_room(width):
+    columns = ("layer", "silenced at", "filter", "broken", "mean confidence lost", "classes")
+    rows = (("blocks.6.0.conv_pw", "blocks.6.0.bn1", 1151, 120, -0.012345, "German shepherd 3"),)
+    screen = StringIO()
+    Console(file=screen, width=width).print(terminal._drawn(Table(columns, rows)))
+    shown = screen.getvalue()
+    assert "…" not in shown
+    for number in ("1151", "120", "-0.012345"):
+        assert number in shown.split()

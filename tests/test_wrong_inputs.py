@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from networks_on_paper import small_classifier
 from PIL import Image
 from small_runs import write_images, write_run
 
+from interpret_kit import ImageSet, Occlusion
 from interpret_kit.cli import folders
 from interpret_kit.cli.main import ikit
+from interpret_kit.errors import UsageError
 from interpret_kit.loading import save_run
 
 USAGE, FAILED = 2, 1
@@ -293,3 +296,22 @@ def test_ctrl_c_is_one_line_and_exit_code_130(run, monkeypatch):
 def test_names_cannot_steer_the_terminal(run, place):
     ran = run("predict", "photos/0.png", "\x1b[31mred\n.jpg")
     assert ran.error == "Error: no such file: ?[31mred .jpg"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("classifier", "photos/1.jpg"), "not a str; give ik.load_images"),
+        (("classifier", "classifier"), "not a Classifier; give ik.load_images"),
+        (("network", "images"), "not a Conv2d; give ik.Classifier"),
+    ],
+)
+def test_what_is_not_wrapped_yet_is_told_how(given, told):
+    known = {
+        "classifier": small_classifier(),
+        "network": torch.nn.Conv2d(3, 4, 3),
+        "images": ImageSet.from_arrays(np.zeros((1, 12, 10, 3), np.float32)),
+    }
+    classifier, images = (known.get(each, each) for each in given)
+    with pytest.raises(UsageError, match=told):
+        Occlusion(window=4).run(classifier, images)
