@@ -108,7 +108,7 @@ def incremental(asked: argparse.Namespace) -> None:
         "Random weights and statistics, but for the embedded model; a noisy picture. Effect: the "
         "largest change of a logit by a window. Shifted: the same error where crops are read one "
         "cell aside on purpose. Single whole forwards of covered pictures are what Captum does. "
-        f"Captum's map: IncrementalOcclusion's attribution of one class beside that of "
+        "Captum's map: IncrementalOcclusion's attribution of one class beside that of "
         f"captum.attr.Occlusion, of windows of {CAPTUMS} px side by side; of the logit's scale."
     )
     report.save()

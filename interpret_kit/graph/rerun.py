@@ -42,9 +42,8 @@ class Reruns:
         Raises:
             Untraceable: where that cannot be done for one of the points.
         """
-        traced = TracedNetwork(network, example)
         with untraceable_if_it_fails(), evaluating(network):
-            self._begin(traced, points, example)
+            self._begin(TracedNetwork(network, example), points, example)
             self._refuse_if_wrong(network, example)
         self.stored: dict[Node, Tensor] = {}  # channels last
 
