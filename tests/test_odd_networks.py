@@ -278,8 +278,9 @@ ABLATED = {
 def test_filters_of_odd_networks_are_ablated_as_by_hooks(monkeypatch, name, worth):
     monkeypatch.setattr(rerun, "WORTH_TRACING", worth)
     make, layer = ABLATED[name]
-    torch.manual_seed(0)
-    network, images = make().eval(), pictures(3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network, images = make().eval(), pictures(3)
     network.room = torch.zeros(100, 5)
     ours = FilterAblation(network, layer).attribute(images, target=3)
     for image, found in zip(images, ours, strict=True):

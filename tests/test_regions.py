@@ -94,6 +94,8 @@ def made_positive(network):
             weight = 0.5 + torch.rand(module.weight.shape, generator=generator).double()
             # A filter's weights sum to 1: no ReLU6 saturates.
             module.weight.data = weight / weight.sum((1, 2, 3), keepdim=True)
+            if module.bias is not None:
+                module.bias.data.fill_(0.01)  # a drawn one may keep a ReLU at zero
         if isinstance(module, nn.BatchNorm2d):
             module.weight.data.fill_(0.5)  # a zero would end a branch, a one would let sums grow
     return network.requires_grad_(False)
