@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -68,13 +69,12 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             asked = _asked(self.forward_func)
             if asked is not None:
                 stack.enter_context(evaluating(asked.module))
-            question = (
-                _question(asked, *told) if asked and additional_forward_args is None else None
-            )
-            targets = _targets(target, inputs)
             ours = None
-            if question is not None and targets is not None:
-                ours = self._ours(question, targets, perturbations_per_eval, show_progress)
+            if asked is not None and additional_forward_args is None:
+                with kept_memory():
+                    question, targets = _question(asked, *told), _targets(target, inputs)
+                    if question is not None and targets is not None:
+                        ours = self._ours(question, targets, perturbations_per_eval, show_progress)
             if ours is not None:
                 return ours
             return super().attribute(
@@ -85,20 +85,19 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         self, question: _Question, targets: _Targets, batch_size: int, show_progress: bool
     ) -> Tensor | None:
         """The maps; None where Captum's own code is to make them."""
-        with kept_memory():
-            for _ in range(2):  # again, where the network is no longer the one that was traced
-                forwards = self._forwards(question, batch_size)
-                if forwards is None:
-                    return None
-                said = f"{self.get_name()} attribution"
-                windows = len(question.inputs) * len(question.grid)
-                # As Captum shows it, whose dependency this is.
-                with (
-                    tqdm(total=windows, desc=said, disable=not show_progress) as bar,
-                    suppress(Stale),
-                ):
-                    return _drops(question, targets, forwards, bar)
-                self._question = None
+        for _ in range(2):  # again, where the network is no longer the one that was traced
+            forwards = self._forwards(question, batch_size)
+            if forwards is None:
+                return None
+            said = f"{self.get_name()} attribution"
+            windows = len(question.inputs) * len(question.grid)
+            # As Captum shows it, whose dependency this is.
+            with (
+                tqdm(total=windows, desc=said, disable=not show_progress) as bar,
+                suppress(Stale),
+            ):
+                return _drops(question, targets, forwards, bar)
+            self._question = None
         return None
 
     def _forwards(self, question: _Question, batch_size: int) -> Occluding | None:
@@ -273,6 +272,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 _PLAIN = (bool, int, float, str, tuple)
+_PIECE = 4 * 2**20  # bytes, of large weights, that a thread reads
 
 
 def _fingerprint(network: nn.Module) -> str:
@@ -281,8 +281,15 @@ def _fingerprint(network: nn.Module) -> str:
     for module in network.modules():  # what its Python reads is in the graph
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
         digest.update(f"{_has_hooks(module)} {own}".encode())
+    pieces: list[memoryview] = []
     for name, weight in [*network.named_parameters(), *network.named_buffers()]:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        held = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(held.numpy().data)
+        held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+        if len(held) <= _PIECE:
+            digest.update(held)
+        else:
+            pieces += [held[first : first + _PIECE] for first in range(0, len(held), _PIECE)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for piece in threads.map(hashlib.sha256, pieces):
+            digest.update(piece.digest())
     return digest.hexdigest()

@@ -214,6 +214,21 @@ def test_a_network_that_was_changed_is_read_anew(network, quick, name):
     assert len(quick) == 2
 
 
+@pytest.mark.parametrize("changed", [(0, 0), (600, 90), (-1, -1)], ids=str)
+def test_every_number_of_a_large_weight_is_read(network, monkeypatch, changed):
+    network.head = nn.Sequential(wide := nn.Linear(180, 8000), nn.ReLU(), nn.Linear(8000, 5))
+    asked, occlusion, seen = [], IncrementalOcclusion(network), pictures(1)
+    module, traced = interpret_kit.incremental_occlusion, interpret_kit.occluding.occluding
+    monkeypatch.setattr(module, "occluding", lambda *given: asked.append(1) or traced(*given))
+    for _ in range(2):
+        occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(asked) == 1
+    with torch.no_grad():
+        wide.weight[changed] += 1e-6  # too little to be heard in the answer
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(asked) == 2
+
+
 def test_a_filter_may_be_silenced_between_two_calls(network, quick):
     occlusion, seen = IncrementalOcclusion(network), pictures(1)
     before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)

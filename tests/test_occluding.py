@@ -95,13 +95,13 @@ def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_s
 
 def test_a_network_that_answers_wrongly_in_parts_is_refused(monkeypatch, always, caplog):
     network, seen = SmallNet(), picture(size=SIZE)
-    answer = IncrementalNetwork._answer
+    answer = IncrementalNetwork.sample
 
     def wrong(self, *arguments):
         positions, outputs = answer(self, *arguments)
         return positions, outputs.index_add(0, torch.tensor([0]), torch.full((1, 5), 0.01))
 
-    monkeypatch.setattr(IncrementalNetwork, "_answer", wrong)
+    monkeypatch.setattr(IncrementalNetwork, "sample", wrong)
     with evaluating(network):
         with pytest.raises(Untraceable, match="SmallNet in parts does not answer as a whole"):
             IncrementalForwards(network, GRID, seen)

@@ -50,6 +50,8 @@ def lively(network, seed=0):
                 shape = module.weight.shape
                 spread = (2 / shape[1:].numel()) ** 0.5
                 module.weight.copy_(torch.randn(shape, generator=generator) * spread)
+                if module.bias is not None:
+                    module.bias.copy_(torch.randn(shape[:1], generator=generator) / 5)
     return network
 
 

@@ -91,6 +91,7 @@ class _Prices:
         behind = self.network.after(self.network.graph.pixels)
         self.always = sum(self._whole(node) for node in behind if node not in self.place)
         self.until = np.array([self._last_reader(node) for node in self.order])
+        self.weights = np.array([self._weights(node) for node in self.order])
 
     def choice(self, rows: Along, cols: Along) -> Choice:
         """Where crops of these windows should end."""
@@ -105,8 +106,8 @@ class _Prices:
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
         batch = np.clip(_BATCH_BYTES // np.maximum(largest, 1), 8, _MOST_WINDOWS)
-        calls = np.ceil(windows / batch) * (count + 3 * np.arange(1, count + 1)) * _CALL
-        total = (price + pasted) * windows + calls
+        calls = (count + 3 * np.arange(1, count + 1)) * _CALL + np.cumsum(self.weights)
+        total = (price + pasted) * windows + np.ceil(windows / batch) * calls
         cut = int(total.argmin())
         return Choice(rows, cols, cut + 1, int(batch[cut]), float(total[cut]))
 
@@ -129,6 +130,11 @@ class _Prices:
             work = weight.numel() if weight is not None and node.op == "linear" else 0.0
             return size * _BYTE + work * _MULTIPLY_ADD
         return self._operation(node, self._cells(node))
+
+    def _weights(self, node: Node) -> float:
+        """What a batch pays, however small: they are read, and laid out for the operation."""
+        held = [self.network.weight(each) for each in node.inputs]
+        return sum(2.0 * each.nbytes * _BYTE for each in held if each is not None)
 
     def _cells(self, node: Node) -> float:
         return float(np.prod(self.changing.cells(node)))

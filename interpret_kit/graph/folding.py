@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from interpret_kit.graph.padding import is_depthwise, pads_with_zeros, widened
+from interpret_kit.graph.pointwise import soonest
 from interpret_kit.graph.suffix import RunnableGraph, Values
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node
 
@@ -91,7 +92,8 @@ class _Folding:
         if node.op == PIXELS:
             return node
         arguments = _replaced(node.arguments, self.new)
-        return replace(node, arguments=arguments, inputs=tuple(self.new[e] for e in node.inputs))
+        inputs = tuple(self.new[each] for each in node.inputs)
+        return soonest(replace(node, arguments=arguments, inputs=inputs))
 
     def _normalised(self, node: Node) -> tuple[Node, Node] | None:
         """The normalisation behind a convolution and its first output, if nothing else reads it."""

@@ -11,6 +11,7 @@ Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019. Nothing is approximat
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from interpret_kit.graph.reach import Ints
 from interpret_kit.graph.rules import Layout
 from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import Node, Untraceable
+from interpret_kit.graph.waiting import Waiting
 
 _INDICES_BYTES = 32 * 2**20  # of the indices that are kept for the next picture
 
@@ -58,6 +60,7 @@ class IncrementalNetwork:
         if not self.changing.order:
             raise Untraceable("its pictures have one row or column of pixels only")
         self.plans = [plan(self.changing, each) for each in choose(self.changing, rows, cols)]
+        self.plans.sort(key=attrgetter("together"), reverse=True)  # the others find room in theirs
         self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
 
     def outputs(
@@ -80,24 +83,28 @@ class IncrementalNetwork:
         seen = _Seen(self.changing, picture, fill)
         if uncovered is not None and not seen.says(uncovered):
             raise Stale("the network has changed since it was traced")
+        waiting = Waiting(self.changing.network)
         for place, each in enumerate(self.plans):
             for batch, numbers in enumerate(each.batches()):
                 indices = self._indices.get((place, batch), Indices())
-                yield self._answer(seen, each, numbers, indices.again())
+                values = _Batch(seen, each, numbers, indices.again()).values(self.windows)
                 self._keep((place, batch), indices)
+                yield from waiting.joined_by(each, self._positions(each, numbers), values)
+        yield from waiting.answered()
 
     def sample(self, picture: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Answer for a few windows only, ``count`` at most."""
-        rows, cols = self.plans[-1].batches()[-1]
+        (*_, last), seen = self.plans, _Seen(self.changing, picture, fill)
+        rows, cols = last.batches()[-1]
         numbers = rows[-count:], cols[-count:]
-        return self._answer(_Seen(self.changing, picture, fill), self.plans[-1], numbers, Indices())
+        values = _Batch(seen, last, numbers, Indices()).values(self.windows)
+        outputs = self.changing.network.finish(values, last.whole, len(numbers[0]))
+        return self._positions(last, numbers), outputs
 
-    def _answer(
-        self, seen: _Seen, each: Plan, numbers: Windows, indices: Indices
-    ) -> tuple[Ints, Tensor]:
-        rows, cols = each.rows.windows[numbers[0]], each.cols.windows[numbers[1]]
-        outputs = _Batch(seen, each, numbers, indices).outputs(self.windows)
-        return rows * len(self.windows[1]) + cols, outputs
+    def _positions(self, plan: Plan, numbers: Windows) -> Ints:
+        """Where these windows of a plan are, numbered row by row."""
+        rows, cols = plan.rows.windows[numbers[0]], plan.cols.windows[numbers[1]]
+        return rows * len(self.windows[1]) + cols
 
     def _keep(self, batch: tuple[int, int], indices: Indices) -> None:
         """For the next picture, as long as there is room."""
@@ -143,9 +150,9 @@ class _Batch:
         self.buffers: dict[Node, Buffer] = {}
         self.weight = seen.network.weight
 
-    def outputs(self, windows: Windows) -> Tensor:
-        """The network's output, (batch, ...)."""
-        network, changing = self.seen.network, self.seen.changing
+    def values(self, windows: Windows) -> dict[Node, Tensor]:
+        """What the operations on whole maps read, (batch, ...) each."""
+        changing = self.seen.changing
         self._cover(windows)
         for node in self.plan.crops:
             rule = changing.rules[node]
@@ -155,10 +162,7 @@ class _Batch:
                 self.crops.pop(each, None)
                 self.buffers.pop(each, None)
         values = {node: self._mean(node) for node in self.plan.pooled}
-        values |= {node: self._whole(node) for node in self.plan.pasted}
-        self.crops.clear()
-        self.buffers.clear()
-        return network.finish(values, self.plan.whole, len(self.numbers[0]))
+        return values | {node: self._whole(node) for node in self.plan.pasted}
 
     def place(self, node: Node) -> Place:
         """Where the crops of a map lie."""

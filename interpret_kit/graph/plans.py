@@ -29,6 +29,11 @@ class Plan:
     done: Mapping[Node, tuple[Node, ...]]  # by map in crops: which are not read behind it
     batch: int  # windows at a time
 
+    @property
+    def together(self) -> int:
+        """How many windows the largest batch has."""
+        return min(self.batch, len(self.rows.windows) * len(self.cols.windows))
+
     def batches(self) -> list[Windows]:
         """Windows, as numbers among the plan's rows and cols, of each batch."""
         count = len(self.rows.windows) * len(self.cols.windows)
