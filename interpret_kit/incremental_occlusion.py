@@ -281,15 +281,14 @@ def _fingerprint(network: nn.Module) -> str:
     for module in network.modules():  # what its Python reads is in the graph
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
         digest.update(f"{_has_hooks(module)} {own}".encode())
-    pieces: list[memoryview] = []
-    for name, weight in [*network.named_parameters(), *network.named_buffers()]:
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-        if len(held) <= _PIECE:
-            digest.update(held)
-        else:
-            pieces += [held[first : first + _PIECE] for first in range(0, len(held), _PIECE)]
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for piece in threads.map(hashlib.sha256, pieces):
-            digest.update(piece.digest())
+        for name, weight in [*network.named_parameters(), *network.named_buffers()]:
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+            held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+            if len(held) <= _PIECE:  # not worth a thread
+                digest.update(held)
+                continue
+            pieces = [held[first : first + _PIECE] for first in range(0, len(held), _PIECE)]
+            for piece in threads.map(hashlib.sha256, pieces):
+                digest.update(piece.digest())
     return digest.hexdigest()

@@ -55,15 +55,44 @@ def test_many_rows_are_convolved(rows, bias, convolutions):
         (some(127, 6), some(5, 6)),
         (some(6), some(5, 6)),
         (some(0, 6), some(5, 6)),
+        (some(200, 0), some(5, 0)),
         (some(200, 6).double(), some(5, 6).double()),
         (some(200, 6).bfloat16(), some(5, 6).bfloat16()),
         (some(200, 6), some(6)),
     ],
-    ids=["few", "one", "none", "double", "half", "a weight of one row"],
+    ids=["few", "one", "none", "of nothing", "double", "half", "a weight of one row"],
 )
 def test_anything_else_is_left_to_the_linear_layer(rows, weight, convolutions):
     assert torch.equal(pointwise.linear(rows, weight), F.linear(rows, weight))
     assert convolutions == []
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias"), [(some(5, 6), torch.tensor(2.0)), (some(0, 6), None)], ids=str
+)
+def test_so_is_what_a_convolution_does_not_take(weight, bias, convolutions):
+    rows = some(200, 6)
+    assert torch.equal(pointwise.linear(rows, weight, bias), F.linear(rows, weight, bias))
+    assert convolutions == []
+
+
+@pytest.fixture(params=["conv", "matmul"])
+def rounded(request):
+    """A processor is told to compute one of both in fewer bits."""
+    setting = getattr(torch.backends.mkldnn, request.param)
+    before = setting.fp32_precision
+    setting.fp32_precision = "bf16"
+    yield
+    setting.fp32_precision = before
+
+
+def test_what_may_be_rounded_stays_what_it_is(rounded, convolutions):
+    pointwise.linear(some(200, 6), some(5, 6))
+    assert convolutions == []
+    gate = folded(TracedNetwork(drawn(Gated()), torch.randn(1, 3, 6, 7)))
+    convolutions.clear()
+    gate.run(some(2, 3, 6, 7), ())
+    assert convolutions == [1, 1]
 
 
 class Gated(nn.Module):

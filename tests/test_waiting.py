@@ -8,14 +8,18 @@ import torch
 
 from interpret_kit.graph.waiting import Waiting
 
-HEAD, TAIL = SimpleNamespace(whole=("mean", "linear")), SimpleNamespace(whole=("linear",))
+HEAD = SimpleNamespace(whole=("mean", "linear"), pasted=("a", "b"))
+TAIL = SimpleNamespace(whole=("linear",), pasted=("a", "b"))
 
 
 class Doubling:
     """A network behind its maps ``a`` and ``b``: it answers with 2 a + b."""
 
-    def __init__(self):
-        self.asked = []
+    def __init__(self, **row_bytes):
+        self.asked, self.bytes = [], {"a": 4, "b": 4, "linear": 4, "mean": 4, **row_bytes}
+
+    def row_bytes(self, node):
+        return self.bytes[node]
 
     def finish(self, values, operations, rows):
         assert {len(each) for each in values.values()} == {rows}
@@ -23,10 +27,10 @@ class Doubling:
         return 2 * values["a"] + values["b"]
 
 
-def batch(first, count, size=1):
+def batch(first, count):
     """Positions, and maps that tell them."""
     positions = np.arange(first, first + count)
-    told = torch.from_numpy(positions)[:, None].float().expand(-1, size)
+    told = torch.from_numpy(positions)[:, None].float()
     return positions, {"a": told, "b": -told}
 
 
@@ -47,13 +51,19 @@ def answered(network, *batches):
     return counts, positions
 
 
-def test_batches_wait_until_there_are_enough_rows():
+def test_batches_wait_until_there_are_enough_windows():
     counts, positions = answered(
         network := Doubling(), (HEAD, 0, 100), (HEAD, 100, 100), (HEAD, 200, 56), (HEAD, 256, 3)
     )
     assert counts == [0, 0, 256, 0, 3]
     assert positions == list(range(259))
     assert network.asked == [(HEAD.whole, 256), (HEAD.whole, 3)]
+
+
+def test_those_that_wait_go_first_where_all_are_too_many():
+    counts, positions = answered(Doubling(), (HEAD, 0, 200), (HEAD, 200, 57), (HEAD, 257, 300))
+    assert counts == [0, 200, 357, 0]
+    assert positions == list(range(557))
 
 
 def test_other_operations_do_not_wait_together():
@@ -65,11 +75,18 @@ def test_other_operations_do_not_wait_together():
     assert [rows for _, rows in network.asked] == [2, 5, 5]
 
 
-@pytest.mark.parametrize(("size", "waits"), [(2**18 - 1, True), (2**18, False)])
-def test_large_maps_do_not_wait(size, waits):
-    # Two maps for each of eight windows: 16 MiB at 2^18 numbers a map.
-    counts, _ = answered(Doubling(), (HEAD, 0, 8, size))
-    assert counts == ([0, 8] if waits else [8, 0])
+@pytest.mark.parametrize("large", ["a", "mean"])
+def test_fewer_wait_where_maps_are_large(large):
+    # Of 2 MiB, eight windows are 16 MiB.
+    batches = [(HEAD, 0, 5), (HEAD, 5, 3), (HEAD, 8, 5), (HEAD, 13, 5), (HEAD, 18, 20)]
+    counts, positions = answered(Doubling(**{large: 2**21}), *batches)
+    assert counts == [0, 8, 0, 5, 5 + 20, 0]
+    assert positions == list(range(38))
+
+
+def test_nothing_waits_where_a_map_is_too_large_for_itself():
+    counts, _ = answered(Doubling(linear=2**25), (HEAD, 0, 5), (TAIL, 5, 1))
+    assert counts == [5, 1, 0]
 
 
 def test_without_batches_there_is_no_answer():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from interpret_kit.graph.changing import Changing
 from interpret_kit.graph.reach import Along, Ints, grouped
@@ -134,7 +135,7 @@ class _Prices:
     def _weights(self, node: Node) -> float:
         """What a batch pays, however small: they are read, and laid out for the operation."""
         held = [self.network.weight(each) for each in node.inputs]
-        return sum(2.0 * each.nbytes * _BYTE for each in held if each is not None)
+        return sum(2.0 * each.nbytes * _BYTE for each in held if isinstance(each, Tensor))
 
     def _cells(self, node: Node) -> float:
         return float(np.prod(self.changing.cells(node)))

@@ -94,12 +94,12 @@ class IncrementalNetwork:
 
     def sample(self, picture: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Answer for a few windows only, ``count`` at most."""
-        (*_, last), seen = self.plans, _Seen(self.changing, picture, fill)
-        rows, cols = last.batches()[-1]
+        largest, seen = self.plans[0], _Seen(self.changing, picture, fill)
+        rows, cols = largest.batches()[-1]
         numbers = rows[-count:], cols[-count:]
-        values = _Batch(seen, last, numbers, Indices()).values(self.windows)
-        outputs = self.changing.network.finish(values, last.whole, len(numbers[0]))
-        return self._positions(last, numbers), outputs
+        values = _Batch(seen, largest, numbers, Indices()).values(self.windows)
+        outputs = self.changing.network.finish(values, largest.whole, len(numbers[0]))
+        return self._positions(largest, numbers), outputs
 
     def _positions(self, plan: Plan, numbers: Windows) -> Ints:
         """Where these windows of a plan are, numbered row by row."""

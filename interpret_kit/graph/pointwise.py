@@ -29,8 +29,10 @@ def soonest(node: Node) -> Node:
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
     """`torch.nn.functional.linear`, up to the last bits."""
-    plain = input.device.type == "cpu" and input.dtype == weight.dtype == torch.float32
-    if not plain or weight.dim() != 2 or input.numel() < _MANY * weight.shape[1]:
+    matrix = weight.dim() == 2 and weight.numel() > 0
+    biased = bias is None or bias.shape == weight.shape[:1]
+    many = matrix and input.numel() >= _MANY * weight.shape[1]
+    if not (many and biased and _is_exact(input) and input.dtype == weight.dtype):
         return F.linear(input, weight, bias)
     cells = input.reshape(1, 1, -1, weight.shape[1]).contiguous().permute(0, 3, 1, 2)
     made = F.conv2d(cells, weight[:, :, None, None], bias)
@@ -52,7 +54,16 @@ def _over_single_cells(
     input: Tensor,  # noqa: A002 - PyTorch's name for it
     weight: Tensor,
     bias: Tensor | None = None,
-    **_of_no_effect: Any,
+    **others: Any,
 ) -> Tensor:
     """A convolution, as a linear layer over the channels."""
+    if not _is_exact(input):
+        return F.conv2d(input, weight, bias, **others)
     return linear(input.flatten(1), weight.flatten(1), bias)[..., None, None]
+
+
+def _is_exact(tensor: Tensor) -> bool:
+    """Whether a processor computes with it in float32: what takes less has a setting for each."""
+    settings = torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul
+    plain = tensor.device.type == "cpu" and tensor.dtype == torch.float32
+    return plain and all(each.fp32_precision in ("none", "ieee") for each in settings)

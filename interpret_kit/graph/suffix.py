@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import torch
@@ -80,6 +81,10 @@ class RunnableGraph:
     def has_row_each(self, node: Node) -> bool:
         """Whether row ``i`` of its value belongs to row ``i`` of the batch."""
         return node in self.by_row and _whole(node) == 1
+
+    def row_bytes(self, node: Node) -> int:
+        """What its value takes for each row of the batch, in float32; 0 if it has no rows."""
+        return 4 * _whole(node) * prod(node.shape[1:])
 
     def apply(self, node: Node, values: Mapping[Node, Any], rows: int) -> Any:
         """Compute one operation, on so many rows."""

@@ -6,7 +6,7 @@ speed; all of them together would need too much memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from interpret_kit.graph.reach import Ints
 from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import Node
 
-_ENOUGH_ROWS = 256
-_ENOUGH_BYTES = 16 * 2**20
+_MOST_WINDOWS = 256
+_MOST_BYTES = 16 * 2**20  # of the largest map, as in `costs`
 
 Answers = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs there, (some, ...)
 
@@ -40,24 +40,34 @@ class Waiting:
             positions: of its windows, (batch,).
             values: what the plan's operations on whole maps read, (batch, ...) each.
         """
-        if plan.whole != self._whole:
+        room = self._room(plan)
+        if plan.whole != self._whole or self._windows + len(positions) > room:
             yield from self.answered()
         self._whole = plan.whole
         self._positions.append(positions)
         self._values.append(values)
-        held = sum(each.nbytes for values in self._values for each in values.values())
-        if sum(map(len, self._positions)) >= _ENOUGH_ROWS or held >= _ENOUGH_BYTES:
+        if self._windows >= room:
             yield from self.answered()
 
     def answered(self) -> Answers:
         """Answer for all that are waiting."""
         if not self._positions:
             return
-        positions, parts = np.concatenate(self._positions), self._values
+        positions, values = np.concatenate(self._positions), _joined(self._values)
         self._positions, self._values = [], []
-        values = {node: _joined([each[node] for each in parts]) for node in parts[0]}
         yield positions, self.network.finish(values, self._whole, len(positions))
 
+    @property
+    def _windows(self) -> int:
+        return sum(map(len, self._positions))
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    def _room(self, plan: Plan) -> int:
+        """How many windows may be run together."""
+        largest = max(map(self.network.row_bytes, (*plan.pasted, *plan.whole)), default=0)
+        return min(_MOST_WINDOWS, _MOST_BYTES // max(largest, 1))
+
+
+def _joined(parts: Sequence[dict[Node, Tensor]]) -> dict[Node, Tensor]:
+    if len(parts) == 1:
+        return parts[0]
+    return {node: torch.cat([each[node] for each in parts]) for node in parts[0]}
