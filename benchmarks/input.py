@@ -53,7 +53,7 @@ def main() -> None:
         return run
 
     contenders: dict[str, Callable[[], object]] = {"forwards alone": forwards}
-    for workers in (0, 1, 2, 4):
+    for workers in (0, 4) if asked.short else (0, 1, 2, 4):
         contenders[f"decoding alone, {workers} threads"] = decoding(workers)
         contenders[f"both, {workers} threads"] = both(workers)
     with kept_memory():
