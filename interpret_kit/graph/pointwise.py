@@ -64,6 +64,7 @@ def _over_single_cells(
 
 def _is_exact(tensor: Tensor) -> bool:
     """Whether a processor computes with it in float32: what takes less has a setting for each."""
-    settings = torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul
+    settings: Any = torch.backends.mkldnn  # its types do not know of them
     plain = tensor.device.type == "cpu" and tensor.dtype == torch.float32
-    return plain and all(each.fp32_precision in ("none", "ieee") for each in settings)
+    both = settings.conv, settings.matmul
+    return plain and all(each.fp32_precision in ("none", "ieee") for each in both)
