@@ -25,7 +25,7 @@ _GATHERED = 1 / 50e9  # a byte, read and written
 _CALL = 30e-6  # of an operation, however small
 _MOST_WORTH = 0.75  # share of a map beyond which a crop is no saving, when windows are grouped
 _MOST_GROUPS = 4  # of rows, and of cols
-_BATCH_BYTES = 16 * 2**20  # what the largest map of a batch may take
+BATCH_BYTES = 16 * 2**20  # what the largest map of a batch may take
 _MOST_WINDOWS = 128
 
 Floats = NDArray[np.float64]
@@ -106,7 +106,7 @@ class _Prices:
             pasted[k : self.until[k]] += size * _GATHERED
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
-        batch = np.clip(_BATCH_BYTES // np.maximum(largest, 1), 8, _MOST_WINDOWS)
+        batch = np.clip(BATCH_BYTES // np.maximum(largest, 1), 8, _MOST_WINDOWS)
         calls = (count + 3 * np.arange(1, count + 1)) * _CALL + np.cumsum(self.weights)
         total = (price + pasted) * windows + np.ceil(windows / batch) * calls
         cut = int(total.argmin())

@@ -31,7 +31,7 @@ class Plan:
 
     @property
     def together(self) -> int:
-        """How many windows the largest batch has."""
+        """How many windows there are in a batch."""
         return min(self.batch, len(self.rows.windows) * len(self.cols.windows))
 
     def batches(self) -> list[Windows]:

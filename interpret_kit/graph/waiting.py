@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpret_kit.graph.costs import BATCH_BYTES
 from interpret_kit.graph.plans import Plan
 from interpret_kit.graph.reach import Ints
 from interpret_kit.graph.suffix import RunnableGraph
 from interpret_kit.graph.trace import Node
 
 _MOST_WINDOWS = 256
-_MOST_BYTES = 16 * 2**20  # of the largest map, as in `costs`
 
 Answers = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs there, (some, ...)
 
@@ -64,7 +64,7 @@ class Waiting:
     def _room(self, plan: Plan) -> int:
         """How many windows may be run together."""
         largest = max(map(self.network.row_bytes, (*plan.pasted, *plan.whole)), default=0)
-        return min(_MOST_WINDOWS, _MOST_BYTES // max(largest, 1))
+        return min(_MOST_WINDOWS, BATCH_BYTES // max(largest, 1))
 
 
 def _joined(parts: Sequence[dict[Node, Tensor]]) -> dict[Node, Tensor]:
