@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import UsageError
+from interpret_kit.kinds import unwrapped, widened
 from interpret_kit.layers import Point, catalogue, evaluating, find_layer, observed, recorded
 from interpret_kit.memory import kept_memory
 
@@ -34,6 +35,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
 
     def __init__(self, network: nn.Module, layer: int | str) -> None:
         """Ablate ``layer`` (number, module name or "last") of a module or a `Classifier`."""
+        network = unwrapped(network)
         super().__init__(network)
         self.network, self.layer = network, layer
 
@@ -137,15 +139,13 @@ def activation_reader(classifier: Classifier, point: Point) -> Forward:
     name, _ = point
     called_once = name in {layer.label for layer in classifier.layers()}  # else "name#1"
     if called_once:
-        read: Forward = LayerActivation(
-            classifier, classifier.network.get_submodule(name)
-        ).attribute
-        return read
+        captums = LayerActivation(classifier, classifier.network.get_submodule(name))
+        return lambda pixels: widened(captums.attribute(pixels))
 
     def read_call(pixels: Tensor) -> Tensor:
         with recorded(classifier.network, [point]) as outputs:
             classifier(pixels)
-        return outputs[point]
+        return widened(outputs[point])
 
     return read_call
 

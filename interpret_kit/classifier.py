@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from interpret_kit.errors import BadWeights, ClassNotFound, NotSupported, UsageError, close_names
+from interpret_kit.kinds import unwrapped
 from interpret_kit.layers import Layer, catalogue, find_layers
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what PIL's convert("L") uses
@@ -73,7 +74,7 @@ class Classifier(nn.Module):
         super().__init__()
         given = preprocessing or Preprocessing()
         self.preprocessing = dataclasses.replace(given, **_as_tuples(preprocessed))
-        self.network = network
+        self.network = network = unwrapped(network)
         channels = (len(self.preprocessing.mean), 1, 1)
         self.register_buffer("mean", torch.tensor(self.preprocessing.mean).view(channels), False)
         self.register_buffer("std", torch.tensor(self.preprocessing.std).view(channels), False)

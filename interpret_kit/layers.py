@@ -12,12 +12,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interpret_kit.chains import Call, Chain, Key, chain_of, key, passes_through
-from interpret_kit.errors import LayerNotFound, UsageError, close_names
+from interpret_kit.errors import LayerNotFound, NotSupported, UsageError, close_names
+from interpret_kit.kinds import is_convolution, is_scripted, opaque
+from interpret_kit.modes import evaluating as evaluating  # noqa: PLC0414 - also met here
 
 SITES = ("convolution", "pre-activation", "activation")
 
@@ -64,27 +67,6 @@ def rectified(network: nn.Module, layer: Layer) -> bool:
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode and without gradients; every module's own mode comes back.
-
-    with evaluating(network):
-        logits = network(pixels)
-    """
-    modes = {module: module.training for module in network.modules()}
-    try:
-        network.eval()
-        # Within the caller's inference mode, changes in place could not be told (see `chains`).
-        with torch.inference_mode(False), torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            if module.training != training:
-                module.train(training)  # it may do more than set the flag, such as split weights
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
 def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None]:
     """Show the outputs at some points to functions while the block runs.
 
@@ -108,7 +90,7 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
             calls[name] += 1
             visit = by_name[name].get(calls[name])
-            return None if visit is None else visit(output)
+            return None if visit is None else _shown(visit, output)
 
         return hook
 
@@ -117,6 +99,17 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
         for name in by_name:
             stack.callback(modules[name].register_forward_hook(hook_for(name)).remove)
         yield
+
+
+def _shown(visit: Visit, output: Tensor) -> Tensor | None:
+    """Show an output; a quantised one as the numbers that it stands for."""
+    if not (isinstance(output, Tensor) and output.is_quantized):
+        return visit(output)
+    replaced = visit(output.dequantize())
+    if replaced is None:
+        return None
+    scale, zero = output.q_scale(), output.q_zero_point()  # of one scale, as all outputs are
+    return torch.quantize_per_tensor(replaced, scale, zero, output.dtype)
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:
@@ -185,6 +178,8 @@ def _calls(network: nn.Module) -> Iterator[list[Call]]:
 
     with ExitStack() as stack:
         for name, module in network.named_modules():
+            if is_scripted(module):
+                continue
             stack.callback(module.register_forward_pre_hook(before).remove)
             hook = partial(lambda name, module, _inputs, output: after(name, module, output), name)
             stack.callback(module.register_forward_hook(hook).remove)
@@ -195,7 +190,15 @@ def catalogue(network: nn.Module, inputs: Tensor) -> tuple[Layer, ...]:
     """List every layer that makes maps, in the order in which data meets them.
 
     One forward of ``inputs`` (batch, channels, height, width), in eval mode, finds out.
+
+    Raises:
+        NotSupported: if the network is TorchScript or an exported program.
     """
+    if opaque(network):
+        raise NotSupported(
+            f"the layers of the network cannot be read: {opaque(network)}; give the nn.Module that "
+            "it was made from (occlusion and misclassifications need no layers)"
+        )
     with evaluating(network), _calls(network) as calls:
         network(inputs)
     twice = {call.point[0] for call in calls if call.point[1] > 1}
@@ -203,14 +206,14 @@ def catalogue(network: nn.Module, inputs: Tensor) -> tuple[Layer, ...]:
     layers = []
     for call in calls:
         if len(call.shape) == 4 and call.point[0] and not passes_through(call):
-            number = next(convolutions) if isinstance(call.module, nn.Conv2d) else None
+            number = next(convolutions) if is_convolution(call.module) else None
             layers.append(_layer(call, number, chain_of(call, calls), twice))
     return tuple(layers)
 
 
 def _layer(call: Call, number: int | None, chain: Chain, twice: Container[str]) -> Layer:
     name, turn = call.point
-    convolution = call.module if isinstance(call.module, nn.Conv2d) else None
+    convolution: Any = call.module if is_convolution(call.module) else None
     return Layer(
         label=f"{name}#{turn}" if name in twice else name,
         point=call.point,

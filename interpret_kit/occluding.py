@@ -19,6 +19,7 @@ from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.graph.trace import Untraceable, untraceable_if_it_fails
+from interpret_kit.kinds import whole_passes_only
 from interpret_kit.layers import catalogue, evaluating
 from interpret_kit.windows import WindowGrid
 
@@ -65,6 +66,9 @@ def occluding(
         batch_size: positions per forward, where whole forwards are taken.
     """
     whole = WholeForwards(network, grid, batch_size)
+    if whole_passes_only(network):
+        whole.settled = True
+        return whole
     if multiply_adds(network, example) * len(grid) * pictures < WORTH_TRACING:
         return whole
     try:

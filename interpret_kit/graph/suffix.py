@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, Untraceable, trace
+from interpret_kit.kinds import whole_passes_only
 from interpret_kit.layers import Point, evaluating
 
 Values = Mapping[Node, Tensor]
@@ -168,6 +169,9 @@ class TracedNetwork(RunnableGraph):
             Untraceable: where there is no graph, it needs more than the network's weights, or it
                 does not answer as the network does.
         """
+        why = whole_passes_only(network)
+        if why:
+            raise Untraceable(f"only full forward passes give its own numbers: {why}")
         graph = trace(network, inputs.new_empty(_TRACED_ROWS, *inputs.shape[1:]))
         super().__init__(graph, _weights(graph, network))
         self._refuse_if_wrong(network, inputs[:2])

@@ -1,0 +1,98 @@
+"""What kind of network is this: wrapped, compiled, scripted, exported, quantised, half precision?
+
+torch lets one network be called through many kinds of object. Those that only change the speed are
+taken off; those whose modules cannot be read say so.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import torch
+from torch import Tensor, fx, nn
+
+# Classes that only call the network they hold, and the attribute it is in; by name, so that none
+# of their modules (torch._dynamo takes seconds) is imported for a network that is not wrapped.
+_WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "AveragedModel": "module",
+    "ModelEmaV2": "module",
+    "ModelEmaV3": "module",
+}
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """Return the network inside `torch.compile`, DataParallel, an EMA, or several of these."""
+    while True:
+        for base in type(network).__mro__:
+            if base.__name__ in _WRAPPERS and base.__module__.startswith(("torch.", "timm.")):
+                network = getattr(network, _WRAPPERS[base.__name__])
+                break
+        else:
+            return network
+
+
+def is_scripted(module: nn.Module) -> bool:
+    """Whether the module is TorchScript, scripted or traced: hooks are refused, or never run."""
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def is_exported(module: nn.Module) -> bool:
+    """Whether the module is a program of `torch.export`, which has no modules inside."""
+    # It is told by its ``eval``, which only raises.
+    return isinstance(module, fx.GraphModule) and "eval" in vars(module)
+
+
+def opaque(network: nn.Module) -> str:
+    """Say why no module inside the network can be read; empty if they can."""
+    if is_scripted(network):
+        return "it is TorchScript, which runs without its modules"
+    if is_exported(network):
+        return "it is an exported program, which has no modules"
+    return ""
+
+
+def whole_passes_only(network: nn.Module) -> str:
+    """Say why only full forward passes give the network's own numbers; empty if others do, too."""
+    if any(map(is_quantised, network.modules())):
+        return "it is quantised"
+    halves = {each.dtype for each in network.parameters()} & {*_HALVES}
+    if halves:
+        return f"it computes in {', '.join(sorted(map(str, halves)))}"
+    return opaque(network)
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Whether the module computes with integers (torch.ao, eager mode)."""
+    return ".quantized" in type(module).__module__
+
+
+def is_convolution(module: nn.Module) -> bool:
+    """Whether the module is a 2-D convolution, also a quantised one (with or without its ReLU)."""
+    quantised = is_quantised(module) and type(module).__name__ in {"Conv2d", "ConvReLU2d"}
+    return isinstance(module, nn.Conv2d) or quantised
+
+
+def computing_type(network: nn.Module) -> torch.dtype:
+    """Return the floating type that the network takes: that of its first weights."""
+    mixing = (nn.Conv2d, nn.Linear)  # norms and positions may be kept in another type
+    weights = (each.weight for each in network.modules() if isinstance(each, mixing))
+    for each in chain[object](weights, network.parameters()):
+        if isinstance(each, Tensor) and each.is_floating_point() and each.dtype.itemsize > 1:
+            return each.dtype
+    return torch.float32
+
+
+def is_half(tensor: Tensor) -> bool:
+    """Whether values are of 16 bits: too coarse for sums, differences and ranks."""
+    return tensor.dtype in _HALVES
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return quantised or 16-bit values as float32; others as they are."""
+    if tensor.is_quantized:
+        return tensor.dequantize()
+    return tensor.float() if is_half(tensor) else tensor
