@@ -1,9 +1,11 @@
 """How does a file become RGB pixels?
 
-As a viewer shows it: upright (EXIF orientation), first frame of an animation, transparent parts
+The image is upright (EXIF orientation), the first frame of an animation, with transparent parts
 on white (the colours hidden under them were never meant to be seen, and white is the page that
-cut-outs and logos are drawn for), deep gray scaled to 8 bits and not clipped. A file that is
-broken, cut off or too big is refused: half a picture would be analysed like a whole one.
+cut-outs and logos are drawn for), deep gray scaled to 8 bits and not clipped. The values are those
+stored in the file, as when networks are trained: an embedded colour profile is not applied, and a
+note says so. A file that is broken, cut off or too big is refused: half an image would be analysed
+like a whole one.
 """
 
 from __future__ import annotations
@@ -12,18 +14,19 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from interpret_kit.errors import UnreadableImage
-
-# Pillow reads many more; some of those start other programs (EPS), few hold photographs. Its JPEG
-# reader also takes the several-picture JPEGs (MPO) of phones.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+from interpret_kit.formats import is_read, kind_of, readable
+from interpret_kit.profiles import profile_note
+from interpret_kit.spoiled import kind_of_tiff, pixels_of_png
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,32 +37,85 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
-_WHITE_IS_ZERO = 0
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+_DARK = (1 << 14) - 1  # of 16 bits: images as dark as this hold values of fewer bits
+_TOO_BIG = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 _one_at_a_time = threading.Lock()
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """An image, and what a user should know of how it was read."""
+
+    rgb: Image.Image
+    notes: tuple[str, ...] = ()  # parts of sentences, without the image's name
+
+
 def read_rgb(path: Path) -> Image.Image:
-    """Read a picture, upright, mode RGB.
+    """Read an image, upright, mode RGB.
+
+    Raises:
+        UnreadableImage: saying why, but not which file: the caller knows its name.
+    """
+    return decode(path).rgb
+
+
+def decode(path: Path) -> Decoded:
+    """Read an image, upright, mode RGB, and note what may mislead.
 
     Raises:
         UnreadableImage: saying why, but not which file: the caller knows its name.
     """
     if not path.is_file():
-        raise UnreadableImage("it is a folder" if path.is_dir() else "there is no such file")
+        raise UnreadableImage(_no_file(path))
     try:
         if path.stat().st_size == 0:
             raise UnreadableImage("the file is empty")
-        with _pillow_is_quiet():
-            picture = Image.open(path, formats=FORMATS)
-        with picture:
-            picture.load()
-            return _as_rgb(_upright(picture))
+        return _decoded(path)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow raises a dozen kinds on broken files, SyntaxError included
-        raise UnreadableImage(_reason(error)) from error
+        raise UnreadableImage(_reason(path, error)) from error
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    return "it is not a regular file" if path.exists() else "there is no such file"
+
+
+def _decoded(path: Path) -> Decoded:
+    try:
+        return _read(path)
+    except _TOO_BIG:
+        raise
+    except Exception:
+        sound = pixels_of_png(path) if kind_of(path) == "PNG" else None
+        if sound is None:
+            raise
+        return _read(sound)  # whatever is wrong beside the pixels does not count
+
+
+def _read(source: Path | BytesIO) -> Decoded:
+    with _pillow_is_quiet():
+        picture = Image.open(source, formats=readable())
+    with picture:
+        deep = any(";16" in str(each) for each in getattr(picture, "tile", ()))
+        picture.load()
+        _refuse_signed(picture)
+        profile = picture.info.get("icc_profile")
+        notes = [profile_note(profile) if profile else None]
+        picture = _upright(picture)
+        if picture.mode.startswith(("I", "F")):
+            levels, note = _deep_gray(picture)
+            rgb = Image.fromarray(levels).convert("RGB")
+            notes.append(note)
+        else:
+            rgb = _as_rgb(picture)
+            notes.append(_few_bits(_brightest(picture) << 8 | 0xFF) if deep else None)
+        return Decoded(rgb, tuple(each for each in notes if each))
 
 
 @contextmanager
@@ -75,16 +131,39 @@ def _pillow_is_quiet() -> Iterator[None]:
         yield
 
 
-def _reason(error: Exception) -> str:
+def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "it is not a JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or PGM picture"
+        return _unidentified(path)
     if isinstance(error, PermissionError):
         return "no permission to read it"
-    if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
+    if isinstance(error, _TOO_BIG):
         most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         return f"it has more than {most:.3g} million pixels; scale it down first"
     detail = " ".join(str(error).split()) or type(error).__name__
     return f"it is broken or cut off ({detail})"
+
+
+def _unidentified(path: Path) -> str:
+    known = "JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or PGM"
+    kind = kind_of(path)
+    if kind is None:
+        return f"it is not a {known} image"
+    if not is_read(kind):
+        return f"it is not a {known} image, but {kind}: convert it to JPEG or PNG"
+    if kind == "TIFF" and (tiff := _kind_of_tiff(path)) is not None:
+        return (
+            f"it is a TIFF of a kind that is not read ({tiff}); save it as gray, RGB or RGBA with "
+            "8 or 16 bits per channel"
+        )
+    return f"it is broken or cut off ({kind}, whose header cannot be read)"
+
+
+def _kind_of_tiff(path: Path) -> str | None:
+    try:
+        with _pillow_is_quiet():
+            return kind_of_tiff(path)
+    except Exception:  # as many kinds of error as ways to be broken
+        return None
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -105,9 +184,7 @@ def _transposed(picture: Image.Image, turn: Image.Transpose) -> Image.Image:
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        levels = _deep_gray(picture)
-        return Image.fromarray(levels).convert("RGB")
+    """Convert 8 bits per channel to RGB, on white."""
     if picture.has_transparency_data:
         page = Image.new("RGBA", picture.size, "white")
         page.alpha_composite(picture.convert("RGBA"))
@@ -115,13 +192,11 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _deep_gray(picture: Image.Image) -> NDArray[np.uint8]:
-    """Gray of more than 8 bits to (height, width), 0 to 255, rounded to the nearest."""
+def _deep_gray(picture: Image.Image) -> tuple[NDArray[np.uint8], str | None]:
+    """Gray of more than 8 bits to (height, width), 0 to 255, rounded to the nearest; and a note."""
     values = np.asarray(picture).astype(np.float64)
-    tags = getattr(picture, "tag_v2", {})
-    top = 1.0 if picture.mode == "F" else 65535.0
-    if tags.get(_BITS_PER_SAMPLE) == (12,):
-        top = 4095.0
+    tags: Any = getattr(picture, "tag_v2", {})
+    top, note = _white(picture.mode, tags.get(_BITS_PER_SAMPLE), values)
     if not (values.min() >= 0 and values.max() <= top):  # said so that NaN is refused, too
         raise UnreadableImage(
             f"its values go from {values.min():g} to {values.max():g}, and only 0 to {top:g} have "
@@ -130,4 +205,46 @@ def _deep_gray(picture: Image.Image) -> NDArray[np.uint8]:
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         values = top - values
     values[values == picture.info.get("transparency")] = top  # on white
-    return np.floor(values * (255 / top) + 0.5).astype(np.uint8)
+    return np.floor(values * (255 / top) + 0.5).astype(np.uint8), note
+
+
+def _refuse_signed(picture: Image.Image) -> None:
+    """Refuse signed values of 8 bits, which Pillow takes for unsigned ones."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    if picture.mode in ("L", "RGB") and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise UnreadableImage("it holds signed 8-bit values; save it with unsigned ones")
+
+
+def _white(mode: str, bits: Any, values: NDArray[np.float64]) -> tuple[float, str | None]:
+    """The value that is white, and what is to be said of it.
+
+    Nobody uses the range of 32-bit integers: they hold what had 8 or 16 bits before.
+    """
+    if mode == "F":
+        return 1.0, None
+    if bits == (12,):
+        return 4095.0, None
+    if bits == (32,) and values.max() <= 255:
+        return 255.0, "32-bit integers of at most 255 are read as 8-bit values: 255 is white"
+    return 65535.0, _few_bits(int(values.max()))
+
+
+def _few_bits(brightest: int) -> str | None:
+    """Say that 16-bit values, up to ``brightest``, leave most of their range unused."""
+    bits = max(8, brightest.bit_length())
+    if not 0 < brightest <= _DARK:
+        return None
+    return (
+        f"16-bit values that fit in {bits} bits use only 1/{1 << (16 - bits)} of the range from "
+        f"black to white; multiply them by {1 << (16 - bits)} if they are {bits}-bit values"
+    )
+
+
+def _brightest(picture: Image.Image) -> int:
+    """The largest value of all channels but alpha, 0 to 255."""
+    extrema = picture.getextrema()
+    bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    colours = (
+        high for name, (_, high) in zip(picture.getbands(), bands, strict=True) if name != "A"
+    )
+    return int(max(colours))

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.decoding import SUFFIXES
 from interpret_kit.errors import (
     ClassMismatch,
     NoImages,
@@ -25,6 +24,7 @@ from interpret_kit.errors import (
     UsageError,
     shortened,
 )
+from interpret_kit.formats import suffixes
 
 SPLITS = {"test": "test", "val": "val", "valid": "val", "validation": "val", "train": "train"}
 """Folder names that are splits, and which; the first that is there is the default."""
@@ -117,7 +117,7 @@ def _labelled(folder: Path, classes: Sequence[str], split: str | None = None) ->
     paths = tuple(_walk(folder))
     if not paths:
         raise NoImages(
-            f"{folder} holds no images ({shortened(SUFFIXES, most=20)}); give a file, a "
+            f"{folder} holds no images ({shortened(suffixes(), most=20)}); give a file, a "
             "folder of images or a folder of class folders"
         )
     names = tuple(path.relative_to(folder).as_posix() for path in paths)
@@ -194,7 +194,7 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
-    return Path(entry.name).suffix.lower() in SUFFIXES and not _is_folder(entry)
+    return Path(entry.name).suffix.lower() in suffixes() and not _is_folder(entry)
 
 
 def _walk(folder: Path, above: Ancestors = ()) -> Iterator[Path]:

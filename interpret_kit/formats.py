@@ -1,0 +1,102 @@
+"""Which image format is a file, by its name and by its first bytes?
+
+What is read is what the installed Pillow reads, of the formats that hold photographs and start no
+other program.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+_SUFFIXES = {  # by Pillow's name of the format
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp",),
+    "DIB": (".dib",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+}
+_OPTIONAL = {"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"}  # Pillow's features
+_UNREAD = """
+.heic .heif .hif .jxl .jxr .wdp .hdp .bpg .flif .jls .svg .svgz .psd .psb .xcf .kra .tga .ico .icns
+.cur .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .orf .rw2 .raf .pef .srw .x3f .3fr .erf .exr .hdr
+.pfm .pam .dds .dcm .fits .fit .pcx .sgi .ras .qoi .xbm .xpm .wmf .emf .djvu .eps
+"""
+_OF_IMAGES = frozenset(_UNREAD.split())  # of formats that are not read
+
+HEAD = 512  # bytes that `kind_of` looks at
+_FIRST_BYTES = [
+    (name, re.compile(pattern, re.DOTALL))
+    for name, pattern in (
+        ("JPEG", rb"\xff\xd8\xff"),
+        ("PNG", rb"\x89PNG\r\n\x1a\n"),
+        ("BMP", rb"BM.{4}\0{4}"),
+        ("GIF", rb"GIF8[79]a"),
+        ("WebP", rb"RIFF.{4}WEBP"),
+        ("TIFF", rb"II[*+]\0|MM\0[*+]"),
+        ("PPM", rb"P[1-6]\s[\s\d#]"),
+        ("AVIF", rb".{4}ftypavi[fs]"),
+        ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+        ("HEIC", rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)"),
+        ("JPEG XL", rb"\xff\x0a|\0\0\0\x0cJXL "),
+        ("Photoshop", rb"8BPS"),
+        ("OpenEXR", rb"\x76\x2f\x31\x01"),
+        ("icon", rb"\0\0\x01\0[^\0]\0"),
+        ("DICOM", rb".{128}DICM"),
+        ("SVG", rb"\s*(?:<\?xml.*)?<svg[\s>]"),
+    )
+]
+
+
+@cache
+def readable() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read."""
+    from PIL import features
+
+    known = {*features.modules, *features.codecs}  # of others, `check` warns
+    return tuple(
+        each
+        for each in _SUFFIXES
+        if each not in _OPTIONAL
+        or (_OPTIONAL[each] in known and bool(features.check(_OPTIONAL[each])))
+    )
+
+
+@cache
+def suffixes() -> tuple[str, ...]:
+    """The suffixes of files that are read, the commonest first; any case is accepted."""
+    return tuple(suffix for each in readable() for suffix in _SUFFIXES[each])
+
+
+def has_image_suffix(name: str) -> bool:
+    """Whether a file of this name is read."""
+    return Path(name).suffix.lower() in suffixes()
+
+
+def has_unread_suffix(name: str) -> bool:
+    """Whether a file of this name is an image of a format that is not read."""
+    suffix = Path(name).suffix.lower()
+    unavailable = (each for kind in _SUFFIXES if kind not in readable() for each in _SUFFIXES[kind])
+    return suffix in _OF_IMAGES or suffix in unavailable
+
+
+def is_read(kind: str) -> bool:
+    """Whether a format, as `kind_of` calls it, is one that is read."""
+    return kind.upper().replace(" ", "") in readable()
+
+
+def kind_of(path: Path) -> str | None:
+    """The image format that a file's first bytes tell, whether it is read or not; else None.
+
+    Raises:
+        OSError: if the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return next((name for name, pattern in _FIRST_BYTES if pattern.match(head)), None)

@@ -1,0 +1,54 @@
+"""Do the numbers of an image mean what an sRGB screen shows of them?
+
+Networks are trained on the numbers as they are stored: timm and torchvision apply no embedded
+colour profile. So does the decoder, and says so where a profile would change the colours.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+_TOLERANCE = 6  # levels of 255: what roundings and versions of sRGB profiles differ by
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of Pillow, by the profile's colour space
+
+
+@lru_cache(maxsize=64)
+def profile_note(profile: bytes) -> str | None:
+    """Say that an embedded profile is not applied, if that shows; None if it is like sRGB."""
+    try:
+        return _note(profile)
+    except ImportError:  # a Pillow without colour management
+        return None
+
+
+def _note(profile: bytes) -> str | None:
+    from PIL import ImageCms
+
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        name = " ".join(ImageCms.getProfileDescription(opened).split()) or "without a name"
+        shown = _probe(_MODES[opened.profile.xcolor_space.strip()])
+        srgb = ImageCms.createProfile("sRGB")
+        meant = ImageCms.profileToProfile(shown, opened, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, KeyError, ValueError):
+        return None  # damaged, or of another colour space: a viewer ignores it, too
+    assert meant is not None
+    difference = np.abs(np.asarray(meant, np.int64) - np.asarray(shown.convert("RGB"), np.int64))
+    if difference.max() <= _TOLERANCE:
+        return None
+    return (
+        f"an embedded colour profile that is not sRGB ({name}) is not applied; the values are used "
+        "as stored, as when timm and torchvision train a network"
+    )
+
+
+def _probe(mode: str) -> Image.Image:
+    """Colours from all parts of the colour space: a grid of 5 levels in each channel."""
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    levels = np.linspace(0, 255, 5).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(*[levels] * bands, indexing="ij"), axis=-1).reshape(1, -1, bands)
+    return Image.frombytes(mode, (grid.shape[1], 1), np.ascontiguousarray(grid).tobytes())

@@ -1,0 +1,81 @@
+"""Why does Pillow not read a sound file, and what of it can be read?
+
+The notes of a PNG file (texts, profiles, dates) may be larger than Pillow allows, or damaged,
+while its pixels are whole; and a TIFF file may hold numbers of a kind that Pillow does not know.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+from PIL import TiffImagePlugin
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+_SIGNATURE = 8  # bytes
+_MOST_BYTES = 1 << 30  # of a PNG file's pixels, compressed; Pillow refuses images of fewer
+_ANCILLARY = 0x20  # bit of the first letter of a chunk's name: a reader may skip the chunk
+_SHOWN = {b"tRNS", b"eXIf"}  # ancillary, but they decide the colours and the orientation
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_SAMPLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
+_COLOURS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+_BANDS = {"gray": 1, "palette": 1, "RGB": 3, "YCbCr": 3, "Lab": 3, "CMYK": 4}
+_NUMBERS = {1: "", 2: " signed", 3: " float", 5: " complex", 6: " complex float"}
+
+
+def pixels_of_png(path: Path) -> io.BytesIO | None:
+    """Copy a PNG file without the chunks that do not decide its pixels; None if it is too big."""
+    kept = io.BytesIO()
+    with path.open("rb") as file:
+        kept.write(file.read(_SIGNATURE))
+        while len(header := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", header)
+            if name[0] & _ANCILLARY and name not in _SHOWN:
+                file.seek(length + 4, os.SEEK_CUR)  # 4: the checksum
+                continue
+            if kept.tell() + length > _MOST_BYTES:
+                return None
+            kept.write(header + file.read(length + 4))
+    kept.seek(0)
+    return kept
+
+
+def kind_of_tiff(path: Path) -> str | None:
+    """What the first image of a TIFF file consists of, as "RGB, 32-bit float".
+
+    None if its directory is not whole.
+    """
+    with path.open("rb") as file:
+        header = file.read(8)
+        big = header[2:4] in (b"+\0", b"\0+")
+        directory = ImageFileDirectory_v2(header + (file.read(8) if big else b""))
+        file.seek(directory.next)
+        directory.load(file)
+    return None if not {_WIDTH, _HEIGHT, _PHOTOMETRIC} <= directory.keys() else _kind(directory)
+
+
+def _kind(directory: ImageFileDirectory_v2) -> str:
+    samples = int(directory.get(_SAMPLES, 1))
+    colour = _COLOURS.get(directory[_PHOTOMETRIC], f"colours of kind {directory[_PHOTOMETRIC]}")
+    if samples != _BANDS.get(colour, samples):
+        alpha = samples == _BANDS[colour] + 1 and directory.get(_EXTRA_SAMPLES)
+        colour = f"{colour} with alpha" if alpha else f"{samples} bands"
+    bits = "/".join(_each(directory.get(_BITS, 1)))
+    numbers = _NUMBERS.get(_first(directory.get(_SAMPLE_FORMAT, 1)), "")
+    kind = f"{colour}, {bits}-bit{numbers}"
+    compression = directory.get(_COMPRESSION, 1)
+    known = compression in TiffImagePlugin.COMPRESSION_INFO
+    return kind if known else f"{kind}, compression {compression}"
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _each(value: Any) -> list[str]:
+    """The different values of a tag, in order."""
+    return list(dict.fromkeys(map(str, value if isinstance(value, tuple) else (value,))))
