@@ -106,16 +106,9 @@ def _read(source: Path | BytesIO) -> Decoded:
         picture.load()
         _refuse_signed(picture)
         profile = picture.info.get("icc_profile")
-        notes = [profile_note(profile) if profile else None]
-        picture = _upright(picture)
-        if picture.mode.startswith(("I", "F")):
-            levels, note = _deep_gray(picture)
-            rgb = Image.fromarray(levels).convert("RGB")
-            notes.append(note)
-        else:
-            rgb = _as_rgb(picture)
-            notes.append(_few_bits(_brightest(picture) << 8 | 0xFF) if deep else None)
-        return Decoded(rgb, tuple(each for each in notes if each))
+        rgb, note = _as_rgb(_upright(picture), deep)
+    notes = (profile_note(profile) if profile else None, note)
+    return Decoded(rgb, tuple(each for each in notes if each))
 
 
 @contextmanager
@@ -183,13 +176,17 @@ def _transposed(picture: Image.Image, turn: Image.Transpose) -> Image.Image:
     return turned
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    """Convert 8 bits per channel to RGB, on white."""
-    if picture.has_transparency_data:
-        page = Image.new("RGBA", picture.size, "white")
-        page.alpha_composite(picture.convert("RGBA"))
-        return page.convert("RGB")
-    return picture.convert("RGB")
+def _as_rgb(picture: Image.Image, deep: bool) -> tuple[Image.Image, str | None]:
+    """Convert to RGB, on white; ``deep``: from 16 bits per channel. And a note, if need be."""
+    if picture.mode.startswith(("I", "F")):
+        levels, note = _deep_gray(picture)
+        return Image.fromarray(levels).convert("RGB"), note
+    note = _few_bits(_brightest(picture) << 8 | 0xFF) if deep else None
+    if not picture.has_transparency_data:
+        return picture.convert("RGB"), note
+    page = Image.new("RGBA", picture.size, "white")
+    page.alpha_composite(picture.convert("RGBA"))
+    return page.convert("RGB"), note
 
 
 def _deep_gray(picture: Image.Image) -> tuple[NDArray[np.uint8], str | None]:
