@@ -13,6 +13,7 @@ from interpret_kit.cli import defaults
 from interpret_kit.cli.folders import check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
 from interpret_kit.cli.terminal import MOST_ROWS, Terminal
+from interpret_kit.runs import size_of
 
 if TYPE_CHECKING:
     from interpret_kit.analysis import Analysis, Result
@@ -69,17 +70,22 @@ def _place(ctx: click.Context) -> Path:
 
 
 def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> Result:
-    from interpret_kit.loading import load_classifier
-
     given = ctx.params
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
-    _take_full_float32()
-    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
+    size = size_of(str(model.spec))
+    if size is not None:
+        analysis.check_size(size)
     chosen = defaults.choose_images(ctx, model)
     few = None if given["images"] else FEW.get(analysis.name)
     images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
     terminal.say(line)
+    images.check_readable(strict=given["strict"])
+    # All that needs no network has been checked; from here on torch is imported.
+    from interpret_kit.loading import load_classifier
+
+    _take_full_float32()
+    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
     if not analysis.needs_labels and getattr(analysis, "target", None) != LABEL:
         images = defaults.without_strange_labels(images, classifier, terminal)
     with terminal.progress(str(ctx.info_name)) as step:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.errors import ClassMismatch, NothingThere, UsageError
+from interpret_kit.runs import CONFIG, EMBEDDED, check_model, read_config, runs_by_age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +44,19 @@ class Chosen:
 
 
 def choose_model(ctx: click.Context) -> Chosen:
-    """--model, else IKIT_MODEL, else the newest run under ./runs, else the embedded model."""
+    """--model, else IKIT_MODEL, else the newest run under ./runs, else the embedded model.
+
+    Raises:
+        UsageError: if it cannot be loaded, as far as that is known without torch.
+    """
+    chosen = _chosen_model(ctx)
+    check_model(str(chosen.spec), ctx.params["arch"], ctx.params.get("device", "auto"))
+    return chosen
+
+
+def _chosen_model(ctx: click.Context) -> Chosen:
     if ctx.params["model"]:
         return Chosen(ctx.params["model"], how(ctx, "model"))
-    from interpret_kit.loading import EMBEDDED, runs_by_age
-
     runs = runs_by_age(RUNS)
     if runs:
         return Chosen(str(runs[0]), f"the newest run under ./{RUNS}", asked=False)
@@ -105,8 +114,6 @@ def without_strange_labels(
 
 def _made_with(model: str) -> str | None:
     """The images of a run, if the model is one."""
-    from interpret_kit.loading import CONFIG, read_config
-
     folder = Path(model).expanduser()
     if not (folder / CONFIG).is_file():
         return None

@@ -11,6 +11,7 @@ import click
 from interpret_kit.cli.folders import check_place
 from interpret_kit.cli.options import example_of, shared
 from interpret_kit.cli.terminal import Terminal
+from interpret_kit.runs import check_device
 
 if TYPE_CHECKING:
     from interpret_kit.cli.terminal import Step
@@ -22,6 +23,7 @@ def _run(ctx: click.Context) -> None:
     given = ctx.params
     out, terminal = Path(given["out"] or OUT), Terminal(given["json"], given["quiet"])
     check_place(out, force=given["force"])
+    check_device(given["device"])
     terminal.say(f"the demo goes to {out}; it takes two to four minutes on two cores")
     from interpret_kit.trainers.demo import Demo, next_commands, write_demo
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from itertools import count
 from pathlib import Path
 
@@ -29,12 +30,26 @@ def check_place(folder: Path, *, force: bool) -> None:
     from interpret_kit.storage import check_free
 
     check_free(folder, force=force)
-    # What is made is its place in the folder above.
+    check_writable(folder)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made, by making another one in its place for a moment.
+
+    Raises:
+        CannotWrite: no permission or space, or a file where a folder should be.
+    """
     above = next(each for each in folder.absolute().parents if os.path.lexists(each))
     if not above.is_dir():
         raise CannotWrite(f"cannot write {folder}: {above} is a file; give another --out")
     if not os.access(above, os.W_OK | os.X_OK):
         raise CannotWrite(f"cannot write {folder}: no permission in {above}; give another --out")
+    try:  # a disk may be read-only or full, whatever the permissions say
+        Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}-", dir=above)).rmdir()
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write {folder}: {error.strerror or error} in {above}; give another --out"
+        ) from error
 
 
 def wrote(folder: Path) -> str:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def _run(ctx: click.Context, every: bool) -> None:
-    from interpret_kit.loading import load_classifier
-
     terminal = Terminal(ctx.params["json"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
+    from interpret_kit.loading import load_classifier
+
     classifier = load_classifier(str(model.spec), arch=ctx.params["arch"], device="cpu")
     height, width = classifier.size
     listed = [each for each in classifier.layers() if every or each.number is not None]

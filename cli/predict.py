@@ -19,17 +19,18 @@ FEW = 8  # images, where none are named
 
 
 def _run(ctx: click.Context) -> None:
-    from interpret_kit.loading import load_classifier
-
     given = ctx.params
     terminal = Terminal(given["json"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
-    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
     few = None if given["images"] else FEW
     chosen = defaults.choose_images(ctx, model)
     images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
     terminal.say(line)
+    images.check_readable(strict=given["strict"])
+    from interpret_kit.loading import load_classifier
+
+    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
     settings = {"batch_size": given["batch_size"], "strict": given["strict"]}
     reading = images.read(classifier.preprocessing, **settings)
     with terminal.progress("predict"):

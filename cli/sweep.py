@@ -9,10 +9,12 @@ import click
 
 from interpret_kit.cli.analyses import tell_a_person
 from interpret_kit.cli.defaults import how
-from interpret_kit.cli.folders import wrote
+from interpret_kit.cli.folders import check_writable, wrote
 from interpret_kit.cli.options import example_of, shared
 from interpret_kit.cli.terminal import Terminal
 from interpret_kit.errors import UsageError
+from interpret_kit.published import check_there
+from interpret_kit.runs import check_device
 
 if TYPE_CHECKING:
     from interpret_kit.sweeps import Study, StudyTable
@@ -21,12 +23,17 @@ OUT = Path("sweeps")
 
 
 def _run(ctx: click.Context) -> None:
-    from interpret_kit.storage import manifest
-    from interpret_kit.trainers.sweep import check_free
-
     given = ctx.params
     terminal = Terminal(given["json"], given["quiet"])
     studies = _studies(ctx)
+    check_device(given["device"])
+    if given["data"]:
+        check_there(given["data"])
+    for out in studies:
+        check_writable(out)
+    from interpret_kit.storage import manifest
+    from interpret_kit.trainers.sweep import check_free
+
     for out, study in studies.items():
         check_free(out, study, force=given["force"])
     if given["data"]:

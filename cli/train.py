@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.cli.defaults import RUNS, how
-from interpret_kit.cli.folders import next_free, wrote
+from interpret_kit.cli.folders import check_writable, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, options_of, shared
 from interpret_kit.cli.terminal import Step, Terminal
 from interpret_kit.errors import UsageError
+from interpret_kit.published import check_there
+from interpret_kit.runs import CONFIG, check_device, read_config
 from interpret_kit.trainers.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,8 +31,9 @@ def _run(ctx: click.Context) -> None:
     recipe = from_options(Recipe, given)
     out = _place(given, recipe)
     terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); the run goes to {out}")
-    from interpret_kit.loading import read_config
-
+    check_there(recipe.data)
+    check_device(given["device"])
+    check_writable(out)
     with terminal.progress("training") as step:
         told = _Epochs(terminal, step)
         try:
@@ -59,7 +62,6 @@ def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
 
 
 def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -> TrainedRun:
-    from interpret_kit.loading import CONFIG
     from interpret_kit.trainers.loop import resume, train
     from interpret_kit.trainers.run import STATE
 

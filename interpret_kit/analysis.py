@@ -174,6 +174,23 @@ class Analysis(Question, ABC, Generic[R]):
 
     needs_labels: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse fields that make no sense for any classifier; runs when the object is made.
+
+        Raises:
+            UsageError: naming the field and what it can be.
+        """
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse fields that do not fit images of this (height, width) in pixels.
+
+        Raises:
+            UsageError: naming the field and the size.
+        """
+
     @abstractmethod
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> Fold[R]:
         """Check that the question fits, and start with nothing seen.

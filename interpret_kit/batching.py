@@ -105,7 +105,7 @@ class Reading:
         if rows:
             yield _batch(rows)
         if self.unreadable and len(self.unreadable) == len(self.images):
-            raise NoImages(_nothing_left(self.images.source, self.unreadable))
+            raise NoImages(nothing_left(self.images.source, self.unreadable))
 
     def _readable(self) -> Generator[tuple[int, Tensor], None, None]:
         """Ids and uint8 pixels (3, height, width) of what can be read; notes what cannot."""
@@ -147,7 +147,8 @@ def _batch(rows: list[tuple[int, int, Tensor]]) -> Batch:
     return Batch(torch.tensor(ids), torch.stack(pixels).float().div_(255), torch.tensor(labels))
 
 
-def _nothing_left(source: str, unreadable: list[Unreadable]) -> str:
+def nothing_left(source: str, unreadable: list[Unreadable]) -> str:
+    """The message where not one image of a source can be read."""
     if len(unreadable) == 1:
         return str(unreadable[0])
     first = unreadable[0]

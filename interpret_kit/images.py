@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from interpret_kit.batching import Batch, Reading, Unreadable, not_a_strip
+from interpret_kit.batching import Batch, Reading, Unreadable, not_a_strip, nothing_left
 from interpret_kit.errors import (
     ClassMismatch,
     NoImages,
@@ -134,6 +134,28 @@ class ImageSet:
     ) -> Reading:
         """Read all images as batches; see `Reading`. Sizes and workers change only the speed."""
         return Reading(self, preprocessing, batch_size, strict, workers)
+
+    def check_readable(self, *, strict: bool = False) -> None:
+        """Refuse images of which none can be read, before a network is loaded for them.
+
+        Decodes up to the first that can be read.
+
+        Raises:
+            NoImages: naming the first of them.
+            UnreadableImage: with ``strict``, if one before the first that can be read cannot.
+        """
+        broken: list[Unreadable] = []
+        for image in self.ids.tolist():
+            try:
+                not_a_strip(self.decode(image))
+            except UnreadableImage as error:
+                broken.append(Unreadable(image, self.name(image), str(error)))
+            else:
+                break
+            if strict:
+                raise UnreadableImage(str(broken[0]))
+        if broken and len(broken) == len(self):
+            raise NoImages(nothing_left(self.source, broken))
 
     def pictures(self, ids: Iterable[int], preprocessing: Preprocessing) -> NDArray[np.uint8]:
         """The pixels that the classifier sees, to look at: (ids, height, width, 3), in ids' order.

@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.chains import Call, Chain, Key, chain_of, key, passes_through
-from interpret_kit.errors import LayerNotFound, NotSupported, UsageError, close_names
+from interpret_kit.errors import LayerNotFound, NotSupported, close_names
 from interpret_kit.kinds import is_convolution, is_scripted, opaque
 from interpret_kit.modes import evaluating as evaluating  # noqa: PLC0414 - also met here
-
-SITES = ("convolution", "pre-activation", "activation")
+from interpret_kit.selection import SITES, check_site
 
 Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
 Visit = Callable[[Tensor], "Tensor | None"]  # sees an output; may return another in its place
@@ -54,8 +53,7 @@ class Layer:
         of a residual block, both are the last map before that.
         """
         points = dict(zip(SITES, (self.point, self.entering, self.end), strict=True))
-        if site not in points:
-            raise UsageError(f"no site {site!r}; say {', '.join(SITES)}")
+        check_site(site)
         return points[site]
 
 

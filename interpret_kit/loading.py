@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +19,20 @@ from interpret_kit.errors import (
     close_names,
 )
 from interpret_kit.hub import refuse_without_network
+from interpret_kit.runs import (
+    CONFIG,
+    EMBEDDED,
+    WEIGHTS,
+    check_device,
+    check_model,
+    is_embedded,
+    is_of_a_run,
+    read_config,
+    runs_by_age,
+)
 from interpret_kit.weights import fill, first_line, read_weights
 
-EMBEDDED = "embedded"
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+__all__ = ["CONFIG", "EMBEDDED", "WEIGHTS", "load_classifier", "read_config", "runs_by_age"]
 
 
 def load_classifier(
@@ -42,22 +51,18 @@ def load_classifier(
         BadWeights: weights of another architecture, not finite, or carrying code.
         WeightsUnavailable: pretrained weights that no network can be asked for.
     """
+    check_model(spec, arch, device)
     classifier = _load(spec, arch).to(pick_device(device)).eval()
     classifier.network.to(memory_format=torch.channels_last)  # up to twice as fast, also on a CPU
     return classifier
 
 
 def _load(spec: str | Path | None, arch: str | None) -> Classifier:
-    embedded = spec is None or str(spec) == EMBEDDED
     path = Path(spec or EMBEDDED).expanduser()
-    if not embedded and path.is_file():
-        return _from_checkpoint(path, arch)
-    if arch is not None:
-        raise UsageError(
-            f"--arch {arch} is for a checkpoint file, and {path} is none; leave it away"
-        )
-    if embedded:
+    if is_embedded(spec):
         return _embedded()
+    if path.is_file():
+        return _from_checkpoint(path, arch)
     if path.is_dir():
         return load_run(path)
     return _pretrained(str(spec))
@@ -65,11 +70,10 @@ def _load(spec: str | Path | None, arch: str | None) -> Classifier:
 
 def pick_device(device: str) -> torch.device:
     """The device called ``device``; "auto" is a GPU where there is one."""
+    check_device(device)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = device.partition(":")
-    if kind not in {"cpu", "cuda"} or (number and not number.isdecimal()):
-        raise UsageError(f"no device {device!r}; say auto, cpu, cuda, or cuda:1")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         seen = torch.cuda.device_count() or "no"
         raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; say auto or cpu")
@@ -93,31 +97,6 @@ def save_weights(file: Path, network: nn.Module) -> None:
 
     weights = network.state_dict().items()
     save_file({name: each.detach().cpu().contiguous() for name, each in weights}, file)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a run folder.
-
-    Raises:
-        NothingThere: if the folder is no run.
-    """
-    file = folder / CONFIG
-    if not file.is_file():
-        if (folder / "trials.csv").is_file():
-            raise NothingThere(f"{folder} is a sweep; its trials.csv names the folder of each run")
-        raise NothingThere(
-            f"{folder} is not a training run: it has no {CONFIG}; make one with "
-            f"'ikit train --out {folder}'"
-        )
-    try:
-        config: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise BadWeights(f"{file} is not JSON: {error}") from error
-    needed = ("architecture", "size", "mean", "std", "classes")
-    missing = [each for each in needed if each not in config]
-    if missing:
-        raise BadWeights(f"{file} lacks {', '.join(missing)}; it was not written by 'ikit train'")
-    return config
 
 
 def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
@@ -179,8 +158,6 @@ def _pretrained(name: str) -> Classifier:
 
     import interpret_kit.networks  # noqa: F401
 
-    if Path(name).suffix in {".pth", ".pt", ".safetensors"}:  # or "resnet18.pth" is a timm name
-        raise NothingThere(f"there is no file {name}; check the path")
     if not timm.is_model(name.partition(".")[0]):
         raise _no_such_model(name)
     if name.partition(".")[0] == "ikit_convnet":
@@ -260,13 +237,9 @@ def imagenet_names() -> ImageNetNames:
 
 
 def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
-    if arch is None and path.suffix == ".safetensors" and (path.parent / CONFIG).is_file():
-        return load_run(path.parent, path.name)  # such as last.safetensors of a run
     if arch is None:
-        raise UsageError(
-            f"{path} holds weights only: say of which timm architecture, for example "
-            "--arch resnet18"
-        )
+        assert is_of_a_run(path), "check_model refuses weights of an unknown architecture"
+        return load_run(path.parent, path.name)
     weights = read_weights(path)
     network = create(arch)
     settings: Any = getattr(network, "pretrained_cfg", {})
@@ -275,9 +248,3 @@ def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
         network = create(arch, num_classes=len(head_weight))
     fill(network, weights, str(path))
     return _with_timm_settings(network, str(path))
-
-
-def runs_by_age(folder: Path) -> list[Path]:
-    """Finished runs directly under ``folder``, the newest first."""
-    configs = sorted(folder.glob(f"*/{CONFIG}"), key=os.path.getmtime, reverse=True)
-    return [each.parent for each in configs]

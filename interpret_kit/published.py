@@ -83,6 +83,16 @@ def _channels_last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if first else pixels
 
 
+def check_there(spec: str) -> None:
+    """Refuse images that are neither a path nor a data set's name, without looking into them.
+
+    Raises:
+        NothingThere: saying what could have been meant.
+    """
+    if spec.casefold() not in ("shapes", *NAMES) and not Path(spec).expanduser().exists():
+        raise no_such_data(spec)
+
+
 def no_such_data(spec: str) -> NothingThere:
     """Say that a path is not there, and what could have been meant."""
     close = close_files(Path(spec).expanduser())

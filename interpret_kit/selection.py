@@ -9,6 +9,8 @@ from interpret_kit.errors import LayerNotFound, UsageError
 if TYPE_CHECKING:
     from interpret_kit.layers import Layer
 
+SITES = ("convolution", "pre-activation", "activation")
+
 LAYER_HELP = (
     "a convolution by its number from 1 ('ikit layers' lists them), last, or a layer by its "
     "module name"
@@ -38,6 +40,54 @@ def parse_filters(filters: str, layer: Layer) -> tuple[int, ...]:
             )
         chosen.append(int(number))
     return tuple(dict.fromkeys(chosen))
+
+
+def check_selection(
+    layer: int | str, site: str, filters: str = "all", words: tuple[str, ...] = ("all",)
+) -> None:
+    """Refuse layers, a site or filters that no network can have; see the functions below."""
+    check_layers(layer)
+    check_site(site)
+    check_filters(filters, words)
+
+
+def check_layers(spec: int | str) -> None:
+    """Refuse what cannot be a layer of any network: nothing at all, or a number below 1.
+
+    Raises:
+        LayerNotFound: with what a layer can be.
+    """
+    for part in str(spec).split(","):
+        name = part.strip()
+        if not name:
+            raise LayerNotFound(
+                f"layer {str(spec)!r} has an empty part; give a number from 1 ('ikit layers' "
+                "lists them), last, or a module name"
+            )
+        if name.removeprefix("-").isdecimal() and int(name) < 1:
+            raise LayerNotFound(
+                f"no layer {name}; the convolutions are numbered from 1 ('ikit layers' lists them)"
+            )
+
+
+def check_filters(filters: str, words: tuple[str, ...]) -> None:
+    """Refuse what is neither one of the words nor numbers with commas, such as "0,5,7".
+
+    Raises:
+        LayerNotFound: with what filters can be.
+    """
+    if str(filters).strip() in words:
+        return
+    for part in str(filters).split(","):
+        if not part.strip().isdecimal():
+            either = " or ".join(["numbers from 0 with commas, such as 0,5,7,", *words])
+            raise LayerNotFound(f"no filter {part.strip()!r}; give {either}")
+
+
+def check_site(site: str) -> None:
+    """Refuse a site that is not one of `SITES`."""
+    if site not in SITES:
+        raise UsageError(f"no site {site!r}; say {', '.join(SITES)}")
 
 
 def at_least_one(number: int, what: str) -> None:

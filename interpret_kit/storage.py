@@ -22,6 +22,7 @@ import numpy as np
 from interpret_kit.analyses import RESULTS
 from interpret_kit.analysis import Origin, Question, Result, Table
 from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError, shortened
+from interpret_kit.runs import CONFIG
 from interpret_kit.sweeps import Study, StudyTable
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
@@ -85,8 +86,6 @@ def load_result(folder: str | Path) -> Result:
     folder = Path(folder)
     file = folder / MANIFEST
     if not file.is_file():
-        from interpret_kit.loading import CONFIG
-
         below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST}"))
         found = f"; there are some below: {shortened(below, most=4)}" if below else ""
         if (folder / CONFIG).is_file():

@@ -104,6 +104,18 @@ def parse_pair(value: int | str | tuple[int, int], what: str) -> Pair:
     return numbers[0], numbers[-1]
 
 
+def check_sides(window: object, stride: object) -> None:
+    """Refuse a window or stride that fits no image.
+
+    Raises:
+        UsageError: if it cannot be read.
+        DoesNotFit: if it is below 1 px.
+    """
+    for sides, what in ((window, "window"), (stride, "stride")):
+        if sides != "auto" and min(parse_pair(sides, what)) < 1:  # type: ignore[arg-type]
+            raise DoesNotFit(f"{what} is {sides}; the window and its stride are at least 1 px")
+
+
 def grid_for(size: Pair, window: object, stride: object) -> WindowGrid:
     """The grid asked for; "auto" is a seventh of the shorter side, moved by half of itself."""
     if window == "auto":

@@ -16,7 +16,7 @@ from networks_on_paper import (
 )
 
 from interpret_kit.analyses.occlusion import Occlusion
-from interpret_kit.errors import ClassNotFound, DoesNotFit, NoImages, UsageError
+from interpret_kit.errors import ClassNotFound, DoesNotFit, NoImages
 from interpret_kit.images import ImageSet
 from interpret_kit.windows import WindowGrid
 
@@ -216,9 +216,7 @@ def test_results_carry_what_the_network_saw_and_the_grid():
             "window of 13x13 px is larger than the picture of 12x10",
         ),
         (Occlusion(window=4, stride=5), DoesNotFit, "leaves gaps between windows of 4x4 px"),
-        (Occlusion(fill="pinkish"), UsageError, "no fill 'pinkish'"),
         (Occlusion(target="snail"), ClassNotFound, "no class 'snail' in small"),
-        (Occlusion(window="big"), UsageError, "window 'big' is no size"),
     ],
 )
 def test_a_question_that_does_not_fit_is_refused_before_any_picture_is_read(analysis, error, told):

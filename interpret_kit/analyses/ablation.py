@@ -17,7 +17,7 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.selection import LAYERS_HELP, SITE_HELP, parse_filters
+from interpret_kit.selection import LAYERS_HELP, SITE_HELP, check_selection, parse_filters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,6 +171,10 @@ class Ablation(Analysis[AblationCounts]):
     only_right: bool = parameter(
         False, "silence filters only on images that are classified right: sooner, none repaired"
     )
+
+    def check(self) -> None:
+        """Refuse layers, filters or a site that cannot be read."""
+        check_selection(self.layer, self.site, self.filters)
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> AblationFold:
         """Find the layers and filters."""

@@ -17,7 +17,13 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.selection import LAYER_HELP, SITE_HELP, parse_filters
+from interpret_kit.selection import (
+    LAYER_HELP,
+    SITE_HELP,
+    at_least_one,
+    check_selection,
+    parse_filters,
+)
 
 if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier
@@ -78,12 +84,15 @@ class Activations(Analysis[ActivationMaps]):
     top: int = parameter(8, "how many of the strongest filters")
     site: str = parameter("activation", SITE_HELP)
 
+    def check(self) -> None:
+        """Refuse a layer, filters, a site or a number of filters that cannot be."""
+        check_selection(self.layer, self.site, self.filters, (STRONGEST, "all"))
+        at_least_one(self.top, "top")
+
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> ActivationFold:
         """Find the layer, and its strongest filters (a pass of its own over the images)."""
         from interpret_kit.layers import find_layer
-        from interpret_kit.selection import at_least_one
 
-        at_least_one(self.top, "top")
         layer = find_layer(classifier.layers(), self.layer)
         if self.filters == STRONGEST:
             chosen = _strongest(classifier, images, layer, self, pace)

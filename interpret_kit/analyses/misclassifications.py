@@ -18,7 +18,13 @@ from interpret_kit.analysis import (
     parameter,
 )
 from interpret_kit.errors import UsageError
-from interpret_kit.selection import SITE_HELP, at_least_one, parse_filters
+from interpret_kit.selection import (
+    SITE_HELP,
+    at_least_one,
+    check_selection,
+    check_site,
+    parse_filters,
+)
 
 if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier
@@ -134,19 +140,32 @@ class Misclassifications(Analysis[MisclassificationCounts]):
     site: str = parameter("convolution", SITE_HELP)
     mistakes: int = parameter(16, "how many of the most confident mistakes to collect")
 
+    def check(self) -> None:
+        """Refuse filters, a site or a number of mistakes that cannot be."""
+        if self.silence:
+            layer, filters = _parse_silence(self.silence)
+            check_selection(layer, self.site, filters)
+        check_site(self.site)
+        at_least_one(self.mistakes, "mistakes")
+
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> MisclassificationFold:
         """Find the filters to silence."""
-        at_least_one(self.mistakes, "mistakes")
-        silenced = _parse_silence(self.silence, classifier) if self.silence else (None, ())
+        silenced = _find_silenced(self.silence, classifier) if self.silence else (None, ())
         return MisclassificationFold(self, classifier, images, *silenced)
 
 
-def _parse_silence(silence: str, classifier: Classifier) -> tuple[Layer, tuple[int, ...]]:
-    from interpret_kit.layers import find_layer
-
+def _parse_silence(silence: str) -> tuple[str, str]:
+    """The layer and the filters that "layer:filters" names."""
     name, colon, filters = silence.rpartition(":")
     if not colon:
         raise UsageError(f"cannot read {silence!r}; say layer:filters, for example 3:7")
+    return name, filters
+
+
+def _find_silenced(silence: str, classifier: Classifier) -> tuple[Layer, tuple[int, ...]]:
+    from interpret_kit.layers import find_layer
+
+    name, filters = _parse_silence(silence)
     layer = find_layer(classifier.layers(), name)
     return layer, parse_filters(filters, layer)
 

@@ -18,8 +18,8 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.errors import NoImages
-from interpret_kit.windows import WindowGrid, check_fill, fill_picture, grid_for
+from interpret_kit.errors import ClassNotFound, NoImages
+from interpret_kit.windows import WindowGrid, check_fill, check_sides, fill_picture, grid_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,9 +161,23 @@ class Occlusion(Analysis[OcclusionMaps]):
         "of the uncovered picture, label the true class",
     )
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> OcclusionFold:
-        """Check window, fill and target against the classifier."""
+    def check(self) -> None:
+        """Refuse a fill, window, stride or target that cannot be read."""
         check_fill(self.fill)
+        check_sides(self.window, self.stride)
+        text = str(self.target).strip()
+        if not text or (text.startswith("-") and text[1:].isdecimal()):
+            raise ClassNotFound(
+                f"no class {text!r}; give a class by its name or by its index from 0, or "
+                f"{PREDICTED}, or {LABEL}"
+            )
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse a window larger than the image, and a stride that leaves gaps."""
+        grid_for(size, self.window, self.stride)
+
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> OcclusionFold:
+        """Check window and target against the classifier."""
         grid = grid_for(classifier.size, self.window, self.stride)
         if self.target == LABEL and (images.labels < 0).any():
             raise NoImages("target 'label' needs labelled pictures; say predicted, or a class")

@@ -20,7 +20,7 @@ from interpret_kit.analysis import (
     parameter,
 )
 from interpret_kit.errors import NotSupported
-from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one
+from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one, check_selection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,10 +150,14 @@ class TopPatches(Analysis[TopPatchesFound]):
     per_image: int = parameter(1, "how many units one image may give to a filter's top")
     site: str = parameter("pre-activation", SITE_HELP)
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> TopPatchesFold:
-        """Find the layers."""
+    def check(self) -> None:
+        """Refuse layers, a site or numbers of patches that cannot be."""
+        check_selection(self.layer, self.site)
         at_least_one(self.top, "top")
         at_least_one(self.per_image, "per_image")
+
+    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> TopPatchesFold:
+        """Find the layers."""
         return TopPatchesFold(self, classifier, images)
 
 
