@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import logging
 import shutil
 import tempfile
 import zlib
@@ -30,15 +31,19 @@ OURS = (MANIFEST, "index.html")  # what a folder holds that was written here
 FORMAT = 1
 KINDS: dict[type[Question], type[Result]] = dict([*RESULTS.items(), (Study, StudyTable)])
 ASKED = {each.name: each for each in KINDS}
+_log = logging.getLogger(__name__)
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
 
 
 def save_result(result: Result, folder: Path, *, figures: bool, force: bool) -> Path:
     """Write a result as ``folder``.
 
+    Whatever stops the drawing is raised only after the arrays and tables are in place, without
+    the figures that are missing.
+
     Raises:
         OutputExists: if something is there and ``force`` is not given.
-        CannotWrite: without permission or space; nothing is left behind then.
+        CannotWrite: without permission or space; if not for the figures, nothing is left behind.
     """
     with whole_folder(folder, force=force) as aside:
         np.savez_compressed(
@@ -48,12 +53,38 @@ def save_result(result: Result, folder: Path, *, figures: bool, force: bool) -> 
             write_csv(table, aside / f"{name}.csv")
         for name, page in result.pages().items():
             (aside / name).write_text(page, encoding="utf-8")
-        if figures:
-            for name, figure in result.figures().items():
-                figure.savefig(aside / f"{name}.png")
         text = json.dumps(manifest(result), indent=2, default=_plain)
         (aside / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        failure = _draw_into(aside, result) if figures else None
+    if failure is not None:
+        _tell_what_is_missing(folder, failure)
+        raise failure
     return folder
+
+
+def _draw_into(folder: Path, result: Result) -> Exception | None:
+    """Write the figures of a result; return what stopped it, a bug or a full disk."""
+    try:
+        for name, figure in result.figures().items():
+            file = folder / f"{name}.png"
+            try:
+                figure.savefig(file)
+            except BaseException:
+                file.unlink(missing_ok=True)
+                raise
+    except Exception as error:
+        return error
+    return None
+
+
+def _tell_what_is_missing(folder: Path, failure: Exception) -> None:
+    """Say where the numbers are; raise it, if a user can act on the failure."""
+    said = f"the arrays and tables are in {folder}, but not all figures"
+    again = f"'ikit show {folder}' draws them again"
+    if isinstance(failure, OSError):
+        why = failure.strerror or failure
+        raise CannotWrite(f"{said}: cannot write them: {why}; {again}") from failure
+    _log.warning("%s; %s", said, again)
 
 
 def manifest(result: Result) -> dict[str, Any]:

@@ -46,9 +46,9 @@ def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:
             tested = evaluate(best, data.test)
             metrics |= {"test_loss": tested.loss, "test_accuracy": tested.accuracy}
         folder.save_last(learner.judged.network)
-        folder.save_curves(history)
         folder.save(best.network, metrics, finished=True)
         folder.forget_state()
+        folder.save_curves(history)  # last: without its figure, a run is finished all the same
     metrics = from_first(learner.accelerator, metrics)
     notes = (*data.notes, *learner.notes)
     return TrainedRun(folder.path, folder.recipe, history.columns, metrics, notes)

@@ -1,14 +1,43 @@
-"""Pictures of results: one file per analysis. The only place that imports matplotlib."""
+"""Figures of results: one file per analysis. The only place that imports matplotlib.
+
+Figures are matplotlib's ``Figure`` on an Agg canvas; no backend is selected and pyplot is never
+imported.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from interpret_kit.analysis import Result
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib, whatever MPLBACKEND names.
+
+    The variable often names the backend of a notebook, which other environments do not have, and
+    matplotlib then refuses to be imported. A backend that it knows stays the user's setting.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = backend
+
+
+_import_matplotlib()
 
 
 def draw(result: Result) -> dict[str, Figure]:
