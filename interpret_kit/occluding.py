@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.analysis import Array
-from interpret_kit.graph.agreeing import agree
+from interpret_kit.graph.agreeing import agree, rounding_of
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.graph.trace import Untraceable, untraceable_if_it_fails
@@ -83,7 +84,8 @@ def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
     """Whether it answers for an input alone, (1, channels, height, width), as among others."""
     among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
     try:
-        return agree(network(among.clone())[:1], network(inputs.clone()))
+        ours, theirs = network(among.clone())[:1].clone(), network(inputs.clone())
+        return agree(ours, theirs, partial(rounding_of, network, inputs))
     except Exception:  # whatever it says of two, or of one: it can be asked for what it is made for
         return False
 
@@ -151,9 +153,12 @@ class IncrementalForwards:
         # Unlike the example everywhere, and not the same everywhere.
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
         positions, ours = self.network.sample(example, fill, _CHECKED)
-        whole = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+        covered = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+
         # One by one: together, a network that mixes the rows of a batch is wrong both ways.
-        theirs = torch.stack([network(each[None]).reshape(-1).clone() for each in whole])
-        effect = (theirs - network(example.clone()).reshape(-1)).abs().max()
-        if not agree(ours.reshape(len(positions), -1), theirs, effect):
+        def one_by_one(inputs: Tensor) -> Tensor:
+            return torch.stack([network(each[None].clone()).reshape(-1).clone() for each in inputs])
+
+        rounding = partial(rounding_of, one_by_one, covered, self.network.changing.network)
+        if not agree(ours.reshape(len(positions), -1), one_by_one(covered), rounding):
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

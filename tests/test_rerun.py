@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from captum.attr import LayerFeatureAblation
+from float_rules import assert_exact, assert_near, assert_same, in_double, terms_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks_on_paper import drawn
@@ -88,27 +89,36 @@ def looped(network, inputs, point, filters):
     return torch.stack(answers)
 
 
-def error(network, inputs, most_layers=12):
-    """The largest error over some filters of many layers, and the largest effect of silencing."""
+def both_ways(network, inputs, most_layers=7):
+    """Outputs with some filters of many layers silenced, incrementally and by whole forwards."""
     layers = [each for each in catalogue(network, inputs[:1]) if each.number]
     layers = layers[:: -(-len(layers) // most_layers)]
     points = [each.at(site) for each in layers for site in ("convolution", "activation")]
     points = list(dict.fromkeys(points))
     reruns = Reruns(network, points, inputs[:2])
-    before = reruns.look(inputs)
-    worst, effect, counts = 0.0, 0.0, dict(points)
-    for point in counts.items():
+    ours, theirs = [reruns.look(inputs)], [network(inputs)]
+    for point in dict(points).items():
         filters = list(range(0, reruns.changes(point).shape[1], 3))[:4]
         expected = looped(network, inputs, point, filters)
         images = torch.arange(len(inputs)).repeat(len(filters)).flip(0)
         numbers = torch.tensor(filters).repeat_interleave(len(inputs)).flip(0)
-        found = reruns.silence(point, images, numbers).flip(0).view_as(expected)
-        scale = float(expected.abs().max())
-        worst = max(worst, float((found - expected).abs().max()) / scale)
-        effect = max(effect, float((expected - before).abs().max()) / scale)
+        found = reruns.silence(point, images, numbers).flip(0)
         still = ~reruns.changes(point)[:, filters].T
-        assert float((expected - before)[still].abs().sum()) <= 1e-5 * scale * max(still.sum(), 1)
-    return worst, effect
+        # Of filters that are said to change nothing, the outputs are those with all filters.
+        assert torch.equal(expected[still], theirs[0].expand_as(expected)[still])
+        ours.append(found)
+        theirs.append(expected.flatten(0, 1))
+    return torch.cat(ours), torch.cat(theirs)
+
+
+def assert_exact_either_way(network, inputs, least_effect=1e-3):
+    """Compare in float64; return the truth, (1 + filters) x images rows."""
+    with evaluating(double := in_double(network)):
+        ours, truth = both_ways(double, inputs.double())
+    assert_exact(ours, truth, terms_of(double, inputs.double()))
+    before = truth[: len(inputs)].repeat(len(truth) // len(inputs), 1)
+    assert (truth - before).abs().max() > least_effect * truth.abs().max()
+    return truth
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -116,10 +126,10 @@ def test_each_network_answers_as_by_whole_forwards(name):
     make, shape = SMALL[name]
     network = drawn(make(), seed=2)
     inputs = torch.rand(3, *shape, generator=torch.Generator().manual_seed(1))
+    truth = assert_exact_either_way(network, inputs)
     with evaluating(network):
-        worst, effect = error(network, inputs)
-    assert worst < 1e-5
-    assert effect > 1e-3
+        ours, theirs = both_ways(network, inputs)
+    assert_near(ours, truth, theirs=theirs, terms=terms_of(network, inputs))
 
 
 @pytest.mark.parametrize("cached", [1, 2**13, 2**17])
@@ -128,12 +138,8 @@ def test_how_many_pairs_go_together_changes_no_answer(monkeypatch, name, cached)
     monkeypatch.setattr(levels, "_CACHED", cached)
     monkeypatch.setattr(levels, "_FEWEST", 1)
     make, shape = SMALL[name]
-    network = drawn(make(), seed=3)
     inputs = torch.rand(5, *shape, generator=torch.Generator().manual_seed(2))
-    with evaluating(network):
-        worst, effect = error(network, inputs)
-    assert worst < 1e-5
-    assert effect > 1e-3
+    assert_exact_either_way(drawn(make(), seed=3), inputs)
 
 
 CHOICES = st.fixed_dictionaries(
@@ -154,9 +160,7 @@ CHOICES = st.fixed_dictionaries(
 def test_every_convolution_lands_as_by_whole_forwards(choices, seed):
     network = ConvNet(channels=(3, 4), **choices, fc=(6,), num_classes=3, size=(13, 14))
     inputs = torch.rand(2, 3, 13, 14, generator=torch.Generator().manual_seed(seed))
-    with evaluating(drawn(network, seed)):
-        worst, _ = error(network, inputs)
-    assert worst < 1e-5
+    assert_exact_either_way(drawn(network, seed), inputs, least_effect=0.0)
 
 
 @pytest.mark.parametrize("worth", [0, 10**9])
@@ -166,11 +170,19 @@ def test_filter_ablation_is_captums_with_one_feature_per_filter_either_way(monke
     inputs = torch.rand(3, 3, 15, 13, generator=torch.Generator().manual_seed(5))
     target = torch.tensor([0, 3, 1])
     mask = torch.arange(8).view(1, 8, 1, 1).expand(1, 8, 7, 6)
-    captum = LayerFeatureAblation(network, network.expand)
-    expected = captum.attribute(inputs, target=target, layer_mask=mask)[:, :, 0, 0]
-    found = FilterAblation(network, "expand").attribute(inputs, target=target)
-    assert expected.abs().max() > 1e-2
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+    def captums(network, inputs):
+        captum = LayerFeatureAblation(network, network.expand)
+        lost = captum.attribute(inputs, target=target, layer_mask=mask)[:, :, 0, 0]
+        assert lost.abs().max() > 1e-2
+        return lost
+
+    assert_same(
+        network,
+        lambda network, inputs: FilterAblation(network, "expand").attribute(inputs, target),
+        captums,
+        inputs,
+    )
 
 
 def test_a_filter_whose_channel_is_zero_behind_the_activation_is_not_asked_for():

@@ -93,10 +93,12 @@ class IncrementalNetwork:
         yield from waiting.answered()
 
     def sample(self, picture: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
-        """Answer for a few windows only, ``count`` at most."""
+        """Answer for a few windows only, ``count`` at most: the first and the last."""
         largest, seen = self.plans[0], _Seen(self.changing, picture, fill)
-        rows, cols = largest.batches()[-1]
-        numbers = rows[-count:], cols[-count:]
+        batches = largest.batches()
+        rows, cols = (np.concatenate(each) for each in zip(batches[0], batches[-1], strict=True))
+        chosen = np.unique(np.r_[: count // 2, -(count - count // 2) : 0] % len(rows))
+        numbers = rows[chosen], cols[chosen]
         values = _Batch(seen, largest, numbers, Indices()).values(self.windows)
         outputs = self.changing.network.finish(values, largest.whole, len(numbers[0]))
         return self._positions(largest, numbers), outputs

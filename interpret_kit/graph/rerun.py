@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.graph.agreeing import agree
 from interpret_kit.graph.channel import channel_path, respond
 from interpret_kit.graph.folding import BATCH_NORM, NOTHING, FoldedGraph, folded
 from interpret_kit.graph.landing import Landed
 from interpret_kit.graph.levels import computed, levels_of, numbers_of, overwritten, weights_of
+from interpret_kit.graph.probing import refuse_if_wrong
 from interpret_kit.graph.suffix import TracedNetwork, Values
 from interpret_kit.graph.trace import Node, Untraceable, untraceable_if_it_fails
-from interpret_kit.layers import Point, ablated, evaluating
+from interpret_kit.layers import Point, evaluating
 
 WORTH_TRACING = 500  # pairs; a trace takes a second or two
 KEPT = 2**28  # bytes of maps that are kept of all images looked at together
@@ -44,7 +44,7 @@ class Reruns:
         """
         with untraceable_if_it_fails(), evaluating(network):
             self._begin(TracedNetwork(network, example), points, example)
-            self._refuse_if_wrong(network, example)
+            refuse_if_wrong(self, network, example)
         self.stored: dict[Node, Tensor] = {}  # channels last
 
     def _begin(self, traced: TracedNetwork, points: Sequence[Point], example: Tensor) -> None:
@@ -55,32 +55,6 @@ class Reruns:
         numbers = sum(map(numbers_of, self.kept))
         numbers += sum(sum(map(numbers_of, each.path.ends)) for each in self.silenced.values())
         self.images_at_once = max(1, KEPT // (4 * max(numbers, 1)))
-
-    def _refuse_if_wrong(self, network: nn.Module, example: Tensor) -> None:
-        """Silence two filters of each point both ways, each on an image of its own."""
-        drawn = torch.Generator().manual_seed(0)
-        images = torch.randn(2, *example.shape[1:], generator=drawn).to(example)
-        wrong = self._answered_otherwise(network, images)
-        if wrong is not None:
-            raise Untraceable(f"silencing {wrong[0]} in parts does not answer as a whole")
-
-    def _answered_otherwise(self, network: nn.Module, images: Tensor) -> Point | None:
-        """The first point where two images (2, ...) are answered otherwise than by the network."""
-        ours, rows = self.look(images), torch.arange(2, device=images.device)
-        # One by one: together, a network that mixes the rows of a batch would be wrong both ways.
-        theirs = torch.cat([network(image[None].clone()) for image in images])
-        for point, each in self.silenced.items():
-            first, last = each.changes[0].long().argmax(), each.changes[1].flip(0).long().argmax()
-            filters = torch.stack([first, each.path.filters - 1 - last])  # of those that speak
-            silent, expected = self.silence(point, rows, filters), []
-            for image, number in zip(images, filters, strict=True):
-                with ablated(network, [point], number[None]):
-                    expected.append(network(image[None].clone()))
-            silenced = torch.cat(expected)
-            effect = (silenced - theirs).abs().max()
-            if not agree(ours, theirs, effect) or not agree(silent, silenced, effect):
-                return point
-        return None
 
     def look(self, inputs: Tensor) -> Tensor:
         """Take in images and run them with all filters.
@@ -100,6 +74,10 @@ class Reruns:
     def changes(self, point: Point) -> Tensor:
         """Whether silencing a filter can change anything, bool (images, filters)."""
         return self.silenced[point].changes
+
+    def strengths(self, point: Point, inputs: Tensor) -> Tensor:
+        """How far silencing moves a filter's own maps, of the most, in [0, 1] (images, filters)."""
+        return self.silenced[point].strengths(self.graph.run(inputs, self.kept))
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """Run images again, with another filter at zero in each.
@@ -161,6 +139,13 @@ class _Silenced:
         ]
         self.changes = torch.stack(different).any(0)
         self.silent = {node: silent[node] for node in self.path.whole}
+
+    def strengths(self, values: Values) -> Tensor:
+        """How far silence is from what every filter says, of the most (images, filters)."""
+        silent = self._respond(dict(self.constant), values, by_image=True)
+        moved = [(silent[node] - self._parts(node, values[node])).abs() for node in self.path.ends]
+        most = [each.reshape(*each.shape[:2], -1).amax(2) for each in moved]
+        return torch.stack([each / each.max().clamp(min=1e-30) for each in most]).amax(0)
 
     def _parts(self, node: Node, value: Tensor) -> Tensor:
         """What belongs to each filter, (images, filters, ...)."""

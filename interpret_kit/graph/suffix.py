@@ -7,14 +7,14 @@ in them. The numbers are those of whole forwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.graph.agreeing import agree
+from interpret_kit.graph.agreeing import agree, rounding_of
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, Untraceable, trace
 from interpret_kit.kinds import whole_passes_only
 from interpret_kit.layers import Point, evaluating
@@ -183,8 +183,10 @@ class TracedNetwork(RunnableGraph):
                 ours = self.run(inputs, ())[self.output]
             except Exception as error:  # such as: made for the number of rows that was traced
                 raise Untraceable(f"the graph cannot be run: {error}") from error
-        if not agree(ours, theirs):
-            raise Untraceable(f"the graph of {type(network).__name__} does not answer as it does")
+            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
+                raise Untraceable(
+                    f"the graph of {type(network).__name__} does not answer as it does"
+                )
 
 
 def in_place(node: Node) -> Callable[..., Tensor]:

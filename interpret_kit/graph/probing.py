@@ -1,0 +1,100 @@
+"""Does ablating filters incrementally give the outputs of full forward passes?
+
+Asked once, on images of noise, before the incremental way is trusted. The filters that are tried
+are such that do something: of a dead filter every wrong answer is right.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.graph.agreeing import agree, rounding_of, terms
+from interpret_kit.graph.trace import Untraceable
+from interpret_kit.layers import Point, ablated
+
+if TYPE_CHECKING:
+    from interpret_kit.graph.rerun import Reruns
+
+_IMAGES = 2
+_OTHERS = 4  # pairs that are tried if the first does nothing
+_FELT = 1e-5  # of the size of the terms: a smaller change could be rounding
+
+
+def refuse_if_wrong(reruns: Reruns, network: nn.Module, example: Tensor) -> None:
+    """Ablate a few filters of each point both ways, each on an image of its own.
+
+    Args:
+        reruns: the incremental way.
+        network: in eval mode.
+        example: inputs as the network takes them, (any rows, channels, height, width).
+
+    Raises:
+        Untraceable: if the outputs differ by more than rounding.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(_IMAGES, *example.shape[1:], generator=generator).to(example)
+    plain = _Plain(network, images, reruns)
+    uncovered = plain.outputs(images)
+    if not agree(reruns.look(images), uncovered, partial(plain.rounding, None, None)):
+        raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")
+    felt = _FELT * float(terms(reruns.graph, images).abs().max())
+    for point in reruns.silenced:
+        for filters in probes(reruns.strengths(point, images)):
+            ours = reruns.silence(point, torch.arange(_IMAGES, device=images.device), filters)
+            theirs = plain.outputs(images, point, filters)
+            if not agree(ours, theirs, partial(plain.rounding, point, filters)):
+                raise Untraceable(f"silencing {point[0]} in parts does not answer as a whole")
+            if (theirs - uncovered).abs().max() > felt:
+                break
+
+
+def probes(strengths: Tensor) -> list[Tensor]:
+    """Choose filters to try, one for each of two images, and others in case those do nothing.
+
+    Args:
+        strengths: how far ablating each filter changes its own maps, (2, filters).
+
+    Returns:
+        The first and the last filter of the stronger half (an index that is off by one shows at
+        the ends); then the strongest of each image, the second strongest, ..., (2,) each.
+    """
+    stronger = [row >= row[row > 0].median() if row.any() else row == 0 for row in strengths]
+    first, last = stronger[0].long().argmax(), stronger[1].long().flip(0).argmax()
+    ends = torch.stack([first, strengths.shape[1] - 1 - last])
+    ranked = strengths.argsort(dim=1, descending=True, stable=True)
+    return [ends, *ranked[:, :_OTHERS].T]
+
+
+class _Plain:
+    """Full forward passes, with hooks."""
+
+    def __init__(self, network: nn.Module, images: Tensor, reruns: Reruns) -> None:
+        self.network, self.images, self.reruns = network, images, reruns
+
+    def outputs(
+        self, images: Tensor, point: Point | None = None, filters: Tensor | None = None
+    ) -> Tensor:
+        """Outputs (2, ...), with another filter ablated on each image.
+
+        One by one: together, a network that mixes the rows of a batch would be wrong both ways.
+        """
+        found = []
+        for number, image in enumerate(images):
+            block = (
+                nullcontext()
+                if point is None or filters is None
+                else ablated(self.network, [point], filters[number, None])
+            )
+            with block:
+                found.append(self.network(image[None].clone()).clone())
+        return torch.cat(found)
+
+    def rounding(self, point: Point | None, filters: Tensor | None) -> float:
+        """How far rounding can change these outputs."""
+        network = partial(self.outputs, point=point, filters=filters)
+        return rounding_of(network, self.images, self.reruns.graph)
