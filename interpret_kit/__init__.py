@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from interpret_kit.attribution import FilterAblation as FilterAblation
     from interpret_kit.classifier import Classifier as Classifier
     from interpret_kit.classifier import Preprocessing as Preprocessing
+    from interpret_kit.convnet import ConvNet as ConvNet
     from interpret_kit.errors import InterpretError as InterpretError
     from interpret_kit.images import ImageSet as ImageSet
     from interpret_kit.images import load_images as load_images
     from interpret_kit.incremental_occlusion import IncrementalOcclusion as IncrementalOcclusion
     from interpret_kit.loading import load_classifier as load_classifier
-    from interpret_kit.networks import ConvNet as ConvNet
     from interpret_kit.storage import load_result as load_result
 
 _HOMES = {
@@ -39,7 +39,7 @@ _HOMES = {
     "Activations": "analyses.activations",
     "Analysis": "analysis",
     "Classifier": "classifier",
-    "ConvNet": "networks",
+    "ConvNet": "convnet",
     "FilterAblation": "attribution",
     "ImageSet": "images",
     "IncrementalOcclusion": "incremental_occlusion",

