@@ -156,7 +156,6 @@ def test_filters_are_silenced_as_by_hooks(between, settings, point):
 @pytest.mark.parametrize(
     ("between", "point"),
     [
-        (with_a_class_token, "conv"),
         (cloned_beside, "clone"),
         (cloned_beside_a_part, "clone"),
         (less_the_batch, "conv"),

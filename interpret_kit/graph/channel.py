@@ -18,7 +18,7 @@ from torch import Tensor
 from interpret_kit.graph.folding import BATCH_NORM
 from interpret_kit.graph.landing import Landed, is_linear, is_pointwise, mixes
 from interpret_kit.graph.suffix import RunnableGraph, Values
-from interpret_kit.graph.trace import ITEM, WEIGHT, Node, Untraceable
+from interpret_kit.graph.trace import ITEM, WEIGHT, Node
 
 _EACH_CELL = {
     "relu", "hardtanh", "relu6", "silu", "gelu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus",
@@ -69,21 +69,16 @@ class ChannelPath:
 
 
 def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
-    """Follow a channel of ``start``, (batch, filters, rows, cols), through the network.
-
-    Raises:
-        Untraceable: where something is read that is neither of the images nor a weight.
-    """
+    """Follow a channel of ``start``, (batch, filters, rows, cols), through the network."""
     finder = _Finder(graph, start)
-    dense = _leading_to(graph.output, finder.dense)
-    read = {graph.output, *(each for node in dense for each in node.inputs)}
+    dense = _with_what_cannot_be_kept(
+        graph, _leading_to(graph.output, finder.dense), finder.changed
+    )
+    read = {graph.output, *(each for node in dense for each in node.inputs)} - set(dense)
     landed = {node: each for node, each in finder.landed.items() if node in read}
     whole = frozenset(node for node in finder.alone if node in read)
     ends = whole | {each.source for each in landed.values()}
     used = _leading_to_any(ends, finder.alone)
-    known = finder.changed | graph.by_row
-    if any(each not in known and graph.weight(each) is None for each in read):
-        raise Untraceable("it makes a row for each image from none of them")
     return ChannelPath(
         start,
         start.shape[1],
@@ -118,6 +113,8 @@ def respond(graph: RunnableGraph, node: Node, path: ChannelPath, values: Values)
         if value in path.alone:
             return values[value]
         known = graph.weight(value)
+        if known is not None and not isinstance(known, Tensor):  # a number that was read of one
+            return known
         axis = 1 if known is None or (known.dim() == 4 and node.op in _TWO_MAPS) else 0
         tensor = values[value] if known is None else known
         if tensor.dim() == 0 or tensor.shape[axis] == 1:
@@ -198,6 +195,8 @@ class _Finder:
         weight = self.graph.weight(other)
         if weight is None:
             return self.graph.has_row_each(other) and len(other.shape) == len(node.shape)
+        if not isinstance(weight, Tensor):
+            return True
         return weight.dim() == 0 or (len(node.shape) == 4 and weight.dim() in (3, 4))
 
     def _landed(self, node: Node, changed: Sequence[Node]) -> Landed | None:
@@ -265,6 +264,28 @@ def _viewed(node: Node, read: Node, first: Alone) -> Alone | None:
     if tuple(node.shape[1:]) in {(read.shape[1] * cells,), (read.shape[1], cells)}:
         return replace(first, part=(math.prod(first.part),))
     return None
+
+
+def _with_what_cannot_be_kept(
+    graph: RunnableGraph, dense: Sequence[Node], changed: set[Node]
+) -> list[Node]:
+    """Dense operations, in order, with those in front of them that each pair repeats.
+
+    Those do not change, but what they return cannot be stored image by image: its rows are not
+    the images, or it is a tuple.
+    """
+
+    def can_be_kept(node: Node) -> bool:
+        return graph.has_row_each(node) and all(each.op != ITEM for each in graph.users(node))
+
+    found, open_ = set(dense), list(dense)
+    while open_:
+        for each in open_.pop().inputs:
+            stays = each in graph.by_row and each not in changed
+            if stays and each not in found and not can_be_kept(each):
+                found.add(each)
+                open_.append(each)
+    return [node for node in graph.graph.nodes if node in found]
 
 
 def _leading_to(output: Node, nodes: Iterable[Node]) -> list[Node]:

@@ -6,12 +6,12 @@ the processor's cache; where maps have become small, many are put together anew.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from interpret_kit.graph.channel import ChannelPath
+from interpret_kit.graph.rows import numbers_per_image
 from interpret_kit.graph.suffix import IN_PLACE, OWN_MEMORY, RunnableGraph, in_place
 from interpret_kit.graph.trace import ITEM, Node
 
@@ -32,9 +32,9 @@ class Level:
     live: frozenset[Node]  # what later levels read, or the output
 
 
-def levels_of(path: ChannelPath, output: Node) -> tuple[Level, ...]:
+def levels_of(graph: RunnableGraph, path: ChannelPath) -> tuple[Level, ...]:
     """Cut the dense operations where many more pairs fit in the cache from there to the end."""
-    groups = _cut(path, output)
+    groups, output = _cut(graph, path), graph.output
     outside = [*path.landed, *path.whole, *path.unchanged]
     levels: list[Level] = []
     seen: set[Node] = set()
@@ -47,25 +47,27 @@ def levels_of(path: ChannelPath, output: Node) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def _cut(path: ChannelPath, output: Node) -> list[tuple[tuple[Node, ...], int]]:
+def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...], int]]:
     changing = {*path.landed, *path.whole, *path.dense}
     rows: list[int] = []  # that fit from here on
     for node in reversed(path.dense):
         touched = (node, *(each for each in node.inputs if each in changing))
-        rows.insert(0, min(_fitting(sum(map(numbers_of, touched))), *rows[:1], 2**30))
+        rows.insert(0, min(_fitting(sum(map(numbers_per_image, touched))), *rows[:1], 2**30))
     cuts = [0]
     for k, fitting in enumerate(rows):
-        if fitting >= _FULLER * rows[cuts[-1]] and not _parts_a_tuple(path.dense, k):
+        if fitting >= _FULLER * rows[cuts[-1]] and _has_rows(graph, path.dense, k):
             cuts.append(k)
     ends = [*cuts[1:], len(rows)]
-    rows = rows or [_fitting(2 * numbers_of(output))]
+    rows = rows or [_fitting(2 * numbers_per_image(graph.output))]
     return [(path.dense[start:end], rows[start]) for start, end in zip(cuts, ends, strict=True)]
 
 
-def _parts_a_tuple(nodes: Sequence[Node], cut: int) -> bool:
-    """Whether something before the cut returns several tensors, one of which is taken behind it."""
-    before = set(nodes[:cut])
-    return any(each.op == ITEM and each.inputs[0] in before for each in nodes[cut:])
+def _has_rows(graph: RunnableGraph, nodes: Sequence[Node], cut: int) -> bool:
+    """Whether what is read across a cut has a row for each pair, so that pieces can be joined."""
+    behind = nodes[cut:]
+    read = {each for node in behind for each in node.inputs}.intersection(nodes[:cut])
+    tuples = {node.inputs[0] for node in behind if node.op == ITEM}
+    return read.isdisjoint(tuples) and all(map(graph.has_row_each, read))
 
 
 def _fitting(numbers: int) -> int:
@@ -99,7 +101,7 @@ def computed(
     graph: RunnableGraph, node: Node, onto: str | None, held: Mapping[Node, Any], rows: int
 ) -> Any:
     """One operation, written over one of its inputs if so said."""
-    known = {**weights_of(graph, node), **held}
+    known = {**graph.fixed(node, rows), **held}
     if onto is None:
         return graph.apply(node, known, rows)
     given = {
@@ -109,14 +111,3 @@ def computed(
     if onto == "other":
         given["self"], given["other"] = given["other"], given["self"]
     return in_place(node)(**given)
-
-
-def weights_of(graph: RunnableGraph, node: Node) -> dict[Node, Any]:
-    """The values of the weights among what it reads."""
-    known = {each: graph.weight(each) for each in node.inputs}
-    return {each: weight for each, weight in known.items() if weight is not None}
-
-
-def numbers_of(node: Node) -> int:
-    """Of one row."""
-    return math.prod(node.shape[1:])

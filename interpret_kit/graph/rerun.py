@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from interpret_kit.graph.channel import channel_path, respond
 from interpret_kit.graph.folding import BATCH_NORM, NOTHING, FoldedGraph, folded
 from interpret_kit.graph.landing import Landed
-from interpret_kit.graph.levels import computed, levels_of, numbers_of, overwritten, weights_of
+from interpret_kit.graph.levels import computed, levels_of, overwritten
 from interpret_kit.graph.probing import refuse_if_wrong
+from interpret_kit.graph.rows import numbers_per_image
 from interpret_kit.graph.suffix import TracedNetwork, Values
 from interpret_kit.graph.trace import Node, Untraceable, untraceable_if_it_fails
 from interpret_kit.layers import Point, evaluating
@@ -52,8 +53,10 @@ class Reruns:
         self.silenced = {point: _Silenced(traced, self.graph, point, example) for point in points}
         self.kept: frozenset[Node] = _union(each.kept for each in self.silenced.values())
         self.read: frozenset[Node] = _union(each.read for each in self.silenced.values())
-        numbers = sum(map(numbers_of, self.kept))
-        numbers += sum(sum(map(numbers_of, each.path.ends)) for each in self.silenced.values())
+        numbers = sum(map(numbers_per_image, self.kept))
+        numbers += sum(
+            sum(map(numbers_per_image, each.path.ends)) for each in self.silenced.values()
+        )
         self.images_at_once = max(1, KEPT // (4 * max(numbers, 1)))
 
     def look(self, inputs: Tensor) -> Tensor:
@@ -112,9 +115,7 @@ class _Silenced:
         self.path = path = channel_path(graph, start)
         self.read = frozenset({*path.landed, *path.whole, *path.unchanged})
         self.kept = self.read | path.sources | path.beside
-        if not all(map(graph.has_row_each, self.kept)):
-            raise Untraceable("a map that is read again has no row for each image")
-        self.levels = levels_of(path, graph.output)
+        self.levels = levels_of(graph, path)
         self.overwritten = overwritten(path)
         self.by_filter = any(_is_heavy(node, each) for node, each in path.landed.items())
         self.constant = self._respond({start: zero}, {}, by_image=False)
@@ -232,7 +233,7 @@ def _start(
     if norm.op != BATCH_NORM:
         raise Untraceable("what is silenced is computed together with what reads it")
     (item,) = traced.users(norm)
-    return graph.at[item], traced.apply(norm, {**weights_of(traced, norm), start: zero}, 1)[0]
+    return graph.at[item], traced.apply(norm, {**traced.fixed(norm, 1), start: zero}, 1)[0]
 
 
 def _is_heavy(node: Node, landed: Landed) -> bool:

@@ -268,7 +268,9 @@ def _is_each_cell_alone(node: Node, known: _Known) -> bool:
 
 def _is_even(weight: Any, layout: Layout) -> bool:
     """Whether a weight is the same for all cells."""
-    if not isinstance(weight, Tensor) or weight.dim() > 4:
+    if not isinstance(weight, Tensor):
+        return isinstance(weight, (bool, int, float))
+    if weight.dim() > 4:
         return False
     shape = [1] * (4 - weight.dim()) + list(weight.shape)
     return prod(shape[each] for each in (0, *layout[:2])) == 1

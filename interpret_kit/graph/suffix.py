@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interpret_kit.graph.agreeing import agree, rounding_of
+from interpret_kit.graph.rows import (
+    TRACED_ROWS,
+    for_rows,
+    numbers_per_image,
+    rows_per_image,
+    sizes_with_rows,
+)
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, Untraceable, trace
 from interpret_kit.kinds import whole_passes_only
 from interpret_kit.layers import Point, evaluating
@@ -30,11 +36,6 @@ IN_PLACE = {
 OWN_MEMORY = {
     *IN_PLACE, "conv2d", "linear", "mul", "cat", "layer_norm", "max_pool2d", "avg_pool2d",
 }  # fmt: skip
-
-# How many rows are traced. In the graph this number, or a multiple of it, stands for the batch
-# wherever a shape is spelled out; it is a prime that networks hardly use for anything else, and
-# `_refuse_if_wrong` catches the one that does.
-_TRACED_ROWS = 61
 
 
 class RunnableGraph:
@@ -52,8 +53,14 @@ class RunnableGraph:
         (self.output,) = graph.outputs
         self._following: dict[Node, tuple[Node, ...]] = {}
         self.by_row = frozenset({graph.pixels, *self.after(graph.pixels)})
+        self._sizes: dict[Node, tuple[str, ...]] = {}
         self._weights = dict(weights)
+        self.counted: frozenset[Node] = frozenset()
         self._weights |= self._constants()
+        # What depends on how many images there are, and on none of them: a class token for each.
+        self.counted = frozenset(
+            node for node in graph.nodes if node not in self.by_row and node not in self._weights
+        )
 
     def node(self, point: Point) -> Node:
         """What a call of a module returns."""
@@ -81,26 +88,40 @@ class RunnableGraph:
 
     def has_row_each(self, node: Node) -> bool:
         """Whether row ``i`` of its value belongs to row ``i`` of the batch."""
-        return node in self.by_row and _whole(node) == 1
+        return node in self.by_row and rows_per_image(node) == 1
 
     def row_bytes(self, node: Node) -> int:
         """What its value takes for each row of the batch, in float32; 0 if it has no rows."""
-        return 4 * _whole(node) * prod(node.shape[1:])
+        return 4 * numbers_per_image(node) if node in self.by_row or node in self.counted else 0
 
     def apply(self, node: Node, values: Mapping[Node, Any], rows: int) -> Any:
-        """Compute one operation, on so many rows."""
+        """Compute one operation on ``rows`` rows; what no image changes may be missing."""
+        if not self.counted.isdisjoint(node.inputs):
+            values = {**self.fixed(node, rows), **values}
         if node.op == ITEM:
             return values[node.inputs[0]][node.arguments["index"]]
         arguments = _filled(node.arguments, values)
-        if _spells_out_rows(node):
-            size = next(name for name in _SIZES if name in arguments)
-            arguments[size] = [_whole(node) * rows, *arguments[size][1:]]
+        for name in self._sizes_of(node):
+            arguments[name] = for_rows(arguments[name], rows)
         # The memory may lie in another order than when it was traced.
-        target = node.target
-        if node.op in _VIEWS and "size" in arguments:  # else it views other numbers in the memory
-            target = torch.ops.aten.reshape
-            arguments = {"self": arguments["self"], "shape": arguments["size"]}
-        return target(**arguments)
+        if node.op == "squeeze" or (node.op in _VIEWS and "size" in arguments):
+            return arguments["self"].reshape(for_rows(node.shape, rows))
+        if node.op in _READ_MEMORY:
+            arguments["self"] = arguments["self"].contiguous()
+        return node.target(**arguments)
+
+    def fixed(self, node: Node, rows: int) -> dict[Node, Any]:
+        """What an operation reads that no image changes: weights, and what counts the rows."""
+        known = {each: self._weights[each] for each in node.inputs if each in self._weights}
+        for each in node.inputs:
+            if each in self.counted and each not in known:
+                known[each] = self.apply(each, self.fixed(each, rows), rows)
+        return known
+
+    def _sizes_of(self, node: Node) -> tuple[str, ...]:
+        if node not in self._sizes:
+            self._sizes[node] = sizes_with_rows(node)
+        return self._sizes[node]
 
     def users(self, node: Node) -> list[Node]:
         """The operations that read ``node``."""
@@ -153,7 +174,7 @@ class RunnableGraph:
         values: dict[Node, Any] = dict(self._weights)
         for node in self.graph.nodes:
             known = bool(node.inputs) and all(each in values for each in node.inputs)
-            fixed = node.op not in (PIXELS, WEIGHT) and not _spells_out_rows(node)
+            fixed = node.op not in (PIXELS, WEIGHT) and not sizes_with_rows(node)
             if fixed and node not in self.by_row and (known or not node.inputs):
                 values[node] = self.apply(node, values, 0)
         return values
@@ -172,7 +193,7 @@ class TracedNetwork(RunnableGraph):
         why = whole_passes_only(network)
         if why:
             raise Untraceable(f"only full forward passes give its own numbers: {why}")
-        graph = trace(network, inputs.new_empty(_TRACED_ROWS, *inputs.shape[1:]))
+        graph = trace(network, inputs.new_empty(TRACED_ROWS, *inputs.shape[1:]))
         super().__init__(graph, _weights(graph, network))
         self._refuse_if_wrong(network, inputs[:2])
 
@@ -196,17 +217,16 @@ def in_place(node: Node) -> Callable[..., Tensor]:
     return operator
 
 
-_SIZES = ("size", "shape")
 _VIEWS = ("view", "_unsafe_view")
+# What reads the memory as it lies: `view` (of another type) too.
+_READ_MEMORY = ("view", "view_as_complex", "as_strided")
 
 
 def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:
     known: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
     known |= dict(network.named_buffers(remove_duplicate=False))
+    known |= graph.constants
     weights = [node for node in graph.nodes if node.op == WEIGHT]
-    for node in weights:
-        if node.name not in known:
-            raise Untraceable(f"{node.name} is a constant of the code, not a weight")
     return {node: known[node.name].detach() for node in weights}
 
 
@@ -228,17 +248,3 @@ def _filled(value: Any, values: Mapping[Node, Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_filled(each, values) for each in value)
     return value
-
-
-def _whole(node: Node) -> int:
-    """How many rows of the node belong to one row of the batch; 0 if it has no row for each."""
-    rows = node.shape[0] if node.shape else 0
-    return 0 if rows % _TRACED_ROWS else rows // _TRACED_ROWS
-
-
-def _spells_out_rows(node: Node) -> bool:
-    """Whether the number of rows stands among the arguments: a view, an expansion."""
-    sizes = [node.arguments[name] for name in _SIZES if node.arguments.get(name)]
-    if not sizes or not isinstance(sizes[0], (list, tuple)):
-        return False
-    return bool(_whole(node) > 0 and sizes[0][0] == node.shape[0])

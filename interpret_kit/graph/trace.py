@@ -16,7 +16,7 @@ import operator
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,6 +64,8 @@ class Graph:
     nodes: tuple[Node, ...]  # each after its inputs
     pixels: Node
     outputs: tuple[Node, ...]
+    constants: Mapping[str, Tensor] = field(default_factory=dict)  # weights that are none of its
+    # parameters and buffers, by name: tensor literals in its code, tensors in its attributes
 
     def output_of(self, name: str, call: int = 1) -> Node:
         """What the ``call``-th call (from 1) of the module ``name`` returns.
@@ -111,7 +113,8 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
             program = torch.export.export(network, (pixels,), strict=False)
             # With no decomposition asked for, this only replaces what works in place.
             program = program.run_decompositions({})
-        return _graph(program.graph, program.graph_signature, _CallNumbers(network))
+        graph = _graph(program.graph, program.graph_signature, _CallNumbers(network))
+        return replace(graph, constants=_tensors(program.constants))
     except Exception as error:
         why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise Untraceable(f"{type(network).__name__} cannot be traced: {why}") from error
@@ -218,6 +221,10 @@ def _operation(traced: fx.Node, made: Mapping[str, Node], numbers: _CallNumbers)
         shape=_shape(traced.meta.get("val")),
         modules=numbers.points(traced.meta.get("nn_module_stack", {})),
     )
+
+
+def _tensors(constants: Mapping[str, object]) -> dict[str, Tensor]:
+    return {name: value for name, value in constants.items() if isinstance(value, Tensor)}
 
 
 def _shape(value: object) -> tuple[int, ...]:
