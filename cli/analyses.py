@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analyses import ANALYSES
-from interpret_kit.analyses.occlusion import LABEL
 from interpret_kit.cli import defaults
 from interpret_kit.cli.folders import check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
@@ -80,14 +79,13 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     few = None if given["images"] else FEW.get(analysis.name)
     images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
     terminal.say(line)
+    terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
     # All that needs no network has been checked; from here on torch is imported.
     from interpret_kit.loading import load_classifier
 
     _take_full_float32()
     classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
-    if not analysis.needs_labels and getattr(analysis, "target", None) != LABEL:
-        images = defaults.without_strange_labels(images, classifier, terminal)
     with terminal.progress(str(ctx.info_name)) as step:
         result: Result = analysis.run(
             classifier,

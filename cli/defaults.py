@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpret_kit.errors import ClassMismatch, NothingThere, UsageError
+from interpret_kit.errors import NothingThere, UsageError
 from interpret_kit.runs import CONFIG, EMBEDDED, check_model, read_config, runs_by_age
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     import click
 
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.cli.terminal import Terminal
     from interpret_kit.images import ImageSet
 
 RUNS = Path("runs")
@@ -99,17 +97,6 @@ def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[I
         count = f"{len(taken)} of the {len(found)} of {found.source}"
         why = f"{why}; --most takes more"
     return taken, f"images: {count}{of_split} ({why})"
-
-
-def without_strange_labels(
-    images: ImageSet, classifier: Classifier, terminal: Terminal
-) -> ImageSet:
-    """Forget the labels, and say so, if they are no classes of the classifier."""
-    try:
-        return images.with_classes_of(classifier)
-    except ClassMismatch:
-        terminal.say(f"labels: left out, for they are not the classes of {classifier.name}")
-        return images.unlabelled()
 
 
 def _made_with(model: str) -> str | None:

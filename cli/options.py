@@ -47,7 +47,10 @@ _SHARED: dict[str, dict[str, Any]] = {
         "show_default": True,
         "help": "images per forward; changes only the speed",
     },
-    "strict": {"is_flag": True, "help": "stop at a file that cannot be read"},
+    "strict": {
+        "is_flag": True,
+        "help": "stop at a file that cannot be read, or if images of the folder are not used",
+    },
     "force": {"is_flag": True, "help": "replace what is in --out"},
     "json": {"is_flag": True, "help": "print JSON on stdout, and nothing else there"},
     "quiet": {"is_flag": True, "help": "print nothing but warnings and errors"},

@@ -27,6 +27,7 @@ def _run(ctx: click.Context) -> None:
     chosen = defaults.choose_images(ctx, model)
     images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
     terminal.say(line)
+    terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
     from interpret_kit.loading import load_classifier
 
@@ -37,6 +38,8 @@ def _run(ctx: click.Context) -> None:
         answers = _ask(classifier, reading, given["top"])
     if not terminal.json:
         terminal.show(_table(answers))
+    for note in (*images.notes, *reading.notes()):
+        terminal.say(note)
     terminal.left_out((each.name, each.why) for each in reading.unreadable)
     terminal.answer(answers)
 

@@ -32,6 +32,7 @@ def _run(ctx: click.Context) -> None:
         done = wrote(folder)
     else:
         done = f"drew {shortened(_draw_again(result, folder))} in {folder}"
+    terminal.not_used(result.origin.omitted)
     tell(result, terminal)
     terminal.say(done)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import click
 
 from interpret_kit.errors import shortened
+from interpret_kit.omitted import Omitted, line_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -54,6 +55,15 @@ class Terminal:
         if named:
             count = f"{len(named)} file{'s' if len(named) > 1 else ''}"
             click.echo(printable(f"{count} could not be read: {shortened(named)}"), err=True)
+
+    def not_used(self, omitted: Iterable[Omitted]) -> None:
+        """Name in one line what lies in a folder and is not used; nobody should miss images."""
+        listed = list(omitted)
+        line = printable(line_of(listed))
+        if any(each.lost for each in listed):
+            click.echo(line, err=True)
+        elif line:
+            self.say(line)
 
     def show(self, table: Table) -> None:
         """Print a table for a person."""

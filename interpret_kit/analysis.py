@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.errors import NoImages, UsageError
+from interpret_kit.omitted import Omitted, refuse_losses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Batch, ImageSet
+    from interpret_kit.images import Batch, ImageSet, Reading
 
 Array = NDArray[Any]
 Progress = Callable[[float, float], None]  # called with (images done, images in all)
@@ -66,6 +66,8 @@ class Origin:
     names: Mapping[int, str]  # of the images asked for, by id
     unreadable: tuple[tuple[int, str], ...] = ()  # ids left out, and why
     versions: Mapping[str, str] = field(default_factory=dict)
+    omitted: tuple[Omitted, ...] = ()  # what lies in the images' folder and was not used
+    notes: tuple[str, ...] = ()  # what to know of the images and their labels, a sentence each
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Result:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the summary must know, a sentence each."""
-        return ()
+        return self.origin.notes
 
     def pages(self) -> dict[str, str]:
         """Texts to put into another document, by the name of their file."""
@@ -191,6 +193,10 @@ class Analysis(Question, ABC, Generic[R]):
             UsageError: naming the field and the size.
         """
 
+    def asks_labels(self) -> bool:
+        """Whether labels that are not classes of the classifier are an error, or are dropped."""
+        return self.needs_labels
+
     @abstractmethod
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> Fold[R]:
         """Check that the question fits, and start with nothing seen.
@@ -212,20 +218,26 @@ class Analysis(Question, ABC, Generic[R]):
 
         Args:
             classifier: is left as it was found: modes, buffers, hooks, gradient flags.
-            images: labels are matched to the classifier's classes by name.
+            images: labels are matched to the classifier's classes by name; if they are others,
+                they are dropped with a note, or refused by an analysis that needs them.
             batch_size: images per forward.
-            strict: raise `UnreadableImage` instead of leaving a broken file out.
+            strict: raise `UnreadableImage` instead of leaving out a broken file, or images that
+                the folder holds and that are not used.
             progress: called with (images done, images in all).
         """
         from interpret_kit.layers import evaluating
+        from interpret_kit.matching import only_labelled
         from interpret_kit.memory import kept_memory
 
         _refuse_what_is_not_wrapped(classifier, images)
-        images = images.with_classes_of(classifier)
+        if strict:
+            refuse_losses(images.omitted, images.source)
+        known = images.with_classes_of if self.asks_labels() else images.with_known_labels
+        images = known(classifier)
         if len(images) == 0:
             raise NoImages(f"{images.source} holds no images; give at least one")
         if self.needs_labels:
-            images = _labelled(self.name, images)
+            images = only_labelled(images, self.name)
         with evaluating(classifier), kept_memory():
             pace = Pace(batch_size, len(images), progress)
             fold = self.begin(classifier, images, pace)
@@ -233,7 +245,7 @@ class Analysis(Question, ABC, Generic[R]):
             for batch in reading:
                 fold.add(batch.to(classifier.device))
                 pace.advance(len(batch))
-            return fold.finish(_origin(classifier, images, reading.unreadable))
+            return fold.finish(_origin(classifier, images, reading))
 
 
 def _refuse_what_is_not_wrapped(classifier: object, images: object) -> None:
@@ -252,17 +264,7 @@ def _refuse_what_is_not_wrapped(classifier: object, images: object) -> None:
         )
 
 
-def _labelled(name: str, images: ImageSet) -> ImageSet:
-    labelled = np.flatnonzero(images.labels >= 0)
-    if len(labelled) == 0:
-        raise NoImages(
-            f"{name} counts right and wrong answers, and {images.source} has no labels; give a "
-            "folder of class folders, a folder with a labels.csv, or 'shapes' with --data"
-        )
-    return images.only(images.ids[labelled])
-
-
-def _origin(classifier: Classifier, images: ImageSet, unreadable: Sequence[Any]) -> Origin:
+def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origin:
     return Origin(
         model=classifier.name,
         weights=classifier.fingerprint,
@@ -270,8 +272,10 @@ def _origin(classifier: Classifier, images: ImageSet, unreadable: Sequence[Any])
         images=images.source,
         contents=images.fingerprint,
         names={int(each): images.name(int(each)) for each in images.ids},
-        unreadable=tuple((each.id, each.why) for each in unreadable),
+        unreadable=tuple((each.id, each.why) for each in reading.unreadable),
         versions=versions(),
+        omitted=images.omitted,
+        notes=(*images.notes, *reading.notes()),
     )
 
 

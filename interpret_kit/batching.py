@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.errors import NoImages, UnreadableImage, UsageError
+from interpret_kit.decoding import notes_of
+from interpret_kit.errors import NoImages, UnreadableImage, UsageError, shortened
+from interpret_kit.omitted import refuse_losses
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +76,8 @@ class Reading:
     in ``unreadable`` and left out, never replaced, and no other image's id moves.
 
     Iterating raises `NoImages` after the last image if not one could be read; with ``strict``,
-    `UnreadableImage` at the first that cannot. Iterating again starts again.
+    `UnreadableImage` at the first that cannot, or at once if the image set has left out images.
+    Iterating again starts again.
     """
 
     images: ImageSet
@@ -83,6 +86,8 @@ class Reading:
     strict: bool = False
     workers: int = 4  # threads that decode ahead of the network; 0 for none
     unreadable: list[Unreadable] = field(default_factory=list, init=False)
+    noted: dict[str, list[str]] = field(default_factory=dict, init=False)
+    """Names of images, by what a user should know of how they were decoded."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
@@ -92,7 +97,10 @@ class Reading:
             )
 
     def __iter__(self) -> Iterator[Batch]:
+        if self.strict:
+            refuse_losses(self.images.omitted, self.images.source)
         self.unreadable.clear()
+        self.noted.clear()
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
         rows: list[tuple[int, int, Tensor]] = []
         # `closing`: a caller who breaks off stops the threads, too
@@ -107,13 +115,20 @@ class Reading:
         if self.unreadable and len(self.unreadable) == len(self.images):
             raise NoImages(nothing_left(self.images.source, self.unreadable))
 
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how images were decoded, a sentence for each kind."""
+        return tuple(
+            f"{shortened(names, most=3)}: {note}" for note, names in sorted(self.noted.items())
+        )
+
     def _readable(self) -> Generator[tuple[int, Tensor], None, None]:
         """Ids and uint8 pixels (3, height, width) of what can be read; notes what cannot."""
         transform = self.preprocessing.transform()
 
-        def read(image: int) -> Tensor | Unreadable:
+        def read(image: int) -> tuple[Tensor, tuple[str, ...]] | Unreadable:
             try:
-                return transform(not_a_strip(self.images.decode(image)))
+                decoded = self.images.decode(image)
+                return transform(not_a_strip(decoded)), notes_of(decoded)
             except UnreadableImage as error:
                 return Unreadable(image, self.images.name(image), str(error))
 
@@ -122,7 +137,10 @@ class Reading:
         with closing(outcomes):
             for image, outcome in zip(ids, outcomes, strict=True):
                 if not isinstance(outcome, Unreadable):
-                    yield image, outcome
+                    pixels, notes = outcome
+                    for note in notes:
+                        self.noted.setdefault(note, []).append(self.images.name(image))
+                    yield image, pixels
                 elif self.strict:
                     raise UnreadableImage(str(outcome))
                 else:

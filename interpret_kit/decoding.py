@@ -14,7 +14,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -42,28 +41,13 @@ _WHITE_IS_ZERO, _SIGNED = 0, 2
 _DARK = (1 << 14) - 1  # of 16 bits: images as dark as this hold values of fewer bits
 _TOO_BIG = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
+_NOTES = "notes"  # in the image's `info`
+
 _one_at_a_time = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """An image, and what a user should know of how it was read."""
-
-    rgb: Image.Image
-    notes: tuple[str, ...] = ()  # parts of sentences, without the image's name
-
-
 def read_rgb(path: Path) -> Image.Image:
-    """Read an image, upright, mode RGB.
-
-    Raises:
-        UnreadableImage: saying why, but not which file: the caller knows its name.
-    """
-    return decode(path).rgb
-
-
-def decode(path: Path) -> Decoded:
-    """Read an image, upright, mode RGB, and note what may mislead.
+    """Read an image, upright, mode RGB; `notes_of` it says what may mislead.
 
     Raises:
         UnreadableImage: saying why, but not which file: the caller knows its name.
@@ -80,13 +64,19 @@ def decode(path: Path) -> Decoded:
         raise UnreadableImage(_reason(path, error)) from error
 
 
+def notes_of(image: Image.Image) -> tuple[str, ...]:
+    """What a user should know of how an image was read: clauses without the image's name."""
+    notes: tuple[str, ...] = image.info.get(_NOTES, ())
+    return notes
+
+
 def _no_file(path: Path) -> str:
     if path.is_dir():
         return "it is a folder"
     return "it is not a regular file" if path.exists() else "there is no such file"
 
 
-def _decoded(path: Path) -> Decoded:
+def _decoded(path: Path) -> Image.Image:
     try:
         return _read(path)
     except _TOO_BIG:
@@ -98,7 +88,7 @@ def _decoded(path: Path) -> Decoded:
         return _read(sound)  # whatever is wrong beside the pixels does not count
 
 
-def _read(source: Path | BytesIO) -> Decoded:
+def _read(source: Path | BytesIO) -> Image.Image:
     with _pillow_is_quiet():
         picture = Image.open(source, formats=readable())
     with picture:
@@ -108,7 +98,8 @@ def _read(source: Path | BytesIO) -> Decoded:
         profile = picture.info.get("icc_profile")
         rgb, note = _as_rgb(_upright(picture), deep)
     notes = (profile_note(profile) if profile else None, note)
-    return Decoded(rgb, tuple(each for each in notes if each))
+    rgb.info = {_NOTES: tuple(each for each in notes if each)}
+    return rgb
 
 
 @contextmanager

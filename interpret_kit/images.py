@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +20,14 @@ from PIL import Image
 
 from interpret_kit.batching import Batch, Reading, Unreadable, not_a_strip, nothing_left
 from interpret_kit.errors import (
-    ClassMismatch,
     NoImages,
     NothingThere,
     UnreadableImage,
     UsageError,
 )
-from interpret_kit.listing import SPLITS, Listing, list_files, list_folder
-from interpret_kit.stores import Files, Rows, Store, as_uint8
+from interpret_kit.listing import Listing, list_files, list_folder
+from interpret_kit.omitted import Omitted, refuse_losses
+from interpret_kit.stores import Files, Rows, Store, as_labels, as_uint8
 
 if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier, Preprocessing
@@ -46,6 +46,9 @@ class ImageSet:
     source: str  # where they came from; for a path or a data set, what `load_images` takes
     split: str | None = None
     boxes: NDArray[np.int64] | None = None  # (images, 4): x0, y0, x1, y1 of the object, half open
+    omitted: tuple[Omitted, ...] = ()  # what lies in the folder and is not used
+    notes: tuple[str, ...] = ()  # on how the images and their labels were found, a sentence each
+    presumed: Mapping[int, str] = field(default_factory=dict)  # by id: a name that may be a class
 
     @classmethod
     def from_arrays(
@@ -53,14 +56,16 @@ class ImageSet:
     ) -> ImageSet:
         """Take pixels from memory: (images, height, width, 3) RGB or (images, height, width).
 
+        One RGB image may be (height, width, 3), and gray ones (images, height, width, 1).
+
         Args:
             pixels: uint8, or floats in [0, 1], which are rounded to 256 levels.
             labels: (images,) integers, -1 for none; without ``classes`` they are the
                 classifier's class indices.
             classes: the names that the labels stand for.
         """
-        rows = Rows(as_uint8(np.asarray(pixels)))
-        numbers = _as_labels(labels, len(rows), len(classes))
+        rows = Rows(as_uint8(pixels))
+        numbers = as_labels(labels, len(rows), len(classes))
         return cls(rows, np.arange(len(rows)), numbers, tuple(map(str, classes)), "arrays")
 
     def __len__(self) -> int:
@@ -85,7 +90,7 @@ class ImageSet:
         return self.store.name(image)
 
     def decode(self, image: int) -> Image.Image:
-        """The whole picture as a viewer shows it, RGB, before any preprocessing.
+        """The whole image, upright, RGB as stored, before any preprocessing; see `decoding`.
 
         Raises:
             UnreadableImage: saying why, but not which file; that is `name`.
@@ -142,8 +147,11 @@ class ImageSet:
 
         Raises:
             NoImages: naming the first of them.
-            UnreadableImage: with ``strict``, if one before the first that can be read cannot.
+            UnreadableImage: with ``strict``, if one before the first that can be read cannot, or
+                if images of the folder are not used.
         """
+        if strict:
+            refuse_losses(self.omitted, self.source)
         broken: list[Unreadable] = []
         for image in self.ids.tolist():
             try:
@@ -184,30 +192,26 @@ class ImageSet:
 
     def unlabelled(self) -> ImageSet:
         """Forget the labels: for a classifier that has other classes."""
-        return dataclasses.replace(self, labels=np.full_like(self.labels, -1), classes=())
+        labels = np.full_like(self.labels, -1)
+        return dataclasses.replace(self, labels=labels, classes=(), presumed={})
 
     def with_classes_of(self, classifier: Classifier) -> ImageSet:
         """Express the labels as the classifier's class indices, matched by name.
 
+        Files that were named one by one are labelled by their folder's name if it is a class.
+
         Raises:
             ClassMismatch: if a label in use is no class of the classifier, or might be several.
         """
-        used = np.unique(self.labels[self.labels >= 0]).tolist()
-        if not used:
-            return self
-        if not self.classes:
-            if used[-1] >= len(classifier.classes):
-                raise ClassMismatch(
-                    f"the labels go up to {used[-1]}, and {classifier.name} has "
-                    f"{len(classifier.classes)} classes, from 0; give class names, too"
-                )
-            return dataclasses.replace(self, classes=classifier.classes)
-        from interpret_kit.matching import match_classes
+        from interpret_kit.matching import relabelled
 
-        index = match_classes([self.classes[label] for label in used], classifier)
-        relabelled = np.full(len(self.classes) + 1, -1, np.int64)  # one more: -1 stays -1
-        relabelled[used] = [index[self.classes[label]] for label in used]
-        return dataclasses.replace(self, labels=relabelled[self.labels], classes=classifier.classes)
+        return relabelled(self, classifier)
+
+    def with_known_labels(self, classifier: Classifier) -> ImageSet:
+        """Express the labels as the classifier's, or drop them all, with a note, if they differ."""
+        from interpret_kit.matching import relabelled_or_not
+
+        return relabelled_or_not(self, classifier)
 
 
 Spec = str | Path | Sequence[str | Path] | ImageSet
@@ -241,7 +245,9 @@ def load_images(spec: Spec, split: str | None = None) -> ImageSet:
     if name in published.NAMES:
         return _published(name, split)
     if path.is_dir():
-        return _from_listing(list_folder(path, split), str(spec))
+        listing = list_folder(path, split)
+        seen_through = listing.folder not in (None, path)
+        return _from_listing(listing, str(listing.folder if seen_through else spec))
     if not path.exists():
         raise published.no_such_data(str(spec))
     return _from_listing(list_files([path]), str(spec))
@@ -250,13 +256,23 @@ def load_images(spec: Spec, split: str | None = None) -> ImageSet:
 def _from_listing(listing: Listing, source: str) -> ImageSet:
     files = Files(listing.paths, listing.names)
     ids = np.arange(len(files))
-    return ImageSet(files, ids, listing.labels, listing.classes, source, listing.split)
+    return ImageSet(
+        files,
+        ids,
+        listing.labels,
+        listing.classes,
+        source,
+        listing.split,
+        omitted=listing.omitted,
+        notes=listing.notes,
+        presumed=listing.presumed,
+    )
 
 
 def _shapes(split: str | None) -> ImageSet:
     from interpret_kit.shapes import shape_images
 
-    split = SPLITS.get(split or "test", split or "test")
+    split = {"valid": "val", "validation": "val"}.get(split or "test", split or "test")
     drawn = shape_images(split)
     ids = np.arange(len(drawn.labels))
     return ImageSet(
@@ -277,21 +293,3 @@ def _at_least_one(count: int) -> int:
     if count < 1:
         raise UsageError(f"{count} images were asked for; ask for at least 1")
     return count
-
-
-def _as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np.int64]:
-    if labels is None:
-        return np.full(images, -1, np.int64)
-    numbers = np.asarray(labels)
-    if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
-        raise UsageError(
-            f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
-            "they must be one integer per image"
-        )
-    low, high = int(numbers.min()), int(numbers.max())
-    if low < -1 or (classes and high >= classes):
-        known = f", and {classes} class names were given" if classes else ""
-        raise UsageError(
-            f"labels go from {low} to {high}{known}; they must be class indices from 0, or -1"
-        )
-    return numbers.astype(np.int64)

@@ -1,38 +1,44 @@
 """Which image files are there, and what are their labels?
 
 A folder is one of: images; class folders, each holding images of the class it is called after;
-split folders (train, val, test), each holding either; images with a ``labels.csv``.
+split folders (train, val, test), each holding either; images with a ``labels.csv``. A folder around
+nothing but one of these is seen through. What is not used is counted; see `omitted`.
 """
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import difflib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from interpret_kit.class_names import Labels, common_classes, numbered, twins
 from interpret_kit.errors import (
-    ClassMismatch,
+    InterpretError,
     NoImages,
     NothingThere,
-    UnreadableImage,
     UsageError,
     shortened,
 )
 from interpret_kit.formats import suffixes
+from interpret_kit.labels import fit, none_fits, read_table
+from interpret_kit.omitted import Note, Omissions, Omitted, Reason, line_of
+from interpret_kit.scanning import Level, entries_of, is_folder, look, look_for_table, used, walk
+from interpret_kit.splits import pick, split_folders, split_of
 
-SPLITS = {"test": "test", "val": "val", "valid": "val", "validation": "val", "train": "train"}
-"""Folder names that are splits, and which; the first that is there is the default."""
+_CONTAINERS = (
+    "images image imgs img jpegimages jpegs jpg jpeg png pngs pictures photos data raw all"
+)
+CONTAINERS = frozenset(_CONTAINERS.split())
+"""Names of folders that say only that images are in it: no classes, if there is one alone."""
 
-LABELS = "labels.csv"
-LABEL_COLUMNS = ("label", "class", "name")
-
-Ancestors = tuple[tuple[int, int], ...]  # (device, inode) of the folders above
+DEPTH = 3  # folders above a file in which its labels.csv is looked for
 
 
 @dataclass(frozen=True)
@@ -44,18 +50,30 @@ class Listing:
     labels: NDArray[np.int64]  # (images,), index into classes; -1 where there is no label
     classes: tuple[str, ...] = ()
     split: str | None = None
+    folder: Path | None = None  # what was listed: the one inside, if it was seen through
+    omitted: tuple[Omitted, ...] = ()  # what lies there and is not used
+    notes: tuple[str, ...] = ()  # what a user should know, a sentence each
+    presumed: Mapping[int, str] = field(default_factory=dict)
+    """By position: the folder of a file that was named by itself, which may be its class."""
 
 
 def list_files(paths: Sequence[Path]) -> Listing:
-    """List files one by one, in the order given; whether they are images is seen on reading."""
+    """List files one by one, in the order given; whether they are images is seen on reading.
+
+    A file keeps the label that the labels.csv beside it, or in a folder above, gives it.
+    """
     for path in paths:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: give one folder, or several files")
         if not path.exists():
             raise NothingThere(f"no such file: {path}{close_files(path)}")
-    folder = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
-    names = tuple(path.absolute().relative_to(folder).as_posix() for path in paths)
-    return Listing(tuple(paths), names, _unlabelled(len(paths)))
+    whole = [path.absolute() for path in paths]
+    folder = Path(os.path.commonpath([path.parent for path in whole]))
+    names = tuple(path.relative_to(folder).as_posix() for path in whole)
+    class_of, notes = _classes_in_tables(whole)
+    labels, classes = numbered([class_of.get(path) for path in whole])
+    presumed = {k: path.parent.name for k, path in enumerate(whole)} if not class_of else {}
+    return Listing(tuple(paths), names, labels, tuple(classes), notes=notes, presumed=presumed)
 
 
 def close_files(path: Path) -> str:
@@ -76,149 +94,159 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
         NoImages: the folder holds no image.
         UsageError: it cannot be told what the labels are meant to be.
     """
-    splits = {} if (folder / LABELS).is_file() else _split_folders(folder)
+    try:
+        entries_of(folder)
+    except OSError as error:
+        raise NothingThere(f"cannot look into {folder}: {error.strerror}") from error
+    omissions = Omissions(folder)
+    level = _seen_through(look(folder), omissions)
+    notes = _seen(folder, level)
+    splits = {} if level.loose or level.table else split_folders(level.folders)
     if not splits:
         if split is not None:
             raise NothingThere(
                 f"{folder} has no split {split!r}: no folder of that name in it; leave --split "
                 "away to take all its images"
             )
-        return _labelled(folder, _class_folders(folder))
-    chosen = _pick(splits, split, folder)
-    # One list of classes for all splits, so that a label means the same in each.
-    classes = sorted({name for each in splits.values() for name in _class_folders(each)})
-    return _labelled(splits[chosen], classes, chosen)
+        classes = [] if level.table else [each.name for each in level.folders]
+        return _listed(level, classes, omissions, notes)
+    chosen = pick(splits, split, level.folder)
+    _note_level(level, omissions, but=[each for found in splits.values() for each in found])
+    inside = _inside_splits(splits, omissions, chosen)
+    classes = [] if inside[chosen].table else common_classes(list(inside.values()))
+    listing = _listed(inside[chosen], classes, omissions, notes)
+    return dataclasses.replace(listing, split=chosen, folder=level.folder)
 
 
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """Split folders by the split's name; none if there are images beside them."""
-    if any(_is_image(each) for each in _entries(folder)):
-        return {}
-    found: dict[str, Path] = {}
-    for each in _folders(folder):
-        split = SPLITS.get(each.name.casefold())
-        if split is not None and split not in found:
-            found[split] = each
-        elif _holds_images(each):
-            return {}
-    return found
-
-
-def _pick(splits: dict[str, Path], split: str | None, folder: Path) -> str:
-    if split is None:
-        return next(each for each in SPLITS.values() if each in splits)
-    asked = SPLITS.get(split.casefold(), split)
-    if asked not in splits:
-        raise NothingThere(f"no split {split!r} in {folder}; there are: {shortened(splits)}")
-    return asked
-
-
-def _labelled(folder: Path, classes: Sequence[str], split: str | None = None) -> Listing:
-    paths = tuple(_walk(folder))
-    if not paths:
-        raise NoImages(
-            f"{folder} holds no images ({shortened(suffixes(), most=20)}); give a file, a "
-            "folder of images or a folder of class folders"
+def _seen(folder: Path, level: Level) -> tuple[str, ...]:
+    """Say that another folder is listed than was named."""
+    notes = []
+    if level.folder != folder:
+        notes.append(f"{level.folder} is read: {folder} holds no other images")
+    together = {each.name for each in level.folders if split_of(each.name)}
+    if level.table and len(together) > 1:
+        notes.append(
+            f"the images in {shortened(sorted(together))} are taken together, as {level.table} is "
+            "for all of them; for splits, give each folder its own labels.csv"
         )
-    names = tuple(path.relative_to(folder).as_posix() for path in paths)
-    if (folder / LABELS).is_file():
-        return Listing(paths, names, *_labels_from_csv(folder / LABELS, names), split)
+    return tuple(notes)
+
+
+def _seen_through(level: Level, note: Note | None, *, by_name: bool = False) -> Level:
+    """The level inside folders that hold nothing but it.
+
+    Args:
+        level: where to begin.
+        note: is called with what else lies in the folders that were seen through.
+        by_name: within a split, only folders called like a split or a container.
+    """
+    while len(level.folders) == 1 and not level.loose and not level.table:
+        inner, name = look(level.folders[0]), level.folders[0].name
+        named = name.casefold() in CONTAINERS or (by_name and split_of(name) is not None)
+        wraps = not by_name and split_of(name) is None and (inner.table or not inner.loose)
+        if not (named or wraps):
+            break
+        _note_level(level, note, but=level.folders)
+        level = inner
+    return level
+
+
+def _inside_splits(
+    splits: Mapping[str, Sequence[Path]], note: Note, chosen: str
+) -> dict[str, Level]:
+    """The level of each split's images; what else lies in the chosen one is noted."""
+    levels = {split: look(each) for split, found in splits.items() for each in found}
+    inner = {split: _seen_through(level, None) for split, level in levels.items()}
+    # A folder of each split is no class only if each split has but one.
+    by_name = any(inner[each] is level and level.folders for each, level in levels.items())
+    return {
+        split: _seen_through(level, note if split == chosen else None, by_name=by_name)
+        for split, level in levels.items()
+    }
+
+
+def _note_level(level: Level, note: Note | None, but: Sequence[Path]) -> None:
+    """Note what is not used in a folder of which only some folders are read on."""
+    if note is None:
+        return
+    for entry in used(entries_of(level.folder), note):
+        if is_folder(entry) and Path(entry.path) not in but:
+            for _ in walk(Path(entry.path), note):
+                pass  # it holds no image: what else lies there is noted
+
+
+def _listed(
+    level: Level, classes: Sequence[str], omissions: Omissions, notes: tuple[str, ...]
+) -> Listing:
+    """List all images of a level, by its table or else by its folders."""
+
+    def note(reason: Reason, name: str) -> None:
+        if name != str(level.table):
+            omissions(reason, name)
+
+    paths = tuple(walk(level.folder, note))
+    if not paths:
+        line = line_of(omissions.listed())
+        raise NoImages(
+            f"{level.folder} holds no images ({shortened(suffixes(), most=20)}); give a file, a "
+            f"folder of images or a folder of class folders{line and f'; {line}'}"
+        )
+    names = tuple(path.relative_to(level.folder).as_posix() for path in paths)
+    if level.table is not None:
+        labels, classes = _labels_in_table(level.table, names, classes, omissions)
+    else:
+        labels, classes = _labels_by_folder(level.folder, names, classes)
+    notes = (*notes, *twins(classes))
+    omitted = omissions.listed()
+    return Listing(
+        paths, names, labels, tuple(classes), folder=level.folder, omitted=omitted, notes=notes
+    )
+
+
+def _labels_by_folder(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Labels:
     loose = [name for name in names if "/" not in name]
     if len(loose) == len(names):
-        return Listing(paths, names, _unlabelled(len(names)), (), split)
+        return np.full(len(names), -1, np.int64), ()
     if loose:
         raise UsageError(
             f"{folder} holds both images ({shortened(loose, most=3)}) and folders of images: give "
             "one of the folders, or the images as files; a folder of class folders holds no others"
         )
-    index = {name: label for label, name in enumerate(classes)}
-    labels = np.array([index[name.split("/")[0]] for name in names], np.int64)
-    return Listing(paths, names, labels, tuple(classes), split)
+    return numbered([name.split("/")[0] for name in names], classes)
 
 
-def _unlabelled(count: int) -> NDArray[np.int64]:
-    return np.full(count, -1, np.int64)
+def _labels_in_table(
+    path: Path, names: Sequence[str], classes: Sequence[str], note: Note
+) -> Labels:
+    """Labels, -1 for files that the table does not mention; which are noted, as are stray rows."""
+    table = read_table(path)
+    fitted = fit(table, names)
+    if not fitted.class_of:
+        raise none_fits(table, names)
+    for name in names:
+        if name not in fitted.class_of:
+            note(Reason.UNLABELLED, name)
+    for stray in fitted.strays:
+        note(Reason.STRAY, stray)
+    return numbered([fitted.class_of.get(name) for name in names], classes)
 
 
-def _labels_from_csv(
-    path: Path, names: tuple[str, ...]
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels (images,) and class names; -1 for files that the table does not mention."""
-    class_of: dict[str, str] = {}
-    for file, name in _rows(path):
-        if class_of.setdefault(file, name) != name:
-            raise ClassMismatch(
-                f"{path} gives {file} two labels, {class_of[file]!r} and {name!r}; keep one"
-            )
-    if not class_of.keys() & set(names):
-        raise UsageError(
-            f"{path} mentions none of the images beside it: its column 'file' starts with "
-            f"{shortened(class_of, most=2)}, the images are {shortened(names, most=2)}"
-        )
-    classes = tuple(sorted({class_of[name] for name in names if name in class_of}))
-    index = {name: label for label, name in enumerate(classes)}
-    labels = [index[class_of[name]] if name in class_of else -1 for name in names]
-    return np.array(labels, np.int64), classes
-
-
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """File and class name of each row that has both."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns = table.fieldnames or ()
-            label = next((each for each in LABEL_COLUMNS if each in columns), None)
-            if "file" not in columns or label is None:
-                raise UsageError(
-                    f"{path} has the columns {shortened(columns)}; it needs 'file' and one of "
-                    f"{shortened(LABEL_COLUMNS)}, which holds class names"
-                )
-            for row in table:
-                name, class_name = (row["file"] or "").strip(), (row[label] or "").strip()
-                if name and class_name:
-                    yield Path(name).as_posix(), class_name
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnreadableImage(f"cannot read {path}: {error}; save it as CSV in UTF-8") from error
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [Path(each.path) for each in _entries(folder) if _is_folder(each)]
-
-
-def _class_folders(folder: Path) -> list[str]:
-    return [each.name for each in _folders(folder) if _holds_images(each)]
-
-
-def _holds_images(folder: Path) -> bool:
-    return next(_walk(folder), None) is not None
-
-
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    return Path(entry.name).suffix.lower() in suffixes() and not _is_folder(entry)
-
-
-def _walk(folder: Path, above: Ancestors = ()) -> Iterator[Path]:
-    """Image files at any depth, sorted by name folder by folder; links are followed, once."""
-    stat = folder.stat()
-    here = (stat.st_dev, stat.st_ino)
-    if here in above:  # a link to a folder above it
-        return
-    for entry in _entries(folder):
-        if _is_folder(entry):
-            yield from _walk(Path(entry.path), (*above, here))
-        elif _is_image(entry):
-            yield Path(entry.path)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    # DirEntry.is_dir costs nothing, but raises on a link to itself
-    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            kept = [each for each in entries if not each.name.startswith((".", "__MACOSX"))]
-    except OSError as error:
-        raise NothingThere(f"cannot look into {folder}: {error.strerror}") from error
-    return sorted(kept, key=lambda each: each.name)
+def _classes_in_tables(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[str, ...]]:
+    """Classes that the nearest labels.csv above each file gives; and sentences on those unread."""
+    class_of: dict[Path, str] = {}
+    notes = []
+    by_table = defaultdict(list)
+    for path in paths:
+        above = (look_for_table(folder) for folder in list(path.parents)[:DEPTH])
+        table = next(filter(None, above), None)
+        if table is not None:
+            by_table[table].append(path)
+    for table, files in by_table.items():
+        names = {path.relative_to(table.parent).as_posix(): path for path in files}
+        try:
+            found = fit(read_table(table), list(names)).class_of
+        except InterpretError as error:  # a table of something else is none of ours
+            notes.append(f"no labels: {error}")
+            continue
+        class_of |= {names[name]: given for name, given in found.items()}
+    return class_of, tuple(notes)

@@ -23,6 +23,7 @@ import numpy as np
 from interpret_kit.analyses import RESULTS
 from interpret_kit.analysis import Origin, Question, Result, Table
 from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError, shortened
+from interpret_kit.omitted import Omitted
 from interpret_kit.runs import CONFIG
 from interpret_kit.sweeps import Study, StudyTable
 
@@ -143,6 +144,11 @@ def _read(told: Mapping[str, Any], folder: Path) -> Result:
     origin["classes"] = tuple(origin["classes"])
     origin["names"] = {int(key): name for key, name in origin["names"].items()}
     origin["unreadable"] = tuple((int(key), why) for key, why in origin["unreadable"])
+    omitted = origin.get("omitted", ())  # results of earlier versions have none
+    origin["omitted"] = tuple(
+        Omitted(**{k: _untupled(v) for k, v in each.items()}) for each in omitted
+    )
+    origin["notes"] = tuple(origin.get("notes", ()))
     with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in told["arrays"]}
     facts = {name: _untupled(value) for name, value in told["facts"].items()}

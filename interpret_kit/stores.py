@@ -1,4 +1,4 @@
-"""Where are the pictures of a listing: in files, or in memory?"""
+"""Where are the images of a listing: in files, or in memory?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from interpret_kit.decoding import read_rgb
@@ -23,7 +23,7 @@ class Store(Protocol):
         """What to call it."""
 
     def decode(self, image: int) -> Image.Image:
-        """The picture, RGB; raises `UnreadableImage`, which says why."""
+        """The image, RGB; raises `UnreadableImage`, which says why."""
 
     def content(self, image: int) -> bytes:
         """What its fingerprint is made of."""
@@ -78,19 +78,16 @@ class Rows:
         return shape + bytes(self.pixels[image].tobytes())
 
 
-def as_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
     """Check and copy pixels: what the caller does to the array later changes nothing here.
+
+    Returns:
+        (images, height, width, 3) or, of gray images, (images, height, width).
 
     Raises:
         UsageError: unless they are uint8 or floats in [0, 1], gray or with the channels last.
     """
-    gray, colour = pixels.ndim == 3, pixels.ndim == 4 and pixels.shape[-1] == 3
-    if not (gray or colour) or 0 in pixels.shape:
-        raise UsageError(
-            f"pixels of shape {pixels.shape}: they must be (images, height, width, 3) or "
-            "(images, height, width), none of these 0; for channels first, "
-            "pixels.transpose(0, 2, 3, 1)"
-        )
+    pixels = _several(_array(given))
     if pixels.dtype == np.uint8:
         return pixels.copy()
     if not np.issubdtype(pixels.dtype, np.floating):
@@ -101,3 +98,68 @@ def as_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
             "before any normalisation"
         )
     return np.floor(pixels * 255 + 0.5).astype(np.uint8)
+
+
+def _array(given: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and torch raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(
+            f"these pixels are not one array ({reason}); give images of one size, on the CPU and "
+            "without gradients"
+        ) from error
+
+
+def _several(pixels: NDArray[Any]) -> NDArray[Any]:
+    """One image, or several, in RGB or gray, as several in one of the two shapes that are kept."""
+    shape = pixels.shape
+    if 0 not in shape:
+        if len(shape) == 4 and shape[-1] == 3:
+            return pixels
+        if len(shape) == 4 and shape[-1] == 1:
+            return pixels[..., 0]
+        if len(shape) == 3 and shape[-1] == 3 and min(shape[:2]) > 3:
+            return pixels[None]  # no gray image is 3 pixels wide
+        if len(shape) == 3 and not (shape[0] == 3 and min(shape[1:]) > 3):
+            return pixels
+    raise UsageError(f"pixels of shape {shape}: {_way_out(shape)}")
+
+
+def _way_out(shape: tuple[int, ...]) -> str:
+    if len(shape) == 3 and 0 not in shape:
+        return (
+            "three gray images, or one RGB image with the channels first? Give pixels[..., None] "
+            "for the former, pixels.transpose(1, 2, 0) for the latter"
+        )
+    if len(shape) == 4 and shape[-1] == 4:
+        return "RGB without alpha is read: give pixels[..., :3]"
+    if len(shape) == 2:
+        return "give pixels[None] for one gray image"
+    return (
+        "they must be (images, height, width, 3) or (images, height, width), none of these 0; for "
+        "channels first, pixels.transpose(0, 2, 3, 1)"
+    )
+
+
+def as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np.int64]:
+    """Check labels: (images,) integers from 0, or -1 for none.
+
+    Raises:
+        UsageError: if they are no such numbers, or go beyond the ``classes``, if there are any.
+    """
+    if labels is None:
+        return np.full(images, -1, np.int64)
+    numbers = np.asarray(labels)
+    if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
+        raise UsageError(
+            f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
+            "they must be one integer per image"
+        )
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < -1 or (classes and high >= classes):
+        known = f", and {classes} class names were given" if classes else ""
+        raise UsageError(
+            f"labels go from {low} to {high}{known}; they must be class indices from 0, or -1"
+        )
+    return numbers.astype(np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin, features
 
-from interpret_kit.decoding import decode, read_rgb
+from interpret_kit.decoding import notes_of, read_rgb
 from interpret_kit.errors import UnreadableImage
 from interpret_kit.formats import has_image_suffix, has_unread_suffix, kind_of
 
@@ -185,9 +185,9 @@ def test_names_of_documents_are_of_no_image():
 def test_32_bit_integers_of_8_bits_are_read_as_such(tmp_path):
     values = np.arange(256, dtype=np.int32).reshape(16, 16)
     Image.fromarray(values).save(tmp_path / "a.tif")
-    decoded = decode(tmp_path / "a.tif")
-    np.testing.assert_array_equal(np.asarray(decoded.rgb)[..., 0], values)
-    assert decoded.notes == (
+    decoded = read_rgb(tmp_path / "a.tif")
+    np.testing.assert_array_equal(np.asarray(decoded)[..., 0], values)
+    assert notes_of(decoded) == (
         "32-bit integers of at most 255 are read as 8-bit values: 255 is white",
     )
 
@@ -204,9 +204,9 @@ def test_32_bit_integers_of_8_bits_are_read_as_such(tmp_path):
 def test_16_bit_values_that_leave_most_of_the_range_unused_are_noted(tmp_path, top, said, bands):
     values = np.full((SIDE, SIDE, *[bands] * (bands > 1)), top, "<u2")
     tiff(tmp_path / "a.tif", values, bands, photometric=2 if bands > 1 else 1)
-    decoded = decode(tmp_path / "a.tif")
-    (note,) = decoded.notes
-    assert np.asarray(decoded.rgb).max() == (round(top / 257) if bands == 1 else top >> 8)
+    decoded = read_rgb(tmp_path / "a.tif")
+    (note,) = notes_of(decoded)
+    assert np.asarray(decoded).max() == (round(top / 257) if bands == 1 else top >> 8)
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(note)
 
@@ -214,7 +214,7 @@ def test_16_bit_values_that_leave_most_of_the_range_unused_are_noted(tmp_path, t
 @pytest.mark.parametrize("values", [np.array([[0, 40000]], np.uint16), np.zeros((1, 2), np.uint16)])
 def test_16_bit_values_that_use_the_range_are_not_noted(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "a.png")
-    assert decode(tmp_path / "a.png").notes == ()
+    assert notes_of(read_rgb(tmp_path / "a.png")) == ()
 
 
 def profile(red, green):
@@ -230,13 +230,13 @@ def profile(red, green):
 def test_a_profile_is_not_applied_and_that_is_noted_where_it_would_show(tmp_path):
     swapped = profile(red=b"gXYZ", green=b"rXYZ")
     Image.fromarray(NOISE).save(tmp_path / "a.png", icc_profile=swapped)
-    decoded = decode(tmp_path / "a.png")
-    np.testing.assert_array_equal(decoded.rgb, NOISE)
-    (note,) = decoded.notes
+    decoded = read_rgb(tmp_path / "a.png")
+    np.testing.assert_array_equal(decoded, NOISE)
+    (note,) = notes_of(decoded)
     assert note.startswith("an embedded colour profile that is not sRGB (sRGB built-in) is not")
 
 
 @pytest.mark.parametrize("embedded", [profile(b"rXYZ", b"gXYZ"), b"no profile at all" * 20])
 def test_a_profile_that_changes_nothing_is_not_noted(tmp_path, embedded):
     Image.fromarray(NOISE).save(tmp_path / "a.png", icc_profile=embedded)
-    assert decode(tmp_path / "a.png").notes == ()
+    assert notes_of(read_rgb(tmp_path / "a.png")) == ()

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -277,3 +278,74 @@ def test_a_path_that_is_not_there_is_an_error_that_names_the_data_sets(tmp_path)
 def test_importing_does_not_import_torch():
     code = "import sys, interpret_kit.images; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+
+
+def test_one_rgb_image_is_one_image():
+    for pixels in (NOISE, Image.fromarray(NOISE), NOISE / 255):
+        images = ImageSet.from_arrays(pixels)
+        assert len(images) == 1
+        np.testing.assert_array_equal(images.decode(0), NOISE)
+    assert ImageSet.from_arrays(NOISE, labels=[4]).labels.tolist() == [4]
+    with pytest.raises(UsageError, match=r"labels of shape \(64,\) .* for 1 images"):
+        ImageSet.from_arrays(NOISE, labels=[0] * 64)
+
+
+def test_gray_images_may_have_an_axis_for_their_one_channel():
+    images = ImageSet.from_arrays(NOISE[None, ..., :1])
+    assert len(images) == 1
+    np.testing.assert_array_equal(np.asarray(images.decode(0))[..., 2], NOISE[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "match"),
+    [
+        (NOISE.transpose(2, 0, 1), r"\(3, 64, 48\): three gray .* pixels\.transpose\(1, 2, 0\)"),
+        (NOISE.transpose(2, 0, 1)[None], r"for channels first, pixels\.transpose\(0, 2, 3, 1\)"),
+        (np.zeros((5, 1, 28, 28), np.uint8), "for channels first"),
+        (np.zeros((5, 9, 9, 4), np.uint8), r"RGB without alpha is read: give pixels\[\.\.\., :3\]"),
+        (NOISE[..., 0], r"give pixels\[None\] for one gray image"),
+        ([NOISE, NOISE[:9]], "not one array .* give images of one size"),
+    ],
+)
+def test_arrays_that_may_be_something_else_are_refused_with_what_to_type(pixels, match):
+    with pytest.raises(UsageError, match=match):
+        ImageSet.from_arrays(pixels)
+
+
+def test_a_tensor_with_gradients_is_refused_with_what_to_type():
+    with pytest.raises(UsageError, match=r"not one array .* on the CPU and without gradients"):
+        ImageSet.from_arrays(torch.rand(1, 8, 8, 3, requires_grad=True))
+
+
+def test_labels_that_are_not_known_are_dropped_with_a_note(class_folders):
+    images = load_images(class_folders)
+    dropped = images.with_known_labels(classifier("cow", "cat"))
+    assert dropped.labels.tolist() == [-1, -1, -1]
+    assert dropped.notes == (
+        f"the labels of {class_folders} ('cat', 'dog') are dropped: they are not classes of net",
+    )
+    kept = images.with_known_labels(classifier("dog", "cat"))
+    assert (kept.labels.tolist(), kept.notes) == ([1, 1, 0], ())
+
+
+def test_named_files_are_labelled_by_their_folder_if_it_is_a_class(class_folders):
+    files = [class_folders / each for each in ("dog/1.png", "cat/2.png", "cat/1.png")]
+    images = load_images(files)
+    assert images.labels.tolist() == [-1, -1, -1]  # "Downloads" is a folder, too
+    assert images.with_classes_of(classifier("cow", "cat")).labels.tolist() == [-1, 1, 1]
+    assert images.only([0, 2]).with_classes_of(classifier("Dog", "Cat")).labels.tolist() == [0, 1]
+    assert images.with_classes_of(classifier("cow", "ant")) is images
+    assert load_images(files[0]).with_known_labels(classifier("cow", "dog")).labels.tolist() == [1]
+
+
+def test_what_is_noted_on_decoding_is_said_once_for_all_images(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((2, 3), 4095, np.uint16)).save(tmp_path / name)
+    save(tmp_path / "c.png")
+    reading = load_images(tmp_path).read(EXACT)
+    assert len(list(reading)) == 1
+    (note,) = reading.notes()
+    assert note.startswith("a.png, b.png: 16-bit values that fit in 12 bits use only 1/16 of the")

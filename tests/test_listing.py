@@ -87,9 +87,15 @@ def test_a_label_means_the_same_class_in_every_split(tmp_path):
     assert list_folder(tmp_path, "test").labels.tolist() == [1]
 
 
-def test_a_class_called_train_is_a_class(tmp_path):
+@pytest.mark.parametrize("split", [None, "train"])
+def test_a_folder_called_like_a_split_among_others_is_refused_with_both_readings(tmp_path, split):
     make(tmp_path, "bus/1.png", "train/2.png")
-    assert labelled(list_folder(tmp_path)) == [("bus/1.png", "bus"), ("train/2.png", "train")]
+    with pytest.raises(
+        UsageError,
+        match=r"looks like splits \(train\) beside other folders of images \(bus\): for splits, "
+        r"move .* or give one folder, as .*/train; for class folders, rename train",
+    ):
+        list_folder(tmp_path, split)
 
 
 def test_a_split_may_hold_images_without_labels(tmp_path):

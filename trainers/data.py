@@ -16,6 +16,7 @@ from torch import Tensor
 from interpret_kit.classifier import Preprocessing
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
 from interpret_kit.images import ImageSet, load_images
+from interpret_kit.omitted import line_of
 from interpret_kit.trainers.packed import Packed, Told, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with
@@ -200,6 +201,8 @@ class _Reader:
     notes: list[str] = field(default_factory=list)
 
     def read(self, images: ImageSet) -> Split:
+        unused = line_of(images.omitted)
+        self._say(unused and f"{images.split or images.source}: {unused}", *images.notes)
         labelled = images.only(images.ids[images.labels >= 0])
         if not len(labelled):
             raise NoImages(f"{images.source} has no labelled images; put them into class folders")
@@ -216,8 +219,10 @@ class _Reader:
                 f"left out {len(decoded.unreadable)} unreadable images; "
                 f"the first: {decoded.unreadable[0]}"
             )
-        if decoded.note and decoded.note not in self.notes:
-            self.notes.append(decoded.note)
+        self._say(*decoded.notes, decoded.note)
+
+    def _say(self, *notes: str) -> None:
+        self.notes += [each for each in notes if each and each not in self.notes]
 
 
 def _read_other(train: ImageSet, split: str, reader: _Reader) -> Split | None:

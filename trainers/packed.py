@@ -49,6 +49,7 @@ class Packed:
     ids: NDArray[np.int64]  # (images,) of the image set
     unreadable: tuple[str, ...] = ()  # what was left out, and why, a line each
     note: str = ""  # why it is not kept, where it should be
+    notes: tuple[str, ...] = ()  # what to know of how images were decoded, a sentence each
 
 
 def packed(images: ImageSet, size: tuple[int, int], told: Told) -> Packed:
@@ -114,7 +115,8 @@ def _in_memory(images: ImageSet, size: tuple[int, int], told: Told, note: str = 
     reading = _reading(images, size)
     pixels, ids = zip(*_decoded(reading, told), strict=True)
     lines = tuple(map(str, reading.unreadable))
-    return Packed(torch.from_numpy(np.concatenate(pixels)), np.concatenate(ids), lines, note)
+    decoded = torch.from_numpy(np.concatenate(pixels))
+    return Packed(decoded, np.concatenate(ids), lines, note, reading.notes())
 
 
 def _write(folder: Path, name: str, reading: Reading, told: Told) -> None:
@@ -131,6 +133,7 @@ def _write(folder: Path, name: str, reading: Reading, told: Told) -> None:
                 ids += which.tolist()
         lines = list(map(str, reading.unreadable))
         held = {"shape": [len(ids), *shape], "ids": ids, "unreadable": lines}
+        held["notes"] = list(reading.notes())
         (aside / MANIFEST).write_text(json.dumps(held))
         _put_in_place(aside, folder / name)
     finally:
@@ -162,4 +165,5 @@ def _opened(entry: Path) -> Packed:
     # Copy-on-write: torch wants memory that could be written to.
     mapped = np.memmap(entry / PIXELS, np.uint8, "c", shape=tuple(held["shape"]))
     ids = np.array(held["ids"], np.int64)
-    return Packed(torch.from_numpy(mapped), ids, tuple(held["unreadable"]))
+    notes = tuple(held.get("notes", ()))
+    return Packed(torch.from_numpy(mapped), ids, tuple(held["unreadable"]), notes=notes)

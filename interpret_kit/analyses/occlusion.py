@@ -176,6 +176,10 @@ class Occlusion(Analysis[OcclusionMaps]):
         """Refuse a window larger than the image, and a stride that leaves gaps."""
         grid_for(size, self.window, self.stride)
 
+    def asks_labels(self) -> bool:
+        """Whether the target is each image's label."""
+        return self.target == LABEL
+
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> OcclusionFold:
         """Check window and target against the classifier."""
         grid = grid_for(classifier.size, self.window, self.stride)

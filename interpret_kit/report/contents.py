@@ -200,6 +200,8 @@ def _made_from(origin: Origin) -> Table:
     if origin.unreadable:
         named = [f"{origin.names.get(each, each)} ({why})" for each, why in origin.unreadable]
         rows.append((f"{len(named)} left out, unreadable", shortened(named)))
+    rows += [("not used", str(each)) for each in origin.omitted]
+    rows += [("note", each) for each in origin.notes]
     return Table(("what", "value"), (*rows, *_versions(origin.versions)))
 
 

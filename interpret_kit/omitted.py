@@ -1,0 +1,104 @@
+"""What lies in a folder and is not used, and why?
+
+Whatever is or may be an image, a class or a label counts as ``lost``: the terminal names it, and
+with ``strict`` it is an error. Documents and files of the system are counted, and no error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from interpret_kit.errors import UnreadableImage, shortened
+
+MOST_NAMES = 5  # kept of each reason
+
+
+class Reason(Enum):
+    """Why something is not used; those from OTHER on lose no image."""
+
+    FORMAT = "images of a format that is not read"
+    UNNAMED = "images without the suffix of an image"
+    HIDDEN = "hidden images"
+    BIN = "images in folders of thumbnails or deleted files"
+    CLOSED = "folders that cannot be opened"
+    SPECIAL = "not regular files"
+    EMPTY = "empty folders"
+    UNLABELLED = "images without a row in labels.csv"
+    STRAY = "rows of labels.csv without a file"
+    OTHER = "other files"
+    LOOP = "links to a folder above them"
+    SYSTEM = "files of the system"
+
+    @property
+    def loses(self) -> bool:
+        """Whether an image, a class or a label may be lost by it."""
+        return self not in (Reason.OTHER, Reason.LOOP, Reason.SYSTEM)
+
+
+Note = Callable[[Reason, str], object]
+"""Called with what is not used: the reason, and its path or name."""
+
+
+@dataclass(frozen=True)
+class Omitted:
+    """What is not used, for one reason."""
+
+    reason: str  # a value of `Reason`
+    count: int  # of files, folders or rows
+    names: tuple[str, ...]  # the first few
+    lost: bool  # whether an image, a class or a label may be lost by it
+
+    def __str__(self) -> str:
+        more = (*self.names, *[""] * (self.count - len(self.names)))
+        return f"{self.reason}: {self.count} ({shortened(more, most=min(3, len(self.names)))})"
+
+
+@dataclass
+class Omissions:
+    """Counts what is not used: call it with each, then read `listed`."""
+
+    folder: Path  # names are relative to it
+    names: dict[Reason, list[str]] = field(default_factory=dict)
+    counts: dict[Reason, int] = field(default_factory=dict)
+
+    def __call__(self, reason: Reason, name: str) -> None:
+        """Count one more."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        if self.counts[reason] <= MOST_NAMES:
+            inside = name.removeprefix(f"{self.folder}{os.sep}")
+            text = inside.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            self.names.setdefault(reason, []).append(text)
+
+    def listed(self) -> tuple[Omitted, ...]:
+        """All reasons that were met, those that lose images first."""
+        return tuple(
+            Omitted(each.value, self.counts[each], tuple(self.names[each]), each.loses)
+            for each in Reason
+            if each in self.counts
+        )
+
+
+def line_of(omitted: Iterable[Omitted]) -> str:
+    """All that is not used as one line; empty if there is nothing but files of the system."""
+    listed = list(omitted)
+    if all(each.reason == Reason.SYSTEM.value for each in listed):
+        return ""
+    return f"not used: {'; '.join(map(str, listed))}"
+
+
+def refuse_losses(omitted: Iterable[Omitted], source: str) -> None:
+    """Make what is lost an error.
+
+    Raises:
+        UnreadableImage: naming all reasons but documents and files of the system.
+    """
+    lost = "; ".join(str(each) for each in omitted if each.lost)
+    if lost:
+        raise UnreadableImage(
+            f"strict: not everything in {source} is used: {lost}; convert these or move them "
+            "away, or run without strict"
+        )
