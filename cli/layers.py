@@ -57,7 +57,8 @@ def _facts(layer: Layer) -> dict[str, Any]:
 layers = click.Command(
     "layers",
     help=(
-        "List the convolutions of a classifier, numbered in the order in which data meets them.\n\n"
+        "List the layers of a classifier that have a number: its convolutions, and the blocks of "
+        "transformers, in the order in which data meets them.\n\n"
         "Other commands take such a number as --layer, or a layer's name, or last.\n\n"
         + example_of("ikit layers --model resnet18")
     ),
@@ -65,7 +66,7 @@ layers = click.Command(
         click.Option(
             ["--all", "every"],
             is_flag=True,
-            help="every layer with maps, not only convolutions",
+            help="every module that returns feature maps, not only those with a number",
         ),
         *shared("model", "arch", "json"),
     ],

@@ -12,9 +12,18 @@ from captum.attr import LayerActivation, PerturbationAttribution
 from torch import Tensor, nn
 
 from interpret_kit.classifier import Classifier
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import NotSupported, UsageError
 from interpret_kit.kinds import unwrapped, widened
-from interpret_kit.layers import Point, catalogue, evaluating, find_layer, observed, recorded
+from interpret_kit.layers import (
+    Layer,
+    Point,
+    catalogue,
+    evaluating,
+    find_layer,
+    observed,
+    recorded,
+)
+from interpret_kit.layouts import PLAIN, Layout
 from interpret_kit.memory import kept_memory
 
 _log = logging.getLogger(__name__)
@@ -77,31 +86,31 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
             before = _score(outputs, target)
-            after = _rerun(body, layer.point, taken, outputs[images], (images, rows))
+            after = _rerun(body, layer, taken, outputs[images], (images, rows))
             if after is None:
                 starts = range(0, len(rows), step)
                 parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
-                after = torch.cat([self._whole(body, layer.point, inputs, *p) for p in parts])
+                after = torch.cat([self._whole(body, layer, inputs, *p) for p in parts])
         grid = after.view(len(chosen), len(inputs), -1)
         return torch.stack([before - _score(each, target) for each in grid], dim=1)
 
-    def _whole(self, body: nn.Module, point: Point, inputs: Tensor, *pairs: Tensor) -> Tensor:
-        """Outputs (pairs, classes) by one forward of the whole network."""
+    def _whole(self, body: nn.Module, layer: Layer, inputs: Tensor, *pairs: Tensor) -> Tensor:
+        """Outputs (pairs, classes) by one full forward pass."""
         images, filters = pairs
-        with silenced_by_row(body, point, filters):
+        with silenced_by_row(body, layer.point, filters, layer.layout):
             found: Tensor = self.network(inputs[images]).reshape(len(images), -1).clone()
             return found
 
 
 def _rerun(
-    body: nn.Module, point: Point, inputs: Tensor, before: Tensor, pairs: tuple[Tensor, Tensor]
+    body: nn.Module, layer: Layer, inputs: Tensor, before: Tensor, pairs: tuple[Tensor, Tensor]
 ) -> Tensor | None:
     """The same by computing only what changes of ``before``, where that pays and can be done."""
     from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
     from interpret_kit.graph.trace import Untraceable
 
-    images, filters = pairs
-    if len(images) < WORTH_TRACING:
+    (images, filters), point = pairs, layer.point
+    if len(images) < WORTH_TRACING or not layer.layout.is_plain:
         return None
     try:
         reruns = Reruns(body, [point], inputs)
@@ -130,39 +139,61 @@ def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tens
     return outputs.gather(1, rows.unsqueeze(1)).squeeze(1)
 
 
-def activation_reader(classifier: Classifier, point: Point) -> Forward:
-    """A function from pixels (batch, 3, height, width) to the maps at a point.
+def activation_reader(classifier: Classifier, layer: Layer, site: str) -> Forward:
+    """A function from pixels (batch, 3, height, width) to a layer's feature maps at a site.
 
-    It is Captum's LayerActivation, except where a module is called several times: Captum
-    returns its last call, so that there the point's own call is recorded.
+    They are (batch, filters, rows, cols), however the network lays them out. It is Captum's
+    LayerActivation, except where a module is called several times: Captum returns its last call,
+    so that there the point's own call is recorded.
     """
-    name, _ = point
-    called_once = name in {layer.label for layer in classifier.layers()}  # else "name#1"
-    if called_once:
-        captums = LayerActivation(classifier, classifier.network.get_submodule(name))
-        return lambda pixels: widened(captums.attribute(pixels))
+    name, _ = point = layer.at(site)
+    called_once = name in {each.label for each in classifier.layers()}  # else "name#1"
+    captums = LayerActivation(classifier, classifier.network.get_submodule(name))
 
-    def read_call(pixels: Tensor) -> Tensor:
-        with recorded(classifier.network, [point]) as outputs:
-            classifier(pixels)
-        return widened(outputs[point])
+    def read(pixels: Tensor) -> Tensor:
+        if called_once:
+            output = captums.attribute(pixels)
+        else:
+            with recorded(classifier.network, [point]) as outputs:
+                classifier(pixels)
+            output = outputs[point]
+        maps = layer.layout.maps(widened(output))
+        refuse_other_rows(maps, len(pixels), name)
+        return maps
 
-    return read_call
+    return read
+
+
+def refuse_other_rows(maps: Tensor, images: int, name: str) -> None:
+    """Refuse maps that are not one row for each image.
+
+    Raises:
+        NotSupported: naming the layer.
+    """
+    if len(maps) != images:
+        raise NotSupported(
+            f"layer {name} returns {len(maps)} rows for {images} images: which belongs to which "
+            "image cannot be told; choose another layer"
+        )
 
 
 @contextmanager
-def silenced_by_row(network: nn.Module, point: Point, filters: Tensor) -> Iterator[None]:
-    """Hold another filter at zero in every row of a batch, ``filters`` (batch,).
+def silenced_by_row(
+    network: nn.Module, point: Point, filters: Tensor, layout: Layout = PLAIN
+) -> Iterator[None]:
+    """Hold another filter at zero for every image of a batch, ``filters`` (batch,).
 
     with silenced_by_row(network, ("conv3", 1), torch.tensor([0, 1, 2])):
-        logits = network(pixels.expand(3, -1, -1, -1))  # three ablations in one forward
+        logits = network(pixels.expand(3, -1, -1, -1))  # three ablations in one forward pass
     """
 
     def overwrite(output: Tensor) -> Tensor:
-        rows = torch.arange(len(output), device=output.device)
-        silenced = output.clone()
-        silenced[rows, filters.to(output.device)] = 0
-        return silenced
+        ablated = output.clone(memory_format=torch.preserve_format)
+        parts = layout.channels(ablated)
+        refuse_other_rows(parts, len(filters), point[0])
+        images = torch.arange(len(filters), device=output.device)
+        parts[images, filters.to(output.device)] = 0
+        return ablated
 
     with observed(network, {point: overwrite}):
         yield

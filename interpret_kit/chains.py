@@ -1,40 +1,44 @@
 """Which normalisation and activation belong to a layer alone?
 
-Worked out from the calls of one forward: a normalisation or activation that takes exactly the
-tensor another module made, with no other module taking it too, continues that module's chain. A
-tensor that was changed in place in between (``x += shortcut``) is another tensor, and ends it.
+Worked out from one forward pass: a normalisation or activation that takes exactly the tensor
+another module made continues that module's chain, if nothing but it reads that tensor: no other
+module, and no function such as an addition or a concatenation. A tensor that was changed in place
+in between (``x += shortcut``) is another tensor, and ends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
-Key = tuple[int, int]  # identity of a tensor, and how often it had been changed in place
+from interpret_kit.dimensions import Dims
+from interpret_kit.watching import Contents, Key
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 # Among torch's activations, and no function of one number: they look at others beside it.
 _MIXING = (nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
 
+Readings = Mapping[Contents, Sequence[int]]  # when the contents of each tensor were read
+
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module in a forward."""
+    """One call of a module in a forward pass."""
 
     point: tuple[str, int]
     module: nn.Module
     taken: Key | None  # its first input, if that is a tensor
     made: Key | None  # its output, if that is a tensor
     shape: tuple[int, ...] = ()  # of the output
+    dims: Dims | None = None  # what the dimensions of the output hold; None if nothing is known
+    entered: int = 0  # when it began and ended, in the time of the watch
+    left: int = 0
 
-
-def key(value: object) -> Key | None:
-    """What tells tensors apart while all of them are kept alive."""
-    if not isinstance(value, Tensor):
-        return None
-    return id(value), 0 if value.is_inference() else value._version
+    def holds(self, time: int) -> bool:
+        """Whether something happened within this call."""
+        return self.entered < time < self.left
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,32 @@ class Chain:
     entering: Call  # its output enters the activation; the end, where there is no activation
     end: Call
     active: bool  # whether there is an activation
+    also_read: bool = False  # whether something reads the end beside a module that would follow
 
 
-def chain_of(start: Call, calls: Sequence[Call]) -> Chain:
+def chain_of(start: Call, calls: Sequence[Call], readings: Readings) -> Chain:
     """Follow a layer's maps through its normalisation and its activation."""
     end = start
     while True:
-        following = [each for each in calls if each.taken == end.made and _computes(each)]
-        if end.made is None or len(following) != 1 or not _continues(following[0].module):
+        following = [
+            each
+            for each in calls
+            if each.made is not None and each.taken == end.made and _computes(each)
+        ]
+        follows = [each for each in following if _continues(each.module)]
+        if end.made is None or not follows:
             return Chain(end, end, False)
-        before, end = end, following[0]
+        if len(following) != 1 or not _alone(end, follows[0], readings):
+            return Chain(end, end, False, also_read=True)
+        before, end = end, follows[0]
         if _activates(end.module):
             return Chain(_entering(end, calls) or before, end, True)
+
+
+def _alone(end: Call, reader: Call, readings: Readings) -> bool:
+    """Whether nothing but one call reads what another has made."""
+    assert end.made is not None
+    return all(reader.holds(each) for each in readings.get(end.made[0], ()) if each > end.left)
 
 
 def _entering(activation: Call, calls: Sequence[Call]) -> Call | None:

@@ -1,60 +1,32 @@
-"""Which layers has a network, and how are they read and silenced? The only hooks of the library.
+"""Which layers has a network, and how are they read and ablated? The only hooks of the library.
 
-A layer is one call of a module: a module that is used twice is two layers, ``name#1`` and
-``name#2``. Convolutions are numbered from 1 in the order in which data meets them.
+A layer is one call of a module that returns feature maps: a module that is used twice is two
+layers, ``name#1`` and ``name#2``. Which of them have numbers stands in `numbering`, how their maps
+lie in memory in `layouts`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.chains import Call, Chain, Key, chain_of, key, passes_through
+from interpret_kit.catalogues import Catalogue, catalogue_of
+from interpret_kit.catalogues import Layer as Layer  # noqa: PLC0414 - also met here
+from interpret_kit.catalogues import Point as Point  # noqa: PLC0414 - also met here
+from interpret_kit.chains import Call
 from interpret_kit.errors import LayerNotFound, NotSupported, close_names
-from interpret_kit.kinds import is_convolution, is_scripted, opaque
+from interpret_kit.kinds import is_scripted, opaque
 from interpret_kit.modes import evaluating as evaluating  # noqa: PLC0414 - also met here
-from interpret_kit.selection import SITES, check_site
+from interpret_kit.selection import find_layer as find_layer  # noqa: PLC0414 - also met here
+from interpret_kit.selection import find_layers as find_layers  # noqa: PLC0414 - also met here
+from interpret_kit.watching import Key, Watch
 
-Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
 Visit = Callable[[Tensor], "Tensor | None"]  # sees an output; may return another in its place
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One call of a module that makes maps (batch, filters, rows, cols)."""
-
-    label: str  # module name; with "#2" for the second call of a module that is called twice
-    point: Point
-    kind: str  # class of the module
-    number: int | None  # from 1 over the convolutions; None for other modules
-    filters: int
-    rows: int
-    cols: int
-    entering: Point  # the map that enters its activation: after its normalisation
-    end: Point  # the last map that is this layer's alone: after its activation
-    ends_active: bool  # whether it has an activation
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-
-    def at(self, site: str) -> Point:
-        """Where the layer's maps are read or silenced.
-
-        "convolution" is the layer's own output; "pre-activation" the map that enters its
-        activation, after its normalisation; "activation" the map after both. Only what this
-        layer alone feeds counts: where its output is added to another map first, as at the end
-        of a residual block, both are the last map before that.
-        """
-        points = dict(zip(SITES, (self.point, self.entering, self.end), strict=True))
-        check_site(site)
-        return points[site]
 
 
 def rectified(network: nn.Module, layer: Layer) -> bool:
@@ -85,10 +57,13 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
         calls.update(dict.fromkeys(by_name, 0))
 
     def hook_for(name: str) -> Callable[..., Tensor | None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
+        def hook(_module: nn.Module, inputs: Sequence[object], output: Tensor) -> Tensor | None:
             calls[name] += 1
             visit = by_name[name].get(calls[name])
-            return None if visit is None else _shown(visit, output)
+            replaced = None if visit is None else _shown(visit, output)
+            if replaced is not None and output is next(iter(inputs), None):
+                output.copy_(replaced)  # worked in place: others may hold what it overwrote
+            return replaced
 
         return hook
 
@@ -140,39 +115,43 @@ def recorded(network: nn.Module, points: Sequence[Point]) -> Iterator[dict[Point
 
 @contextmanager
 def ablated(
-    network: nn.Module, points: Sequence[Point], filters: Sequence[int] | Tensor, value: float = 0.0
+    network: nn.Module,
+    points: Sequence[Point],
+    filters: Sequence[int] | Tensor,
+    value: float = 0.0,
+    axis: int = 1,
 ) -> Iterator[None]:
     """Hold some filters at ``value`` while the block runs, at every one of ``points``.
 
-    with ablated(network, [("conv3", 1)], [7]):
+    with ablated(network, [("conv3", 1)], [7], axis=layer.axis):
         logits = network(pixels)  # as if filter 7 of conv3 had died
     """
     silenced = torch.as_tensor(filters, dtype=torch.long)
 
     def overwrite(output: Tensor) -> Tensor:
-        return output.index_fill(1, silenced.to(output.device), value)
+        return output.index_fill(axis, silenced.to(output.device), value)
 
     with observed(network, dict.fromkeys(points, overwrite)):
         yield
 
 
 @contextmanager
-def _calls(network: nn.Module) -> Iterator[list[Call]]:
+def _calls(network: nn.Module, watch: Watch) -> Iterator[list[Call]]:
     """List the calls of every module while the block runs."""
     calls: list[Call] = []
     turns: Counter[str] = Counter()
-    taken: list[Key | None] = []
-    alive: list[object] = []  # so that no tensor gets the identity of one that is gone
+    begun: list[tuple[int, Key | None]] = []
 
     def before(_module: nn.Module, inputs: tuple[object, ...]) -> None:
-        alive.extend(inputs)
-        taken.append(key(inputs[0]) if inputs else None)
+        begun.append((watch.tick(), watch.key(inputs[0]) if inputs else None))
 
     def after(name: str, module: nn.Module, output: object) -> None:
         turns[name] += 1
-        alive.append(output)
+        entered, taken = begun.pop()
         shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-        calls.append(Call((name, turns[name]), module, taken.pop(), key(output), shape))
+        made, dims = watch.key(output), watch.dims(output)
+        times = entered, watch.tick()
+        calls.append(Call((name, turns[name]), module, taken, made, shape, dims, *times))
 
     with ExitStack() as stack:
         for name, module in network.named_modules():
@@ -181,13 +160,15 @@ def _calls(network: nn.Module) -> Iterator[list[Call]]:
             stack.callback(module.register_forward_pre_hook(before).remove)
             hook = partial(lambda name, module, _inputs, output: after(name, module, output), name)
             stack.callback(module.register_forward_hook(hook).remove)
+        stack.enter_context(watch)
         yield calls
 
 
-def catalogue(network: nn.Module, inputs: Tensor) -> tuple[Layer, ...]:
-    """List every layer that makes maps, in the order in which data meets them.
+def catalogue(network: nn.Module, inputs: Tensor) -> Catalogue:
+    """List every layer that returns feature maps, in the order in which data meets them.
 
-    One forward of ``inputs`` (batch, channels, height, width), in eval mode, finds out.
+    One forward pass of ``inputs`` (batch, channels, height, width), in eval mode, finds out: what
+    was read by what, and which dimension of every output holds filters, rows and columns.
 
     Raises:
         NotSupported: if the network is TorchScript or an exported program.
@@ -197,78 +178,17 @@ def catalogue(network: nn.Module, inputs: Tensor) -> tuple[Layer, ...]:
             f"the layers of the network cannot be read: {opaque(network)}; give the nn.Module that "
             "it was made from (occlusion and misclassifications need no layers)"
         )
-    with evaluating(network), _calls(network) as calls:
-        network(inputs)
-    twice = {call.point[0] for call in calls if call.point[1] > 1}
-    convolutions = count(1)
-    layers = []
-    for call in calls:
-        if len(call.shape) == 4 and call.point[0] and not passes_through(call):
-            number = next(convolutions) if is_convolution(call.module) else None
-            layers.append(_layer(call, number, chain_of(call, calls), twice))
-    return tuple(layers)
+    if len(inputs) == 1:
+        # Of one image, the batch cannot be told from what else has size one.
+        try:
+            return _seen(network, inputs.repeat(2, *[1] * (inputs.dim() - 1)))
+        except Exception:  # whatever it says of two images: it may be made for one
+            return _seen(network, inputs)
+    return _seen(network, inputs)
 
 
-def _layer(call: Call, number: int | None, chain: Chain, twice: Container[str]) -> Layer:
-    name, turn = call.point
-    convolution: Any = call.module if is_convolution(call.module) else None
-    return Layer(
-        label=f"{name}#{turn}" if name in twice else name,
-        point=call.point,
-        kind=type(call.module).__name__,
-        number=number,
-        filters=call.shape[1],
-        rows=call.shape[2],
-        cols=call.shape[3],
-        entering=chain.entering.point,
-        end=chain.end.point,
-        ends_active=chain.active,
-        kernel=tuple(convolution.kernel_size) if convolution else (),
-        stride=tuple(convolution.stride) if convolution else (),
-    )
-
-
-def find_layers(layers: Sequence[Layer], spec: int | str) -> tuple[Layer, ...]:
-    """Layers by number ("3"), "last", "all", module name, or several of these with commas.
-
-    Raises:
-        LayerNotFound: with the numbers there are, or the closest names.
-    """
-    found: dict[Layer, None] = {}
-    for part in str(spec).split(","):
-        name = part.strip()
-        chosen = _convolutions(layers) if name == "all" else (find_layer(layers, name),)
-        found.update(dict.fromkeys(chosen))
-    return tuple(found)
-
-
-def find_layer(layers: Sequence[Layer], spec: int | str) -> Layer:
-    """One layer by number, name or "last"; see `find_layers`."""
-    name = str(spec).strip()
-    if name == "last":
-        return _convolutions(layers)[-1]
-    if name.removeprefix("-").isdecimal():
-        convolutions = _convolutions(layers)
-        if 1 <= int(name) <= len(convolutions):
-            return convolutions[int(name) - 1]
-        raise LayerNotFound(
-            f"no layer {name}; the convolutions are numbered from 1 to {len(convolutions)} "
-            "('ikit layers' lists them)"
-        )
-    by_label = {layer.label: layer for layer in layers}
-    if name in by_label:
-        return by_label[name]
-    calls = [label for label in by_label if label.startswith(f"{name}#")]
-    if calls:
-        raise LayerNotFound(f"{name!r} is called {len(calls)} times: say {' or '.join(calls)}")
-    raise LayerNotFound(
-        f"no layer {name!r} that makes maps; {close_names(name, by_label)} ('ikit layers' lists "
-        "them)"
-    )
-
-
-def _convolutions(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    found = tuple(layer for layer in layers if layer.number is not None)
-    if not found:
-        raise LayerNotFound("the network has no convolution; give a layer by its module name")
-    return found
+def _seen(network: nn.Module, inputs: Tensor) -> Catalogue:
+    watch = Watch(inputs)
+    with evaluating(network), _calls(network, watch) as calls:
+        watch.return_from_network(network(inputs))
+    return catalogue_of(calls, watch, len(inputs))

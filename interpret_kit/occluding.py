@@ -94,7 +94,7 @@ def multiply_adds(network: nn.Module, example: Tensor) -> float:
     """Of one forward, in its convolutions."""
     total = 0.0
     for layer in catalogue(network, example.clone()):  # it may work in place
-        if layer.number is not None:
+        if layer.kernel:  # a convolution
             weight = network.get_submodule(layer.point[0]).weight
             assert isinstance(weight, Tensor), "a convolution has a weight"
             total += weight.numel() * layer.rows * layer.cols

@@ -1,4 +1,4 @@
-"""Which part of the picture does each unit of a layer see?"""
+"""Which part of the image is the receptive field of each unit of a layer?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,14 @@ class Patches:
 
 
 def patches_of_units(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
-    """The patches of several layers at a site; the whole picture where there is no trace."""
+    """The patches of several layers at a site; the whole image where that is all that is known."""
+    plain = [layer for layer in layers if layer.layout.is_plain]
+    known = dict(zip(plain, _traced(classifier, plain, site) if plain else [], strict=True))
+    why = "the positions of tokens and channels-last maps are not followed through the network"
+    return [known.get(each) or _whole_picture(classifier, each, why) for each in layers]
+
+
+def _traced(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
     try:
         with evaluating(classifier):
             graph = trace(classifier.network, classifier.normalised(classifier.example()))

@@ -1,25 +1,81 @@
-"""Which filters of which layers were asked for, and where are they read or silenced?"""
+"""Which filters of which layers were asked for, and where are they read or ablated?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpret_kit.errors import LayerNotFound, UsageError
+from interpret_kit.errors import LayerNotFound, UsageError, close_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from interpret_kit.layers import Layer
 
 SITES = ("convolution", "pre-activation", "activation")
 
 LAYER_HELP = (
-    "a convolution by its number from 1 ('ikit layers' lists them), last, or a layer by its "
-    "module name"
+    "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, or "
+    "a layer by its module name"
 )
-LAYERS_HELP = f"{LAYER_HELP}; several with commas, or all for every convolution"
+LAYERS_HELP = f"{LAYER_HELP}; several with commas, or all for every one with a number"
 SITE_HELP = (
     "convolution: the layer's own output; pre-activation: after its normalisation; activation: "
     "after its activation"
 )
+
+
+def find_layers(layers: Sequence[Layer], spec: int | str) -> tuple[Layer, ...]:
+    """Layers by number ("3"), "last", "all", module name, or several of these with commas.
+
+    Raises:
+        LayerNotFound: with the numbers there are, or the closest names.
+    """
+    found: dict[Layer, None] = {}
+    for part in str(spec).split(","):
+        name = part.strip()
+        chosen = _numbered(layers) if name == "all" else (find_layer(layers, name),)
+        found.update(dict.fromkeys(chosen))
+    return tuple(found)
+
+
+def find_layer(layers: Sequence[Layer], spec: int | str) -> Layer:
+    """One layer by number, name or "last"; see `find_layers`."""
+    name = str(spec).strip()
+    if name == "last":
+        return _numbered(layers)[-1]
+    if name.removeprefix("-").isdecimal():
+        with_number = _numbered(layers)
+        if 1 <= int(name) <= len(with_number):
+            return with_number[int(name) - 1]
+        raise LayerNotFound(
+            f"no layer {name}; the layers are numbered from 1 to {len(with_number)} "
+            "('ikit layers' lists them)"
+        )
+    by_label = {layer.label: layer for layer in layers}
+    if name in by_label:
+        return by_label[name]
+    raise LayerNotFound(_why_not(layers, by_label, name))
+
+
+def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
+    calls = [label for label in labels if label.startswith(f"{name}#")]
+    if calls:
+        return f"{name!r} is called {len(calls)} times: say {' or '.join(calls)}"
+    close = f"{close_names(name, labels)} ('ikit layers --all' lists them)"
+    refused: Mapping[str, str] = getattr(layers, "refused", {})
+    if name in refused:
+        return f"module {name!r} does not return feature maps: {refused[name]}; {close}"
+    return f"no layer {name!r} that returns feature maps; {close}"
+
+
+def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    found = tuple(layer for layer in layers if layer.number is not None)
+    if not found:
+        raise LayerNotFound(
+            "the network has no convolution and no transformer block; give a layer by its module "
+            "name ('ikit layers --all' lists them)"
+        )
+    return found
 
 
 def parse_filters(filters: str, layer: Layer) -> tuple[int, ...]:
@@ -66,7 +122,7 @@ def check_layers(spec: int | str) -> None:
             )
         if name.removeprefix("-").isdecimal() and int(name) < 1:
             raise LayerNotFound(
-                f"no layer {name}; the convolutions are numbered from 1 ('ikit layers' lists them)"
+                f"no layer {name}; layers are numbered from 1 ('ikit layers' lists them)"
             )
 
 

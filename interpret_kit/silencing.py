@@ -6,17 +6,18 @@ Both ways give the same numbers; where the network cannot be traced, the first i
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from torch import Tensor
 
-from interpret_kit.attribution import silenced_by_row
+from interpret_kit.attribution import refuse_other_rows, silenced_by_row
 from interpret_kit.classifier import Classifier, probabilities
 from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
 from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import Point, observed
+from interpret_kit.layouts import PLAIN, Layout
 
 _log = logging.getLogger(__name__)
 
@@ -37,37 +38,62 @@ class Silencing(Protocol):
         """Probabilities (rows, classes) of these images, with another filter zero in each row."""
 
 
-def silencing(classifier: Classifier, points: Sequence[Point], batch: int, rows: int) -> Silencing:
-    """The quickest way for ``rows`` ablations; whole forwards are of ``batch`` rows each."""
-    if rows >= WORTH_TRACING:
+def silencing(
+    classifier: Classifier,
+    points: Sequence[Point],
+    batch: int,
+    rows: int,
+    layouts: Mapping[Point, Layout] | None = None,
+) -> Silencing:
+    """The fastest way for ``rows`` ablations; full forward passes are of ``batch`` rows each.
+
+    Args:
+        classifier: what is evaluated.
+        points: where filters will be ablated.
+        batch: rows of a full forward pass.
+        rows: how many ablations there will be, of one image each.
+        layouts: how the outputs are laid out at points where they are not
+            (batch, filters, rows, cols).
+    """
+    layouts = layouts or {}
+    if rows >= WORTH_TRACING and all(each.is_plain for each in layouts.values()):
         try:
             return SuffixForwards(classifier, points)
         except Untraceable as error:
             _log.warning("whole forwards for each filter: %s", error)
-    return WholeForwards(classifier, points, batch)
+    return WholeForwards(classifier, points, batch, layouts)
 
 
 class WholeForwards:
     """The whole network for every filter, with hooks."""
 
-    def __init__(self, classifier: Classifier, points: Sequence[Point], batch: int) -> None:
-        self.classifier, self.points = classifier, points
+    def __init__(
+        self,
+        classifier: Classifier,
+        points: Sequence[Point],
+        batch: int,
+        layouts: Mapping[Point, Layout] | None = None,
+    ) -> None:
+        self.classifier = classifier
+        self.layouts = dict.fromkeys(points, PLAIN) | dict(layouts or {})
         self.images_at_once = self.rows_at_once = batch
         self.speaking: dict[Point, Tensor] = {}
 
     def look(self, pixels: Tensor) -> Tensor:
         """See `Silencing.look`."""
         self.pixels = pixels
-        visits = {point: partial(self._notice, point) for point in self.points}
+        visits = {point: partial(self._notice, point) for point in self.layouts}
         with observed(self.classifier.network, visits):
             return self.classifier.probabilities(pixels)
 
-    def _notice(self, point: Point, maps: Tensor) -> None:
-        self.speaking[point] = maps.flatten(2).any(2)
+    def _notice(self, point: Point, output: Tensor) -> None:
+        parts = self.layouts[point].channels(output)
+        refuse_other_rows(parts, len(self.pixels), point[0])
+        self.speaking[point] = parts.flatten(2).any(2)
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """See `Silencing.silence`."""
-        with silenced_by_row(self.classifier.network, point, filters):
+        with silenced_by_row(self.classifier.network, point, filters, self.layouts[point]):
             return self.classifier.probabilities(self.pixels[images])
 
 

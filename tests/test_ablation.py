@@ -199,7 +199,11 @@ def test_merged_shards_keep_the_ids_of_their_flips():
     ("analysis", "error", "told"),
     [
         (Ablation(9), LayerNotFound, "no layer 9"),
-        (Ablation("1,conv7"), LayerNotFound, "no layer 'conv7' that makes maps; close names: conv"),
+        (
+            Ablation("1,conv7"),
+            LayerNotFound,
+            "no layer 'conv7' that returns feature maps; close names: conv",
+        ),
         (Ablation(1, filters="4"), LayerNotFound, "no filter '4' in layer conv1; it has 4 filters"),
         (Ablation(site="middle"), UsageError, "no site 'middle'"),
     ],

@@ -151,5 +151,5 @@ def test_the_maps_of_an_activation_that_also_serves_a_vector_are_the_maps():
     pixels = pixels_of(images, classifier)
     with torch.no_grad():
         expected = classifier.network.conv(pixels).relu()
-        found = activation_reader(classifier, classifier.layers()[0].end)(pixels)
+        found = activation_reader(classifier, classifier.layers()[0], "activation")(pixels)
     torch.testing.assert_close(found, expected)

@@ -3,10 +3,10 @@
 import pytest
 import timm
 import torch
-from networks_on_paper import ResidualNet, SmallNet, TwiceNet
+from networks_on_paper import ResidualNet, SmallNet, TwiceNet, drawn
 from torch import nn
 
-from interpret_kit.layers import catalogue, evaluating, recorded
+from interpret_kit.layers import ablated, catalogue, evaluating, recorded
 
 
 def ends(network, *size):
@@ -117,3 +117,96 @@ def test_squeeze_and_excitation_ends_the_chain_of_what_it_gates():
         True,
     )
     assert found["blocks.1.0.conv_pwl"] == ("blocks.1.0.bn3", "blocks.1.0.bn3", False)
+
+
+class Leaking(nn.Module):
+    """What reads a map beside its normalisation is no module."""
+
+    def __init__(self, how, in_place=False):
+        super().__init__()
+        self.how = how
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.act, self.later = nn.ReLU(inplace=in_place), nn.Conv2d(8, 3, 3)
+        self.head = nn.Linear(3, 2)
+        drawn(self, seed=8)
+
+    def forward(self, pixels):
+        return self.rest(self.conv(pixels))
+
+    def rest(self, maps):
+        """The logits, of what the convolution returns."""
+        normed = self.norm(maps)
+        beside = {"map": lambda: maps, "view": lambda: maps[:, :], "norm": lambda: normed}
+        if self.how == "gate":
+            joined = [self.act(normed), maps.mean((2, 3), keepdim=True).expand_as(maps)]
+        elif self.how == "afterwards":
+            joined = [self.act(normed), normed]
+        elif self.how == "discarded":
+            self.act(normed)
+            joined = [normed, normed]
+        else:
+            joined = [self.act(normed), beside[self.how]()]
+        return self.head(self.later(torch.cat(joined, 1)).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("how", "end"), [("map", "conv"), ("view", "conv"), ("gate", "conv"), ("norm", "norm")]
+)
+def test_what_a_function_reads_too_is_ablated_before_its_activation(how, end):
+    network, pixels = Leaking(how), torch.rand(2, 3, 6, 6)
+    (layer, *_) = catalogue(network, pixels)
+    assert (layer.end[0], layer.ends_active, layer.also_read) == (end, False, True)
+    with evaluating(network):
+        maps = network.conv(pixels)
+        maps = network.norm(maps) if end == "norm" else maps
+        held = maps.clone()
+        held[:, 2] = 0
+        whole = network.norm
+        if end == "norm":  # the rest reads the normalised map as it is given
+            network.norm = nn.Identity()
+        expected = network.rest(held)
+        network.norm = whole
+        with ablated(network, [layer.at("activation")], [2]):
+            torch.testing.assert_close(network(pixels), expected)
+        assert (network(pixels) - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("how", ["afterwards", "discarded"])
+def test_what_an_activation_overwrote_is_ablated_for_all_who_hold_it(how):
+    network, pixels = Leaking(how, in_place=True), torch.rand(2, 3, 6, 6)
+    (layer, *_) = catalogue(network, pixels)
+    assert (layer.end[0], layer.ends_active) == ("act", True)
+    with evaluating(network):
+        active = network.norm(network.conv(pixels)).relu()
+        active[:, 1] = 0
+        maps = network.later(torch.cat([active, active], 1)).relu()
+        with ablated(network, [layer.at("activation")], [1]):
+            torch.testing.assert_close(network(pixels), network.head(maps.mean((2, 3))))
+
+
+def test_the_stem_of_poolformer_is_ablated_where_all_of_it_is():
+    network = timm.create_model("poolformer_s12", num_classes=3)
+    torch.manual_seed(0)
+    layer = catalogue(network, torch.rand(2, 3, 64, 64))[0]
+    pixels = torch.rand(1, 3, 64, 64)
+    with evaluating(network):
+        kept = network.stem.conv.weight.clone(), network.stem.conv.bias.clone()
+        network.stem.conv.weight[5], network.stem.conv.bias[5] = 0, 0
+        expected = network(pixels)
+        network.stem.conv.weight.copy_(kept[0])
+        network.stem.conv.bias.copy_(kept[1])
+        with ablated(network, [layer.at("activation")], [5]):
+            torch.testing.assert_close(network(pixels), expected)
+
+
+def test_an_output_of_the_network_is_read_by_its_caller():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(3, 4, 1), nn.ReLU()
+
+        def forward(self, pixels):
+            maps = self.conv(pixels)
+            return self.act(maps), maps
+
+    assert ends(Both(), 4, 4) == {"conv": ("conv", "conv", False)}

@@ -88,14 +88,14 @@ def test_layers_are_found_by_number_name_last_and_all(spec, labels):
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("99", "no layer 99; the convolutions are numbered from 1 to 2"),
-        ("0", "no layer 0; the convolutions are numbered from 1 to 2"),
-        ("-1", "no layer -1; the convolutions are numbered from 1 to 2"),
-        ("--5", "no layer '--5' that makes maps"),
-        ("²", "no layer '²' that makes maps"),
-        ("cnov1", "no layer 'cnov1' that makes maps; close names: conv1"),
-        ("head", "no layer 'head' that makes maps"),
-        ("1,,2", "no layer '' that makes maps"),
+        ("99", "no layer 99; the layers are numbered from 1 to 2"),
+        ("0", "no layer 0; the layers are numbered from 1 to 2"),
+        ("-1", "no layer -1; the layers are numbered from 1 to 2"),
+        ("--5", "no layer '--5' that returns feature maps"),
+        ("²", "no layer '²' that returns feature maps"),
+        ("cnov1", "no layer 'cnov1' that returns feature maps; close names: conv1"),
+        ("head", "module 'head' does not return feature maps: it returns 5 for each image"),
+        ("1,,2", "no layer '' that returns feature maps"),
     ],
 )
 def test_a_layer_that_does_not_exist_is_answered_with_those_that_do(spec, told):
@@ -116,7 +116,10 @@ def test_a_network_without_convolutions_says_so():
     network.add_module("pool", nn.AvgPool2d(2))
     network.add_module("flatten", nn.Flatten())
     layers = layers_of(network, 4, 4)
-    with pytest.raises(LayerNotFound, match="no convolution; give a layer by its module name"):
+    with pytest.raises(
+        LayerNotFound,
+        match="no convolution and no transformer block; give a layer by its module name",
+    ):
         find_layer(layers, "last")
     assert find_layer(layers, "pool").filters == 3
 

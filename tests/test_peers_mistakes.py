@@ -223,7 +223,7 @@ def test_what_a_user_types_is_looked_up_and_never_run(typed):
     if typed == "1 ":
         assert small_classifier().find_layers(typed)[0].label == "conv1"
     else:
-        with pytest.raises(LayerNotFound, match="that makes maps"):
+        with pytest.raises(LayerNotFound, match="that returns feature maps"):
             small_classifier().find_layers(typed)
 
 

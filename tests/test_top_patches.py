@@ -256,7 +256,7 @@ def test_the_summary_names_the_strongest_filter_and_counts_the_dead():
 @pytest.mark.parametrize(
     ("analysis", "error", "told"),
     [
-        (TopPatches(9), LayerNotFound, "no layer 9; the convolutions are numbered from 1 to 2"),
+        (TopPatches(9), LayerNotFound, "no layer 9; the layers are numbered from 1 to 2"),
         (TopPatches(top=0), UsageError, "top is 0"),
         (TopPatches(per_image=0), UsageError, "per_image is 0"),
         (TopPatches(site="middle"), UsageError, "no site 'middle'"),

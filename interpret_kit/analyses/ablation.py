@@ -199,7 +199,8 @@ class AblationFold:
         self.analysis, self.chosen, self.pace = analysis, chosen, pace
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
-        self.forwards = silencing(classifier, points, pace.batch_size, rows * pace.images)
+        layouts = {layer.at(analysis.site): layer.layout for layer, _ in chosen}
+        self.forwards = silencing(classifier, points, pace.batch_size, rows * pace.images, layouts)
         self.total = np.zeros(classes, np.int64)
         self.correct = np.zeros(classes, np.int64)
         self.lost = np.zeros(rows)  # sum over images

@@ -112,7 +112,7 @@ class ActivationFold:
 
         self.analysis, self.layer = analysis, layer
         self.chosen = chosen
-        self.read = activation_reader(classifier, layer.at(analysis.site))
+        self.read = activation_reader(classifier, layer, analysis.site)
         self.statistics = FilterStatistics()
         self.seen: list[dict[str, Array]] = []
 
@@ -152,7 +152,7 @@ def _strongest(
 
     from interpret_kit.attribution import activation_reader
 
-    read = activation_reader(classifier, layer.at(analysis.site))
+    read = activation_reader(classifier, layer, analysis.site)
     total = torch.zeros(layer.filters, dtype=torch.float64)
     for batch in images.read(classifier.preprocessing, pace.batch_size):
         maps = read(batch.to(classifier.device).pixels)

@@ -198,7 +198,8 @@ class MisclassificationFold:
         self.before.add(batch.labels, probabilities.argmax(1))
         if self.layer is not None:
             point = self.layer.at(self.analysis.site)
-            with ablated(self.classifier.network, [point], self.filters):
+            axis = self.layer.axis
+            with ablated(self.classifier.network, [point], self.filters, axis=axis):
                 probabilities = self.classifier.probabilities(batch.pixels)
         confidence, predicted = probabilities.max(1)
         self.after.add(batch.labels, predicted)

@@ -19,7 +19,6 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.errors import NotSupported
 from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one, check_selection
 
 if TYPE_CHECKING:
@@ -209,15 +208,14 @@ class TopPatchesFold:
         with observed(self.classifier.network, visits):
             self.classifier(pixels)
 
-    def _look(self, at: _At, batch: Batch, maps: Tensor) -> None:
+    def _look(self, at: _At, batch: Batch, output: Tensor) -> None:
+        from interpret_kit.attribution import refuse_other_rows
         from interpret_kit.tally import strongest_units
 
-        if len(maps) != max(len(batch), 2):
-            labels = ", ".join(layer.label for layer in (*at.ranked, *at.ended))
-            raise NotSupported(
-                f"layer {labels} makes {len(maps)} maps of {max(len(batch), 2)} images: whose they "
-                "are cannot be told; look for patches in another layer"
-            )
+        layers = [*at.ranked, *at.ended]  # their outputs here are laid out alike
+        labels = ", ".join(layer.label for layer in layers)
+        maps = layers[0].layout.maps(output)
+        refuse_other_rows(maps, max(len(batch), 2), labels)
         maps = maps[: len(batch)]
         if at.ranked:
             units = strongest_units(maps, batch.ids, self.analysis.per_image)
