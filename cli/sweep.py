@@ -83,6 +83,7 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
             terminal.say("the same command, without --force, goes on from here")
             raise
+    terminal.not_used(table.origin.omitted)
     tell_a_person(table, terminal)
     terminal.say(wrote(out))
     best = table.best_run()

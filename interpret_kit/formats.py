@@ -76,14 +76,24 @@ def suffixes() -> tuple[str, ...]:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file of this name is read."""
-    return Path(name).suffix.lower() in suffixes()
+    return _suffix(name) in _known()
 
 
 def has_unread_suffix(name: str) -> bool:
     """Whether a file of this name is an image of a format that is not read."""
-    suffix = Path(name).suffix.lower()
-    unavailable = (each for kind in _SUFFIXES if kind not in readable() for each in _SUFFIXES[kind])
-    return suffix in _OF_IMAGES or suffix in unavailable
+    unavailable = {each for found in _SUFFIXES.values() for each in found} - _known()
+    return _suffix(name) in _OF_IMAGES or _suffix(name) in unavailable
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(suffixes())
+
+
+def _suffix(name: str) -> str:
+    """As `Path.suffix`, lower case: names are looked at by the million."""
+    stem, dot, suffix = name.rpartition(".")
+    return dot + suffix.lower() if stem else ""
 
 
 def is_read(kind: str) -> bool:

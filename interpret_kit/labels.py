@@ -114,7 +114,8 @@ def _once(key: Callable[[str], str]) -> Callable[[str], Iterator[str]]:
 
 def _plain(file: str) -> str:
     """The same slashes and the same encoding of accents for all."""
-    return PurePosixPath(unicodedata.normalize("NFC", file.replace("\\", "/"))).as_posix()
+    text = unicodedata.normalize("NFC", file)
+    return PurePosixPath(text.replace("\\", "/")).as_posix() if "\\" in text else text
 
 
 def _folded(file: str) -> str:

@@ -196,10 +196,23 @@ def _listed(
         labels, classes = _labels_in_table(level.table, names, classes, omissions)
     else:
         labels, classes = _labels_by_folder(level.folder, names, classes)
-    notes = (*notes, *twins(classes))
+    notes = (*notes, *twins(classes), *_splits_within(names))
     omitted = omissions.listed()
     return Listing(
         paths, names, labels, tuple(classes), folder=level.folder, omitted=omitted, notes=notes
+    )
+
+
+def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
+    """Say that class folders hold splits, whose images are taken together."""
+    inner = {parts[1] for parts in (name.split("/") for name in names) if len(parts) > 2}
+    splits = sorted(each for each in inner if split_of(each))
+    if len({split_of(each) for each in splits}) < 2:
+        return ()
+    first = splits[-1]
+    return (
+        f"the images in the folders {shortened(splits)} of each class are taken together; for "
+        f"splits, put these folders outside: {first}/CLASS instead of CLASS/{first}",
     )
 
 

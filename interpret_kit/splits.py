@@ -36,6 +36,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 Stem = tuple[str, ...]  # the other words of a name
 
 
+@cache
 def split_of(name: str) -> str | None:
     """The split that a name means by itself, such as "val" for "Validation_set"; else None."""
     found = _PLAIN.fullmatch(re.sub(r"[\W\d_]", "", name.casefold()))

@@ -102,6 +102,23 @@ def test_two_folders_of_one_split_are_refused_where_that_split_is_asked_for(tmp_
         list_folder(tmp_path, "train")
 
 
+def test_splits_within_each_class_folder_are_taken_together_and_that_is_said(tmp_path):
+    make(tmp_path, *(f"{each}/{split}/0.png" for each in "ab" for split in ("train", "Testing")))
+    images = load_images(tmp_path)
+    assert images.labels.tolist() == [0, 0, 1, 1]
+    (note,) = images.notes
+    assert note.startswith("the images in the folders Testing, train of each class are taken toge")
+    assert note.endswith("train/CLASS instead of CLASS/train")
+
+
+def test_one_table_for_several_splits_takes_them_together_and_that_is_said(tmp_path):
+    make(tmp_path, "train/0.png", "test/1.png")
+    (tmp_path / "labels.csv").write_text("file,label\ntrain/0.png,x\ntest/1.png,y\n")
+    images = load_images(tmp_path)
+    assert (images.split, images.labels.tolist()) == (None, [1, 0])
+    assert images.notes[0].startswith("the images in test, train are taken together, as ")
+
+
 def test_a_class_that_the_splits_spell_in_two_ways_is_refused(tmp_path):
     make(tmp_path / "a", "train/Cat/0.png", "test/cat/0.png")
     with pytest.raises(ClassMismatch, match="spell a class in several ways: Cat, cat; give it one"):

@@ -192,6 +192,14 @@ def test_32_bit_integers_of_8_bits_are_read_as_such(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("top", "level", "noted"), [(65535, 255, 0), (4095, 16, 1), (256, 1, 1)])
+def test_32_bit_integers_of_more_than_8_bits_are_read_as_16_bit_values(tmp_path, top, level, noted):
+    Image.fromarray(np.array([[0, top]], np.int32)).save(tmp_path / "a.tif")
+    image = read_rgb(tmp_path / "a.tif")
+    assert np.asarray(image)[0, :, 0].tolist() == [0, level]  # top / 257, rounded
+    assert len(notes_of(image)) == noted
+
+
 @pytest.mark.parametrize(
     ("top", "said"),
     [

@@ -14,6 +14,8 @@ from interpret_kit.cli.main import ikit
 from interpret_kit.errors import ClassMismatch, UnreadableImage
 from interpret_kit.storage import load_result, manifest
 from interpret_kit.trainers.data import load_training_data
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.trial import look_at
 
 SMALL = [
     ik.Occlusion(window=12, stride=12),
@@ -160,3 +162,10 @@ def test_training_says_what_it_does_not_use(tmp_path):
         assert f"train: not used: {LOST}: 1 (all/Training/red/phone.heic)" in data.notes
         assert f"{tmp_path}/all is read: {tmp_path} holds no other images" in data.notes
         assert sum("red/deep.png: 16-bit values that fit in 12 bits" in e for e in data.notes) == 1
+
+
+def test_a_sweep_keeps_what_its_images_leave_out(tmp_path):
+    write_colours(tmp_path, 4, 0)
+    (tmp_path / "red" / "phone.heic").touch()
+    recipe = dataclasses.replace(Recipe(data=str(tmp_path)), size=8)
+    assert [each.names for each in look_at(recipe).omitted] == [("red/phone.heic",)]

@@ -118,4 +118,5 @@ def _origin(study: Study, planned: Mapping[Place, Planned]) -> Origin:
         contents=images[0].contents if images else "",
         names={},
         versions=versions(),
+        omitted=tuple(dict.fromkeys(one for each in images for one in each.omitted)),
     )

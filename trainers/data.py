@@ -16,7 +16,7 @@ from torch import Tensor
 from interpret_kit.classifier import Preprocessing
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
 from interpret_kit.images import ImageSet, load_images
-from interpret_kit.omitted import line_of
+from interpret_kit.omitted import Omitted, line_of
 from interpret_kit.trainers.packed import Packed, Told, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with
@@ -54,6 +54,7 @@ class TrainingData:
     test: Split | None  # None where there is no test split
     classes: tuple[str, ...]
     notes: tuple[str, ...]  # what a user should know, a sentence each
+    omitted: tuple[Omitted, ...] = ()  # what lies in the folders of the splits and is not used
 
     @cached_property
     def levels(self) -> Tensor:
@@ -117,7 +118,8 @@ def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> Trainin
     test = _read_other(images, "test", reader)
     if test is None:
         reader.notes.append(f"{spec} has no test split: there is no test accuracy")
-    return TrainingData(train, val, test, images.classes, tuple(reader.notes))
+    omitted = tuple(dict.fromkeys(reader.omitted))
+    return TrainingData(train, val, test, images.classes, tuple(reader.notes), omitted)
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
@@ -199,8 +201,10 @@ class _Reader:
     size: tuple[int, int]
     told: Told
     notes: list[str] = field(default_factory=list)
+    omitted: list[Omitted] = field(default_factory=list)
 
     def read(self, images: ImageSet) -> Split:
+        self.omitted += images.omitted
         unused = line_of(images.omitted)
         self._say(unused and f"{images.split or images.source}: {unused}", *images.notes)
         labelled = images.only(images.ids[images.labels >= 0])

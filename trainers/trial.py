@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from interpret_kit.analysis import versions
 from interpret_kit.errors import CannotWrite, DoesNotFit, InterpretError, TrainingDiverged
 from interpret_kit.loading import CONFIG, create, read_config
+from interpret_kit.omitted import Omitted
 from interpret_kit.storage import write_whole
 from interpret_kit.trainers.data import SHAPES, TrainingData, load_training_data
 from interpret_kit.trainers.loop import resume
@@ -41,6 +42,7 @@ class Images:
     classes: tuple[str, ...]
     scored: Mapping[str, int]  # how many there are to validate and to test with, by split
     drawn: TrainingData | None  # generated ones are held, not to be drawn again for each trial
+    omitted: tuple[Omitted, ...] = ()  # what lies in their folders and is not used
 
 
 def look_at(recipe: Recipe, told: Told | None = None) -> Images:
@@ -54,7 +56,7 @@ def look_at(recipe: Recipe, told: Told | None = None) -> Images:
     scored = {"val": data.val, "test": data.test}
     counts = {split: len(images) for split, images in scored.items() if images is not None}
     drawn = data if recipe.data == SHAPES else None
-    return Images(data.fingerprint(), data.classes, counts, drawn)
+    return Images(data.fingerprint(), data.classes, counts, drawn, data.omitted)
 
 
 @dataclass(frozen=True)
