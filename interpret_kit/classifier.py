@@ -59,6 +59,7 @@ class Classifier(nn.Module):
 
     mean: Tensor  # (channels, 1, 1)
     std: Tensor
+    notes: tuple[str, ...] = ()  # what a user should know of how it was loaded, a sentence each
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from interpret_kit.adapting import arguments_for
 from interpret_kit.classifier import Classifier, Preprocessing
 from interpret_kit.convnet import CONVNET, convnet
 from interpret_kit.errors import (
@@ -19,6 +20,7 @@ from interpret_kit.errors import (
     WeightsUnavailable,
     close_names,
 )
+from interpret_kit.fitting import best_match, fill
 from interpret_kit.hub import refuse_without_network
 from interpret_kit.imagenet import imagenet_names
 from interpret_kit.runs import (
@@ -32,9 +34,18 @@ from interpret_kit.runs import (
     read_config,
     runs_by_age,
 )
-from interpret_kit.weights import fill, first_line, read_weights
+from interpret_kit.tied import save_weights
+from interpret_kit.weights import first_line, read_checkpoint
 
-__all__ = ["CONFIG", "EMBEDDED", "WEIGHTS", "load_classifier", "read_config", "runs_by_age"]
+__all__ = [
+    "CONFIG",
+    "EMBEDDED",
+    "WEIGHTS",
+    "load_classifier",
+    "read_config",
+    "runs_by_age",
+    "save_weights",
+]
 
 
 def load_classifier(
@@ -93,14 +104,6 @@ def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> Non
     aside.replace(folder / CONFIG)
 
 
-def save_weights(file: Path, network: nn.Module) -> None:
-    """Write a network's weights as safetensors."""
-    from safetensors.torch import save_file
-
-    weights = network.state_dict().items()
-    save_file({name: each.detach().cpu().contiguous() for name, each in weights}, file)
-
-
 def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
     """The classifier a training run saved; with the weights in another of its files, if told."""
     config = read_config(folder)
@@ -111,7 +114,8 @@ def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
             f"{folder / CONFIG} asks for other weights ({', '.join(foreign)}); refused"
         )
     network = create(config["architecture"], **arguments)
-    fill(network, read_weights(folder / weights), str(folder))
+    match, _ = best_match(network, read_checkpoint(folder / weights))
+    fill(network, match)
     preprocessing = Preprocessing(
         size=tuple(config["size"]),
         mean=tuple(config["mean"]),
@@ -220,11 +224,14 @@ def _from_checkpoint(path: Path, arch: str | None) -> Classifier:
     if arch is None:
         assert is_of_a_run(path), "check_model refuses weights of an unknown architecture"
         return load_run(path.parent, path.name)
-    weights = read_weights(path)
+    checkpoint = read_checkpoint(path)
     network = create(arch)
-    settings: Any = getattr(network, "pretrained_cfg", {})
-    head_weight = weights.get(f"{settings.get('classifier')}.weight")
-    if head_weight is not None and len(head_weight) != network.num_classes:
-        network = create(arch, num_classes=len(head_weight))
-    fill(network, weights, str(path))
-    return _with_timm_settings(network, str(path))
+    match, notes = best_match(network, checkpoint)
+    arguments = arguments_for(network, match)
+    if arguments:
+        network = create(arch, **arguments)
+        match, notes = best_match(network, checkpoint)
+    fill(network, match)
+    classifier = _with_timm_settings(network, str(path))
+    classifier.notes = notes
+    return classifier

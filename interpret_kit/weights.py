@@ -1,47 +1,75 @@
-"""How are weights read without running code, and put into a network?"""
+"""How are weights read without running code?"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from interpret_kit.checkpoints import Checkpoint, checkpoint_of
 from interpret_kit.errors import BadWeights
+from interpret_kit.foreign import why_no_weights
+from interpret_kit.plain import plain_types
 
 _SAFE_PICKLES_FROM = (2, 10)  # weights_only=True could run code before: CVE-2025-32434, -2026-24747
-_CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "state_dict_ema")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read named tensors; a pickle only as pure data, never as code.
+    """Read the named tensors of a file that holds those of one network.
+
+    Raises:
+        BadWeights: no such file, a broken one, one that carries code, or several networks.
+    """
+    states = read_checkpoint(path).states
+    if len(states) > 1:
+        raise BadWeights(f"{path} holds the weights of several networks: {', '.join(states)}")
+    return dict(*states.values())
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read all named tensors of a file; a pickle only as plain data, never as code.
 
     Raises:
         BadWeights: no such file, a broken one, or one that carries code.
     """
     if not path.is_file():
         raise BadWeights(f"no weights at {path}; the run was not finished, train it again")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return _state_dict(load_file(path), path)
-        except (SafetensorError, OSError) as error:
-            raise BadWeights(f"{path} is not a safetensors file: {first_line(error)}") from error
+    if _is_safetensors(path) or path.suffix == ".safetensors":
+        return _read_safetensors(path)
     refuse_unsafe_pickles(path, torch.__version__)
     try:
-        with warnings.catch_warnings():  # torch warns of pickle protocols; only the end counts
+        # torch warns of pickle protocols and of old storages; only the end counts.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*plain_types()]):
             warnings.simplefilter("ignore")
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle raises whatever the bytes lead to
-        raise BadWeights(
-            f"{path} is not plain weights (it is broken, or carries code, which is never run); "
-            "save state_dict() with safetensors.torch.save_file and load that"
-        ) from error
-    return _state_dict(stored, path)
+        raise BadWeights(f"{path} {why_no_weights(path, str(error))}") from error
+    return checkpoint_of(stored, path)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the file begins as safetensors do: the length of a JSON header, and the header."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    length = int.from_bytes(head[:8], "little")
+    return head[8:] == b"{" and length <= path.stat().st_size - 8
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            kept_once = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        what = why_no_weights(path, str(error))
+        raise BadWeights(f"{path} is not a safetensors file: it {what}") from error
+    # A tensor of two names is stored under one, and the other is in the metadata.
+    shared = {name: stored[kept] for name, kept in kept_once.items() if kept in stored}
+    return checkpoint_of({**shared, **stored}, path)
 
 
 def refuse_unsafe_pickles(path: Path, version: str) -> None:
@@ -51,36 +79,6 @@ def refuse_unsafe_pickles(path: Path, version: str) -> None:
             f"{path} is a pickle, and torch {version} can be made to run code from one "
             "(CVE-2026-24747); update torch to 2.10 or later, or convert the file to safetensors"
         )
-
-
-def _state_dict(stored: object, path: Path) -> dict[str, Tensor]:
-    for key in _CHECKPOINT_KEYS:
-        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
-            stored = stored[key]
-    if not isinstance(stored, Mapping) or not all(isinstance(v, Tensor) for v in stored.values()):
-        raise BadWeights(f"{path} holds no state_dict: no mapping from names to tensors")
-    return {str(name).removeprefix("module."): weight for name, weight in stored.items()}
-
-
-def fill(network: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Put weights into a network that has exactly these, by name and shape.
-
-    Raises:
-        BadWeights: counting what is missing, unknown or of another shape.
-    """
-    wanted = {name: tuple(each.shape) for name, each in network.state_dict().items()}
-    given = {name: tuple(each.shape) for name, each in weights.items()}
-    if wanted != given:
-        missing = [name for name in wanted if name not in given]
-        extra = [name for name in given if name not in wanted]
-        other = [n for n in wanted if n in given and wanted[n] != given[n]]
-        first = (missing or extra or other)[0]
-        raise BadWeights(
-            f"{source} does not fit {type(network).__name__}: {len(missing)} tensors missing, "
-            f"{len(extra)} unknown, {len(other)} of another shape (first: {first}); "
-            "name the architecture that it was made for (of a checkpoint, with --arch)"
-        )
-    network.load_state_dict(weights)
 
 
 def first_line(error: Exception) -> str:

@@ -179,7 +179,7 @@ WRONG = {
     "code in a pickle": ("layers --model code.pth --arch resnet18", FAILED, ["never run"]),
     "code in a zip": ("layers --model code-zip.pth --arch resnet18", FAILED, ["never run"]),
     "no state dict": ("layers --model list.pt --arch resnet18", FAILED, ["state_dict"]),
-    "text as weights": ("layers --model text.pth --arch resnet18", FAILED, ["safetensors"]),
+    "text as weights": ("layers --model text.pth --arch resnet18", FAILED, ["a text file"]),
     "broken safetensors": ("layers --model broken.safetensors --arch resnet18", FAILED, ["broken"]),
     "unknown device": ("predict photos --device gpu", USAGE, ["'gpu'", "cuda"]),
     # output

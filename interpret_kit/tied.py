@@ -1,0 +1,46 @@
+"""Which names of a network mean the same tensor? It is saved once, and loaded for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+
+def save_weights(file: Path, network: nn.Module) -> None:
+    """Write a network's weights as safetensors.
+
+    A tensor of several names is written under the first; the metadata lists the others, as
+    ``safetensors.torch.save_model`` does. Tensors that share memory otherwise (one is a part of
+    the other) are written each for itself.
+    """
+    from safetensors.torch import save_file
+
+    weights = network.state_dict()
+    first = first_names(weights)
+    kept = {
+        name: each.detach().cpu().contiguous()
+        for name, each in weights.items()
+        if first[name] == name
+    }
+    memory = [each.untyped_storage().data_ptr() for each in kept.values()]
+    apart = {
+        name: each.clone() if memory.count(each.untyped_storage().data_ptr()) > 1 else each
+        for name, each in kept.items()
+    }
+    save_file(apart, file, {name: kept for name, kept in first.items() if name != kept})
+
+
+def first_names(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """For each name the first name of the same tensor, which mostly is itself."""
+    seen: dict[object, str] = {}
+    return {name: seen.setdefault(_place(name, each), name) for name, each in weights.items()}
+
+
+def _place(name: str, tensor: Tensor) -> object:
+    """Equal for tensors that are the same numbers in the same memory."""
+    if tensor.device.type == "meta" or tensor.numel() == 0:  # no memory
+        return name
+    place = tensor.device, tensor.data_ptr(), tensor.dtype
+    return *place, tuple(tensor.shape), tensor.stride()
