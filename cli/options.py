@@ -115,6 +115,8 @@ def _option(field: dataclasses.Field[Any], hint: Any, envvar: str) -> click.Opti
     if hint is bool:
         names = [f"--{name}/--no-{name}", field.name]
         return click.Option(names, default=field.default, show_default=True, **settings)
+    if field.metadata["reads"] is not None:
+        return _read_by_its_field(field, hint, settings)
     default = _typed(field.default)
     return click.Option(
         [f"--{name}", field.name],
@@ -125,25 +127,32 @@ def _option(field: dataclasses.Field[Any], hint: Any, envvar: str) -> click.Opti
     )
 
 
+def _read_by_its_field(
+    field: dataclasses.Field[Any], hint: Any, settings: dict[str, Any]
+) -> click.Option:
+    """Pass on what is typed: the dataclass reads it, as it reads what Python gives it."""
+    return click.Option(
+        [f"--{field.name.replace('_', '-')}", field.name],
+        type=int if hint is int else str,
+        default=field.default,
+        multiple=isinstance(field.default, tuple),
+        show_default=field.default != (),
+        **settings,
+    )
+
+
 def _reading(hint: Any) -> dict[str, Any]:
     """How the text of an option becomes a value of this type."""
     if hint in (int, float, str):
         return {"type": hint}
     if typing.get_origin(hint) is tuple:
         return {"type": str, "metavar": "N[,N...]|none", "callback": _several}
-    if str in typing.get_args(hint):
-        return {"type": str, "metavar": "N|TEXT", "callback": _number_or_text}
     return {"type": str, "metavar": "N[,N...]", "callback": _one_or_several}
 
 
 def _typed(default: Any) -> Any:
     """The default as one would type it."""
     return ",".join(map(str, default)) or "none" if isinstance(default, tuple) else default
-
-
-def _number_or_text(_ctx: click.Context, _option: click.Parameter, value: Any) -> Any:
-    text = str(value)
-    return int(text) if text.isdecimal() and text == str(int(text)) else value
 
 
 def _several(_ctx: click.Context, _option: click.Parameter, value: Any) -> tuple[int, ...]:

@@ -9,29 +9,39 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from interpret_kit.arguments import named
 from interpret_kit.errors import NoImages, UsageError
 from interpret_kit.omitted import Omitted, refuse_losses
+from interpret_kit.pace import Pace as Pace  # noqa: PLC0414 - also met here
+from interpret_kit.pace import Progress, telling
+from interpret_kit.values import Reader
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from typing_extensions import Self
 
     from interpret_kit.classifier import Classifier
     from interpret_kit.images import Batch, ImageSet, Reading
 
 Array = NDArray[Any]
-Progress = Callable[[float, float], None]  # called with (images done, images in all)
 
 
-def parameter(default: Any, help: str) -> Any:  # noqa: A002
-    """Declare a field of an analysis or a recipe, with the help text of its option."""
-    return field(default=default, metadata={"help": help})
+def parameter(default: Any, help: str, reads: Reader | None = None) -> Any:  # noqa: A002
+    """Declare a field of an analysis or a recipe, with the help text of its option.
+
+    Args:
+        default: the canonical value.
+        help: what it is, for a person.
+        reads: makes the canonical value of whatever may be given, text of an option among it.
+    """
+    return field(default=default, metadata={"help": help, "reads": reads})
 
 
 def array(axes: str, meaning: str) -> Any:
@@ -133,26 +143,6 @@ class Result:
         return save_result(self, Path(folder), figures=figures, force=force)
 
 
-@dataclass
-class Pace:
-    """How a run goes about its work, and how far it is: nothing that changes the answer."""
-
-    batch_size: int  # rows per forward
-    images: int  # in all
-    progress: Progress | None = None
-    done: int = 0  # images
-
-    def within(self, share: float, images: int = 1) -> None:
-        """Tell that a share in [0, 1] of the next ``images`` images is done."""
-        if self.progress is not None:
-            self.progress(self.done + share * images, self.images)
-
-    def advance(self, images: int) -> None:
-        """Tell that ``images`` more images are done."""
-        self.done += images
-        self.within(0)
-
-
 R = TypeVar("R", bound=Result)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -177,13 +167,18 @@ class Analysis(Question, ABC, Generic[R]):
     needs_labels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        """Read what was given into canonical values, which compare equal, hash and go into JSON."""
+        for each in dataclasses.fields(self):
+            if each.metadata["reads"] is not None:
+                value = each.metadata["reads"](getattr(self, each.name), each.name)
+                object.__setattr__(self, each.name, value)
         self.check()
 
     def check(self) -> None:
-        """Refuse fields that make no sense for any classifier; runs when the object is made.
+        """Refuse fields that contradict each other; runs when the object is made.
 
         Raises:
-            UsageError: naming the field and what it can be.
+            UsageError: naming the fields.
         """
 
     def check_size(self, size: tuple[int, int]) -> None:
@@ -196,6 +191,15 @@ class Analysis(Question, ABC, Generic[R]):
     def asks_labels(self) -> bool:
         """Whether labels that are not classes of the classifier are an error, or are dropped."""
         return self.needs_labels
+
+    def on(self, classifier: Classifier) -> Self:
+        """The same question with modules, which cannot be saved, replaced by their names.
+
+        Raises:
+            LayerNotFound: if a module is not one of the classifier's.
+        """
+        values = {name: named(value, classifier.network) for name, value in self.fields()}
+        return dataclasses.replace(self, **values)
 
     @abstractmethod
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> Fold[R]:
@@ -212,7 +216,7 @@ class Analysis(Question, ABC, Generic[R]):
         *,
         batch_size: int = 32,
         strict: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> R:
         """Answer the question for all images; the keywords do not change it.
 
@@ -223,7 +227,7 @@ class Analysis(Question, ABC, Generic[R]):
             batch_size: images per forward.
             strict: raise `UnreadableImage` instead of leaving out a broken file, or images that
                 the folder holds and that are not used.
-            progress: called with (images done, images in all).
+            progress: True for a bar, or a function called with (images done, images in all).
         """
         from interpret_kit.layers import evaluating
         from interpret_kit.matching import only_labelled
@@ -238,9 +242,9 @@ class Analysis(Question, ABC, Generic[R]):
             raise NoImages(f"{images.source} holds no images; give at least one")
         if self.needs_labels:
             images = only_labelled(images, self.name)
-        with evaluating(classifier), kept_memory():
-            pace = Pace(batch_size, len(images), progress)
-            fold = self.begin(classifier, images, pace)
+        with evaluating(classifier), kept_memory(), telling(progress, self.name) as told:
+            pace = Pace(batch_size, len(images), told)
+            fold = self.on(classifier).begin(classifier, images, pace)
             reading = images.read(classifier.preprocessing, batch_size, strict=strict)
             for batch in reading:
                 fold.add(batch.to(classifier.device))

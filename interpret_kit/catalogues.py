@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from interpret_kit.arguments import SITES
 from interpret_kit.chains import Call, Chain, chain_of, passes_through
 from interpret_kit.kinds import is_convolution
 from interpret_kit.layouts import PLAIN, Layout, NoMaps, layout_of
 from interpret_kit.numbering import numbered
-from interpret_kit.selection import SITES, check_site
+from interpret_kit.values import word_argument
 from interpret_kit.watching import Watch
 
 Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
@@ -50,7 +51,7 @@ class Layer:
         map before that.
         """
         points = dict(zip(SITES, (self.point, self.entering, self.end), strict=True))
-        check_site(site)
+        word_argument(*SITES)(site, "site")
         return points[site]
 
 

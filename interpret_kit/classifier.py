@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from interpret_kit.arguments import Layers, layers_argument, named
 from interpret_kit.errors import BadWeights, ClassNotFound, NotSupported, UsageError, close_names
 from interpret_kit.kinds import unwrapped
 from interpret_kit.layers import Layer, catalogue, find_layers
@@ -174,9 +175,9 @@ class Classifier(nn.Module):
         """All layers with maps, in the order in which data meets them."""
         return catalogue(self.network, self.normalised(self.example()))
 
-    def find_layers(self, spec: int | str) -> tuple[Layer, ...]:
-        """Layers by number, name, ``last``, ``all``, or several of these with commas."""
-        return find_layers(self.layers(), spec)
+    def find_layers(self, spec: Layers) -> tuple[Layer, ...]:
+        """Layers by number, name, module, ``last``, ``all``, or several: [1, 3], "1,3", "1-3"."""
+        return find_layers(self.layers(), named(layers_argument(spec), self.network))
 
     @property
     def fingerprint(self) -> str:

@@ -4,49 +4,66 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpret_kit.errors import LayerNotFound, UsageError, close_names
+from interpret_kit.arguments import (
+    ALL,
+    LAST,
+    SITES,
+    Filters,
+    Layers,
+    OneLayer,
+    filters_argument,
+    layer_argument,
+    layers_argument,
+    parts_of,
+)
+from interpret_kit.errors import LayerNotFound, close_names
+from interpret_kit.values import word_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from interpret_kit.layers import Layer
 
-SITES = ("convolution", "pre-activation", "activation")
-
-LAYER_HELP = (
-    "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, or "
-    "a layer by its module name"
+_LAYER = (
+    "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, "
+    "or a layer by its module name"
 )
-LAYERS_HELP = f"{LAYER_HELP}; several with commas, or all for every one with a number"
-SITE_HELP = (
+
+# What fields are declared with, after their default: the help text, and how they are read.
+LAYER = _LAYER, layer_argument
+LAYERS = f"{_LAYER}; several as 1,3 or 1-3, or all for every one with a number", layers_argument
+SITE = (
     "convolution: the layer's own output; pre-activation: after its normalisation; activation: "
-    "after its activation"
+    "after its activation",
+    word_argument(*SITES),
 )
 
 
-def find_layers(layers: Sequence[Layer], spec: int | str) -> tuple[Layer, ...]:
-    """Layers by number ("3"), "last", "all", module name, or several of these with commas.
+def find_layers(layers: Sequence[Layer], spec: Layers) -> tuple[Layer, ...]:
+    """Layers by number (3), "last", "all" or name; several as [1, 3], "1,3" or "1-3".
 
     Raises:
         LayerNotFound: with the numbers there are, or the closest names.
     """
     found: dict[Layer, None] = {}
-    for part in str(spec).split(","):
-        name = part.strip()
-        chosen = _numbered(layers) if name == "all" else (find_layer(layers, name),)
+    for part in parts_of(layers_argument(spec)):
+        chosen = _numbered(layers) if part == ALL else (_layer_called(layers, part),)
         found.update(dict.fromkeys(chosen))
     return tuple(found)
 
 
-def find_layer(layers: Sequence[Layer], spec: int | str) -> Layer:
+def find_layer(layers: Sequence[Layer], spec: OneLayer) -> Layer:
     """One layer by number, name or "last"; see `find_layers`."""
-    name = str(spec).strip()
-    if name == "last":
+    return _layer_called(layers, parts_of(layer_argument(spec))[0])
+
+
+def _layer_called(layers: Sequence[Layer], name: int | str) -> Layer:
+    if name == LAST:
         return _numbered(layers)[-1]
-    if name.removeprefix("-").isdecimal():
+    if isinstance(name, int):
         with_number = _numbered(layers)
-        if 1 <= int(name) <= len(with_number):
-            return with_number[int(name) - 1]
+        if name <= len(with_number):
+            return with_number[name - 1]
         raise LayerNotFound(
             f"no layer {name}; the layers are numbered from 1 to {len(with_number)} "
             "('ikit layers' lists them)"
@@ -78,75 +95,20 @@ def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return found
 
 
-def parse_filters(filters: str, layer: Layer) -> tuple[int, ...]:
-    """Read "0,5,7" or "all" as filters of a layer.
+def parse_filters(filters: Filters, layer: Layer) -> tuple[int, ...]:
+    """Read [0, 5], "0,5", "0-7" or "all" as filters of a layer.
 
     Raises:
-        UsageError: if the layer has no such filter.
+        LayerNotFound: if the layer has no such filter.
     """
-    if str(filters).strip() == "all":
+    chosen = filters_argument(ALL)(filters, "filters")
+    if chosen == ALL:
         return tuple(range(layer.filters))
-    chosen = []
-    for part in str(filters).split(","):
-        number = part.strip()
-        if not number.isdecimal() or int(number) >= layer.filters:
+    for each in chosen:
+        if each >= layer.filters:
             raise LayerNotFound(
-                f"no filter {number!r} in layer {layer.label}; it has {layer.filters} filters, "
-                f"from 0 to {layer.filters - 1}"
+                f"no filter {each} in layer {layer.label}; it has {layer.filters} filters, from 0 "
+                f"to {layer.filters - 1}"
             )
-        chosen.append(int(number))
-    return tuple(dict.fromkeys(chosen))
-
-
-def check_selection(
-    layer: int | str, site: str, filters: str = "all", words: tuple[str, ...] = ("all",)
-) -> None:
-    """Refuse layers, a site or filters that no network can have; see the functions below."""
-    check_layers(layer)
-    check_site(site)
-    check_filters(filters, words)
-
-
-def check_layers(spec: int | str) -> None:
-    """Refuse what cannot be a layer of any network: nothing at all, or a number below 1.
-
-    Raises:
-        LayerNotFound: with what a layer can be.
-    """
-    for part in str(spec).split(","):
-        name = part.strip()
-        if not name:
-            raise LayerNotFound(
-                f"layer {str(spec)!r} has an empty part; give a number from 1 ('ikit layers' "
-                "lists them), last, or a module name"
-            )
-        if name.removeprefix("-").isdecimal() and int(name) < 1:
-            raise LayerNotFound(
-                f"no layer {name}; layers are numbered from 1 ('ikit layers' lists them)"
-            )
-
-
-def check_filters(filters: str, words: tuple[str, ...]) -> None:
-    """Refuse what is neither one of the words nor numbers with commas, such as "0,5,7".
-
-    Raises:
-        LayerNotFound: with what filters can be.
-    """
-    if str(filters).strip() in words:
-        return
-    for part in str(filters).split(","):
-        if not part.strip().isdecimal():
-            either = " or ".join(["numbers from 0 with commas, such as 0,5,7,", *words])
-            raise LayerNotFound(f"no filter {part.strip()!r}; give {either}")
-
-
-def check_site(site: str) -> None:
-    """Refuse a site that is not one of `SITES`."""
-    if site not in SITES:
-        raise UsageError(f"no site {site!r}; say {', '.join(SITES)}")
-
-
-def at_least_one(number: int, what: str) -> None:
-    """Refuse a count below one."""
-    if number < 1:
-        raise UsageError(f"{what} is {number}; it must be at least 1")
+    found: tuple[int, ...] = chosen
+    return found

@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
 
 def _untupled(value: Any) -> Any:
     """JSON has no tuples: a list was one."""
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_untupled, value)) if isinstance(value, list) else value
 
 
 def write_csv(table: Table, file: Path) -> None:

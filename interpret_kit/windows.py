@@ -1,17 +1,21 @@
-"""Where does an occlusion window go, and what does it show instead of the picture?"""
+"""Where does an occlusion window go?"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from interpret_kit.analysis import Array
-from interpret_kit.errors import DoesNotFit, UsageError
+from interpret_kit.errors import DoesNotFit
+from interpret_kit.values import Example, integer, items, refusal, shown
 
 Pair = tuple[int, int]
 
-_NAMED_FILLS = {"black": 0, "gray": 128, "grey": 128, "white": 255}
+AUTO = "auto"
+Sides = SupportsIndex | str | Sequence[SupportsIndex]
 
 
 @dataclass(frozen=True)
@@ -89,93 +93,39 @@ class WindowGrid:
         return covered
 
 
-def parse_pair(value: int | str | tuple[int, int], what: str) -> Pair:
-    """Read a side or a height and width: 32, "32", "16x24", (16, 24)."""
-    parts = value.lower().split("x") if isinstance(value, str) else np.atleast_1d(value).tolist()
-    whole = all(isinstance(part, (int, str)) for part in parts)  # 2.5 px are not 2 px
-    try:
-        numbers = [int(part) for part in parts] if whole else []
-    except ValueError:
-        numbers = []
-    if len(numbers) not in {1, 2}:
-        raise UsageError(
-            f"{what} {value!r} is no size; say a side, as 32, or height x width, 16x24"
-        )
-    return numbers[0], numbers[-1]
+def sides_argument(value: Any, name: str) -> Any:
+    """Read "auto", a side or a height and width, in pixels: 32, "32", "16x24", (16, 24).
 
-
-def check_sides(window: object, stride: object) -> None:
-    """Refuse a window or stride that fits no image.
-
-    Raises:
-        UsageError: if it cannot be read.
-        DoesNotFit: if it is below 1 px.
+    Returns:
+        "auto", an integer, or (height, width).
     """
-    for sides, what in ((window, "window"), (stride, "stride")):
-        if sides != "auto" and min(parse_pair(sides, what)) < 1:  # type: ignore[arg-type]
-            raise DoesNotFit(f"{what} is {sides}; the window and its stride are at least 1 px")
+    example = Example(f"{name}=32, or {name}=(16, 24) for height and width", "32 or 16x24")
+    if isinstance(value, str):
+        if value.strip() == AUTO:
+            return AUTO
+        parts: list[Any] = [part.strip() for part in value.lower().split("x")]
+        sides = [int(part) if part.isascii() and part.isdecimal() else None for part in parts]
+    else:
+        sides = [integer(each) for each in items(value, name, example)]
+    whole = [each for each in sides if each is not None]
+    if len(whole) != len(sides) or len(whole) not in {1, 2}:  # 2.5 px are not 2 px
+        raise refusal(name, value, "is not a size", example)
+    if min(whole) < 1:
+        raise DoesNotFit(f"{name} is {shown(value)}; it must be at least 1 px")
+    return whole[0] if len(whole) == 1 else (whole[0], whole[1])
 
 
-def grid_for(size: Pair, window: object, stride: object) -> WindowGrid:
+def as_pair(sides: Any) -> Pair:
+    """(height, width) of a side, or of a height and width."""
+    return (sides, sides) if isinstance(sides, int) else (sides[0], sides[1])
+
+
+def grid_for(size: Pair, window: Sides, stride: Sides) -> WindowGrid:
     """The grid asked for; "auto" is a seventh of the shorter side, moved by half of itself."""
-    if window == "auto":
-        window = max(1, round(min(size) / 7))
-    sides = parse_pair(window, "window")  # type: ignore[arg-type]
-    if stride == "auto":
-        stride = max(1, sides[0] // 2), max(1, sides[1] // 2)
-    return WindowGrid(size, sides, parse_pair(stride, "stride"))  # type: ignore[arg-type]
-
-
-def fill_picture(fill: str, picture: Array, mean: Array, window: Pair) -> Array:
-    """What the window shows: a picture of the same size, uint8 (height, width, 3).
-
-    Args:
-        fill: gray, black, white, mean, blur, or a colour: "#ff8000", "255,128,0", "orange".
-        picture: the uncovered picture, uint8 (height, width, 3).
-        mean: mean colour of the images, (3,) in [0, 255].
-        window: (height, width) of the window, which sets how far "blur" blurs.
-    """
-    if fill == "blur":
-        import cv2
-
-        # As wide as the window: nothing smaller than it can still be made out.
-        blurred = cv2.GaussianBlur(picture, (0, 0), sigmaX=window[1] / 2, sigmaY=window[0] / 2)
-        return np.asarray(blurred)
-    colour = np.rint(mean) if fill == "mean" else parse_fill(fill)
-    return np.broadcast_to(np.asarray(colour, dtype=np.uint8), picture.shape).copy()
-
-
-def parse_fill(fill: str) -> Array:
-    """Read a plain colour, uint8 (3,).
-
-    Raises:
-        UsageError: if it is none; "mean" and "blur" are returned as they are by `check_fill`.
-    """
-    from PIL import ImageColor
-
-    text = fill.strip().lower()
-    if text in _NAMED_FILLS:
-        return np.full(3, _NAMED_FILLS[text], dtype=np.uint8)
-    parts = text.split(",")
-    if len(parts) == 3 and all(part.strip().isdecimal() and int(part) < 256 for part in parts):
-        return np.array([int(part) for part in parts], dtype=np.uint8)
-    try:
-        return np.array(ImageColor.getrgb(text)[:3], dtype=np.uint8)
-    except ValueError:
-        raise UsageError(
-            f"no fill {fill!r}; say gray, black, white, mean, blur, or a colour such as "
-            "'#ff8000' or 255,128,0"
-        ) from None
-
-
-def check_fill(fill: str) -> None:
-    """Refuse a fill that cannot be read.
-
-    Raises:
-        UsageError: with the fills there are.
-    """
-    if fill not in {"mean", "blur"}:
-        parse_fill(fill)
+    window, stride = sides_argument(window, "window"), sides_argument(stride, "stride")
+    height, width = as_pair(max(1, round(min(size) / 7)) if window == AUTO else window)
+    step = (max(1, height // 2), max(1, width // 2)) if stride == AUTO else as_pair(stride)
+    return WindowGrid(size, (height, width), step)
 
 
 def _by(pair: Pair) -> str:

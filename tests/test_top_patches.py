@@ -16,7 +16,7 @@ from networks_on_paper import (
 from torch import nn
 
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.errors import LayerNotFound, UsageError
+from interpret_kit.errors import LayerNotFound
 from interpret_kit.images import ImageSet
 from interpret_kit.networks import ConvNet
 
@@ -257,9 +257,6 @@ def test_the_summary_names_the_strongest_filter_and_counts_the_dead():
     ("analysis", "error", "told"),
     [
         (TopPatches(9), LayerNotFound, "no layer 9; the layers are numbered from 1 to 2"),
-        (TopPatches(top=0), UsageError, "top is 0"),
-        (TopPatches(per_image=0), UsageError, "per_image is 0"),
-        (TopPatches(site="middle"), UsageError, "no site 'middle'"),
     ],
 )
 def test_a_question_that_does_not_fit_is_refused(analysis, error, told):

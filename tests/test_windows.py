@@ -1,11 +1,13 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interpret_kit.errors import DoesNotFit, UsageError
-from interpret_kit.windows import WindowGrid, check_fill, fill_picture, grid_for, parse_pair
+from interpret_kit.fills import fill_argument, fill_picture
+from interpret_kit.windows import WindowGrid, as_pair, grid_for, sides_argument
 
 few = settings(max_examples=60, derandomize=True, deadline=None)
 
@@ -110,13 +112,19 @@ def test_a_window_as_large_as_the_picture_stands_still():
     ],
 )
 def test_a_size_is_a_side_or_height_by_width(said, meant):
-    assert parse_pair(said, "window") == meant
+    assert as_pair(sides_argument(said, "window")) == meant
 
 
-@pytest.mark.parametrize("said", ["", "x", "16x", "axb", "1x2x3", (1, 2, 3), 2.5, (2.5, 3), None])
-def test_what_is_no_size_says_what_is(said):
-    with pytest.raises(UsageError, match="is no size; say a side, as 32, or height x width, 16x24"):
-        parse_pair(said, "window")
+@pytest.mark.parametrize("said", ["", "x", "16x", "axb", "1x2x3", "1_0", "+5", "²"])
+def test_what_is_typed_and_not_a_size_says_what_is(said):
+    with pytest.raises(UsageError, match=r"is not a size; give 32 or 16x24$"):
+        sides_argument(said, "window")
+
+
+@pytest.mark.parametrize("said", [(1, 2, 3), 2.5, (2.5, 3), None, [], True, {"a": 1}])
+def test_what_is_not_a_size_says_what_is(said):
+    with pytest.raises(UsageError, match=r"^window .* give window=32, or window=\(16, 24\)"):
+        sides_argument(said, "window")
 
 
 def test_the_automatic_window_is_a_seventh_and_moves_by_half_of_itself():
@@ -137,6 +145,16 @@ PICTURE = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3) * 4
         ("grey", (128, 128, 128)),
         ("black", (0, 0, 0)),
         (" White", (255, 255, 255)),
+        (0, (0, 0, 0)),
+        (1, (255, 255, 255)),
+        (0.5, (127.5, 127.5, 127.5)),
+        ("0.5", (127.5, 127.5, 127.5)),
+        (np.float32(0.25), (63.75, 63.75, 63.75)),
+        (torch.tensor(0.5), (127.5, 127.5, 127.5)),
+        ((255, 128, 0), (255, 128, 0)),
+        ((1, 1, 1), (1, 1, 1)),
+        ((1, 0.5, 0), (255, 127.5, 0)),
+        (np.array([3, 4, 5], np.uint8), (3, 4, 5)),
         ("#ff8000", (255, 128, 0)),
         ("255, 128,0", (255, 128, 0)),
         ("orange", (255, 165, 0)),
@@ -145,7 +163,6 @@ PICTURE = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3) * 4
 )
 def test_plain_fills_show_what_they_say(fill, colour):
     shown = fill_picture(fill, PICTURE, np.array([10.4, 20.6, 200.0]), (2, 2))
-    assert shown.dtype == np.uint8
     assert shown.shape == PICTURE.shape
     assert np.unique(shown.reshape(-1, 3), axis=0).tolist() == [list(colour)]
 
@@ -172,12 +189,24 @@ def test_blur_goes_as_far_down_and_across_as_the_window():
     np.testing.assert_array_equal(shown, expected)
 
 
-@pytest.mark.parametrize("fill", ["blurr", "256,0,0", "1,2", "#ggg", "", "²,1,1", "0.5"])
-def test_what_is_no_fill_says_what_is(fill):
-    with pytest.raises(UsageError, match=r"say gray, black, white, mean, blur, or a colour"):
-        check_fill(fill)
+@pytest.mark.parametrize("fill", ["blurr", "1,2", "#ggg", "", "²,1,1", "rgb(300,0,0)"])
+def test_what_is_typed_and_not_a_fill_says_what_is(fill):
+    with pytest.raises(UsageError, match=r"give gray, black, white, mean, blur, a brightness"):
+        fill_argument(fill)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        *("256,0,0", "128", "nan", (256, 0, 0), (-1, 0, 0), (0.5, 2, 0), 1.5, -0.1, 128),
+        *(float("nan"), None, True, [], (1, 2), [[1, 2, 3]], (None, 1, 1), {"a": 1}),
+    ],
+)
+def test_what_is_not_a_fill_says_what_is(fill):
+    with pytest.raises(UsageError, match=r"^fill .*; give fill=0\.5 \(a brightness from 0, black"):
+        fill_argument(fill)
 
 
 @pytest.mark.parametrize("fill", ["mean", "blur", "gray", "tomato"])
-def test_fills_are_known_before_there_is_a_picture(fill):
-    check_fill(fill)
+def test_words_are_fills_as_they_are(fill):
+    assert fill_argument(fill) == fill

@@ -148,10 +148,10 @@ WRONG = {
     "no labels for the target": ("occlusion photos --target label", FAILED, ["predicted"]),
     # layers, filters, classes
     "layer 99": ("activations photos --layer 99", USAGE, ["99", "from 1 to 2", "ikit layers"]),
-    "layer 0": ("top-patches photos --layer 0", USAGE, ["no layer 0", "from 1"]),
+    "layer 0": ("top-patches photos --layer 0", USAGE, ["no layer 0", "numbered from 1"]),
     "layer misspelt": ("activations photos --layer cnov2", USAGE, ["cnov2", "conv2"]),
     "filter out of range": ("activations photos --layer 1 --filters 2", USAGE, ["2 filters, from"]),
-    "filter in words": ("ablation labelled --filters first", USAGE, ["'first'", "from 0"]),
+    "filter in words": ("ablation labelled --filters first", USAGE, ["'first'", "0,5, 0-7 or all"]),
     "no such site": ("activations photos --site here", USAGE, ["'here'", "convolution"]),
     "silence without a filter": ("misclassifications --silence 2", USAGE, ["layer:filters"]),
     "unknown class": ("occlusion photos --target gren", USAGE, ["'gren'", "green"]),

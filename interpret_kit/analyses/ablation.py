@@ -17,7 +17,9 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.selection import LAYERS_HELP, SITE_HELP, check_selection, parse_filters
+from interpret_kit.arguments import ALL, LAST, Filters, Layers, filters_argument
+from interpret_kit.selection import LAYERS, SITE, parse_filters
+from interpret_kit.values import flag_argument
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,16 +167,16 @@ class Ablation(Analysis[AblationCounts]):
     name: ClassVar[str] = "ablation"
     needs_labels: ClassVar[bool] = True
 
-    layer: int | str = parameter("last", LAYERS_HELP)
-    filters: str = parameter("all", "which filters of each layer, from 0 and with commas; or all")
-    site: str = parameter("convolution", SITE_HELP)
-    only_right: bool = parameter(
-        False, "silence filters only on images that are classified right: sooner, none repaired"
+    layer: Layers = parameter(LAST, *LAYERS)
+    filters: Filters = parameter(
+        ALL, "which filters of each layer, from 0, as 0,5 or 0-7; or all", filters_argument(ALL)
     )
-
-    def check(self) -> None:
-        """Refuse layers, filters or a site that cannot be read."""
-        check_selection(self.layer, self.site, self.filters)
+    site: str = parameter("convolution", *SITE)
+    only_right: bool = parameter(
+        False,
+        "silence filters only on images that are classified right: sooner, none repaired",
+        flag_argument,
+    )
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> AblationFold:
         """Find the layers and filters."""

@@ -17,13 +17,9 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.selection import (
-    LAYER_HELP,
-    SITE_HELP,
-    at_least_one,
-    check_selection,
-    parse_filters,
-)
+from interpret_kit.arguments import ALL, LAST, Filters, OneLayer, filters_argument
+from interpret_kit.selection import LAYER, SITE, parse_filters
+from interpret_kit.values import count_argument
 
 if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier
@@ -77,23 +73,18 @@ class Activations(Analysis[ActivationMaps]):
 
     name: ClassVar[str] = "activations"
 
-    layer: int | str = parameter("last", LAYER_HELP)
-    filters: str = parameter(
-        STRONGEST, "which filters, from 0 and with commas, as 0,5,7; or strongest, or all"
+    layer: OneLayer = parameter(LAST, *LAYER)
+    filters: Filters = parameter(
+        STRONGEST,
+        "which filters, from 0, as 0,5 or 0-7; or strongest, or all",
+        filters_argument(STRONGEST, ALL),
     )
-    top: int = parameter(8, "how many of the strongest filters")
-    site: str = parameter("activation", SITE_HELP)
-
-    def check(self) -> None:
-        """Refuse a layer, filters, a site or a number of filters that cannot be."""
-        check_selection(self.layer, self.site, self.filters, (STRONGEST, "all"))
-        at_least_one(self.top, "top")
+    top: int = parameter(8, "how many of the strongest filters", count_argument)
+    site: str = parameter("activation", *SITE)
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> ActivationFold:
         """Find the layer, and its strongest filters (a pass of its own over the images)."""
-        from interpret_kit.layers import find_layer
-
-        layer = find_layer(classifier.layers(), self.layer)
+        (layer,) = classifier.find_layers(self.layer)
         if self.filters == STRONGEST:
             chosen = _strongest(classifier, images, layer, self, pace)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,16 +18,13 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.errors import UsageError
-from interpret_kit.selection import (
-    SITE_HELP,
-    at_least_one,
-    check_selection,
-    check_site,
-    parse_filters,
-)
+from interpret_kit.arguments import Silence, silence_argument
+from interpret_kit.selection import SITE, parse_filters
+from interpret_kit.values import count_argument
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interpret_kit.classifier import Classifier
     from interpret_kit.images import Batch, ImageSet
     from interpret_kit.layers import Layer
@@ -45,7 +43,7 @@ class MisclassificationCounts(Result):
     mistake_predicted: Array = array("mistakes", "the class predicted instead")
     mistake_confidence: Array = array("mistakes", "its probability, in [0, 1]")
     pictures: Array = array("mistakes height width 3", "what the classifier saw, RGB 0 to 255")
-    silenced: tuple[str, ...] = ()  # the layer and its silenced filters, if any
+    ablated: tuple[tuple[str, tuple[int, ...]], ...] = ()  # layers and their filters held at zero
 
     @property
     def total(self) -> Array:
@@ -89,7 +87,7 @@ class MisclassificationCounts(Result):
 
     def _classes(self) -> Table:
         before = np.diag(self.confusion_before)
-        extra = bool(self.silenced)
+        extra = bool(self.ablated)
         shown = np.flatnonzero(self.total)
         wrong = (self.total - self.correct)[shown]
         rows: list[tuple[Any, ...]] = []
@@ -134,40 +132,35 @@ class Misclassifications(Analysis[MisclassificationCounts]):
     name: ClassVar[str] = "misclassifications"
     needs_labels: ClassVar[bool] = True
 
-    silence: str = parameter(
-        "", "filters to silence, as layer:filters, for example 3:7 or conv3:4,17; none if empty"
+    silence: Silence = parameter(
+        (),
+        "filters to silence, as layer:filters, for example 3:7 or conv3:4,17; give it again for "
+        "another layer",
+        silence_argument,
     )
-    site: str = parameter("convolution", SITE_HELP)
-    mistakes: int = parameter(16, "how many of the most confident mistakes to collect")
-
-    def check(self) -> None:
-        """Refuse filters, a site or a number of mistakes that cannot be."""
-        if self.silence:
-            layer, filters = _parse_silence(self.silence)
-            check_selection(layer, self.site, filters)
-        check_site(self.site)
-        at_least_one(self.mistakes, "mistakes")
+    site: str = parameter("convolution", *SITE)
+    mistakes: int = parameter(
+        16, "how many of the most confident mistakes to collect", count_argument
+    )
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> MisclassificationFold:
         """Find the filters to silence."""
-        silenced = _find_silenced(self.silence, classifier) if self.silence else (None, ())
-        return MisclassificationFold(self, classifier, images, *silenced)
+        return MisclassificationFold(self, classifier, images, _silenced(self.silence, classifier))
 
 
-def _parse_silence(silence: str) -> tuple[str, str]:
-    """The layer and the filters that "layer:filters" names."""
-    name, colon, filters = silence.rpartition(":")
-    if not colon:
-        raise UsageError(f"cannot read {silence!r}; say layer:filters, for example 3:7")
-    return name, filters
-
-
-def _find_silenced(silence: str, classifier: Classifier) -> tuple[Layer, tuple[int, ...]]:
+def _silenced(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ...]]:
+    """The filters of each layer; one that is named twice has all of them."""
+    if not silence:
+        return {}
     from interpret_kit.layers import find_layer
 
-    name, filters = _parse_silence(silence)
-    layer = find_layer(classifier.layers(), name)
-    return layer, parse_filters(filters, layer)
+    layers = classifier.layers()
+    found: dict[Layer, tuple[int, ...]] = {}
+    for name, filters in silence:
+        layer = find_layer(layers, name)
+        both = (*found.get(layer, ()), *parse_filters(filters, layer))
+        found[layer] = tuple(dict.fromkeys(both))
+    return found
 
 
 class MisclassificationFold:
@@ -178,13 +171,12 @@ class MisclassificationFold:
         analysis: Misclassifications,
         classifier: Classifier,
         images: ImageSet,
-        layer: Layer | None,
-        filters: tuple[int, ...],
+        silenced: dict[Layer, tuple[int, ...]],
     ) -> None:
         from interpret_kit.tally import Confusion
 
         self.analysis, self.classifier, self.images = analysis, classifier, images
-        self.layer, self.filters = layer, filters
+        self.silenced = silenced
         self.before = Confusion(len(classifier.classes))
         self.after = Confusion(len(classifier.classes))
         # (confidence, id, label, predicted), the surest first, then by id
@@ -192,15 +184,10 @@ class MisclassificationFold:
 
     def add(self, batch: Batch) -> None:
         """Count the next images."""
-        from interpret_kit.layers import ablated
-
         probabilities = self.classifier.probabilities(batch.pixels)
         self.before.add(batch.labels, probabilities.argmax(1))
-        if self.layer is not None:
-            point = self.layer.at(self.analysis.site)
-            axis = self.layer.axis
-            with ablated(self.classifier.network, [point], self.filters, axis=axis):
-                probabilities = self.classifier.probabilities(batch.pixels)
+        if self.silenced:
+            probabilities = self._without_filters(batch)
         confidence, predicted = probabilities.max(1)
         self.after.add(batch.labels, predicted)
         rows = zip(
@@ -211,6 +198,17 @@ class MisclassificationFold:
             strict=True,
         )
         self._keep([row for row in rows if row[2] != row[3]])
+
+    def _without_filters(self, batch: Batch) -> Tensor:
+        """Probabilities (batch, classes) with the filters of all layers at zero."""
+        from interpret_kit.layers import ablated
+
+        with ExitStack() as stack:
+            for layer, filters in self.silenced.items():
+                point = layer.at(self.analysis.site)
+                network, axis = self.classifier.network, layer.axis
+                stack.enter_context(ablated(network, [point], filters, axis=axis))
+            return self.classifier.probabilities(batch.pixels)
 
     def _keep(self, mistakes: list[tuple[float, int, int, int]]) -> None:
         ordered = sorted(self.worst + mistakes, key=lambda row: (-round(row[0], 6), row[1]))
@@ -226,7 +224,7 @@ class MisclassificationFold:
         """Read the counters, and look up the pictures of the mistakes."""
         columns = list(zip(*self.worst, strict=True)) or [()] * 4
         ids = np.array(columns[1], np.int64)
-        silenced = (self.layer.label, *map(str, self.filters)) if self.layer else ()
+        ablated = tuple((each.label, filters) for each, filters in self.silenced.items())
         return MisclassificationCounts(
             self.analysis,
             origin,
@@ -237,5 +235,5 @@ class MisclassificationFold:
             mistake_predicted=np.array(columns[3], np.int64),
             mistake_confidence=np.array(columns[0], np.float32),
             pictures=self.images.pictures(ids.tolist(), self.classifier.preprocessing),
-            silenced=silenced,
+            ablated=ablated,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.errors import ClassNotFound, NoImages
-from interpret_kit.windows import WindowGrid, check_fill, check_sides, fill_picture, grid_for
+from interpret_kit.arguments import Target, target_argument
+from interpret_kit.errors import NoImages, UsageError
+from interpret_kit.fills import MEAN, Fill, fill_argument, fill_picture
+from interpret_kit.windows import AUTO, Sides, WindowGrid, grid_for, sides_argument
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +77,7 @@ class OcclusionMaps(Result):
         shown = fill_picture(fill, self.pictures[image], self.mean_colour, self.window)
         y0, x0, y1, x1 = self.grid.boxes()[position]
         picture: Array = self.pictures[image].copy()
-        picture[y0:y1, x0:x1] = shown[y0:y1, x0:x1]
+        picture[y0:y1, x0:x1] = np.rint(shown[y0:y1, x0:x1])
         return picture
 
     def changes(self) -> Table:
@@ -142,35 +144,29 @@ class Occlusion(Analysis[OcclusionMaps]):
 
     name: ClassVar[str] = "occlusion"
 
-    window: int | str | tuple[int, int] = parameter(
-        "auto",
+    window: Sides = parameter(
+        AUTO,
         "side of the window in pixels, or height x width as 16x24; auto is a seventh of the "
         "picture's shorter side",
+        sides_argument,
     )
-    stride: int | str | tuple[int, int] = parameter(
-        "auto", "step between windows in pixels, at most the window; auto is half of the window"
+    stride: Sides = parameter(
+        AUTO,
+        "step between windows in pixels, at most the window; auto is half of the window",
+        sides_argument,
     )
-    fill: str = parameter(
+    fill: Fill = parameter(
         "gray",
-        "what the window shows: gray, black, white, mean (colour of the images), blur, or a colour "
-        "such as '#ff8000' or 255,128,0",
+        "what the window shows: gray, black, white, mean (colour of the images), blur, a "
+        "brightness such as 0.5, or a colour such as '#ff8000' or 255,128,0",
+        fill_argument,
     )
-    target: int | str = parameter(
+    target: Target = parameter(
         PREDICTED,
         "class whose confidence is watched, by name or index; predicted is what the network says "
         "of the uncovered picture, label the true class",
+        target_argument,
     )
-
-    def check(self) -> None:
-        """Refuse a fill, window, stride or target that cannot be read."""
-        check_fill(self.fill)
-        check_sides(self.window, self.stride)
-        text = str(self.target).strip()
-        if not text or (text.startswith("-") and text[1:].isdecimal()):
-            raise ClassNotFound(
-                f"no class {text!r}; give a class by its name or by its index from 0, or "
-                f"{PREDICTED}, or {LABEL}"
-            )
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse a window larger than the image, and a stride that leaves gaps."""
@@ -185,10 +181,21 @@ class Occlusion(Analysis[OcclusionMaps]):
         grid = grid_for(classifier.size, self.window, self.stride)
         if self.target == LABEL and (images.labels < 0).any():
             raise NoImages("target 'label' needs labelled pictures; say predicted, or a class")
-        if self.target not in {PREDICTED, LABEL}:
-            classifier.class_index(self.target)
-        mean = images.mean_colour(classifier.preprocessing) if self.fill == "mean" else None
-        return OcclusionFold(self, classifier, grid, mean, pace)
+        return OcclusionFold(self, classifier, images, grid, pace)
+
+
+def _targets(target: Any, classifier: Classifier, images: ImageSet) -> dict[int, int]:
+    """The class to watch by the id of its image; nothing where each image decides."""
+    if target in {PREDICTED, LABEL}:
+        return {}
+    several = isinstance(target, tuple)
+    if several and len(target) != len(images):
+        raise UsageError(
+            f"target names {len(target)} classes for {len(images)} images; give one class for all, "
+            "or one for each"
+        )
+    wanted = [classifier.class_index(each) for each in (target if several else [target])]
+    return dict(zip(images.ids.tolist(), wanted if several else wanted * len(images), strict=True))
 
 
 class OcclusionFold:
@@ -198,12 +205,15 @@ class OcclusionFold:
         self,
         analysis: Occlusion,
         classifier: Classifier,
+        images: ImageSet,
         grid: WindowGrid,
-        mean: Array | None,
         pace: Pace,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
-        self.mean = np.zeros(3) if mean is None else mean
+        self.targets = _targets(analysis.target, classifier, images)
+        self.mean = np.zeros(3)
+        if analysis.fill == MEAN:
+            self.mean = images.mean_colour(classifier.preprocessing)
         self.pace = pace
         self.occluding: Occluding | None = None
         self.seen: list[dict[str, Array]] = []
@@ -266,8 +276,7 @@ class OcclusionFold:
             return np.asarray(uncovered.argmax(1))
         if self.analysis.target == LABEL:
             return np.asarray(batch.labels.cpu().numpy())
-        target = self.classifier.class_index(self.analysis.target)
-        return np.full(len(uncovered), target)
+        return np.array([self.targets[each] for each in batch.ids.tolist()])
 
     def merge(self, other: OcclusionFold) -> None:
         """Take in the images another fold has seen."""

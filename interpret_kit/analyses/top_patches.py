@@ -19,7 +19,9 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.selection import LAYERS_HELP, SITE_HELP, at_least_one, check_selection
+from interpret_kit.arguments import LAST, Layers
+from interpret_kit.selection import LAYERS, SITE
+from interpret_kit.values import count_argument
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,16 +146,12 @@ class TopPatches(Analysis[TopPatchesFound]):
 
     name: ClassVar[str] = "top_patches"
 
-    layer: int | str = parameter("last", LAYERS_HELP)
-    top: int = parameter(9, "how many patches per filter")
-    per_image: int = parameter(1, "how many units one image may give to a filter's top")
-    site: str = parameter("pre-activation", SITE_HELP)
-
-    def check(self) -> None:
-        """Refuse layers, a site or numbers of patches that cannot be."""
-        check_selection(self.layer, self.site)
-        at_least_one(self.top, "top")
-        at_least_one(self.per_image, "per_image")
+    layer: Layers = parameter(LAST, *LAYERS)
+    top: int = parameter(9, "how many patches per filter", count_argument)
+    per_image: int = parameter(
+        1, "how many units one image may give to a filter's top", count_argument
+    )
+    site: str = parameter("pre-activation", *SITE)
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> TopPatchesFold:
         """Find the layers."""

@@ -28,17 +28,20 @@ def draw(result: MisclassificationCounts) -> dict[str, Figure]:
 
 
 def _silenced(result: MisclassificationCounts) -> str:
-    if not result.silenced:
+    if not result.ablated:
         return ""
-    layer, *filters = result.silenced
-    plural = "s" if len(filters) > 1 else ""
-    return f" with filter{plural} {', '.join(filters)} of layer {shortened(layer)} silenced"
+    said = [
+        f"filter{'s' if len(filters) > 1 else ''} {', '.join(map(str, filters))} of layer "
+        f"{shortened(layer)}"
+        for layer, filters in result.ablated
+    ]
+    return f" with {' and '.join(said)} silenced"
 
 
 def _score(result: MisclassificationCounts) -> str:
     right, images = int(result.correct.sum()), max(int(result.total.sum()), 1)
     said = f"{right} of {images} images are right ({100 * right / images:.1f} %)"
-    if result.silenced:
+    if result.ablated:
         before = int(np.trace(result.confusion_before))
         said += f"; with all filters {before} ({100 * before / images:.1f} %)"
     return said + ". "
@@ -104,7 +107,7 @@ def _classes(result: MisclassificationCounts) -> Figure:
     (axes,) = page.charts()
     y = np.arange(len(shown))
     after = correct[shown] / total[shown]
-    if result.silenced:
+    if result.ablated:
         before = np.diag(result.confusion_before)[shown] / total[shown]
         axes.hlines(y, before, after, color=BEFORE, linewidth=1.5)
         axes.scatter(before, y, color=BEFORE, s=24, label="with all filters", zorder=3)

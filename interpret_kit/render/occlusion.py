@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from interpret_kit.analyses.occlusion import OcclusionMaps
 from interpret_kit.analysis import Array
+from interpret_kit.fills import fill_words
 from interpret_kit.render.page import (
     GREY,
     MARGIN,
@@ -133,7 +134,7 @@ def _note(result: OcclusionMaps, i: int) -> str:
     said += shortened(result.origin.classes[result.uncovered_predicted[i]]) + "”"
     if label >= 0:
         said += f", true class “{shortened(result.origin.classes[label])}”"
-    fill = dict(result.analysis.fields())["fill"]
+    fill = fill_words(dict(result.analysis.fields())["fill"])
     return f"{said}. Window {height} x {width} px, step {down} x {across} px, fill {fill}."
 
 

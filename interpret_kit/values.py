@@ -1,0 +1,98 @@
+"""What is it that a caller gave: an integer, several things, one of some words?
+
+Integers may be of Python, NumPy or torch; several things a list, a range, a set, an array or a
+tensor. Each error is one sentence that names the argument and shows an example.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from interpret_kit.errors import UsageError
+
+Reader = Callable[[Any, str], Any]  # from what was given, and its name, to the canonical value
+
+
+class Example(NamedTuple):
+    """What an error proposes."""
+
+    python: str
+    typed: str  # on the command line; also for text in Python
+
+
+def count_argument(value: Any, name: str) -> int:
+    """Read an integer of at least one."""
+    number = integer(value)
+    if number is None:
+        raise UsageError(f"{name} is {shown(value)}; give an integer, as in {name}=8")
+    if number < 1:
+        raise UsageError(f"{name} is {number}; it must be at least 1")
+    return number
+
+
+def word_argument(*words: str) -> Reader:
+    """Make a reader of one of these words."""
+
+    def read(value: Any, name: str) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise UsageError(f"no {name} {shown(value)}; give {', '.join(words[:-1])} or {words[-1]}")
+
+    return read
+
+
+def flag_argument(value: Any, name: str) -> bool:
+    """Read True or False."""
+    if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
+        return bool(value)
+    raise UsageError(f"{name} is {shown(value)}; give True or False")
+
+
+def integer(value: Any) -> int | None:
+    """Return a single integer of Python, NumPy or torch; None for anything else, such as True."""
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
+        return None
+    if getattr(value, "ndim", 0):  # torch takes a tensor of one number for that number
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def items(value: Any, name: str, example: Example) -> list[Any]:
+    """List what a list, range, set, array or tensor holds; one integer is a list of one.
+
+    Raises:
+        UsageError: if it is nothing of the kind.
+    """
+    if integer(value) is not None:
+        return [value]
+    if isinstance(value, (set, frozenset)):
+        numbers = all(integer(each) is not None for each in value)
+        return sorted(value, key=None if numbers else str)  # a set has no order of its own
+    if hasattr(value, "tolist"):  # an array or a tensor, on whatever device
+        value = value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        return list(value)
+    raise refusal(name, value, "", example)
+
+
+def shown(value: Any) -> str:
+    """What was given, on one line and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def refusal(
+    name: str,
+    value: Any,
+    why: str,
+    example: Example,
+    kind: type[UsageError] = UsageError,
+) -> UsageError:
+    """Make an error of one sentence: what was given, what is wrong, what to give instead."""
+    said = f"{name} {shown(value)} {why}" if why else f"{name} is {shown(value)}"
+    return kind(f"{said}; give {example.typed if isinstance(value, str) else example.python}")
