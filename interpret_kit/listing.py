@@ -29,7 +29,16 @@ from interpret_kit.errors import (
 from interpret_kit.formats import suffixes
 from interpret_kit.labels import fit, none_fits, read_table
 from interpret_kit.omitted import Note, Omissions, Omitted, Reason, line_of
-from interpret_kit.scanning import Level, entries_of, is_folder, look, look_for_table, used, walk
+from interpret_kit.scanning import (
+    Level,
+    entries_if_open,
+    entries_of,
+    is_folder,
+    look,
+    look_for_table,
+    used,
+    walk,
+)
 from interpret_kit.splits import pick, split_folders, split_of
 
 _CONTAINERS = (
@@ -169,7 +178,7 @@ def _note_level(level: Level, note: Note | None, but: Sequence[Path]) -> None:
     """Note what is not used in a folder of which only some folders are read on."""
     if note is None:
         return
-    for entry in used(entries_of(level.folder), note):
+    for entry in used(entries_if_open(level.folder), note):
         if is_folder(entry) and Path(entry.path) not in but:
             for _ in walk(Path(entry.path), note):
                 pass  # it holds no image: what else lies there is noted
@@ -181,7 +190,7 @@ def _listed(
     """List all images of a level, by its table or else by its folders."""
 
     def note(reason: Reason, name: str) -> None:
-        if name != str(level.table):
+        if Path(name) != level.table:
             omissions(reason, name)
 
     paths = tuple(walk(level.folder, note))

@@ -13,14 +13,15 @@ import numpy as np
 from PIL import Image
 
 _TOLERANCE = 6  # levels of 255: what roundings and versions of sRGB profiles differ by
+_MOST_BYTES = 4 << 20  # the largest profiles, of printers, have 3 MB
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of Pillow, by the profile's colour space
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def profile_note(profile: bytes) -> str | None:
     """Say that an embedded profile is not applied, if that shows; None if it is like sRGB."""
     try:
-        return _note(profile)
+        return _note(profile) if len(profile) <= _MOST_BYTES else None
     except ImportError:  # a Pillow without colour management
         return None
 

@@ -51,14 +51,14 @@ class Level:
 def look(folder: Path) -> Level:
     """Look at what lies directly in a folder."""
     try:
-        entries = entries_of(folder)
+        entries, above = entries_of(folder), (_place(folder),)
     except OSError:
         return Level(folder)
     kept = [(is_folder(each), Path(each.path)) for each in used(entries)]
     return Level(
         folder,
         tuple(path for inside, path in kept if not inside),
-        tuple(path for inside, path in kept if inside and holds_images(path)),
+        tuple(path for inside, path in kept if inside and holds_images(path, above)),
         next((Path(each.path) for each in entries if _is_table(each)), None),
     )
 
@@ -120,6 +120,14 @@ def entries_of(folder: Path) -> list[Entry]:
     """
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda each: each.name)
+
+
+def entries_if_open(folder: Path) -> list[Entry]:
+    """All that lies in a folder, by name; nothing, if it cannot be opened."""
+    try:
+        return entries_of(folder)
+    except OSError:
+        return []
 
 
 def used(entries: Iterable[Entry], note: Note | None = None) -> Iterator[Entry]:

@@ -64,6 +64,9 @@ def test_a_path_is_found_however_it_is_written(tmp_path, row):
 
 
 def test_rows_that_may_mean_several_files_mean_none(tmp_path):
+    if (tmp_path / "q").touch() or (tmp_path / "Q").exists():
+        pytest.skip("the file system takes a and A for one name")
+    (tmp_path / "q").unlink()
     table = "file,label\na.PNG,cat\nc.png,dog\nok.png,ox\n"
     names = ("A.png", "a.png", "one/c.png", "two/c.png", "ok.png")
     images = load_images(folder(tmp_path, table, *names))
