@@ -70,11 +70,11 @@ def test_unreadable_images_are_left_out_and_said(tmp_path):
 
 
 def test_unlabelled_images_are_left_out_and_said(tmp_path):
-    for name in "abc":
+    for name in "abcd":
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
-    (tmp_path / "labels.csv").write_text("file,label\na.png,red\nb.png,blue\n")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,red\nb.png,blue\nc.png,blue\n")
     data = load_training_data(str(tmp_path), (8, 8))
-    assert len(data.train) + len(data.val) == 2
+    assert len(data.train) + len(data.val) == 3
     assert "left out 1 images without a label" in data.notes
 
 
@@ -121,15 +121,62 @@ def test_a_split_folder_without_train_is_refused(tmp_path):
 
 
 def numbered(count):
-    """Images of 1 x 1, each of its own gray, labelled by number."""
+    """Images of 1 x 1, each of its own gray, of three classes."""
     numbers = torch.arange(count)
-    return Split(numbers.byte().view(-1, 1, 1, 1).expand(-1, 1, 1, 3), numbers)
+    return Split(numbers.byte().view(-1, 1, 1, 1).expand(-1, 1, 1, 3), numbers % 3)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_class_is_held_out_of_training(seed):
+    """Two classes of 50 images and five of one: the five stay, and eleven of the others go."""
+    labels = torch.tensor([0] * 50 + [1] * 50 + [2, 3, 4, 5, 6])
+    kept, held = hold_out(Split(torch.arange(105).view(-1, 1, 1, 1), labels), seed)
+    assert set(kept.labels.tolist()) == set(range(7))
+    assert set(held.labels.tolist()) == {0, 1}
+    assert len(held) == 10  # a tenth of 105, rounded to even
+    rows = [*kept.pixels.flatten().tolist(), *held.pixels.flatten().tolist()]
+    assert sorted(rows) == list(range(105))
+
+
+def test_of_two_images_of_a_class_one_stays():
+    labels = torch.tensor([0, 1, 1, 2, 2])
+    for seed in range(8):
+        kept, held = hold_out(Split(torch.arange(5).view(-1, 1, 1, 1), labels), seed)
+        assert set(kept.labels.tolist()) == {0, 1, 2}
+        assert held.labels.tolist() in ([1], [2])
+
+
+def test_classes_of_a_single_image_are_named(tmp_path):
+    write_colours(tmp_path, 6, 0)
+    for name in ("red", "blue"):
+        for k in range(1, 6):
+            (tmp_path / name / f"{k}.png").unlink()
+    data = load_training_data(str(tmp_path), (8, 8))
+    assert data.notes[0] == (
+        "2 of the 3 classes have a single image, which is trained on and not validated: blue, red"
+    )
+    assert set(data.train.labels.tolist()) == {0, 1, 2}
+
+
+def test_a_class_without_an_image_that_can_be_read_is_named(tmp_path):
+    write_colours(tmp_path, 2, 0)
+    for k in range(2):
+        (tmp_path / "green" / f"{k}.png").write_text("broken")
+    notes = load_training_data(str(tmp_path), (8, 8)).notes
+    assert "1 of the 3 classes have no image that can be read: green" in notes
+
+
+def test_where_every_class_has_a_single_image_more_are_asked_for(tmp_path):
+    write_colours(tmp_path, 1, 0)
+    with pytest.raises(NoImages, match=r"3 labelled images, one of each class.*give at least 2 im"):
+        load_training_data(str(tmp_path), (8, 8))
 
 
 def test_hold_out_takes_a_tenth_and_loses_none():
     kept, held = hold_out(numbered(30), seed=0)
     assert len(held) == 3
-    assert sorted([*kept.labels.tolist(), *held.labels.tolist()]) == list(range(30))
+    both = [*kept.pixels[:, 0, 0, 0].tolist(), *held.pixels[:, 0, 0, 0].tolist()]
+    assert sorted(both) == list(range(30))
 
 
 def test_statistics_are_those_of_the_pixels():

@@ -106,9 +106,12 @@ def make_batches(
         )
     batches = Batches(split, recipe, torch.tensor(mean), mix, share, torch.device("cpu"))
     if batches.size < 2 * share.processes:
+        more = "take a larger --batch-size"
+        if batches.size < recipe.batch_size:
+            more = f"give more than {len(split)} training images"
         raise DoesNotFit(
             f"batches of {batches.size} images for {share.processes} processes: at least 2 for "
-            "each are needed; start fewer, or take a larger --batch-size"
+            f"each are needed; start fewer, or {more}"
         )
     if mix is not None and batches.size % 2:
         raise DoesNotFit(

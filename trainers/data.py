@@ -110,6 +110,7 @@ def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> Trainin
     train = reader.read(images)
     val = _read_other(images, "val", reader)
     if val is None:
+        reader.notes.extend(_rare(train, images.classes))
         train, val = hold_out(train, seed)
         reader.notes.append(
             f"{spec} has no val split: {len(val)} of its {len(train) + len(val)} training "
@@ -123,12 +124,39 @@ def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> Trainin
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
-    """Split off a tenth at random, at least one image: what stays, what was split off."""
+    """Split off a tenth at random, at least one image: what stays, what was split off.
+
+    The last image of a class always stays, so that there is no class that is not trained on.
+
+    Raises:
+        NoImages: no class has a second image.
+    """
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
     count = max(1, round(HELD_OUT * len(split)))
-    if count >= len(split):
-        raise NoImages(f"{len(split)} labelled images: at least 2 are needed, better hundreds")
-    return split.rows(order[count:].sort().values), split.rows(order[:count].sort().values)
+    left = torch.bincount(split.labels).tolist()
+    stays = torch.ones(len(split), dtype=torch.bool)
+    for row, label in zip(order.tolist(), split.labels[order].tolist(), strict=True):
+        if count and left[label] > 1:
+            stays[row] = False
+            left[label] -= 1
+            count -= 1
+    if stays.all():
+        raise NoImages(
+            f"{len(split)} labelled images, one of each class, and none of them can be held out to "
+            "choose the best epoch: give at least 2 images of a class, better hundreds, or a val "
+            "split"
+        )
+    return split.rows(stays.nonzero()[:, 0]), split.rows((~stays).nonzero()[:, 0])
+
+
+def _rare(split: Split, classes: tuple[str, ...]) -> Iterator[str]:
+    """Say which classes have a single image, or none that could be read."""
+    counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
+    whats = ("no image that can be read", "a single image, which is trained on and not validated")
+    for images, what in enumerate(whats):
+        rare = [name for name, count in zip(classes, counts, strict=True) if count == images]
+        if rare:
+            yield f"{len(rare)} of the {len(classes)} classes have {what}: {shortened(rare)}"
 
 
 def with_val(data: TrainingData) -> TrainingData:
