@@ -62,8 +62,8 @@ def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
 
 
 def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -> TrainedRun:
+    from interpret_kit.runs import STATE
     from interpret_kit.trainers.loop import resume, train
-    from interpret_kit.trainers.run import STATE
 
     if given["resume"]:
         if not any((out / name).is_file() for name in (STATE, CONFIG)):

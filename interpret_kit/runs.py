@@ -14,6 +14,8 @@ from interpret_kit.errors import BadWeights, NothingThere, UsageError
 
 EMBEDDED = "embedded"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+HISTORY, STATE = "history.csv", "resume.pt"
+LOCK = ".lock"  # of a training that is at work in the folder, or that was killed there
 CHECKPOINTS = (".pth", ".pt", ".safetensors")  # suffixes that no timm name has
 EMBEDDED_SIZE = (224, 224)
 
@@ -92,6 +94,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         if (folder / "trials.csv").is_file():
             raise NothingThere(f"{folder} is a sweep; its trials.csv names the folder of each run")
+        if any((folder / name).exists() for name in (HISTORY, STATE, LOCK)):
+            raise NothingThere(
+                f"{folder} is a training run that has not finished an epoch: wait for its first, "
+                f"or resume it with --resume --out {folder}"
+            )
         raise NothingThere(
             f"{folder} is not a training run: it has no {CONFIG}; make one with "
             f"'ikit train --out {folder}'"
@@ -108,6 +115,24 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def runs_by_age(folder: Path) -> list[Path]:
-    """Finished runs directly under ``folder``, the newest first."""
+    """Runs directly under ``folder`` that hold weights: finished ones first, then by age."""
     configs = sorted(folder.glob(f"*/{CONFIG}"), key=os.path.getmtime, reverse=True)
-    return [each.parent for each in configs]
+    return sorted((each.parent for each in configs), key=lambda run: bool(unfinished(run)))
+
+
+def unfinished(folder: Path) -> str:
+    """Say how far a training got that has not ended, "unfinished, epoch 4 of 30"; else "".
+
+    A run that is still training and one that was killed look the same. What says nothing about
+    its training counts as finished.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        epochs = None if config.get("finished") else config["recipe"]["epochs"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # not a run, or damaged: loading it says so
+    if epochs is None:
+        return ""
+    history = folder / HISTORY
+    done = len(history.read_text().splitlines()) - 1 if history.is_file() else 0
+    return f"unfinished, epoch {max(done, 1)} of {epochs}"

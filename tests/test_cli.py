@@ -35,6 +35,14 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def write_unfinished(folder, epochs):
+    """Write a run as a training of 30 epochs leaves it after some of them."""
+    write_run(folder, recipe={"epochs": 30}, metrics={"epochs": 2})
+    rows = ["epoch,train_loss", *(f"{k + 1},0.5" for k in range(epochs))]
+    (folder / "history.csv").write_text("\n".join(rows) + "\n")
+    (folder / "resume.pt").write_bytes(b"")
+
+
 @pytest.fixture
 def drawn():
     """A test that asks for this gets figures."""
@@ -77,6 +85,33 @@ class TestWhichModel:
         write_run(place / "runs" / "a-newer-one")
         os.utime(place / "runs" / "mine" / "config.json", (0, 0))
         assert self.first_line() == "model: runs/a-newer-one (the newest run under ./runs)"
+
+    def test_a_finished_run_comes_before_a_newer_one_that_is_still_training(self, place):
+        write_unfinished(place / "runs" / "newer", epochs=4)
+        line = self.first_line()
+        assert line == "model: runs/mine (the newest finished run under ./runs)"
+
+    def test_a_run_that_has_not_ended_says_how_far_it_got(self, place):
+        write_unfinished(place / "only" / "runs" / "newer", epochs=4)
+        os.chdir(place / "only")
+        state = "unfinished, epoch 4 of 30"
+        line = self.first_line()
+        assert line == f"model: runs/newer (the newest run under ./runs; {state})"
+        assert (
+            self.first_line("layers --model runs/newer") == f"model: runs/newer (--model; {state})"
+        )
+        (place / "only/runs/newer/resume.pt").unlink()  # as killed between its two last files
+        assert self.first_line("layers --model runs/newer").endswith(f"{state})")
+        (place / "only/runs/newer/history.csv").unlink()  # as killed in its first epoch's end
+        assert self.first_line().endswith("unfinished, epoch 1 of 30)")
+
+    def test_a_run_without_a_whole_epoch_is_told(self, place):
+        (place / "runs" / "begun").mkdir()
+        (place / "runs" / "begun" / ".lock").write_text("process 1 on here")
+        result = CliRunner().invoke(ikit, ["layers", "--model", "runs/begun"])
+        assert result.exit_code == 2
+        assert "runs/begun is a training run that has not finished an epoch: wait" in result.stderr
+        assert self.first_line() == "model: runs/mine (the newest run under ./runs)"
 
     def test_then_the_embedded_one(self, monkeypatch, tmp_path_factory):
         monkeypatch.chdir(tmp_path_factory.mktemp("no-runs"))

@@ -11,6 +11,7 @@ from small_runs import small_recipe, write_splits
 
 from interpret_kit.errors import BadWeights, OutputExists, UsageError
 from interpret_kit.loading import load_classifier
+from interpret_kit.runs import unfinished
 from interpret_kit.trainers import checkpoint, loop
 from interpret_kit.trainers.lock import alone_in
 from interpret_kit.trainers.loop import resume, train
@@ -168,6 +169,17 @@ def test_a_run_stopped_while_it_is_completed_is_completed(recipe, whole, tmp_pat
 
 def test_without_a_run_to_go_on_with_one_begins(recipe, whole, tmp_path):
     assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+def test_a_run_says_how_far_it_got_until_it_has_ended(recipe, whole, tmp_path):
+    def stop(now):
+        if now.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", "cpu", stop)
+    assert unfinished(tmp_path / "run") == "unfinished, epoch 2 of 3"
+    assert unfinished(whole.folder) == ""
 
 
 def test_a_finished_run_is_returned_as_it_is(whole, recipe):

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from interpret_kit.errors import BadWeights, UsageError
+from interpret_kit.runs import STATE
 from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.run import STATE, History, RunFolder
+from interpret_kit.trainers.run import History, RunFolder
 from interpret_kit.trainers.setup import Learner
 from interpret_kit.weights import first_line, refuse_unsafe_pickles
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from interpret_kit.errors import CannotWrite, OutputExists
-
-LOCK = ".lock"
+from interpret_kit.runs import LOCK
 
 
 @contextmanager

@@ -25,13 +25,13 @@ from interpret_kit.loading import (
     save_run,
     save_weights,
 )
-from interpret_kit.trainers.lock import LOCK
+from interpret_kit.runs import HISTORY, LOCK, STATE
 from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.setup import network_arguments
 
-HISTORY, CURVES, EVENTS = "history.csv", "curves.png", "events.out.tfevents.*"
-LAST, STATE = "last.safetensors", "resume.pt"
+CURVES, EVENTS = "curves.png", "events.out.tfevents.*"
+LAST = "last.safetensors"
 PART = ".part"  # how the name of a file ends that is being written
 COLUMNS = (
     "epoch",

@@ -11,6 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from interpret_kit.loading import CONFIG, read_config
+from interpret_kit.runs import HISTORY, STATE
 from interpret_kit.trainers.checkpoint import Checkpoint, read_state, refuse_other_recipe
 from interpret_kit.trainers.data import TrainingData, load_training_data, thinned, with_val
 from interpret_kit.trainers.events import Events, writing_events
@@ -19,7 +20,7 @@ from interpret_kit.trainers.pace import Sums
 from interpret_kit.trainers.processes import from_first
 from interpret_kit.trainers.progress import Told, decoding
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.run import HISTORY, STATE, History, RunFolder, TrainedRun
+from interpret_kit.trainers.run import History, RunFolder, TrainedRun
 from interpret_kit.trainers.setup import Learner
 
 

@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
+from interpret_kit.runs import LOCK
 from interpret_kit.storage import MANIFEST, write_whole
 from interpret_kit.sweeps import Study, StudyTable
 from interpret_kit.trainers.comparing import compared
 from interpret_kit.trainers.jobs import in_processes
-from interpret_kit.trainers.lock import LOCK, alone_in
+from interpret_kit.trainers.lock import alone_in
 from interpret_kit.trainers.processes import can_learn_in, in_precision
 from interpret_kit.trainers.progress import Progress
 from interpret_kit.trainers.recipe import Recipe

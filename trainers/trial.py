@@ -20,12 +20,13 @@ from interpret_kit.analysis import versions
 from interpret_kit.errors import CannotWrite, DoesNotFit, InterpretError, TrainingDiverged
 from interpret_kit.loading import CONFIG, create, read_config
 from interpret_kit.omitted import Omitted
+from interpret_kit.runs import HISTORY
 from interpret_kit.storage import write_whole
 from interpret_kit.trainers.data import SHAPES, TrainingData, load_training_data
 from interpret_kit.trainers.loop import resume
 from interpret_kit.trainers.progress import Told, decoding
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.run import HISTORY, History
+from interpret_kit.trainers.run import History
 from interpret_kit.trainers.setup import network_arguments
 from interpret_kit.weights import first_line
 
