@@ -86,7 +86,7 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
 
     _take_full_float32()
     classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
-    with terminal.progress(str(ctx.info_name)) as step:
+    with terminal.progress(str(ctx.info_name), len(images)) as step:
         result: Result = analysis.run(
             classifier,
             images,
@@ -117,7 +117,9 @@ def tell(result: Result, terminal: Terminal) -> None:
 
 
 def tell_a_person(result: Result, terminal: Terminal) -> None:
-    """Print the short table, and what could not be read."""
+    """Print the answer, the short table, and what could not be read."""
+    if result.lead():
+        terminal.say(result.lead())
     summary = result.summary()
     terminal.show(summary.head(MOST_ROWS))
     for name, table in result.tables().items():

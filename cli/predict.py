@@ -9,7 +9,7 @@ import click
 from interpret_kit.analysis import Table
 from interpret_kit.cli import defaults
 from interpret_kit.cli.options import example_of, images_argument, shared
-from interpret_kit.cli.terminal import Terminal
+from interpret_kit.cli.terminal import Step, Terminal
 
 if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier
@@ -34,8 +34,8 @@ def _run(ctx: click.Context) -> None:
     classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
     settings = {"batch_size": given["batch_size"], "strict": given["strict"]}
     reading = images.read(classifier.preprocessing, **settings)
-    with terminal.progress("predict"):
-        answers = _ask(classifier, reading, given["top"])
+    with terminal.progress("predict", len(images)) as step:
+        answers = _ask(classifier, reading, given["top"], step)
     if not terminal.json:
         terminal.show(_table(answers))
     for note in (*images.notes, *reading.notes()):
@@ -44,7 +44,7 @@ def _run(ctx: click.Context) -> None:
     terminal.answer(answers)
 
 
-def _ask(classifier: Classifier, reading: Reading, top: int) -> list[dict[str, Any]]:
+def _ask(classifier: Classifier, reading: Reading, top: int, step: Step) -> list[dict[str, Any]]:
     """For each image its name and its likeliest classes, with their probabilities in [0, 1]."""
     import torch
 
@@ -57,6 +57,7 @@ def _ask(classifier: Classifier, reading: Reading, top: int) -> list[dict[str, A
             pairs = list(zip(order.tolist(), values.tolist(), strict=True))[:top]
             said = [{"class": classifier.classes[k], "probability": p} for k, p in pairs]
             answers.append({"image": reading.images.name(int(image)), "predicted": said})
+        step(len(answers) + len(reading.unreadable), len(reading.images))
     return answers
 
 

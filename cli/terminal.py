@@ -84,17 +84,17 @@ class Terminal:
             click.echo(json.dumps(value, indent=2))
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Step]:
+    def progress(self, what: str, total: float | None = None) -> Iterator[Step]:
         """Show a bar with the time left while the block runs, if it runs for some seconds.
 
-        with terminal.progress("occlusion") as step:
+        with terminal.progress("occlusion", total=8) as step:
             step(1, 8)
         """
         if self.quiet or not sys.stderr.isatty():
             yield _nothing
             return
         bars = _bars()
-        task = bars.add_task(what, total=None)
+        task = bars.add_task(what, total=total)
 
         def step(done: float, total: float, what: str = what) -> None:
             bars.update(task, completed=done, total=total, description=what)
@@ -123,8 +123,8 @@ def _bars() -> Bars:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
+        TaskProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -132,7 +132,7 @@ def _bars() -> Bars:
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

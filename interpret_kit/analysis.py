@@ -122,6 +122,14 @@ class Result:
         """The short table for the terminal."""
         raise NotImplementedError(f"{type(self).__name__} has no summary")
 
+    def lead(self) -> str:
+        """The answer in a line, to go before the summary; "" if the summary says it."""
+        return ""
+
+    def numbers(self) -> dict[str, Any]:
+        """The numbers of the lead, by name, for JSON."""
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         """What a reader of the summary must know, a sentence each."""
         return self.origin.notes
@@ -240,7 +248,7 @@ class Analysis(Question, ABC, Generic[R]):
         images = known(classifier)
         if len(images) == 0:
             raise NoImages(f"{images.source} holds no images; give at least one")
-        if self.needs_labels:
+        if self.needs_labels and self.asks_labels():
             images = only_labelled(images, self.name)
         with evaluating(classifier), kept_memory(), telling(progress, self.name) as told:
             pace = Pace(batch_size, len(images), told)

@@ -96,7 +96,8 @@ def only_labelled(images: ImageSet, question: str) -> ImageSet:
     if len(labelled) == 0:
         raise NoImages(
             f"{question} counts right and wrong answers, and {images.source} has no labels; give a "
-            "folder of class folders, a folder with a labels.csv, or 'shapes' with --data"
+            "folder of class folders, a folder with a labels.csv, or 'shapes' with --data; or take "
+            "the network's own predictions as labels with --labels predicted"
         )
     missing = len(images) - len(labelled)
     note = f"{missing} of the {len(images)} images have no label and are not counted"

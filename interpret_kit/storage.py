@@ -89,11 +89,12 @@ def _tell_what_is_missing(folder: Path, failure: Exception) -> None:
 
 
 def manifest(result: Result) -> dict[str, Any]:
-    """All of a result but the numbers: what was asked, of what, and what the arrays mean."""
+    """All of a result but its arrays: question, results, origin, and what the arrays mean."""
     return {
         "format": FORMAT,
         "analysis": result.analysis.name,
         "fields": dict(result.analysis.fields()),
+        "results": {**result.numbers(), "summary": _records(result.summary())},
         "origin": dataclasses.asdict(result.origin),
         "facts": {each.name: getattr(result, each.name) for each in result.fact_fields()},
         "arrays": {
@@ -106,6 +107,10 @@ def manifest(result: Result) -> dict[str, Any]:
         },
         "tables": [f"{name}.csv" for name in result.tables()],
     }
+
+
+def _records(table: Table) -> list[dict[str, Any]]:
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 def load_result(folder: str | Path) -> Result:

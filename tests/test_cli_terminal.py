@@ -31,7 +31,7 @@ class TestProgress:
     def test_appears_when_the_work_takes_long(self, monkeypatch):
         shown = self.shown(monkeypatch, patience=0)
         assert "occlusion" in shown
-        assert "3/8" in shown
+        assert "38%" in shown
 
     def test_does_not_appear_before(self, monkeypatch):
         assert self.shown(monkeypatch, patience=60) == ""

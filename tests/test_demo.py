@@ -1,6 +1,7 @@
 """Does the demo, made small, leave a page of everything, and nothing else?"""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,22 @@ def test_the_silenced_filter_is_the_one_that_broke_most(shown):
     ((layer, (filter_,)),) = ik.load_result(page.folder / "misclassifications-silenced").ablated
     row = ["conv1", "conv2"].index(layer) * 4 + filter_
     assert broken[row] == broken.max()
+
+
+def test_the_command_that_the_demo_proposes_gives_its_own_answer(shown, monkeypatch, tmp_path):
+    folder, page, _ = shown
+    (line,) = (line for line, _ in demo.next_commands(Path("demo <b>")) if "ablation" in line)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+    words = [*shlex.split(line)[1:], "--layer", "3", "--out", str(tmp_path / "again"), "--quiet"]
+    assert CliRunner().invoke(ikit, words, catch_exceptions=False).exit_code == 0
+    again, before = (
+        ik.load_result(tmp_path / "again"),
+        ik.load_result(page.folder / "photo-ablation"),
+    )
+    assert again.analysis == before.analysis
+    np.testing.assert_array_equal(again.broken, before.broken)
+    np.testing.assert_allclose(again.confidence_lost, before.confidence_lost, atol=1e-6)
 
 
 def test_the_photo_is_ablated_with_the_networks_own_answer_as_its_label(shown):

@@ -21,6 +21,7 @@ from interpret_kit.images import ImageSet, load_images
 from interpret_kit.loading import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo
 from interpret_kit.report import Front, Section, write_page
+from interpret_kit.scoring import PREDICTED
 from interpret_kit.storage import whole_folder
 from interpret_kit.trainers.loop import train
 from interpret_kit.trainers.progress import Progress
@@ -159,7 +160,7 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
         (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer answer to"),
         (f"ikit misclassifications --silence 3:17 --model {run}", "what fails without a filter"),
         (
-            f"ikit ablation --layer 48 --model embedded --data {photos}",
+            f"ikit ablation --layer 48 --labels predicted --model embedded --data {photos}",
             "which filters decide about the photo",
         ),
         ("ikit train --data FOLDER", "a network of your own, on a folder of class folders"),
@@ -248,12 +249,12 @@ def _imagenet(writer: _Writer, demo: Demo) -> None:
     writer.part = IMAGENET
     classifier, photo = load_classifier(EMBEDDED, device=demo.device), _photo(writer)
     guess = Occlusion(window=demo.photo_window, stride=demo.photo_window // 2)
-    said = writer.run(PHOTO_GUESS, guess, classifier, photo).uncovered_predicted
+    writer.run(PHOTO_GUESS, guess, classifier, photo)
     writer.run(PHOTO_UNIFORM, dataclasses.replace(guess, target=UNIFORM), classifier, photo)
     for layer in demo.photo_layers:
         writer.run(_about(PHOTO_ACTIVATIONS, layer), Activations(layer=layer), classifier, photo)
-    answer = dataclasses.replace(photo, labels=said, classes=classifier.classes)
-    writer.run(PHOTO_ABLATION, Ablation(layer=demo.photo_ablated), classifier, answer)
+    ablation = Ablation(layer=demo.photo_ablated, labels=PREDICTED)
+    writer.run(PHOTO_ABLATION, ablation, classifier, photo)
 
 
 def _photo(writer: _Writer) -> ImageSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from interpret_kit.analysis import (
     parameter,
 )
 from interpret_kit.arguments import ALL, LAST, Filters, Layers, filters_argument
+from interpret_kit.flips import classes_table, filters_table, flips_table
+from interpret_kit.scoring import GIVEN, LABELS, PREDICTED, Score
 from interpret_kit.selection import LAYERS, SITE, parse_filters
 from interpret_kit.values import flag_argument
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from interpret_kit.classifier import Classifier
     from interpret_kit.images import Batch, ImageSet
     from interpret_kit.layers import Layer
+
+
+LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a layer tells its progress
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,34 @@ class AblationCounts(Result):
     def tables(self) -> dict[str, Table]:
         """Per filter, per filter and class, per layer, and every flipped image."""
         return {
-            "filters": self._filters(),
-            "classes": self._classes(),
+            "filters": filters_table(self),
+            "classes": classes_table(self),
             "layers": self.summary(),
-            "flips": self._flips(),
+            "flips": flips_table(self),
         }
+
+    @property
+    def score(self) -> Score:
+        """How many images are classified correctly with all filters."""
+        return Score(int(self.correct.sum()), int(self.total.sum()))
+
+    def lead(self) -> str:
+        """The accuracy that the filters are ablated from."""
+        return f"with all filters: {self.score}"
+
+    def numbers(self) -> dict[str, Any]:
+        """The accuracy with all filters."""
+        return self.score.numbers()
+
+    def notes(self) -> tuple[str, ...]:
+        """Whether there was an image to break, and by which labels."""
+        if self.score.correct:
+            return super().notes()
+        return (
+            *super().notes(),
+            "no image is classified correctly with all filters, so that none can be newly "
+            "misclassified: --labels predicted compares with the network's own predictions",
+        )
 
     def summary(self) -> Table:
         """Compare the layers: images broken per filter."""
@@ -98,59 +126,6 @@ class AblationCounts(Result):
         rows = tuple((self.origin.classes[k], int(counts[k])) for k in order if counts[k] > 0)
         return Table(("class", "frequency"), rows)
 
-    def _filters(self) -> Table:
-        rows = []
-        for row in np.argsort(-self.broken.sum(1), kind="stable").tolist():
-            top = ", ".join(f"{name} {n}" for name, n in self.class_table(row).head(5).rows)
-            rows.append(
-                (
-                    self.layers[self.layer[row]],
-                    int(self.filter[row]),
-                    int(self.broken[row].sum()),
-                    int(self.repaired[row].sum()),
-                    round(float(self.confidence_lost[row]), 6),
-                    top,
-                )
-            )
-        columns = ("layer", "filter", "broken", "repaired", "mean confidence lost")
-        return Table((*columns, "classes most broken"), tuple(rows))
-
-    def _classes(self) -> Table:
-        rows = [
-            (
-                self.layers[self.layer[row]],
-                int(self.filter[row]),
-                self.origin.classes[k],
-                int(self.broken[row, k]),
-                int(self.repaired[row, k]),
-                int(self.correct[k]),
-                int(self.total[k]),
-            )
-            for row in range(len(self.filter))
-            for k in np.argsort(-self.broken[row], kind="stable").tolist()
-            if self.broken[row, k] or self.repaired[row, k]
-        ]
-        columns = ("layer", "filter", "class", "frequency", "repaired", "correct before", "images")
-        return Table(columns, tuple(rows))
-
-    def _flips(self) -> Table:
-        classes = self.origin.classes
-        rows = tuple(
-            (
-                self.layers[self.layer[self.flip_row[k]]],
-                int(self.filter[self.flip_row[k]]),
-                "repaired" if self.flip_after[k] == self.flip_label[k] else "broken",
-                int(self.flip_id[k]),
-                self.origin.names[int(self.flip_id[k])],
-                classes[self.flip_label[k]],
-                classes[self.flip_before[k]],
-                classes[self.flip_after[k]],
-            )
-            for k in range(len(self.flip_id))
-        )
-        columns = ("layer", "filter", "flip", "id", "image", "true class", "before", "after")
-        return Table(columns, rows)
-
 
 @dataclass(frozen=True)
 class Ablation(Analysis[AblationCounts]):
@@ -172,11 +147,16 @@ class Ablation(Analysis[AblationCounts]):
         ALL, "which filters of each layer, from 0, as 0,5 or 0-7; or all", filters_argument(ALL)
     )
     site: str = parameter("convolution", *SITE)
+    labels: str = parameter(GIVEN, *LABELS)
     only_right: bool = parameter(
         False,
         "silence filters only on images that are classified right: sooner, none repaired",
         flag_argument,
     )
+
+    def asks_labels(self) -> bool:
+        """Whether the labels of the images are used."""
+        return self.labels == GIVEN
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> AblationFold:
         """Find the layers and filters."""
@@ -221,6 +201,8 @@ class AblationFold:
     def _add(self, batch: Batch, share: float, whole: int) -> None:
         """Take in a part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
         before = self.forwards.look(batch.pixels)
+        if self.analysis.labels == PREDICTED:
+            batch = replace(batch, labels=before.argmax(1))
         labels = batch.labels.cpu().numpy()
         right = before.argmax(1) == batch.labels
         self.total += np.bincount(labels, minlength=len(self.total))
@@ -232,10 +214,13 @@ class AblationFold:
             asked = speaking[:, list(filters)]
             if self.analysis.only_right:
                 asked = asked & right[:, None]
-            image, row = asked.nonzero().T
-            for start in range(0, len(row), self.forwards.rows_at_once):
-                chunk = slice(start, start + self.forwards.rows_at_once)
+            row, image = asked.T.nonzero().T
+            step = min(self.forwards.rows_at_once, max(LEAST_AT_ONCE, len(row) // TOLD))
+            for start in range(0, len(row), step):
+                chunk = slice(start, start + step)
                 self._silence(batch, before, (layer, first), image[chunk], row[chunk])
+                done = first + len(filters) * min(1, (start + step) / len(row))
+                self.pace.within(share + done / len(self.lost) * len(batch) / whole, whole)
             first += len(filters)
             self.pace.within(share + first / len(self.lost) * len(batch) / whole, whole)
 

@@ -18,6 +18,7 @@ from interpret_kit.analysis import (
     parameter,
 )
 from interpret_kit.arguments import ALL, LAST, Filters, OneLayer, filters_argument
+from interpret_kit.errors import UsageError
 from interpret_kit.selection import LAYER, SITE, parse_filters
 from interpret_kit.values import count_argument
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from interpret_kit.images import Batch, ImageSet
     from interpret_kit.layers import Layer
 
-STRONGEST = "strongest"
+STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,16 @@ class Activations(Analysis[ActivationMaps]):
         "which filters, from 0, as 0,5 or 0-7; or strongest, or all",
         filters_argument(STRONGEST, ALL),
     )
-    top: int = parameter(8, "how many of the strongest filters", count_argument)
+    top: int = parameter(STRONGEST_SHOWN, "how many of the strongest filters", count_argument)
     site: str = parameter("activation", *SITE)
+
+    def check(self) -> None:
+        """Refuse what would have no effect."""
+        if self.filters != STRONGEST and self.top != STRONGEST_SHOWN:
+            raise UsageError(
+                f"top is {self.top}, which counts the strongest filters, and filters names others; "
+                "leave one of them out"
+            )
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> ActivationFold:
         """Find the layer, and its strongest filters (a pass of its own over the images)."""

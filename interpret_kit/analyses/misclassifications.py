@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,6 +19,8 @@ from interpret_kit.analysis import (
     parameter,
 )
 from interpret_kit.arguments import Silence, silence_argument
+from interpret_kit.errors import UsageError
+from interpret_kit.scoring import GIVEN, LABELS, PREDICTED, Score
 from interpret_kit.selection import SITE, parse_filters
 from interpret_kit.values import count_argument
 
@@ -55,6 +57,27 @@ class MisclassificationCounts(Result):
     def correct(self) -> Array:
         """Of these, classified correctly, (classes,)."""
         return np.diag(self.confusion)
+
+    @property
+    def score(self) -> Score:
+        """How many images are classified correctly; with filters ablated, without them."""
+        return Score(int(self.correct.sum()), int(self.total.sum()))
+
+    @property
+    def score_before(self) -> Score:
+        """The same with all filters."""
+        return Score(int(np.trace(self.confusion_before)), int(self.confusion_before.sum()))
+
+    def lead(self) -> str:
+        """The accuracy; with filters ablated, before and after."""
+        if not self.ablated:
+            return str(self.score)
+        return f"with the filters ablated: {self.score}; with all filters: {self.score_before}"
+
+    def numbers(self) -> dict[str, Any]:
+        """The accuracy; with filters ablated, before and after."""
+        before = {"with_all_filters": self.score_before.numbers()} if self.ablated else {}
+        return self.score.numbers() | before
 
     def summary(self) -> Table:
         """The classes that fail most often."""
@@ -139,9 +162,29 @@ class Misclassifications(Analysis[MisclassificationCounts]):
         silence_argument,
     )
     site: str = parameter("convolution", *SITE)
+    labels: str = parameter(GIVEN, *LABELS)
     mistakes: int = parameter(
         16, "how many of the most confident mistakes to collect", count_argument
     )
+
+    def asks_labels(self) -> bool:
+        """Whether the labels of the images are used."""
+        return self.labels == GIVEN
+
+    def check(self) -> None:
+        """Refuse what would have no effect."""
+        if self.silence:
+            return
+        if self.labels == PREDICTED:
+            raise UsageError(
+                "labels are predicted and no filter is ablated: every prediction would be correct; "
+                "give filters to ablate, as in silence={3: [7]} or --silence 3:7"
+            )
+        if self.site != "convolution":
+            raise UsageError(
+                f"site {self.site!r} says where filters are ablated, and none are; give some, as "
+                "in silence={3: [7]} or --silence 3:7, or leave site out"
+            )
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> MisclassificationFold:
         """Find the filters to silence."""
@@ -185,6 +228,8 @@ class MisclassificationFold:
     def add(self, batch: Batch) -> None:
         """Count the next images."""
         probabilities = self.classifier.probabilities(batch.pixels)
+        if self.analysis.labels == PREDICTED:
+            batch = replace(batch, labels=probabilities.argmax(1))
         self.before.add(batch.labels, probabilities.argmax(1))
         if self.silenced:
             probabilities = self._without_filters(batch)
