@@ -90,9 +90,9 @@ SEEN = {
         lambda x: F.interpolate(x, (5, 7), mode="bilinear", align_corners=True),
         [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]],
     ),
-    "bilinear by a rounded ratio": (  # places 0, 2/3, 4/3, 2: the last may be 2 - 1e-7
+    "bilinear by a rounded ratio": (  # places 0, 2/3, 4/3, 2
         lambda x: F.interpolate(x, (4, 7), mode="bilinear", align_corners=True),
-        [[0, 2], [0, 2], [1, 3], [1, 3]],
+        [[0, 1], [0, 2], [1, 3], [2, 3]],
     ),
     "pad": (lambda x: F.pad(x, (0, 0, 1, 2)), [[0, 0], [0, 1], [1, 2], [2, 3], [0, 0], [0, 0]]),
     "crop": (lambda x: F.pad(x, (0, 0, -1, 0)), [[1, 2], [2, 3]]),
@@ -181,8 +181,8 @@ def test_a_batch_norm_without_running_statistics_sees_the_whole_picture():
 
 
 def test_an_operation_without_a_rule_sees_everything_and_is_named():
-    found = fields_of(Applied(lambda x: x.roll(1, 2)), 4, 6)
-    assert found.inexact == ("roll",)
+    found = fields_of(Applied(lambda x: x.cumsum(2)), 4, 6)
+    assert found.inexact == ("cumsum",)
     assert found.box(0, 0) == (0, 0, 4, 6)
 
 

@@ -12,7 +12,7 @@ from math import prod
 
 import numpy as np
 
-from interpret_kit.graph.spans import Span, gathered, mixed, nothing_seen, varying
+from interpret_kit.graph.spans import Span, Table, gathered, mixed, nothing_seen, varying
 from interpret_kit.graph.trace import ITEM, Node
 
 Rule = Callable[[Node, Span], "Span | None"]
@@ -62,11 +62,13 @@ def _item(node: Node, span: Span) -> Span | None:
     sizes, index = parent.arguments.get("split_sizes"), node.arguments["index"]
     start = sum(sizes[:index]) if sizes else parent.arguments["split_size"] * index
     part = slice(start, start + node.shape[span.dim])
-    return varying(span.dim, span.seen[part], span.nominal[part], span.step, span.inexact)
+    return varying(span.dim, span.seen[part], span.nominal[part], span.step, [span])
 
 
 def _unbind(node: Node, span: Span) -> Span | None:
     dim = dim_of(node)
+    if span.uneven:  # which of the parts see less is not known
+        span = replace(span, inexact=span.inexact | {node.op})
     return None if dim == span.dim else _dropped(span, [dim])
 
 
@@ -129,6 +131,47 @@ def _mix_all(_node: Node, span: Span) -> Span | None:
     return mixed(span)
 
 
+def _roll(node: Node, span: Span) -> Span | None:
+    """Cells move on, and those beyond the end come in at the beginning."""
+    count = len(node.shape)
+    dims = [each % count for each in node.arguments["dims"]]
+    if not dims:  # all numbers as one line
+        return mixed(span) if span.dim is None else None
+    shifts = zip(dims, node.arguments["shifts"], strict=True)
+    shift = sum(amount for dim, amount in shifts if dim == span.dim)
+    return _moved(node, span, lambda cells, size: (cells - shift) % size)
+
+
+def _flip(node: Node, span: Span) -> Span | None:
+    dims = [each % len(node.shape) for each in node.arguments["dims"]]
+    if span.dim not in dims:
+        return span
+    return _moved(node, span, lambda cells, size: size - 1 - cells)
+
+
+def _moved(node: Node, span: Span, of: Callable[[Table, int], Table]) -> Span | None:
+    if span.dim is None:
+        return span
+    size = node.shape[span.dim]
+    return gathered(span, span.dim, size, of(np.arange(size)[:, None], size))
+
+
+def _repeat(node: Node, span: Span) -> Span | None:
+    if span.dim is None:
+        return span
+    size, dim = shape_read(node)[span.dim], span.dim + len(node.shape) - len(shape_read(node))
+    taps = np.arange(node.shape[dim])[:, None] % size
+    return gathered(replace(span, dim=dim), dim, size, taps)
+
+
+def _gated(node: Node, span: Span) -> Span | None:
+    return None if dim_of(node) == span.dim else span
+
+
+def _instance_norm(node: Node, span: Span) -> Span | None:
+    return mixed(span) if node.arguments["use_input_stats"] else span
+
+
 def _batch_norm(node: Node, span: Span) -> Span | None:
     return mixed(span) if node.arguments["training"] else span
 
@@ -143,7 +186,7 @@ def _same(_node: Node, span: Span) -> Span | None:
 
 _NAMES: dict[Rule, str] = {
     _same: "alias contiguous detach to _to_copy lift_fresh_copy dropout native_dropout split "
-    "split_with_sizes _native_batch_norm_legit_no_training",
+    "split_with_sizes _native_batch_norm_legit_no_training channel_shuffle",
     _constant: "ones_like zeros_like full_like empty_like rand_like randn_like",
     _batch_norm: "batch_norm",
     _slice: "slice",
@@ -154,8 +197,14 @@ _NAMES: dict[Rule, str] = {
     _permute: "permute",
     _transpose: "transpose",
     _reduce: "mean sum amax amin max min var std linalg_vector_norm logsumexp",
-    _mix_last: "linear layer_norm native_layer_norm",
+    _mix_last: "linear layer_norm native_layer_norm rms_norm",
+    _roll: "roll",
+    _flip: "flip",
+    _repeat: "repeat",
+    _gated: "glu",
+    _instance_norm: "instance_norm",
     _mix_along: "softmax _softmax log_softmax _log_softmax",
-    _mix_all: "group_norm native_group_norm instance_norm _native_batch_norm_legit",
+    _mix_all: "group_norm native_group_norm _native_batch_norm_legit",
 }
+MIXERS = frozenset(_NAMES[_mix_last].split())
 MOVES = {name: rule for rule, names in _NAMES.items() for name in names.split()}

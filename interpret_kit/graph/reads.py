@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from interpret_kit.graph.moves import MOVES, dim_of, shape_read, source_of
+from interpret_kit.graph.moves import MIXERS, MOVES, dim_of, shape_read, source_of
+from interpret_kit.graph.parts import span_read
+from interpret_kit.graph.resizing import RESIZING, resized
 from interpret_kit.graph.spans import (
     Span,
+    beside,
     gathered,
     joined,
     mixed,
@@ -49,9 +51,11 @@ def _by_rule(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span | None:
         return _cat(node, axis, spans)
     if node.op == "stack":
         return _stack(node, read, spans)
+    if node.op in _OVERWRITES:
+        return _cell_by_cell(node, [each for each in read if each is not source_of(node)], spans)
+    if node.op in ("slice_scatter", "select_scatter"):
+        return _scattered(node, read, spans)
     if is_cell_by_cell(node):
-        return _cell_by_cell(node, read, spans)
-    if node.op == "slice_scatter" and all(spans[each].dim != dim_of(node) for each in read):
         return _cell_by_cell(node, read, spans)
     found = _by_first_input(node, axis, spans)
     # A convolution whose kernel is computed from the picture depends on all of that, too.
@@ -64,9 +68,12 @@ def _by_first_input(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span |
     if not isinstance(source, Node) or source not in spans:
         return None
     if node.op in MOVES:
-        return MOVES[node.op](node, spans[source])
+        span = span_read(node, spans)
+        # In a map (batch, rows, cols, filters) each output of a linear layer reads all filters.
+        even = node.op in MIXERS and span.dim == 1 + axis
+        return MOVES[node.op](node, replace(span, uneven=False) if even else span)
     # Windows are known for maps (batch, filters, rows, cols); padding for any tensor.
-    if node.op in WINDOWS and (len(node.shape) == 4 or WINDOWS[node.op] is _pad):
+    if node.op in WINDOWS and (len(node.shape) == 4 or WINDOWS[node.op] in (_pad, _deep_pool)):
         return WINDOWS[node.op](node, spans[source], axis)
     return None
 
@@ -81,9 +88,22 @@ def is_cell_by_cell(node: Node) -> bool:
     return node.op in _CELL_BY_CELL or torch.Tag.pointwise in getattr(node.target, "tags", ())
 
 
+def _scattered(node: Node, read: Sequence[Node], spans: Mapping[Node, Span]) -> Span | None:
+    """Some filters overwritten by others."""
+    new, dim, aligned = node.arguments["src"], node.arguments["dim"] % len(node.shape), []
+    for each in dict.fromkeys(read):
+        span = spans[each]
+        if each is new and node.op == "select_scatter" and span.dim is not None:
+            span = replace(span, dim=span.dim + (span.dim >= dim))
+        aligned.append(span)
+    if dim in {each.dim for each in aligned} or len({each.dim for each in aligned} - {None}) > 1:
+        return None
+    return replace(union(aligned), uneven=True)
+
+
 def _cell_by_cell(node: Node, read: Sequence[Node], spans: Mapping[Node, Span]) -> Span | None:
     """Each cell reads the same cell of every input; inputs are broadcast from the right."""
-    aligned = []
+    aligned = [] if read else [nothing_seen()]
     for each in read:
         span = spans[each]
         extra = len(node.shape) - len(each.shape)
@@ -99,14 +119,17 @@ def _cat(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span | None:
     read = [each for each in parts if each in spans]
     dims = {spans[each].dim for each in read} - {None}
     if dims != {dim} and (dims or dim != 2 + axis):
-        return _cell_by_cell(node, read, spans)
+        found = _cell_by_cell(node, read, spans)
+        if found is None:
+            return None
+        return replace(found, uneven=beside([spans.get(e, nothing_seen()) for e in parts]).uneven)
     return joined(dim, [spread(spans.get(each, nothing_seen()), each.shape[dim]) for each in parts])
 
 
 def _stack(node: Node, read: Sequence[Node], spans: Mapping[Node, Span]) -> Span | None:
     new = node.arguments["dim"] % len(node.shape)
     dims = {spans[each].dim for each in read} - {None}
-    together = union([spans[each] for each in read])
+    together = beside([spans[each] for each in read])
     if len(dims) > 1 or together.dim is None:
         return None if dims else together
     return replace(together, dim=together.dim + (together.dim >= new))
@@ -131,13 +154,47 @@ def _window(node: Node, span: Span, axis: int, kernel: int, padding: int) -> Spa
 
 def _convolution(node: Node, span: Span, axis: int) -> Span | None:
     given = node.arguments
-    if given.get("transposed") or len(given["weight"].shape) != 4:
+    if len(given["weight"].shape) != 4:
         return None
+    if given["groups"] == 1:  # every filter reads all of the input's
+        span = replace(span, uneven=False)
     kernel, padding = given["weight"].shape[2 + axis], given["padding"]
+    if given.get("transposed") or node.op == "conv_transpose2d":
+        return _transposed(node, span, axis, kernel)
     if isinstance(padding, str):  # of an odd amount for "same", the odd pixel goes to the end
         reach = _side(given["dilation"], axis) * (kernel - 1)
         padding = reach // 2 if padding == "same" else 0
     return _window(node, span, axis, kernel, _side(padding, axis))
+
+
+def _transposed(node: Node, span: Span, axis: int, kernel: int) -> Span | None:
+    """Cell i of the input adds to cells i * stride - padding + dilation * tap of the output."""
+    stride, padding, dilation = (
+        _side(node.arguments[each], axis) for each in ("stride", "padding", "dilation")
+    )
+    cells = np.arange(node.shape[2 + axis])[:, None] + padding - dilation * np.arange(kernel)
+    size, read = shape_read(node)[2 + axis], cells % stride == 0
+    return gathered(span, 2 + axis, size, cells // stride, 1 / stride, read)
+
+
+def _deep_pool(node: Node, span: Span, _axis: int) -> Span | None:
+    """A pool over three dimensions; known where it pools filters only (LocalResponseNorm)."""
+    place = None if span.dim is None else span.dim - len(node.shape)
+    given = node.arguments
+    sides = given["kernel_size"], given["stride"] or given["kernel_size"]
+    alone = place is not None and all(each[place] == 1 for each in sides)
+    return span if place is None or (alone and given["padding"][place] == 0) else None
+
+
+def _shuffled_up(node: Node, span: Span, axis: int) -> Span | None:
+    taps = np.arange(node.shape[-2 + axis])[:, None] // node.arguments["upscale_factor"]
+    return gathered(span, 2 + axis, shape_read(node)[-2 + axis], taps)
+
+
+def _shuffled_down(node: Node, span: Span, axis: int) -> Span | None:
+    factor = node.arguments["downscale_factor"]
+    taps = np.arange(node.shape[-2 + axis])[:, None] * factor + np.arange(factor)
+    return gathered(span, 2 + axis, shape_read(node)[-2 + axis], taps, factor)
 
 
 def _pool(node: Node, span: Span, axis: int) -> Span | None:
@@ -151,37 +208,6 @@ def _adaptive_pool(node: Node, span: Span, axis: int) -> Span | None:
     start, stop = index * size // cells, -(-(index + 1) * size // cells)
     taps = np.minimum(start + np.arange((stop - start).max()), stop - 1)
     return gathered(span, 2 + axis, size, taps, size / cells)
-
-
-def _nearest(node: Node, span: Span, axis: int) -> Span | None:
-    ratio, index, size = _resizing(node, axis)
-    index = index + (0.5 if "exact" in node.op else 0.0)
-    place = index.astype(np.float32) * np.float32(ratio)  # torch rounds like this, so it counts
-    taps = np.minimum(place.astype(np.int64), size - 1)
-    return gathered(span, 2 + axis, size, taps, ratio)
-
-
-def _bilinear(node: Node, span: Span, axis: int) -> Span | None:
-    ratio, index, size = _resizing(node, axis)
-    if node.arguments["align_corners"]:
-        ratio = (size - 1) / max(len(index) - 1, 1)
-        place = index * ratio
-    else:
-        place = np.maximum((index + 0.5) * ratio - 0.5, 0)
-    # Right on a cell only that one counts; but a ratio like 1/3 is rounded, and how depends on
-    # the machine: there a neighbour may get a weight of 1e-8.
-    rounding = 0 if (ratio * 1024).is_integer() else 1e-4
-    low, high = np.floor(place - rounding), np.ceil(place + rounding)
-    taps = np.concatenate([low, np.rint(place), high], axis=1).astype(np.int64)
-    return gathered(span, 2 + axis, size, taps.clip(0, size - 1), ratio)
-
-
-def _resizing(node: Node, axis: int) -> tuple[float, NDArray[np.float64], int]:
-    """Input cells per output cell, the output's cells (cells, 1), and the input's size."""
-    size, cells = shape_read(node)[2 + axis], node.shape[2 + axis]
-    factors = node.arguments.get("scale_factors")
-    ratio = 1 / factors[axis] if factors else size / cells
-    return ratio, np.arange(cells, dtype=np.float64)[:, None], size
 
 
 def _pad(node: Node, span: Span, axis: int) -> Span | None:
@@ -202,14 +228,18 @@ def _pad(node: Node, span: Span, axis: int) -> Span | None:
 
 
 # Cell by cell, though torch does not mark them so.
-_CELL_BY_CELL = frozenset({"copy", "expand", "hardswish", "log_sigmoid", "prelu"})
+_CELL_BY_CELL = frozenset({"expand", "hardswish", "log_sigmoid", "prelu"})
+# What they overwrite, their first input, only gives the shape.
+_OVERWRITES = frozenset({"copy", "fill"})
 
 _NAMES: dict[Rule, str] = {
-    _convolution: "conv2d convolution",
+    _convolution: "conv2d convolution conv_transpose2d",
     _pool: "max_pool2d max_pool2d_with_indices avg_pool2d",
+    _deep_pool: "max_pool3d avg_pool3d",
+    _shuffled_up: "pixel_shuffle",
+    _shuffled_down: "pixel_unshuffle",
     _adaptive_pool: "adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d",
-    _nearest: "upsample_nearest2d _upsample_nearest_exact2d",
-    _bilinear: "upsample_bilinear2d",
     _pad: "pad constant_pad_nd reflection_pad2d replication_pad2d",
 }
 WINDOWS = {name: rule for rule, names in _NAMES.items() for name in names.split()}
+WINDOWS |= dict.fromkeys(RESIZING, resized)

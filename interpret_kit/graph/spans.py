@@ -10,7 +10,7 @@ padding, where stretches followed backwards would not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TypeAlias
 
@@ -31,13 +31,16 @@ class Span:
     nominal: Table  # what it would be if the picture went on beyond its edges
     step: float  # pixels from one cell's stretch to the next
     inexact: frozenset[str] = frozenset()  # operations for which everything was assumed
+    uneven: bool = False  # whether parts of it (filters) may see less: the box is that of all
 
 
 def varying(
-    dim: int | None, seen: Table, nominal: Table, step: float, inexact: frozenset[str] = frozenset()
+    dim: int | None, seen: Table, nominal: Table, step: float, of: Sequence[Span] = ()
 ) -> Span:
-    """A span along ``dim``, which does not matter where it has one index only."""
-    return Span(dim if len(seen) > 1 else None, seen, nominal, step, inexact)
+    """A span along ``dim``, which does not matter where it has one index only, made of others."""
+    inexact: frozenset[str] = frozenset().union(*(each.inexact for each in of))
+    uneven = any(each.uneven for each in of)
+    return Span(dim if len(seen) > 1 else None, seen, nominal, step, inexact, uneven)
 
 
 def pixels_span(axis: int, size: int) -> Span:
@@ -59,7 +62,7 @@ def union(spans: Sequence[Span]) -> Span:
         _hull([each.seen for each in spans]),
         _hull([each.nominal for each in spans]),
         max(each.step for each in spans),
-        frozenset().union(*(each.inexact for each in spans)),
+        spans,
     )
 
 
@@ -69,11 +72,22 @@ def _hull(tables: Sequence[Table]) -> Table:
     return np.stack([start, stop], axis=1)
 
 
+def beside(spans: Sequence[Span]) -> Span:
+    """Parts side by side, along another dimension than that in which they vary: the box of all."""
+    together = union(spans)
+    return replace(together, uneven=together.uneven or any(not _alike(spans[0], s) for s in spans))
+
+
+def _alike(first: Span, second: Span) -> bool:
+    return bool((first.seen == second.seen).all())  # one of them may be the same for all cells
+
+
 def mixed(span: Span) -> Span:
     """Every value depends on all cells."""
     if span.dim is None:
         return span
-    return Span(None, _whole(span.seen), _whole(span.nominal), 0.0, span.inexact)
+    whole = _whole(span.seen), _whole(span.nominal)
+    return replace(span, dim=None, seen=whole[0], nominal=whole[1], step=0.0)
 
 
 def _whole(table: Table) -> Table:
@@ -85,7 +99,8 @@ def spread(span: Span, size: int) -> Span:
     if span.dim is not None:
         return span
     tables = [np.broadcast_to(each, (size, 2)) for each in (span.seen, span.nominal)]
-    return Span(None, tables[0], tables[1], span.step if size == 1 else 0.0, span.inexact)
+    step = span.step if size == 1 else 0.0
+    return replace(span, seen=tables[0], nominal=tables[1], step=step)
 
 
 def joined(dim: int, spans: Sequence[Span]) -> Span:
@@ -95,14 +110,22 @@ def joined(dim: int, spans: Sequence[Span]) -> Span:
         np.concatenate([each.seen for each in spans]),
         np.concatenate([each.nominal for each in spans]),
         max(each.step for each in spans),
-        frozenset().union(*(each.inexact for each in spans)),
+        spans,
     )
 
 
-def gathered(span: Span, dim: int, size: int, taps: Table, stride: float = 1.0) -> Span | None:
+def gathered(  # noqa: PLR0913, PLR0917 - one of them is rare
+    span: Span,
+    dim: int,
+    size: int,
+    taps: Table,
+    stride: float = 1.0,
+    read: NDArray[np.bool_] | None = None,
+) -> Span | None:
     """Cell i reads the cells ``taps[i]`` of ``size`` along ``dim``; those outside are padding.
 
-    Taps are (cells, taps of a cell). None where the span varies along another dimension.
+    Taps are (cells, taps of a cell); ``read``, of that shape, says which of them count, if not
+    all. None where the span varies along another dimension.
     """
     if span.dim not in (None, dim):
         return None
@@ -114,10 +137,13 @@ def gathered(span: Span, dim: int, size: int, taps: Table, stride: float = 1.0) 
     start, stop = np.where(inside, seen[..., 0], FAR), np.where(inside, seen[..., 1], -FAR)
     first = np.floor(nominal[..., 0] + beyond).astype(np.int64)
     last = np.ceil(nominal[..., 1] + beyond).astype(np.int64)
+    if read is not None:
+        start, first = np.where(read, start, FAR), np.where(read, first, FAR)
+        stop, last = np.where(read, stop, -FAR), np.where(read, last, -FAR)
     return varying(
         dim,
         np.stack([start.min(axis=1), stop.max(axis=1)], axis=1),
         np.stack([first.min(axis=1), last.max(axis=1)], axis=1),
         span.step * stride,
-        span.inexact,
+        [span],
     )

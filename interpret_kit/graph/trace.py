@@ -55,6 +55,7 @@ class Node:
     inputs: tuple[Node, ...] = field(repr=False)  # the nodes among the arguments
     shape: tuple[int, ...]  # of the output; of the first one where there are several
     modules: tuple[Point, ...]  # the calls of modules it is part of, outermost first
+    dtype: torch.dtype | None = field(default=None, repr=False)  # of the output
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +221,7 @@ def _operation(traced: fx.Node, made: Mapping[str, Node], numbers: _CallNumbers)
         inputs=tuple(made[each.name] for each in traced.all_input_nodes),
         shape=_shape(traced.meta.get("val")),
         modules=numbers.points(traced.meta.get("nn_module_stack", {})),
+        dtype=getattr(traced.meta.get("val"), "dtype", None),
     )
 
 
