@@ -26,6 +26,7 @@ from interpret_kit.dimensions import (
     resized,
     unknown,
 )
+from interpret_kit.layouts import are_maps
 from interpret_kit.operations import Operation
 
 Rule = Callable[[Operation], "Dims | list[Dims]"]
@@ -75,20 +76,22 @@ def _convolution(operation: Operation) -> Dims:
     before, shape = operation.source("input", "qx"), operation.shape
     if len(shape) != 4 or len(before) != 4:
         return _conv1d(operation, before)
-    weight = operation["weight"]
-    pointwise = isinstance(weight, Tensor) and tuple(weight.shape[2:]) == (1, 1)
-    places: list[Dim] = []
-    for old, size, kind in zip(before[2:], shape[2:], (ROW, COL), strict=True):
-        if old.placed and old.kind != CHANNEL and pointwise and old.size == size:
-            places.append(old)
-        else:
-            places.append(fresh(old.kind if old.kind in (ROW, COL) else kind, size))
     images = before[0]
     if images.kind == UNKNOWN and not images.placed and images.size == operation.images:
         images = fresh(BATCH, operation.images)
-    if {each.kind for each in places} == {ROW} or {each.kind for each in places} == {COL}:
-        places = [fresh(ROW, shape[2]), fresh(COL, shape[3])]
-    return (images, fresh(CHANNEL, shape[1]), *places)
+    maps = (images, fresh(CHANNEL, shape[1]))
+    weight = operation["weight"]
+    if isinstance(weight, Tensor) and tuple(weight.shape[2:]) == (1, 1):
+        kept = (*maps, *before[2:])  # such as tokens, (batch, channels, tokens, 1)
+        if (
+            before[2].size == shape[2]
+            and before[3].size == shape[3]
+            and are_maps(kept, images.size)
+        ):
+            return kept
+    turned = before[2].kind == COL and before[3].kind == ROW
+    kinds = (COL, ROW) if turned else (ROW, COL)
+    return (*maps, *(fresh(*each) for each in zip(kinds, shape[2:], strict=True)))
 
 
 def _conv1d(operation: Operation, before: Dims) -> Dims:
@@ -161,9 +164,7 @@ def _product(operation: Operation) -> Dims:
     if left is not None and right is not None:
         operation.mixes = True
     elif left is not None or right is not None:
-        rest = first[:-1] if left is not None else second[-1:]
         operation.mixes = inner.placed and not channels
-        operation.projects = channels and any(dim.placed for dim in rest)
     new = fresh(CHANNEL if channels else UNKNOWN, operation.shape[-1])
     rows = first[-2] if left is not None else fresh(new.kind, one.shape[-2])
     cols = second[-1] if right is not None else new
@@ -189,7 +190,7 @@ def _attention(operation: Operation) -> Dims:
 
 def _encoder_layer(operation: Operation) -> Dims:
     """What torch computes at once of a TransformerEncoderLayer, or of its attention."""
-    operation.mixes = operation.projects = True
+    operation.mixes = True
     return _as_first(operation)
 
 
@@ -233,7 +234,7 @@ _RULES: dict[Rule, str] = {
     views.unfolding: "unfold",
     _as_columns: "im2col",
     views.indexing: "index index_select",
-    _anew: "pixel_shuffle pixel_unshuffle grid_sampler grid_sampler_2d",
+    _anew: "pixel_shuffle pixel_unshuffle col2im grid_sampler grid_sampler_2d",
     _shuffled: "channel_shuffle native_channel_shuffle",
     _product: "mm bmm addmm baddbmm linear",
     _attention: (

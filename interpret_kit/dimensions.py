@@ -92,12 +92,15 @@ def _size(factors: Iterable[Factor]) -> int:
 
 
 def agreed(dims: Sequence[Dim], size: int) -> Dim:
-    """What a dimension holds after tensors were combined cell by cell, with broadcasting."""
+    """What a dimension holds after tensors were combined cell by cell, with broadcasting.
+
+    Positions of the first tensor stand for all: a sum says which cells belong together.
+    """
     found: Dim | None = None
     for dim in dims:
         if dim.size != size or _says_nothing(dim):
             continue
-        if found is not None and not _alike(found, dim):
+        if found is not None and not (_alike(found, dim) or _both_placed(found, dim)):
             return fresh(UNKNOWN, size)
         found = found or dim
     return found or fresh(UNKNOWN, size)
@@ -107,10 +110,17 @@ def _says_nothing(dim: Dim) -> bool:
     return all(each.kind == UNKNOWN for each in dim.factors)
 
 
+def _both_placed(one: Dim, other: Dim) -> bool:
+    return all(dim.placed and dim.kind != CHANNEL for dim in (one, other))
+
+
 def _alike(one: Dim, other: Dim) -> bool:
     def outline(dim: Dim) -> tuple[object, ...]:
         factors = [*dim.factors, *(each for token in dim.factors for each in token.grid)]
-        parts = [(each.kind, each.size, each.step, each.before) for each in factors]
+        parts = [
+            (each.kind, each.size, 0 if each.kind == CHANNEL else each.step, each.before)
+            for each in factors
+        ]
         return (CHANNEL if dim.kind == CHANNEL else parts,)
 
     return outline(one) == outline(other)
@@ -146,6 +156,8 @@ def _regrouped(dims: Dims, shape: Sequence[int]) -> Dims:
         taken: list[Factor] = []
         left = size
         while factors and (left > 1 or not taken):
+            if left == 1 and factors[0].size > 1:
+                break
             factor = factors.pop(0)
             if left % factor.size == 0:
                 left //= factor.size

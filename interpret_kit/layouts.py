@@ -108,8 +108,18 @@ def layout_of(dims: Dims, images: int) -> Layout:
     )
 
 
+def are_maps(dims: Dims, images: int) -> bool:
+    """Whether an output with these dimensions is feature maps."""
+    try:
+        return bool(layout_of(dims, images))
+    except NoMaps:
+        return False
+
+
 def _filters(dims: Dims) -> int:
-    axes = [k for k, dim in enumerate(dims) if any(f.kind == CHANNEL for f in dim.factors)]
+    held = [[each.size for each in dim.factors if each.kind == CHANNEL] for dim in dims]
+    axes = [k for k, sizes in enumerate(held) if prod(sizes) > 1]
+    axes = axes or [k for k, sizes in enumerate(held) if sizes]
     if not axes:
         raise NoMaps("no dimension holds filters")
     if len(axes) > 1:

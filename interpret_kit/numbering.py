@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from itertools import pairwise
 
+from torch import nn
+
 from interpret_kit.chains import Call
 from interpret_kit.kinds import is_convolution
 from interpret_kit.watching import Watch
@@ -32,17 +34,20 @@ def numbered(calls: Sequence[Call], watch: Watch, maps: Container[Place]) -> tup
         maps: the calls that return feature maps.
     """
     with_maps = [call for call in calls if call.point in maps]
-    blocks = _blocks(calls, with_maps, watch)
+    linear = [call.left for call in with_maps if _is_linear(call)]
+    blocks = _blocks(calls, with_maps, watch, linear)
     found = {call.point for call in with_maps if is_convolution(call.module)}
     found -= {call.point for call in calls if any(_inside(call, block) for block in blocks)}
     first = min((block.entered for block in blocks), default=0)
     if not any(call.left < first for call in calls if call.point in found):
-        found |= {call.point for call in _embeddings(with_maps, watch, first)}
+        found |= {call.point for call in _embeddings(with_maps, linear, first)}
     found |= {block.point for block in blocks}
     return tuple(call.point for call in calls if call.point in found)
 
 
-def _blocks(calls: Sequence[Call], with_maps: Sequence[Call], watch: Watch) -> list[Call]:
+def _blocks(
+    calls: Sequence[Call], with_maps: Sequence[Call], watch: Watch, linear: Sequence[int]
+) -> list[Call]:
     found: dict[Call, None] = {}
     adding = [(time, _innermost(calls, time)) for time in watch.adding if watch.mixing]
     for time in watch.mixing:
@@ -57,7 +62,7 @@ def _blocks(calls: Sequence[Call], with_maps: Sequence[Call], watch: Watch) -> l
         parts: Iterable[Call] = [whole] if whole in with_maps and not again else ()
         if again:
             parts = _outermost([c for c in with_maps if _inside(c, whole) and c.left > time])
-        found.update(dict.fromkeys(c for c in parts if any(map(c.holds, watch.projecting))))
+        found.update(dict.fromkeys(c for c in parts if _holds_linear(c, linear)))
     return list(found)
 
 
@@ -68,10 +73,19 @@ def _alternations(call: Call, mixing: Sequence[int], sums: Sequence[int]) -> int
     return sum(a < b for a, b in pairwise(kinds))
 
 
-def _embeddings(with_maps: Sequence[Call], watch: Watch, first: int) -> list[Call]:
+def _is_linear(call: Call) -> bool:
+    """Whether a call applies a linear layer at every position; or all of those of a block."""
+    return isinstance(call.module, (nn.Linear, nn.TransformerEncoderLayer))
+
+
+def _holds_linear(call: Call, linear: Sequence[int]) -> bool:
+    return any(call.entered < time <= call.left for time in linear)
+
+
+def _embeddings(with_maps: Sequence[Call], linear: Sequence[int], first: int) -> list[Call]:
     """What makes tokens of an image without a convolution, before the first block."""
     before = [call for call in with_maps if call.left < first]
-    return _outermost([c for c in before if any(map(c.holds, watch.projecting))])
+    return _outermost([c for c in before if _holds_linear(c, linear)])
 
 
 def _outermost(calls: Sequence[Call]) -> list[Call]:

@@ -23,7 +23,6 @@ class Operation:
     images: int
     pointwise: bool
     mixes: bool = False  # found by its rule: whether it combines positions, as attention does
-    projects: bool = False  # whether it is a linear map of the channels at each position
 
     def __getitem__(self, name: str) -> Any:
         """An argument; None if the operator has none of that name."""

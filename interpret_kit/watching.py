@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpret_kit.dimension_rules import dims_of_outputs
 from interpret_kit.dimensions import BATCH, CHANNEL, COL, ROW, Dims, fresh, unknown
-from interpret_kit.layouts import NoMaps, layout_of
+from interpret_kit.layouts import are_maps
 from interpret_kit.operations import Operation
 
 Contents = tuple[int, int]  # a storage, and how often it had been overwritten
@@ -42,7 +42,6 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.time = 0  # goes on by one with every operation, and with every call of `tick`
         self.readings: dict[Contents, list[int]] = defaultdict(list)
         self.mixing: list[int] = []  # when positions were combined, as by attention
-        self.projecting: list[int] = []  # when a linear layer was applied at each position
         self.adding: list[int] = []  # when feature maps were added to feature maps
         self._images = len(images)
         # A weak reference keeps the address of a storage from being used again, not its memory.
@@ -114,17 +113,10 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._note(output, dims)
         for happens, times in (
             (operation.mixes, self.mixing),
-            (operation.projects, self.projecting),
-            (_adds(operation) and self._are_maps(found[0]), self.adding),
+            (_adds(operation) and are_maps(found[0], self._images), self.adding),
         ):
             if happens:
                 times.append(self.time)
-
-    def _are_maps(self, dims: Dims) -> bool:
-        try:
-            return bool(layout_of(dims, self._images))
-        except NoMaps:
-            return False
 
     def _note(self, output: Tensor, dims: Dims) -> None:
         contents = self._contents(output)
