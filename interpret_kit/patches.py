@@ -38,7 +38,7 @@ def patches_of_units(classifier: Classifier, layers: Sequence[Layer], site: str)
     """The patches of several layers at a site; the whole image where that is all that is known."""
     plain = [layer for layer in layers if layer.layout.is_plain]
     known = dict(zip(plain, _traced(classifier, plain, site) if plain else [], strict=True))
-    why = "the positions of tokens and channels-last maps are not followed through the network"
+    why = "of tokens and channels-last maps it is taken to be the whole image"
     return [known.get(each) or _whole_picture(classifier, each, why) for each in layers]
 
 

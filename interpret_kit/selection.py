@@ -16,7 +16,7 @@ from interpret_kit.arguments import (
     layers_argument,
     parts_of,
 )
-from interpret_kit.errors import LayerNotFound, close_names
+from interpret_kit.errors import LayerNotFound, close_names, shortened
 from interpret_kit.values import word_argument
 
 if TYPE_CHECKING:
@@ -83,6 +83,17 @@ def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
     if name in refused:
         return f"module {name!r} does not return feature maps: {refused[name]}; {close}"
     return f"no layer {name!r} that returns feature maps; {close}"
+
+
+def site_notes(layers: Iterable[Layer], site: str) -> tuple[str, ...]:
+    """Where filters are ablated when that cannot be at the site, as one sentence if anywhere."""
+    found = [f"{each.label} (at {each.at(site)[0]})" for each in layers if each.also_read]
+    if site != SITES[2] or not found:
+        return ()
+    return (
+        "ablated before the activation, because something else reads the same feature map: "
+        f"{shortened(found)}",
+    )
 
 
 def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:

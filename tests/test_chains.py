@@ -1,11 +1,14 @@
 """Where does a layer's chain end? Read off by eye from the networks' own source."""
 
+import dataclasses
+
 import pytest
 import timm
 import torch
-from networks_on_paper import ResidualNet, SmallNet, TwiceNet, drawn
+from networks_on_paper import ResidualNet, SmallNet, TwiceNet, drawn, noisy_images, plain
 from torch import nn
 
+from interpret_kit import Ablation, Misclassifications
 from interpret_kit.layers import ablated, catalogue, evaluating, recorded
 
 
@@ -169,6 +172,21 @@ def test_what_a_function_reads_too_is_ablated_before_its_activation(how, end):
         with ablated(network, [layer.at("activation")], [2]):
             torch.testing.assert_close(network(pixels), expected)
         assert (network(pixels) - expected).abs().max() > 1e-3
+
+
+def test_a_result_says_where_filters_were_ablated_before_their_activation():
+    classifier, images = plain(Leaking("map"), (6, 6)), noisy_images(4, (6, 6)).unlabelled()
+    for analysis in (
+        Ablation(1, site="activation", labels="predicted"),
+        Misclassifications({1: [0]}, site="activation", labels="predicted"),
+    ):
+        (note,) = (each for each in analysis.run(classifier, images).notes() if "ablated" in each)
+        assert note == (
+            "ablated before the activation, because something else reads the same feature map: "
+            "conv (at conv)"
+        )
+        usual = dataclasses.replace(analysis, site="convolution").run(classifier, images)
+        assert not any("ablated before" in each for each in usual.notes())
 
 
 @pytest.mark.parametrize("how", ["afterwards", "discarded"])

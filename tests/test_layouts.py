@@ -176,6 +176,22 @@ def test_a_filter_of_a_block_is_ablated_in_all_tokens(batch_first):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(head.abs().max()))
 
 
+def test_the_patch_of_a_token_is_the_whole_image():
+    network = Tokens()
+    classifier, images = plain(network, (4, 6)), noisy_images(5, (4, 6)).unlabelled()
+    found = TopPatches("blocks.1", top=2, site="convolution").run(classifier, images)
+    assert {tuple(box) for box in found.boxes.reshape(-1, 4).tolist()} == {(0, 0, 4, 6)}
+    assert found.inexact == ("of tokens and channels-last maps it is taken to be the whole image",)
+    with evaluating(network):
+        tokens = network.tokens(pixels_of(images, classifier))
+        grid = network.blocks[1](network.blocks[0](tokens))[:, 2:8]  # (images, 6, filters)
+    best = grid.amax(1).topk(2, dim=0)
+    assert found.images.tolist() == best.indices.T.tolist()
+    torch.testing.assert_close(torch.from_numpy(found.values), best.values.T)
+    places = grid.argmax(1)[best.indices, torch.arange(8)].T
+    assert (found.rows * 3 + found.cols).tolist() == places.tolist()
+
+
 class Attending(nn.Module):
     """Attention in plain sight: its matrix, its heads, and its positions transposed."""
 

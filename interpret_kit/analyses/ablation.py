@@ -20,7 +20,7 @@ from interpret_kit.analysis import (
 from interpret_kit.arguments import ALL, LAST, Filters, Layers, filters_argument
 from interpret_kit.flips import classes_table, filters_table, flips_table
 from interpret_kit.scoring import GIVEN, LABELS, PREDICTED, Score
-from interpret_kit.selection import LAYERS, SITE, parse_filters
+from interpret_kit.selection import LAYERS, SITE, parse_filters, site_notes
 from interpret_kit.values import flag_argument
 
 if TYPE_CHECKING:
@@ -251,6 +251,8 @@ class AblationFold:
 
     def finish(self, origin: Origin) -> AblationCounts:
         """Order the flips by filter and image, and count them by class."""
+        notes = site_notes((layer for layer, _ in self.chosen), self.analysis.site)
+        origin = replace(origin, notes=(*origin.notes, *notes))
         flips = np.concatenate(self.flips) if self.flips else np.empty((0, 5), np.int64)
         flips = flips[np.lexsort((flips[:, 1], flips[:, 0]))]
         row, image, label, before, after = flips.T
