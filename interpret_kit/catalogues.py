@@ -12,7 +12,7 @@ from interpret_kit.kinds import is_convolution
 from interpret_kit.layouts import PLAIN, Layout, NoMaps, layout_of
 from interpret_kit.numbering import numbered
 from interpret_kit.values import word_argument
-from interpret_kit.watching import Watch
+from interpret_kit.watching import Key, Watch
 
 Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
 
@@ -82,6 +82,10 @@ def _catalogue(
     numbers: Mapping[Point, int],
     refused: Mapping[str, str],
 ) -> Catalogue:
+    takers: dict[Key, list[Call]] = {}
+    for call in calls:
+        if call.taken is not None:
+            takers.setdefault(call.taken, []).append(call)
     twice = {call.point[0] for call in calls if call.point[1] > 1}
     layers = []
     for call in calls:
@@ -89,7 +93,7 @@ def _catalogue(
             is_block = call.point in numbers and not is_convolution(call.module)
             # A block has its normalisations inside; those behind it belong to what follows.
             alone = Chain(call, call, False)
-            chain = alone if is_block else chain_of(call, calls, watch.readings)
+            chain = alone if is_block else chain_of(call, calls, takers, watch.readings)
             name, turn = call.point
             label = f"{name}#{turn}" if name in twice else name
             number = numbers.get(call.point)
@@ -107,6 +111,8 @@ def _layout(call: Call, images: int) -> Layout:
     """
     if not call.shape:
         raise NoMaps("it does not return one tensor")
+    if call.dims is None and call.shape[0] != images:
+        raise NoMaps("it does not depend on the image")
     if len(call.shape) < 3:
         size = " x ".join(map(str, call.shape[1:])) or "one number"
         raise NoMaps(f"it returns {size} for each image, without rows and columns")

@@ -51,17 +51,23 @@ class Chain:
     also_read: bool = False  # whether something reads the end beside a module that would follow
 
 
-def chain_of(start: Call, calls: Sequence[Call], readings: Readings) -> Chain:
-    """Follow a layer's maps through its normalisation and its activation."""
+def chain_of(
+    start: Call, calls: Sequence[Call], takers: Mapping[Key, Sequence[Call]], readings: Readings
+) -> Chain:
+    """Follow a layer's maps through its normalisation and its activation.
+
+    Args:
+        start: the call that makes them.
+        calls: all calls of the forward pass.
+        takers: those that take each tensor first.
+        readings: when the contents of each tensor were read.
+    """
     end = start
     while True:
-        following = [
-            each
-            for each in calls
-            if each.made is not None and each.taken == end.made and _computes(each)
-        ]
+        taking = takers.get(end.made, ()) if end.made is not None else ()
+        following = [each for each in taking if each.made is not None and _computes(each)]
         follows = [each for each in following if _continues(each.module)]
-        if end.made is None or not follows:
+        if not follows:
             return Chain(end, end, False)
         if len(following) != 1 or not _alone(end, follows[0], readings):
             return Chain(end, end, False, also_read=True)

@@ -203,7 +203,7 @@ _RULES: dict[Rule, str] = {
         "native_layer_norm native_group_norm native_batch_norm cudnn_batch_norm batch_norm "
         "layer_norm group_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
         "_batch_norm_with_update _batch_norm_no_update _fused_rms_norm rms_norm _softmax softmax "
-        "_log_softmax _safe_softmax roll cumsum alias detach lift_fresh dequantize "
+        "_log_softmax _safe_softmax cumsum alias detach lift_fresh dequantize "
         "to_mkldnn quantize_per_tensor fake_quantize_per_tensor_affine"
     ),
     _convolution: (
@@ -215,7 +215,7 @@ _RULES: dict[Rule, str] = {
         "_adaptive_avg_pool2d adaptive_max_pool2d fractional_max_pool2d glu max_unpool2d "
         "upsample_nearest2d _upsample_nearest_exact2d upsample_bilinear2d upsample_bicubic2d "
         "_upsample_bilinear2d_aa _upsample_bicubic2d_aa constant_pad_nd reflection_pad2d "
-        "replication_pad2d flip repeat avg_pool1d adaptive_avg_pool1d max_pool1d"
+        "replication_pad2d repeat avg_pool1d adaptive_avg_pool1d max_pool1d"
     ),
     _reduced: (
         "mean sum amax amin max min median var std prod any all argmax argmin logsumexp norm "
@@ -234,6 +234,8 @@ _RULES: dict[Rule, str] = {
     views.unfolding: "unfold",
     _as_columns: "im2col",
     views.indexing: "index index_select",
+    views.rolling: "roll",
+    views.flipping: "flip",
     _anew: "pixel_shuffle pixel_unshuffle col2im grid_sampler grid_sampler_2d",
     _shuffled: "channel_shuffle native_channel_shuffle",
     _product: "mm bmm addmm baddbmm linear",

@@ -28,6 +28,7 @@ class Factor:
     size: int
     step: int
     length: int
+    rolled: int = 0  # by how many cells of the axis the cells were rolled
     grid: tuple[Factor, ...] = ()  # of tokens: what makes up the grid
     before: int = 0  # of tokens: how many stand before the grid
 
@@ -87,6 +88,14 @@ def resized(dim: Dim, size: int) -> Dim:
     return fresh(UNKNOWN if dim.kind in (BATCH, TOKEN) else dim.kind, size)
 
 
+def rolled(dim: Dim, shift: int) -> Dim:
+    """The same cells, rolled: what was the first is at ``shift``."""
+    (factor, *more) = dim.factors
+    if more or factor.size != factor.length or factor.kind == TOKEN:
+        return resized(dim, dim.size) if dim.kind == CHANNEL else fresh(UNKNOWN, dim.size)
+    return Dim((replace(factor, rolled=(factor.rolled + shift) % factor.length),))
+
+
 def _size(factors: Iterable[Factor]) -> int:
     return prod(each.size for each in factors)
 
@@ -118,7 +127,7 @@ def _alike(one: Dim, other: Dim) -> bool:
     def outline(dim: Dim) -> tuple[object, ...]:
         factors = [*dim.factors, *(each for token in dim.factors for each in token.grid)]
         parts = [
-            (each.kind, each.size, 0 if each.kind == CHANNEL else each.step, each.before)
+            (each.kind, each.size, each.kind != CHANNEL and each.step, each.rolled, each.before)
             for each in factors
         ]
         return (CHANNEL if dim.kind == CHANNEL else parts,)
@@ -178,7 +187,7 @@ def _merged(factors: Sequence[Factor]) -> tuple[Factor, ...]:
     """Parts of one axis that lie side by side again, as one."""
     found: list[Factor] = []
     for each in factors:
-        parts = found and found[-1].axis == each.axis
+        parts = found and (found[-1].axis, found[-1].rolled) == (each.axis, each.rolled)
         if parts and found[-1].step == each.size * each.step:
             size = found[-1].size * each.size
             found[-1] = replace(each, size=size)

@@ -32,6 +32,7 @@ class Layout:
     batch: int = 0
     row_factors: tuple[int, ...] = ()
     col_factors: tuple[int, ...] = ()
+    rolled: tuple[int, int] = (0, 0)  # by how many rows and columns, as in shifted windows
     tokens: tuple[int, int, int] | None = None  # dimension, first token of the grid, tokens in it
 
     @property
@@ -56,7 +57,9 @@ class Layout:
         rest = [k for k in range(len(sizes)) if k not in order]  # of size one
         sizes[self.batch] = output.numel() // abs(prod(sizes))
         parts = output.reshape(sizes).permute(*order, *rest)
-        return parts.reshape(len(parts), parts.shape[1], self.rows, self.cols)
+        maps = parts.reshape(len(parts), parts.shape[1], self.rows, self.cols)
+        rows, cols = self.rolled
+        return maps.roll((-rows, -cols), (2, 3)) if rows or cols else maps
 
     def channels(self, output: Tensor) -> Tensor:
         """View an output as (batch, filters, ...), all of it; what is written there is in it."""
@@ -92,7 +95,8 @@ def layout_of(dims: Dims, images: int) -> Layout:
     height, width = (prod(flat[k][1].size for k in found) for found in (rows, cols))
     layout = Layout(axis, shape[axis], height, width)
     order = [len(dims), len(flat), axis, *batch, *rows, *cols]
-    if order == [4, 4, 1, 0, 2, 3] and not _tokens(dims):
+    shifts = flat[rows[0]][1].rolled, flat[cols[0]][1].rolled
+    if order == [4, 4, 1, 0, 2, 3] and not _tokens(dims) and not any(shifts):
         return layout
     factors = tuple(
         tuple(-1 if each.kind == BATCH else each.size for at, each in flat if at == number)
@@ -104,6 +108,7 @@ def layout_of(dims: Dims, images: int) -> Layout:
         batch=batch[0],
         row_factors=rows,
         col_factors=cols,
+        rolled=(_in_cells(flat[rows[0]][1], height), _in_cells(flat[cols[0]][1], width)),
         tokens=_tokens(dims),
     )
 
@@ -139,7 +144,7 @@ def _parts(dim: Dim, number: int, axis: int) -> tuple[Factor, ...]:
 def _whole(factors: list[Factor], kind: str) -> tuple[int, ...]:
     """The factors that make up the rows or columns, the coarse ones first."""
     found = [k for k, each in enumerate(factors) if each.kind == kind]
-    if len({factors[k].axis for k in found}) != 1:
+    if len({(factors[k].axis, factors[k].rolled) for k in found}) != 1:
         raise NoMaps("it is not one grid of positions in the image")
     found.sort(key=lambda k: (-factors[k].step, k))
     length = factors[found[0]].length
@@ -148,6 +153,14 @@ def _whole(factors: list[Factor], kind: str) -> tuple[int, ...]:
         if factors[k].step != length:
             raise NoMaps("its positions are not all of those in the image")
     return tuple(found)
+
+
+def _in_cells(factor: Factor, cells: int) -> int:
+    """By how many cells of the map the axis of a factor was rolled."""
+    step = factor.length // cells
+    if factor.rolled % step:
+        raise NoMaps("its positions are not those of the image")
+    return factor.rolled // step
 
 
 def _tokens(dims: Dims) -> tuple[int, int, int] | None:

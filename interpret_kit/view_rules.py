@@ -13,6 +13,7 @@ from interpret_kit.dimensions import (
     joined,
     reshaped,
     resized,
+    rolled,
     sliced,
     unknown,
 )
@@ -125,3 +126,19 @@ def indexing(operation: Operation) -> Dims:
         return unknown(operation.shape)
     size = operation.shape[given[0]]
     return tuple(resized(dim, size) if k == given[0] else dim for k, dim in enumerate(before))
+
+
+def rolling(operation: Operation) -> Dims:
+    """Shift the cells of some dimensions in a circle."""
+    before = list(operation.source("self"))
+    for shift, at in zip(operation["shifts"], operation["dims"], strict=True):
+        before[at] = rolled(before[at], shift)
+    return tuple(before)
+
+
+def flipping(operation: Operation) -> Dims:
+    """Turn the cells of some dimensions round; where positions are then is not followed."""
+    before = list(operation.source("self"))
+    for at in operation["dims"]:
+        before[at] = fresh(UNKNOWN if before[at].placed else before[at].kind, before[at].size)
+    return tuple(before)

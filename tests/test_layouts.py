@@ -146,6 +146,23 @@ def test_windows_and_shifted_windows_of_swin_are_put_together_again():
         assert torch.equal(maps[image, :, row, col], unit)
 
 
+def test_what_was_rolled_is_read_where_it_was():
+    class Rolled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.mix, self.head = nn.Conv2d(3, 5, 1), nn.Linear(5, 5), nn.Linear(5, 2)
+
+        def forward(self, pixels):
+            maps = self.embed(pixels).permute(0, 2, 3, 1)
+            return self.head(self.mix(maps.roll((-1, 2), (1, 2))).mean((1, 2)))
+
+    network, pixels = Rolled(), torch.rand(2, 3, 4, 6)
+    layer = find_layer(listed(network, (4, 6)), "mix")
+    with evaluating(network):
+        mixed = network.mix(network.embed(pixels).permute(0, 2, 3, 1))
+    assert torch.equal(layer.layout.maps(mixed.roll((-1, 2), (1, 2))), mixed.permute(0, 3, 1, 2))
+
+
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_tokens_are_units_on_their_grid_and_the_others_are_not(batch_first):
     network = Tokens(batch_first=batch_first)
