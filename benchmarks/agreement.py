@@ -7,6 +7,7 @@ python benchmarks/agreement.py --incremental    what is computed in parts, on te
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from clock import Report, options
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit import occluding
 from interpret_kit.analysis import Array
+from interpret_kit.graph import worth
 from interpret_kit.graph.crops import Buffer, Place, Stretch
 from interpret_kit.incremental_occlusion import IncrementalOcclusion
 from interpret_kit.layers import evaluating
@@ -170,7 +171,7 @@ def measured(name: str) -> Measured:
 
 def off_captum(network: nn.Module, picture: Tensor, target: int) -> float:
     """How far our map of one class lies from Captum's."""
-    occluding.WORTH_TRACING = 0
+    worth.MARGIN = math.inf
     sides = (3, CAPTUMS, CAPTUMS)
     with torch.no_grad():
         ours, theirs = (

@@ -8,6 +8,7 @@ two, and MONAI's OcclusionSensitivity: the same picture and windows, each in a p
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ from clock import Report, interleaved, options, peak_memory, seconds, why_missin
 from torch import Tensor
 from windows import CONVNETS, EMBEDDED, grid_of, network, plain_loop
 
-from interpret_kit import occluding
+from interpret_kit.graph import worth
 from interpret_kit.incremental_occlusion import IncrementalOcclusion
 
 NETWORKS = (*CONVNETS, "mobilenetv2_100", EMBEDDED, "resnet18", "resnet50", "vgg16")
@@ -105,7 +106,7 @@ def _facts(name: str, sides: Sides, few: Sides, plain_batch: int) -> dict[str, o
 
 
 def _occlusion() -> type[IncrementalOcclusion]:
-    occluding.WORTH_TRACING = 0  # it is asked several times: worth it also where it is small
+    worth.MARGIN = math.inf  # it is asked several times: worth it also where it is small
     return IncrementalOcclusion
 
 

@@ -8,12 +8,15 @@ windows. Where next to nothing can be saved (attention, squeeze-excite), ours mu
 
 from __future__ import annotations
 
+import math
+
 import timm
 import torch
 from clock import Report, interleaved, options
 from windows import grid_of, network, plain_loop
 
 from interpret_kit import occluding
+from interpret_kit.graph import worth
 from interpret_kit.memory import kept_memory
 
 FAMILIES = (
@@ -46,7 +49,7 @@ def main() -> None:
             continue
         made, picture = network(name)
         grid, fill = grid_of(picture, WINDOW, STRIDE), torch.zeros_like(picture[0])
-        occluding.WORTH_TRACING = 0
+        worth.MARGIN = math.inf
         quick = occluding.occluding(made, grid, picture, 1, BATCH)
 
         def ours(quick: occluding.Occluding = quick, picture: torch.Tensor = picture) -> None:

@@ -19,6 +19,7 @@ from clock import Report, interleaved, options
 from windows import grid_of, network, plain_loop
 
 from interpret_kit import occluding
+from interpret_kit.graph import worth
 from interpret_kit.memory import kept_memory
 
 NETWORK = "resnet18"
@@ -69,7 +70,7 @@ def _measured(case: Case, rounds: int) -> tuple[int, float, float, float, float,
     side, window, stride = case
     made, picture = network(NETWORK, side)
     grid, fill = grid_of(picture, window, stride), torch.zeros_like(picture[0])
-    occluding.WORTH_TRACING = 0
+    worth.MARGIN = math.inf
     quick = occluding.occluding(made, grid, picture, 1, 32)
 
     def ours() -> None:

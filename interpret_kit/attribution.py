@@ -85,13 +85,15 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         with evaluating(self.network), kept_memory():
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
-            before = _score(outputs, target)
-            after = _rerun(body, layer, taken, outputs[images], (images, rows))
-            if after is None:
+            _score(outputs, target)  # a wrong target is reported before the work is done
+            found = _rerun(body, layer, taken, (images, rows), step)
+            if found is None:
                 starts = range(0, len(rows), step)
                 parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
                 after = torch.cat([self._whole(body, layer, inputs, *p) for p in parts])
-        grid = after.view(len(chosen), len(inputs), -1)
+                found = outputs, after
+        outputs, after = found  # both by the same way: their common rounding cancels
+        before, grid = _score(outputs, target), after.view(len(chosen), len(inputs), -1)
         return torch.stack([before - _score(each, target) for each in grid], dim=1)
 
     def _whole(self, body: nn.Module, layer: Layer, inputs: Tensor, *pairs: Tensor) -> Tensor:
@@ -103,29 +105,40 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
 
 
 def _rerun(
-    body: nn.Module, layer: Layer, inputs: Tensor, before: Tensor, pairs: tuple[Tensor, Tensor]
-) -> Tensor | None:
-    """The same by computing only what changes of ``before``, where that pays and can be done."""
-    from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
+    body: nn.Module, layer: Layer, inputs: Tensor, pairs: tuple[Tensor, Tensor], batch: int
+) -> tuple[Tensor, Tensor] | None:
+    """Compute only what each pair of an image and a filter changes, if that pays and can be done.
+
+    Returns:
+        Outputs with all filters, (images, outputs), and with one ablated, (pairs, outputs).
+    """
+    from interpret_kit.graph.rerun import Reruns
     from interpret_kit.graph.trace import Untraceable
+    from interpret_kit.graph.worth import ablating_pays
 
     (images, filters), point = pairs, layer.point
-    if len(images) < WORTH_TRACING or not layer.layout.is_plain:
+    if not layer.layout.is_plain:
         return None
     try:
+        if not ablating_pays(body, [point], inputs, len(images), batch):
+            return None
         reruns = Reruns(body, [point], inputs)
     except Untraceable as error:
-        _log.warning("whole forwards for each filter: %s", error)
+        _log.warning("full forward passes for each filter: %s", error)
         return None
-    after, step = before.clone(), reruns.images_at_once
-    for start in range(0, len(inputs), step):
-        reruns.look(inputs[start : start + step])
-        mine = ((images >= start) & (images < start + step)).nonzero()[:, 0]
-        mine = mine[reruns.changes(point)[images[mine] - start, filters[mine]]]
-        if len(mine):
-            found = reruns.silence(point, images[mine] - start, filters[mine])
-            after[mine] = found.reshape(len(mine), -1)
-    return after
+    before, places, after = [], [], []
+    for start in range(0, len(inputs), reruns.images_at_once):
+        outputs = reruns.look(inputs[start : start + reruns.images_at_once])
+        before.append(outputs.reshape(len(outputs), -1))
+        place = ((images >= start) & (images < start + len(outputs))).nonzero()[:, 0]
+        mine, numbers = images[place] - start, filters[place]
+        found, changed = before[-1][mine], reruns.changes(point)[mine, numbers]
+        if changed.any():
+            silent = reruns.silence(point, mine[changed], numbers[changed])
+            found[changed] = silent.reshape(len(silent), -1)
+        places.append(place)
+        after.append(found)
+    return torch.cat(before), torch.cat(after)[torch.cat(places).argsort()]
 
 
 def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tensor:

@@ -20,15 +20,18 @@ from interpret_kit.graph.agreeing import agree, rounding_of
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
 from interpret_kit.graph.trace import Untraceable, untraceable_if_it_fails
+from interpret_kit.graph.worth import occluding_pays, pays
 from interpret_kit.kinds import whole_passes_only
-from interpret_kit.layers import catalogue, evaluating
+from interpret_kit.layers import evaluating
 from interpret_kit.windows import WindowGrid
-
-WORTH_TRACING = 1e11  # multiply-adds of all whole forwards; a trace takes a second or two
 
 _CHECKED = 4  # windows that are asked about both ways, before the quick one is trusted
 
 _log = logging.getLogger(__name__)
+
+
+class NotWorthIt(Untraceable):
+    """A network of which a window changes so much that full forward passes are faster."""
 
 
 class Occluding(Protocol):
@@ -70,14 +73,16 @@ def occluding(
     if whole_passes_only(network):
         whole.settled = True
         return whole
-    if multiply_adds(network, example) * len(grid) * pictures < WORTH_TRACING:
-        return whole
     try:
-        return IncrementalForwards(network, grid, example)
+        if not occluding_pays(network, example, len(grid) * pictures, batch_size):
+            return whole
+        return IncrementalForwards(network, grid, example, if_faster=True)
+    except NotWorthIt as error:
+        _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
-        _log.warning("whole forwards for each window: %s", error)
-        whole.settled = True
-        return whole
+        _log.warning("full forward passes for each window: %s", error)
+    whole.settled = True
+    return whole
 
 
 def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
@@ -88,17 +93,6 @@ def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
         return agree(ours, theirs, partial(rounding_of, network, inputs))
     except Exception:  # whatever it says of two, or of one: it can be asked for what it is made for
         return False
-
-
-def multiply_adds(network: nn.Module, example: Tensor) -> float:
-    """Of one forward, in its convolutions."""
-    total = 0.0
-    for layer in catalogue(network, example.clone()):  # it may work in place
-        if layer.kernel:  # a convolution
-            weight = network.get_submodule(layer.point[0]).weight
-            assert isinstance(weight, Tensor), "a convolution has a weight"
-            total += weight.numel() * layer.rows * layer.cols
-    return total
 
 
 class WholeForwards:
@@ -130,16 +124,21 @@ class IncrementalForwards:
 
     settled = True
 
-    def __init__(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
+    def __init__(
+        self, network: nn.Module, grid: WindowGrid, example: Tensor, *, if_faster: bool = False
+    ) -> None:
         """Trace the network, and plan.
 
         Raises:
             Untraceable: where it cannot be traced, or the traced one answers otherwise.
+            NotWorthIt: if full forward passes are expected to be faster; with ``if_faster`` only.
         """
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             self.network = IncrementalNetwork(traced, *map(np.array, grid.spans()))
-            self._refuse_if_wrong(network, grid, example)
+            if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
+                raise NotWorthIt("a window changes most of what the network computes")
+            self._refuse_if_wrong(network, traced, grid, example)
 
     @torch.no_grad()  # while it runs: whoever reads the answers is left alone
     def outputs(
@@ -148,7 +147,9 @@ class IncrementalForwards:
         """See `Occluding.outputs`."""
         yield from self.network.outputs(inputs, fill, uncovered)
 
-    def _refuse_if_wrong(self, network: nn.Module, grid: WindowGrid, example: Tensor) -> None:
+    def _refuse_if_wrong(
+        self, network: nn.Module, traced: TracedNetwork, grid: WindowGrid, example: Tensor
+    ) -> None:
         """Ask both ways about a few windows."""
         # Unlike the example everywhere, and not the same everywhere.
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
@@ -159,6 +160,6 @@ class IncrementalForwards:
         def one_by_one(inputs: Tensor) -> Tensor:
             return torch.stack([network(each[None].clone()).reshape(-1).clone() for each in inputs])
 
-        rounding = partial(rounding_of, one_by_one, covered, self.network.changing.network)
+        rounding = partial(rounding_of, one_by_one, covered, traced, traced)
         if not agree(ours.reshape(len(positions), -1), one_by_one(covered), rounding):
             raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")

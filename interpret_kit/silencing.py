@@ -14,8 +14,9 @@ from torch import Tensor
 
 from interpret_kit.attribution import refuse_other_rows, silenced_by_row
 from interpret_kit.classifier import Classifier, probabilities
-from interpret_kit.graph.rerun import WORTH_TRACING, Reruns
+from interpret_kit.graph.rerun import Reruns
 from interpret_kit.graph.trace import Untraceable
+from interpret_kit.graph.worth import ablating_pays
 from interpret_kit.layers import Point, observed
 from interpret_kit.layouts import PLAIN, Layout
 
@@ -45,7 +46,7 @@ def silencing(
     rows: int,
     layouts: Mapping[Point, Layout] | None = None,
 ) -> Silencing:
-    """The fastest way for ``rows`` ablations; full forward passes are of ``batch`` rows each.
+    """The way that is expected to be faster for ``rows`` ablations.
 
     Args:
         classifier: what is evaluated.
@@ -56,11 +57,13 @@ def silencing(
             (batch, filters, rows, cols).
     """
     layouts = layouts or {}
-    if rows >= WORTH_TRACING and all(each.is_plain for each in layouts.values()):
+    if all(each.is_plain for each in layouts.values()):
+        example = classifier.normalised(classifier.example())
         try:
-            return SuffixForwards(classifier, points)
+            if ablating_pays(classifier.network, points, example, rows, batch):
+                return SuffixForwards(classifier, points)
         except Untraceable as error:
-            _log.warning("whole forwards for each filter: %s", error)
+            _log.warning("full forward passes for each filter: %s", error)
     return WholeForwards(classifier, points, batch, layouts)
 
 

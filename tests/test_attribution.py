@@ -1,8 +1,10 @@
+import math
 import warnings
 
 import pytest
 import torch
 from captum.attr import LayerActivation, LayerFeatureAblation
+from float_rules import assert_near, in_double, terms_of
 from networks_on_paper import (
     ColourNet,
     SmallNet,
@@ -21,6 +23,7 @@ from interpret_kit.attribution import (
     silenced_by_row,
 )
 from interpret_kit.errors import LayerNotFound, UsageError
+from interpret_kit.graph import worth
 from interpret_kit.images import ImageSet
 
 BATCH = 5
@@ -66,6 +69,39 @@ def test_filter_ablation_on_paper():
     ablation = FilterAblation(ColourNet(), 1)
     torch.testing.assert_close(ablation.attribute(pixels, 0), torch.tensor([[0.8, 0.0]] * 2))
     torch.testing.assert_close(ablation.attribute(pixels, 1), torch.tensor([[0.0, 0.6]] * 2))
+
+
+class Offset(nn.Module):
+    """A convolution far from zero that its normalisation brings back: rounding of 1000 is left.
+
+    Folded into one convolution it does not round so. Of filter 1 the logits hardly take notice.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 2)
+        drawn(self, seed=6)
+        with torch.no_grad():
+            self.norm.bias += 2  # all filters speak
+            self.conv.bias += 1000
+            self.norm.running_mean += 1000
+            self.head.weight[:, 1] *= 1e-3
+
+    def forward(self, pixels):
+        return self.head(self.norm(self.conv(pixels)).relu().mean((2, 3)))
+
+
+def test_a_weak_filter_is_as_exact_as_the_scores_it_changes(monkeypatch):
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
+    network, inputs, target = Offset().eval(), inputs_of((6, 6)), [0, 1, 0, 1, 0]
+    double = in_double(network)
+    truth = captums(double, double.norm, inputs.double(), target)
+    assert 0 < truth[:, 1].abs().max() < 1e-2
+    found = FilterAblation(network, "norm").attribute(inputs, target)
+    # Scores with all filters and without one, by two ways, would be 1000 units in the last place
+    # apart; the ablated maps' own terms are what is left.
+    assert_near(found, truth, terms=terms_of(double, inputs.double()))
 
 
 @pytest.mark.parametrize("perturbations_per_eval", [2, 5, 6, 100])

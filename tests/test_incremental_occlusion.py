@@ -1,3 +1,4 @@
+import math
 import warnings
 
 import captum.attr
@@ -9,6 +10,7 @@ from torch import nn
 
 import interpret_kit.occluding
 from interpret_kit import IncrementalOcclusion
+from interpret_kit.graph import worth
 from interpret_kit.layers import ablated
 from interpret_kit.occluding import IncrementalForwards
 
@@ -21,7 +23,7 @@ def quick(monkeypatch):
     """Ask in parts wherever that can be done; returns how often it was."""
     used = []
     outputs = IncrementalForwards.outputs
-    monkeypatch.setattr(interpret_kit.occluding, "WORTH_TRACING", 0)
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
     monkeypatch.setattr(
         IncrementalForwards, "outputs", lambda *given: used.append(1) or outputs(*given)
     )
@@ -270,7 +272,9 @@ def test_the_same_question_is_traced_once(network, monkeypatch):
     made = []
     start = IncrementalForwards.__init__
     monkeypatch.setattr(
-        IncrementalForwards, "__init__", lambda *given: made.append(1) or start(*given)
+        IncrementalForwards,
+        "__init__",
+        lambda *given, **how: made.append(1) or start(*given, **how),
     )
     occlusion = IncrementalOcclusion(network)
     for k in range(3):

@@ -1,20 +1,30 @@
 import logging
+import math
 
 import numpy as np
 import pytest
 import torch
+from float_rules import assert_near, assert_same, in_double, terms_of
 from incremental_answers import picture
-from networks_on_paper import SmallNet, drawn, noise, noisy_images, plain, small_classifier
+from networks_on_paper import (
+    SmallNet,
+    drawn,
+    noise,
+    noisy_images,
+    pixels_of,
+    plain,
+    small_classifier,
+)
 from torch import nn
 
-import interpret_kit.occluding
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.classifier import Classifier
+from interpret_kit.graph import worth
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.trace import Untraceable
 from interpret_kit.images import ImageSet
 from interpret_kit.layers import evaluating
-from interpret_kit.occluding import IncrementalForwards, WholeForwards, multiply_adds, occluding
+from interpret_kit.occluding import IncrementalForwards, WholeForwards, occluding
 from interpret_kit.windows import WindowGrid
 
 SIZE = (12, 10)
@@ -41,7 +51,7 @@ class Spoilt(nn.Module):
 
 @pytest.fixture
 def always(monkeypatch):
-    monkeypatch.setattr(interpret_kit.occluding, "WORTH_TRACING", 0)
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
 
 
 def answers(forwards, seen, fill):
@@ -51,34 +61,54 @@ def answers(forwards, seen, fill):
     return torch.cat(found)[torch.from_numpy(order.argsort())]
 
 
+def in_parts(network, seen, fill):
+    return answers(IncrementalForwards(network, GRID, seen), seen, fill[0])
+
+
 def test_both_ways_give_the_same_answers():
-    network, seen, fill = SmallNet(), picture(size=SIZE), picture(1, size=SIZE)[0]
-    with evaluating(network):
-        whole = answers(WholeForwards(network, GRID, 4), seen, fill)
-        parts = answers(IncrementalForwards(network, GRID, seen), seen, fill)
-        for k, (y0, x0, y1, x1) in enumerate(GRID.boxes().tolist()):
+    def looped(network, seen, fill):
+        found = []
+        for y0, x0, y1, x1 in GRID.boxes().tolist():
             covered = seen.clone()
-            covered[0, :, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
-            wanted = network(covered)[0]
-            torch.testing.assert_close(whole[k], wanted, rtol=0, atol=1e-5)
-            torch.testing.assert_close(parts[k], wanted, rtol=0, atol=1e-5)
-    assert (whole - whole[:1]).abs().max() > 0.1
+            covered[0, :, y0:y1, x0:x1] = fill[0, :, y0:y1, x0:x1]
+            found.append(network(covered)[0])
+        assert (found[0] - found[-1]).abs().max() > 0.1
+        return torch.stack(found)
 
-
-def test_multiply_adds_are_those_of_the_convolutions():
-    # 3 x 4 x 9 at 12 x 10 cells, and 4 x 6 x 9 at 6 x 5.
-    assert multiply_adds(SmallNet(), picture(size=SIZE)) == 108 * 120 + 216 * 30
+    network, seen, fill = SmallNet(), picture(size=SIZE), picture(1, size=SIZE)
+    whole = lambda net, seen, fill: answers(WholeForwards(net, GRID, 4), seen, fill[0])  # noqa: E731
+    with evaluating(network):
+        assert_same(network, whole, looped, seen, fill)
+        assert_same(network, in_parts, looped, seen, fill)
 
 
 @pytest.mark.parametrize(("pictures", "way"), [(1, WholeForwards), (2, IncrementalForwards)])
-def test_a_network_is_traced_where_there_is_enough_to_do(monkeypatch, pictures, way):
-    work = multiply_adds(SmallNet(), picture(size=SIZE)) * len(GRID)
-    monkeypatch.setattr(interpret_kit.occluding, "WORTH_TRACING", 1.5 * work)
+def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way):
     network, seen = SmallNet(), picture(size=SIZE)
     with evaluating(network):
+        work = worth.work_of(network, seen)
+        one, two = (work.seconds(len(GRID) * count, 4) for count in (1, 2))
+        # As much is to be saved as there is to do for one picture and a half.
+        monkeypatch.setattr(worth, "_TRACE", (0.9 - 0.3) * (one + two) / 2)
+        monkeypatch.setattr(worth, "_TRACED", 0)
+        monkeypatch.setattr(worth, "_TRIES", 0)
+        monkeypatch.setattr("interpret_kit.occluding.pays", lambda *_: True)
         found = occluding(network, GRID, seen, pictures, 4)
     assert type(found) is way
     assert found.settled == (way is IncrementalForwards)
+
+
+def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(monkeypatch, caplog):
+    network, seen = SmallNet(), picture(size=SIZE)
+    grid = WindowGrid(SIZE, (12, 9), (12, 1))  # of ten columns at least nine
+    monkeypatch.setattr(worth, "_TRACE", -1e9)
+    with evaluating(network), caplog.at_level(logging.INFO, "interpret_kit"):
+        found = occluding(network, grid, seen, 1, 4)
+        assert type(found) is WholeForwards
+        assert found.settled
+        monkeypatch.setattr(worth, "MARGIN", math.inf)
+        assert type(occluding(network, grid, seen, 1, 4)) is IncrementalForwards
+    assert not [each for each in caplog.records if each.name.startswith("interpret")]
 
 
 def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_so(always, caplog):
@@ -89,7 +119,7 @@ def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_s
         assert found.settled
         assert len(answers(found, seen, fill)) == len(GRID)
     (said,) = [each.getMessage() for each in caplog.records if each.name.startswith("interpret")]
-    assert said.startswith("whole forwards for each window: Branching cannot be traced: ")
+    assert said.startswith("full forward passes for each window: Branching cannot be traced: ")
     assert "\n" not in said
 
 
@@ -133,7 +163,9 @@ def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(always):
             answers(each, seen, fill) for each in (found, WholeForwards(network, GRID, 4))
         )
     assert torch.equal(seen, before)
-    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
+    with evaluating(double := in_double(network)):
+        truth = answers(WholeForwards(double, GRID, 4), seen.double(), fill.double())
+    assert_near(parts, truth, theirs=whole, terms=terms_of(network, seen))
 
 
 def test_gradients_are_as_the_reader_left_them_between_answers():
@@ -188,17 +220,21 @@ def test_an_occlusion_gives_the_same_maps_either_way(monkeypatch, name, fill):
     monkeypatch.setattr(
         IncrementalForwards, "outputs", lambda *given: used.append(1) or outputs(*given)
     )
-    for worth in (1e99, 0):
-        monkeypatch.setattr(interpret_kit.occluding, "WORTH_TRACING", worth)
-        analysis = Occlusion(window=(5, 4), stride=3, fill=fill)
-        maps[worth] = analysis.run(classifier, images, batch_size=3)
-        assert len(used) == (5 if worth == 0 and name != "not to be traced" else 0)
+    analysis = Occlusion(window=(5, 4), stride=3, fill=fill)
+    for margin in (0, math.inf):
+        monkeypatch.setattr(worth, "MARGIN", margin)
+        maps[margin] = analysis.run(classifier, images, batch_size=3)
+        assert len(used) == (5 if margin and name != "not to be traced" else 0)
+    monkeypatch.setattr(worth, "MARGIN", 0)
+    truth, whole, parts = analysis.run(in_double(classifier), images), maps[0], maps[math.inf]
+    logits = terms_of(classifier.network, classifier.normalised(pixels_of(images, classifier)))
     for each in ("confidence", "attribution", "uncovered"):
-        mine, theirs = getattr(maps[0], each), getattr(maps[1e99], each)
-        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5)
+        # A probability moves by at most half as much as the logits.
+        mine, theirs = getattr(parts, each), getattr(whole, each)
+        assert_near(mine, getattr(truth, each), theirs=theirs, terms=logits / 2)
     for each in ("predicted", "target", "ids", "labels"):
-        assert np.array_equal(getattr(maps[0], each), getattr(maps[1e99], each))
-    assert np.ptp(maps[0].confidence) > 1e-3
+        assert np.array_equal(getattr(parts, each), getattr(whole, each))
+    assert np.ptp(parts.confidence) > 1e-3
 
 
 def test_one_row_of_pixels_is_asked_as_a_whole(always):
@@ -210,4 +246,8 @@ def test_one_row_of_pixels_is_asked_as_a_whole(always):
     pixels[:, :, :, 3:5] = 0
     with torch.no_grad():
         wanted = classifier.probabilities(pixels)[[0, 1], maps.target.tolist()]
-    np.testing.assert_allclose(maps.confidence[:, 0, 3], wanted, atol=1e-6)
+    double = in_double(classifier)
+    with torch.no_grad():
+        truth = double.probabilities(pixels.double())[[0, 1], maps.target.tolist()]
+    logits = terms_of(classifier.network, pixels)
+    assert_near(maps.confidence[:, 0, 3], truth, theirs=wanted, terms=logits / 2)

@@ -1,5 +1,6 @@
 """Does the quick way give the slow way's numbers, or give way to it, where a network is odd?"""
 
+import math
 import warnings
 from collections import OrderedDict
 
@@ -10,11 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import interpret_kit.occluding
 from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlusion, TopPatches
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import NotSupported
-from interpret_kit.graph import rerun
+from interpret_kit.graph import worth
 from interpret_kit.graph.rerun import Reruns
 from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import observed
@@ -169,7 +169,7 @@ def test_what_cannot_be_silenced_in_parts_is_said_before_it_is_asked(between, po
 
 @pytest.mark.parametrize("small", [1.0, 1e-5])
 def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(monkeypatch, small):
-    monkeypatch.setattr(rerun, "WORTH_TRACING", 0)
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
     network, images = Odd(by_how_many).eval(), pictures()
     network.scales[0] = small
     ours = FilterAblation(network, "conv").attribute(images, target=1)
@@ -196,7 +196,7 @@ def test_inputs_that_the_network_overwrites_are_left_alone():
 @pytest.fixture
 def at_once(monkeypatch):
     """Whatever can be traced is worth it."""
-    monkeypatch.setattr(interpret_kit.occluding, "WORTH_TRACING", 0)
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
 
 
 def captums(function, images, **settings):
@@ -271,11 +271,11 @@ ABLATED = {
 }
 
 
-@pytest.mark.parametrize("worth", [0, 10**9])
+@pytest.mark.parametrize("margin", [math.inf, 0])
 @pytest.mark.parametrize("name", ABLATED)
 @torch.no_grad()
-def test_filters_of_odd_networks_are_ablated_as_by_hooks(monkeypatch, name, worth):
-    monkeypatch.setattr(rerun, "WORTH_TRACING", worth)
+def test_filters_of_odd_networks_are_ablated_as_by_hooks(monkeypatch, name, margin):
+    monkeypatch.setattr(worth, "MARGIN", margin)
     make, layer = ABLATED[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -336,7 +336,7 @@ def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
 
 
 def test_a_network_that_squeezes_a_single_row_is_ablated(monkeypatch):
-    monkeypatch.setattr(rerun, "WORTH_TRACING", 0)
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
     network, images = Odd(squeezed).eval(), pictures(2)
     ours = FilterAblation(network, "conv").attribute(images, target=1)
     with torch.no_grad():

@@ -1,5 +1,7 @@
 """Are pairs of an image and a filter answered as by whole forwards, whatever the network does?"""
 
+import math
+
 import pytest
 import timm
 import torch
@@ -163,9 +165,9 @@ def test_every_convolution_lands_as_by_whole_forwards(choices, seed):
     assert_exact_either_way(drawn(network, seed), inputs, least_effect=0.0)
 
 
-@pytest.mark.parametrize("worth", [0, 10**9])
-def test_filter_ablation_is_captums_with_one_feature_per_filter_either_way(monkeypatch, worth):
-    monkeypatch.setattr("interpret_kit.graph.rerun.WORTH_TRACING", worth)
+@pytest.mark.parametrize("margin", [math.inf, 0])
+def test_filter_ablation_is_captums_with_one_feature_per_filter_either_way(monkeypatch, margin):
+    monkeypatch.setattr("interpret_kit.graph.worth.MARGIN", margin)
     network = drawn(SMALL["chain"][0](), seed=4).eval()
     inputs = torch.rand(3, 3, 15, 13, generator=torch.Generator().manual_seed(5))
     target = torch.tensor([0, 3, 1])

@@ -1,5 +1,7 @@
 """Does running only what follows a layer give the numbers of whole forwards?"""
 
+import math
+
 import pytest
 import timm
 import torch
@@ -155,8 +157,8 @@ def test_the_counts_are_the_same_either_way(monkeypatch):
     pixels = torch.randint(0, 256, (30, 15, 22, 3), dtype=torch.uint8, generator=generator)
     images = ImageSet.from_arrays(pixels.numpy(), labels=[k % 5 for k in range(30)])
     counted = []
-    for worth in (0, 10**9):
-        monkeypatch.setattr("interpret_kit.silencing.WORTH_TRACING", worth)
+    for margin in (math.inf, 0):
+        monkeypatch.setattr("interpret_kit.graph.worth.MARGIN", margin)
         counted.append(Ablation(layer="all").run(classifier, images, batch_size=7))
     suffix, whole = counted
     assert whole.broken.sum() + whole.repaired.sum() > 20

@@ -1,8 +1,9 @@
 """Are two outputs of a network the same, up to rounding?
 
-Rounding is measured, not guessed: two ways to the same sum differ by a few units in the last place
+Rounding is measured, not guessed. Two ways to the same sum differ by a few units in the last place
 of the terms that are summed (which may cancel in the sum), and by what the network makes of the
-rounding of earlier operations, which shows when its input moves by one such unit.
+rounding of earlier operations: that shows when its input moves by one such unit, and when it is
+computed in float64.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def agree(ours: Tensor, theirs: Tensor, rounding: Callable[[], float] = float) -
 
 
 def rounding_of(
-    network: Callable[[Tensor], Tensor], inputs: Tensor, graph: RunnableGraph | None = None
+    network: Callable[[Tensor], Tensor],
+    inputs: Tensor,
+    graph: RunnableGraph | None = None,
+    trusted: RunnableGraph | None = None,
 ) -> float:
     """Measure how much rounding alone can change the outputs for these inputs.
 
@@ -61,14 +65,27 @@ def rounding_of(
         network: computes outputs (rows, ...).
         inputs: (rows, channels, height, width).
         graph: the same network as operations, from which the terms of its last sums are read.
+        trusted: such a graph that is known to compute what the network does: in float64 it tells
+            how far the network itself is off.
     """
     generator = torch.Generator().manual_seed(0)
     outputs = network(inputs.clone()).clone()  # it may write the next ones over them
-    moved_most = 0.0
+    noise = 0.0 if trusted is None else _own_error(outputs, inputs, trusted)
     for _ in range(_DRAWS):
         signs = torch.randint(0, 2, inputs.shape, generator=generator).to(inputs) * 2 - 1
-        moved_most = max(moved_most, _largest(network(inputs + signs * _ulp(inputs)) - outputs))
-    return moved_most + (0.0 if graph is None else _ulp(terms(graph, inputs)))
+        noise = max(noise, _largest(network(inputs + signs * _ulp(inputs)) - outputs))
+    return noise + (0.0 if graph is None else _ulp(terms(graph, inputs)))
+
+
+def _own_error(outputs: Tensor, inputs: Tensor, trusted: RunnableGraph) -> float:
+    """How far outputs are from those in float64; 0 if the network prescribes another type."""
+    try:
+        double = trusted.in_double()
+        # One by one: together, a network that mixes the rows of a batch is wrong.
+        exact = [double.run(each[None], ())[double.output] for each in inputs.double()]
+    except RuntimeError:  # such as: float32 by its own code, and weights in float64
+        return 0.0
+    return _largest(outputs - torch.cat(exact).reshape(outputs.shape))
 
 
 def terms(graph: RunnableGraph, inputs: Tensor) -> Tensor:

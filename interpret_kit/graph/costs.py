@@ -19,10 +19,10 @@ from interpret_kit.graph.changing import Changing
 from interpret_kit.graph.reach import Along, Ints, grouped
 from interpret_kit.graph.trace import Node
 
-_MULTIPLY_ADD = 1 / 190e9  # seconds
-_BYTE = 1 / 30e9  # read or written by an operation
+MULTIPLY_ADD = 1 / 190e9  # seconds
+BYTE = 1 / 30e9  # read or written by an operation
 _GATHERED = 1 / 50e9  # a byte, read and written
-_CALL = 30e-6  # of an operation, however small
+CALL = 30e-6  # of an operation, however small
 _MOST_WORTH = 0.75  # share of a map beyond which a crop is no saving, when windows are grouped
 _MOST_GROUPS = 4  # of rows, and of cols
 BATCH_BYTES = 16 * 2**20  # what the largest map of a batch may take
@@ -61,6 +61,13 @@ def choose(changing: Changing, rows: Ints, cols: Ints) -> list[Choice]:
     return best
 
 
+def whole_seconds(changing: Changing, windows: int, batch: int = 32) -> float:
+    """What full forward passes cost for so many windows, estimated."""
+    prices = _Prices(changing)
+    calls = -(-windows // batch) * len(changing.order) * CALL
+    return float(windows * (prices.whole.sum() + prices.always) + calls)
+
+
 def _total(choices: Sequence[Choice]) -> float:
     return sum(each.seconds for each in choices)
 
@@ -75,7 +82,7 @@ def _along(
         means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
         share = means[0] * means[1] / (cells[node][0] * cells[node][1])
         per_cell = (
-            _multiply_adds(changing, node) * _MULTIPLY_ADD + 4 * changing.channels(node) * _BYTE
+            _multiply_adds(changing, node) * MULTIPLY_ADD + 4 * changing.channels(node) * BYTE
         )
         work[node] = per_cell * means[1 - axis] if share < _MOST_WORTH else 0.0
     return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
@@ -107,7 +114,7 @@ class _Prices:
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
         batch = np.clip(BATCH_BYTES // np.maximum(largest, 1), 8, _MOST_WINDOWS)
-        calls = (count + 3 * np.arange(1, count + 1)) * _CALL + np.cumsum(self.weights)
+        calls = (count + 3 * np.arange(1, count + 1)) * CALL + np.cumsum(self.weights)
         total = (price + pasted) * windows + np.ceil(windows / batch) * calls
         cut = int(total.argmin())
         return Choice(rows, cols, cut + 1, int(batch[cut]), float(total[cut]))
@@ -129,13 +136,13 @@ class _Prices:
             size = 4.0 * float(np.prod(node.shape[1:]))
             weight = self.network.weight(node.arguments.get("weight"))
             work = weight.numel() if weight is not None and node.op == "linear" else 0.0
-            return size * _BYTE + work * _MULTIPLY_ADD
+            return size * BYTE + work * MULTIPLY_ADD
         return self._operation(node, self._cells(node))
 
     def _weights(self, node: Node) -> float:
         """What a batch pays, however small: they are read, and laid out for the operation."""
         held = [self.network.weight(each) for each in node.inputs]
-        return sum(2.0 * each.nbytes * _BYTE for each in held if isinstance(each, Tensor))
+        return sum(2.0 * each.nbytes * BYTE for each in held if isinstance(each, Tensor))
 
     def _cells(self, node: Node) -> float:
         return float(np.prod(self.changing.cells(node)))
@@ -146,8 +153,8 @@ class _Prices:
             for each in node.inputs
             if each in self.place
         )
-        work = cells * _multiply_adds(self.changing, node) * _MULTIPLY_ADD
-        return float(work + (4.0 * self.changing.channels(node) * cells + read) * _BYTE)
+        work = cells * _multiply_adds(self.changing, node) * MULTIPLY_ADD
+        return float(work + (4.0 * self.changing.channels(node) * cells + read) * BYTE)
 
     def _step(self, node: Node, read: Node) -> list[float]:
         """Cells of an input for one of the output, along rows and cols."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.graph.changing import Changing
-from interpret_kit.graph.costs import choose
+from interpret_kit.graph.costs import choose, whole_seconds
 from interpret_kit.graph.crops import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.graph.folding import folded
 from interpret_kit.graph.plans import Plan, Windows, plan
@@ -59,7 +59,10 @@ class IncrementalNetwork:
         self.changing = Changing(folded(traced))
         if not self.changing.order:
             raise Untraceable("its pictures have one row or column of pixels only")
-        self.plans = [plan(self.changing, each) for each in choose(self.changing, rows, cols)]
+        choices = choose(self.changing, rows, cols)
+        self.seconds = sum(each.seconds for each in choices)  # for a picture, estimated
+        self.whole_seconds = whole_seconds(self.changing, len(rows) * len(cols))
+        self.plans = [plan(self.changing, each) for each in choices]
         self.plans.sort(key=attrgetter("together"), reverse=True)  # the others find room in theirs
         self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
 

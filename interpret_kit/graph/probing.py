@@ -7,7 +7,7 @@ are such that do something: of a dead filter every wrong answer is right.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,18 +19,23 @@ from interpret_kit.layers import Point, ablated
 
 if TYPE_CHECKING:
     from interpret_kit.graph.rerun import Reruns
+    from interpret_kit.graph.suffix import RunnableGraph
 
 _IMAGES = 2
-_OTHERS = 4  # pairs that are tried if the first does nothing
+_OTHERS = 4  # pairs that are tried for a point if the first does nothing
+_OTHERS_IN_ALL = 16  # for all points: in a deep network of dead layers nothing does anything
 _FELT = 1e-5  # of the size of the terms: a smaller change could be rounding
 
 
-def refuse_if_wrong(reruns: Reruns, network: nn.Module, example: Tensor) -> None:
+def refuse_if_wrong(
+    reruns: Reruns, network: nn.Module, traced: RunnableGraph, example: Tensor
+) -> None:
     """Ablate a few filters of each point both ways, each on an image of its own.
 
     Args:
         reruns: the incremental way.
         network: in eval mode.
+        traced: its graph, which computes what it does.
         example: inputs as the network takes them, (any rows, channels, height, width).
 
     Raises:
@@ -38,13 +43,17 @@ def refuse_if_wrong(reruns: Reruns, network: nn.Module, example: Tensor) -> None
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(_IMAGES, *example.shape[1:], generator=generator).to(example)
-    plain = _Plain(network, images, reruns)
+    plain = _Plain(network, images, traced)
     uncovered = plain.outputs(images)
-    if not agree(reruns.look(images), uncovered, partial(plain.rounding, None, None)):
+    if not agree(reruns.look(images), uncovered, lambda: plain.with_all):
         raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")
-    felt = _FELT * float(terms(reruns.graph, images).abs().max())
-    for point in reruns.silenced:
-        for filters in probes(reruns.strengths(point, images)):
+    felt = _FELT * float(terms(traced, images).abs().max())
+    others, values = _OTHERS_IN_ALL, reruns.graph.run(images, reruns.kept)
+    for point, each in reruns.silenced.items():
+        for number, filters in enumerate(probes(each.strengths(values))):
+            if number and not others:
+                break
+            others -= bool(number)
             ours = reruns.silence(point, torch.arange(_IMAGES, device=images.device), filters)
             theirs = plain.outputs(images, point, filters)
             if not agree(ours, theirs, partial(plain.rounding, point, filters)):
@@ -73,8 +82,8 @@ def probes(strengths: Tensor) -> list[Tensor]:
 class _Plain:
     """Full forward passes, with hooks."""
 
-    def __init__(self, network: nn.Module, images: Tensor, reruns: Reruns) -> None:
-        self.network, self.images, self.reruns = network, images, reruns
+    def __init__(self, network: nn.Module, images: Tensor, traced: RunnableGraph) -> None:
+        self.network, self.images, self.traced = network, images, traced
 
     def outputs(
         self, images: Tensor, point: Point | None = None, filters: Tensor | None = None
@@ -95,6 +104,11 @@ class _Plain:
         return torch.cat(found)
 
     def rounding(self, point: Point | None, filters: Tensor | None) -> float:
-        """How far rounding can change these outputs."""
+        """How far rounding can change these outputs, or those with all filters."""
         network = partial(self.outputs, point=point, filters=filters)
-        return rounding_of(network, self.images, self.reruns.graph)
+        return max(self.with_all, rounding_of(network, self.images, self.traced))
+
+    @cached_property
+    def with_all(self) -> float:
+        """How far rounding can change the outputs with all filters."""
+        return rounding_of(self.outputs, self.images, self.traced, self.traced)

@@ -25,7 +25,6 @@ from interpret_kit.graph.suffix import TracedNetwork, Values
 from interpret_kit.graph.trace import Node, Untraceable, untraceable_if_it_fails
 from interpret_kit.layers import Point, evaluating
 
-WORTH_TRACING = 500  # pairs; a trace takes a second or two
 KEPT = 2**28  # bytes of maps that are kept of all images looked at together
 
 
@@ -44,8 +43,9 @@ class Reruns:
             Untraceable: where that cannot be done for one of the points.
         """
         with untraceable_if_it_fails(), evaluating(network):
-            self._begin(TracedNetwork(network, example), points, example)
-            refuse_if_wrong(self, network, example)
+            traced = TracedNetwork(network, example)
+            self._begin(traced, points, example)
+            refuse_if_wrong(self, network, traced, example)
         self.stored: dict[Node, Tensor] = {}  # channels last
 
     def _begin(self, traced: TracedNetwork, points: Sequence[Point], example: Tensor) -> None:
@@ -77,10 +77,6 @@ class Reruns:
     def changes(self, point: Point) -> Tensor:
         """Whether silencing a filter can change anything, bool (images, filters)."""
         return self.silenced[point].changes
-
-    def strengths(self, point: Point, inputs: Tensor) -> Tensor:
-        """How far silencing moves a filter's own maps, of the most, in [0, 1] (images, filters)."""
-        return self.silenced[point].strengths(self.graph.run(inputs, self.kept))
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """Run images again, with another filter at zero in each.

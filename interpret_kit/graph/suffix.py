@@ -62,6 +62,15 @@ class RunnableGraph:
             node for node in graph.nodes if node not in self.by_row and node not in self._weights
         )
 
+    def in_double(self) -> RunnableGraph:
+        """The same with weights in float64, for inputs in float64."""
+        weights = {
+            node: each.double() if each.is_floating_point() else each
+            for node, each in self._weights.items()
+            if node.op == WEIGHT
+        }
+        return RunnableGraph(self.graph, weights)
+
     def node(self, point: Point) -> Node:
         """What a call of a module returns."""
         return self.graph.output_of(*point)
