@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analyses import ANALYSES
-from interpret_kit.cli import defaults
+from interpret_kit.cli import defaults, models
 from interpret_kit.cli.folders import check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
 from interpret_kit.cli.terminal import MOST_ROWS, Terminal
@@ -40,7 +40,7 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
         params=[
             images_argument(),
             *options_of(asked),
-            *shared("model", "arch", "data", "split", "most", **({"most": most} if few else {})),
+            *shared(*models.MODEL, "data", "split", "most", **({"most": most} if few else {})),
             *shared("out", out=place),
             *shared("device", "batch_size", "strict", "force", "json", "quiet"),
         ],
@@ -72,7 +72,7 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     given = ctx.params
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
-    size = size_of(str(model.spec))
+    size = given["size"] or size_of(str(model.spec))
     if size is not None:
         analysis.check_size(size)
     chosen = defaults.choose_images(ctx, model)
@@ -82,10 +82,8 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
     # All that needs no network has been checked; from here on torch is imported.
-    from interpret_kit.loading import load_classifier
-
     _take_full_float32()
-    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
+    classifier = models.load(model, ctx, terminal, given["device"])
     with terminal.progress(str(ctx.info_name), len(images)) as step:
         result: Result = analysis.run(
             classifier,

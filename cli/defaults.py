@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interpret_kit.cli.models import said_by
 from interpret_kit.errors import NothingThere, UsageError
-from interpret_kit.runs import CONFIG, EMBEDDED, check_model, read_config, runs_by_age, unfinished
+from interpret_kit.runs import EMBEDDED, check_model, run_config, runs_by_age, unfinished
+from interpret_kit.saying import as_given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +50,8 @@ def choose_model(ctx: click.Context) -> Chosen:
         UsageError: if it cannot be loaded, as far as that is known without torch.
     """
     chosen = _chosen_model(ctx)
-    check_model(str(chosen.spec), ctx.params["arch"], ctx.params.get("device", "auto"))
+    device = ctx.params.get("device", "auto")
+    check_model(str(chosen.spec), ctx.params["arch"], device, as_given(**said_by(ctx)))
     return chosen
 
 
@@ -112,10 +115,7 @@ def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[I
 
 def _made_with(model: str) -> str | None:
     """The images of a run, if the model is one."""
-    folder = Path(model).expanduser()
-    if not (folder / CONFIG).is_file():
-        return None
-    data: Any = read_config(folder).get("data")
+    data: Any = (run_config(model) or {}).get("data")
     return data if isinstance(data, str) else None
 
 

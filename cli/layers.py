@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analysis import Table
-from interpret_kit.cli import defaults
+from interpret_kit.cli import defaults, models
 from interpret_kit.cli.options import example_of, shared
 from interpret_kit.cli.terminal import Terminal
 
@@ -19,9 +19,7 @@ def _run(ctx: click.Context, every: bool) -> None:
     terminal = Terminal(ctx.params["json"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
-    from interpret_kit.loading import load_classifier
-
-    classifier = load_classifier(str(model.spec), arch=ctx.params["arch"], device="cpu")
+    classifier = models.load(model, ctx, terminal, "cpu")
     height, width = classifier.size
     listed = [each for each in classifier.layers() if every or each.number is not None]
     if not terminal.json:
@@ -68,7 +66,7 @@ layers = click.Command(
             is_flag=True,
             help="every module that returns feature maps, not only those with a number",
         ),
-        *shared("model", "arch", "json"),
+        *shared(*models.MODEL, "json"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx, ctx.params["every"])),
 )

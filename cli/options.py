@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from interpret_kit.analysis import Analysis
+from interpret_kit.cli import models
 
 T = TypeVar("T")
 Reader = Callable[[click.Context, click.Parameter, Any], Any]
@@ -18,11 +19,7 @@ Reader = Callable[[click.Context, click.Parameter, Any], Any]
 _BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
 
 _SHARED: dict[str, dict[str, Any]] = {
-    "model": {
-        "help": "a run folder, a timm name, a checkpoint file (with --arch), or embedded; else "
-        "the newest run under ./runs, else embedded"
-    },
-    "arch": {"help": "the timm architecture of a checkpoint file"},
+    **models.OPTIONS,
     "data": {
         "help": "a folder, a file, shapes or a data set such as cifar10, where no IMAGES are "
         "named; else the images the run was made with, else shapes"

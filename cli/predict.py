@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analysis import Table
-from interpret_kit.cli import defaults
+from interpret_kit.cli import defaults, models
 from interpret_kit.cli.options import example_of, images_argument, shared
 from interpret_kit.cli.terminal import Step, Terminal
 
@@ -29,9 +29,7 @@ def _run(ctx: click.Context) -> None:
     terminal.say(line)
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
-    from interpret_kit.loading import load_classifier
-
-    classifier = load_classifier(str(model.spec), arch=given["arch"], device=given["device"])
+    classifier = models.load(model, ctx, terminal, given["device"])
     settings = {"batch_size": given["batch_size"], "strict": given["strict"]}
     reading = images.read(classifier.preprocessing, **settings)
     with terminal.progress("predict", len(images)) as step:
@@ -85,7 +83,7 @@ predict = click.Command(
             show_default=True,
             help="how many classes per image",
         ),
-        *shared("model", "arch", "data", "split"),
+        *shared(*models.MODEL, "data", "split"),
         *shared(
             "most",
             most=f"at most so many images, evenly over the classes; {FEW} where none are named",

@@ -11,32 +11,62 @@ from pathlib import Path
 from typing import Any
 
 from interpret_kit.errors import BadWeights, NothingThere, UsageError
+from interpret_kit.model_folders import (
+    CHECKPOINTS,
+    CONFIG,
+    HISTORY,
+    LOCK,
+    STATE,
+    WEIGHTS,
+    is_timms,
+    read_json,
+)
+from interpret_kit.saying import Said
 
 EMBEDDED = "embedded"
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-HISTORY, STATE = "history.csv", "resume.pt"
-LOCK = ".lock"  # of a training that is at work in the folder, or that was killed there
-CHECKPOINTS = (".pth", ".pt", ".safetensors")  # suffixes that no timm name has
 EMBEDDED_SIZE = (224, 224)
+_LOCAL = "local-dir:"  # how timm spells that a folder is meant
+
+__all__ = [
+    "CONFIG",
+    "EMBEDDED",
+    "HISTORY",
+    "LOCK",
+    "STATE",
+    "WEIGHTS",
+    "check_model",
+    "read_config",
+    "runs_by_age",
+    "size_of",
+    "unfinished",
+]
 
 
-def check_model(spec: str | Path | None, arch: str | None = None, device: str = "auto") -> None:
+def check_model(
+    spec: str | Path | None, arch: str | None = None, device: str = "auto", said: Said | None = None
+) -> None:
     """Refuse a model that cannot be loaded, as far as that is known without loading it.
 
     Args:
         spec: as for `loading.load_classifier`; a timm name is not looked up.
         arch: the timm architecture of a checkpoint file.
         device: "auto", "cpu", "cuda", "cuda:1", ...; GPUs are not looked for.
+        said: what the user says of the model.
 
     Raises:
         NothingThere: no such run or file.
         BadWeights: a run whose ``config.json`` is damaged.
-        UsageError: ``arch`` is missing or does not apply, or there is no such kind of device.
+        UsageError: ``arch`` is missing or does not apply, what is said does not apply, or there
+            is no such kind of device.
     """
     check_device(device)
-    path = Path(spec or EMBEDDED).expanduser()
-    if not is_embedded(spec) and path.is_file():
-        if arch is None and not is_of_a_run(path):
+    said, path = said or Said(), place_of(spec)
+    if is_embedded(spec):
+        said.refuse_for("the embedded model")
+    elif path.is_file():
+        if arch is None and is_in_a_folder(path):
+            _check_folder(path.parent, said)
+        elif arch is None:
             raise UsageError(
                 f"{path} holds weights only: say of which timm architecture, for example "
                 "--arch resnet18"
@@ -49,9 +79,22 @@ def check_model(spec: str | Path | None, arch: str | None = None, device: str = 
     if is_embedded(spec):
         return
     if path.is_dir():
-        read_config(path)
+        _check_folder(path, said)
     elif path.suffix in CHECKPOINTS:  # or "resnet18.pth" is a timm name
         raise NothingThere(f"there is no file {path}; check the path")
+    elif str(spec).startswith(_LOCAL):
+        raise NothingThere(f"there is no folder {path}; check the path")
+
+
+def place_of(spec: str | Path | None) -> Path:
+    """The path that is named, if it is one; timm's way of naming a folder is understood."""
+    return Path(str(spec or EMBEDDED).removeprefix(_LOCAL)).expanduser()
+
+
+def _check_folder(folder: Path, said: Said) -> None:
+    if not is_timms(read_json(folder)):
+        read_config(folder)
+        said.refuse_for(f"the training run {folder}")
 
 
 def check_device(device: str) -> None:
@@ -67,21 +110,29 @@ def is_embedded(spec: str | Path | None) -> bool:
     return spec is None or str(spec) == EMBEDDED
 
 
-def is_of_a_run(file: Path) -> bool:
-    """Whether these are weights that lie in the folder of their run, such as last.safetensors."""
-    return file.suffix == ".safetensors" and (file.parent / CONFIG).is_file()
+def is_in_a_folder(file: Path) -> bool:
+    """Whether these are weights that lie in the folder of their model, such as last.safetensors."""
+    return file.suffix in {".safetensors", ".bin"} and (file.parent / CONFIG).is_file()
 
 
 def size_of(spec: str | Path | None) -> tuple[int, int] | None:
     """Height and width in pixels of what the model sees; None if only the network knows."""
     if is_embedded(spec):
         return EMBEDDED_SIZE
-    path = Path(spec or EMBEDDED).expanduser()
-    folder = path.parent if path.is_file() and is_of_a_run(path) else path
-    if not (folder / CONFIG).is_file():
+    config = run_config(spec)
+    if config is None:
         return None
-    height, width = read_config(folder)["size"]
+    height, width = config["size"]
     return int(height), int(width)
+
+
+def run_config(spec: str | Path | None) -> dict[str, Any] | None:
+    """The ``config.json`` of the training run that is named; None if it is no run."""
+    path = place_of(spec)
+    folder = path.parent if path.is_file() and is_in_a_folder(path) else path
+    if is_embedded(spec) or not (folder / CONFIG).is_file() or is_timms(read_json(folder)):
+        return None
+    return read_config(folder)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -90,27 +141,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         NothingThere: if the folder is no run.
     """
-    file = folder / CONFIG
-    if not file.is_file():
-        if (folder / "trials.csv").is_file():
-            raise NothingThere(f"{folder} is a sweep; its trials.csv names the folder of each run")
-        if any((folder / name).exists() for name in (HISTORY, STATE, LOCK)):
-            raise NothingThere(
-                f"{folder} is a training run that has not finished an epoch: wait for its first, "
-                f"or resume it with --resume --out {folder}"
-            )
-        raise NothingThere(
-            f"{folder} is not a training run: it has no {CONFIG}; make one with "
-            f"'ikit train --out {folder}'"
-        )
-    try:
-        config: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise BadWeights(f"{file} is not JSON: {error}") from error
+    config = read_json(folder)
     needed = ("architecture", "size", "mean", "std", "classes")
     missing = [each for each in needed if each not in config]
     if missing:
-        raise BadWeights(f"{file} lacks {', '.join(missing)}; it was not written by 'ikit train'")
+        raise BadWeights(
+            f"{folder / CONFIG} lacks {', '.join(missing)}; it was not written by 'ikit train'"
+        )
     return config
 
 

@@ -126,7 +126,7 @@ def test_a_checkpoint_needs_its_architecture(tmp_path, tiny):
         load_classifier(tmp_path / "weights.pth")
     with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*architecture"):
         load_classifier(tmp_path / "weights.pth", arch="resnet18")
-    with pytest.raises(NothingThere, match=r"no timm model; close names: .*mobilenetv2_035"):
+    with pytest.raises(NothingThere, match=r"or timm model; close names: .*mobilenetv2_035"):
         load_classifier(tmp_path / "weights.pth", arch="mobilenet_v2_035")
 
 
@@ -211,8 +211,8 @@ def test_a_pretrained_network_brings_its_preprocessing(monkeypatch):
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("resnet_18", "'resnet_18' is no file, no run folder and no timm model; close names: "),
-        ("runs/nothing", "'runs/nothing' is no file"),
+        ("resnet_18", "'resnet_18' is not a file, run folder or timm model; close names: "),
+        ("runs/nothing", "no file or folder runs/nothing; a repository .* is hf-hub:runs/nothing"),
         ("resnet18.pth", r"there is no file resnet18\.pth"),
         ("ikit_convnet", "no pretrained weights; train it with 'ikit train'"),
     ],
