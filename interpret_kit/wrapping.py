@@ -148,4 +148,4 @@ def _of_settings(settings: Mapping[str, Any], said: Said, source: Source) -> str
         **{each: ",".join(f"{value:g}" for value in settings[each]) for each in ("mean", "std")},
     }
     assumed = " ".join(f"--{each} {used[each]}" for each in unknown)
-    return f"{source.name} does not say its preprocessing, assumed is timm's: {assumed}"
+    return f"{source.name} does not say its preprocessing; timm's is assumed: {assumed}"

@@ -139,7 +139,7 @@ def test_what_is_assumed_is_noted(file):
     side = cfg.input_size[1]
     mean = ",".join(f"{each:g}" for each in cfg.mean)
     notes = " ".join(loaded(file, std=0.25).notes)
-    assert f"assumed is timm's: --size {side}x{side} --mean {mean}" in notes
+    assert f"timm's is assumed: --size {side}x{side} --mean {mean}" in notes
     assert "--std" not in notes
 
 
