@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,12 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from interpret_kit.batching import Batch, Reading, Unreadable, not_a_strip, nothing_left
-from interpret_kit.errors import (
-    NoImages,
-    NothingThere,
-    UnreadableImage,
-    UsageError,
-)
+from interpret_kit.class_names import ClassNames, names_in_order
+from interpret_kit.errors import NoImages, NothingThere, UnreadableImage, UsageError
+from interpret_kit.given import at_home, given_paths, is_there
 from interpret_kit.listing import Listing, list_files, list_folder
 from interpret_kit.omitted import Omitted, refuse_losses
 from interpret_kit.stores import Files, Rows, Store, as_labels, as_uint8
@@ -52,7 +50,7 @@ class ImageSet:
 
     @classmethod
     def from_arrays(
-        cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: Sequence[str] = ()
+        cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: ClassNames = ()
     ) -> ImageSet:
         """Take pixels from memory: (images, height, width, 3) RGB or (images, height, width).
 
@@ -62,11 +60,12 @@ class ImageSet:
             pixels: uint8, or floats in [0, 1], which are rounded to 256 levels.
             labels: (images,) integers, -1 for none; without ``classes`` they are the
                 classifier's class indices.
-            classes: the names that the labels stand for.
+            classes: the names that the labels stand for, in order or by their indices.
         """
         rows = Rows(as_uint8(pixels))
-        numbers = as_labels(labels, len(rows), len(classes))
-        return cls(rows, np.arange(len(rows)), numbers, tuple(map(str, classes)), "arrays")
+        names = names_in_order(classes)
+        numbers = as_labels(labels, len(rows), len(names))
+        return cls(rows, np.arange(len(rows)), numbers, names, "arrays")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -214,43 +213,47 @@ class ImageSet:
         return relabelled_or_not(self, classifier)
 
 
-Spec = str | Path | Sequence[str | Path] | ImageSet
+Paths = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Spec = Paths | Iterable[Paths] | ImageSet
 
 
 def load_images(spec: Spec, split: str | None = None) -> ImageSet:
     """Find images: in a file, several files or a folder, or a data set by name.
 
     Args:
-        spec: a path, several, an `ImageSet` (returned as it is), or as text "shapes" or one of
+        spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or one of
             `published.NAMES`, such as "cifar10". A folder called like a data set: "./shapes".
         split: train, val or test, where there are such; test unless told.
     """
     if isinstance(spec, ImageSet):
         return spec
-    if not isinstance(spec, (str, Path)):
-        paths = [Path(each).expanduser() for each in spec]
-        if not paths:
-            raise NoImages("no images were given; give a file, a folder, or 'shapes'")
-        if len(paths) > 1:
-            if split is not None:
-                raise UsageError(f"split {split!r} of {len(paths)} files: only a folder has splits")
-            return _from_listing(list_files(paths), f"{len(paths)} files")
-        spec = next(iter(spec))
+    paths = given_paths(spec)
+    if not paths:
+        raise NoImages("no images were given; give a file, a folder, or 'shapes'")
+    if len(paths) > 1:
+        return _from_files([at_home(each) for each in paths], split, f"{len(paths)} files")
     from interpret_kit import published
 
-    path = Path(spec).expanduser()
-    name = spec.casefold() if isinstance(spec, str) else ""  # a Path is never a data set's name
+    (only,) = paths
+    path = at_home(only)
+    name = only.casefold() if isinstance(only, str) else ""  # a Path is never a data set's name
     if name == "shapes":
         return _shapes(split)
     if name in published.NAMES:
         return _published(name, split)
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         listing = list_folder(path, split)
         seen_through = listing.folder not in (None, path)
-        return _from_listing(listing, str(listing.folder if seen_through else spec))
-    if not path.exists():
-        raise published.no_such_data(str(spec))
-    return _from_listing(list_files([path]), str(spec))
+        return _from_listing(listing, str(listing.folder if seen_through else only))
+    if not is_there(path):
+        raise published.no_such_data(str(only))
+    return _from_files([path], split, str(only))
+
+
+def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageSet:
+    if split is not None:
+        raise UsageError(f"split {split!r} of {source}: only a folder has splits; omit --split")
+    return _from_listing(list_files(paths), source)
 
 
 def _from_listing(listing: Listing, source: str) -> ImageSet:

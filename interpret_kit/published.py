@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.errors import NothingThere, RunError, shortened
+from interpret_kit.given import at_home, is_there
 from interpret_kit.listing import close_files
 
 
@@ -89,13 +90,13 @@ def check_there(spec: str) -> None:
     Raises:
         NothingThere: saying what could have been meant.
     """
-    if spec.casefold() not in ("shapes", *NAMES) and not Path(spec).expanduser().exists():
+    if spec.casefold() not in ("shapes", *NAMES) and not is_there(at_home(spec)):
         raise no_such_data(spec)
 
 
 def no_such_data(spec: str) -> NothingThere:
     """Say that a path is not there, and what could have been meant."""
-    close = close_files(Path(spec).expanduser())
+    close = close_files(at_home(spec))
     if close:
         return NothingThere(f"no file or folder {spec!r}{close}")
     known = shortened(("shapes", *NAMES))

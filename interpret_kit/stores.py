@@ -13,6 +13,8 @@ from PIL import Image
 from interpret_kit.decoding import read_rgb
 from interpret_kit.errors import UsageError
 
+ROUNDING = 1e-4  # far less than half of one of 256 levels
+
 
 class Store(Protocol):
     """Where the pictures of a listing are."""
@@ -84,20 +86,27 @@ def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
     Returns:
         (images, height, width, 3) or, of gray images, (images, height, width).
 
+    Floats may be beyond [0, 1] by `ROUNDING`.
+
     Raises:
         UsageError: unless they are uint8 or floats in [0, 1], gray or with the channels last.
     """
-    pixels = _several(_array(given))
+    pixels = _array(given)
+    if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
+        raise UsageError(
+            f"pixels of type {pixels.dtype}: they must be uint8, or floats in [0, 1]; files are "
+            "read by ik.load_images"
+        )
+    pixels = _several(pixels)
     if pixels.dtype == np.uint8:
         return pixels.copy()
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise UsageError(f"pixels of type {pixels.dtype}: they must be uint8, or floats in [0, 1]")
-    if not (pixels.min() >= 0 and pixels.max() <= 1):  # said so that NaN is refused, too
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # said so that NaN is refused, too
         raise UsageError(
-            f"pixels go from {pixels.min():g} to {pixels.max():g}; floats must be in [0, 1], "
+            f"pixels go from {low:g} to {high:g}; floats must be in [0, 1], "
             "before any normalisation"
         )
-    return np.floor(pixels * 255 + 0.5).astype(np.uint8)
+    return np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _array(given: ArrayLike) -> NDArray[Any]:
@@ -107,7 +116,7 @@ def _array(given: ArrayLike) -> NDArray[Any]:
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(
             f"these pixels are not one array ({reason}); give images of one size, on the CPU and "
-            "without gradients"
+            "without gradients, and not of type bfloat16"
         ) from error
 
 
@@ -121,19 +130,30 @@ def _several(pixels: NDArray[Any]) -> NDArray[Any]:
             return pixels[..., 0]
         if len(shape) == 3 and shape[-1] == 3 and min(shape[:2]) > 3:
             return pixels[None]  # no gray image is 3 pixels wide
-        if len(shape) == 3 and not (shape[0] == 3 and min(shape[1:]) > 3):
+        if _is_one_image(shape) and shape[-1] == 1:
+            return pixels[None, ..., 0]
+        if (
+            len(shape) == 3
+            and not _is_one_image(shape)
+            and not (shape[0] == 3 and min(shape[1:]) > 3)
+        ):
             return pixels
     raise UsageError(f"pixels of shape {shape}: {_way_out(shape)}")
 
 
+def _is_one_image(shape: tuple[int, ...]) -> bool:
+    """Whether these are the sides of one image with the channels last: no image is so narrow."""
+    return len(shape) == 3 and shape[-1] <= 4 < min(shape[:2])
+
+
 def _way_out(shape: tuple[int, ...]) -> str:
-    if len(shape) == 3 and 0 not in shape:
+    if shape[-1:] == (4,) and len(shape) in (3, 4):
+        return "RGB without alpha is read: give pixels[..., :3]"
+    if len(shape) == 3 and 0 not in shape and shape[-1] > 2:
         return (
             "three gray images, or one RGB image with the channels first? Give pixels[..., None] "
             "for the former, pixels.transpose(1, 2, 0) for the latter"
         )
-    if len(shape) == 4 and shape[-1] == 4:
-        return "RGB without alpha is read: give pixels[..., :3]"
     if len(shape) == 2:
         return "give pixels[None] for one gray image"
     return (
@@ -150,14 +170,18 @@ def as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np
     """
     if labels is None:
         return np.full(images, -1, np.int64)
-    numbers = np.asarray(labels)
+    try:
+        numbers = np.asarray(labels)
+    except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and torch raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(f"these labels are not one integer per image ({reason})") from error
     if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
         raise UsageError(
             f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
             "they must be one integer per image"
         )
     low, high = int(numbers.min()), int(numbers.max())
-    if low < -1 or (classes and high >= classes):
+    if low < -1 or high > np.iinfo(np.int64).max or (classes and high >= classes):
         known = f", and {classes} class names were given" if classes else ""
         raise UsageError(
             f"labels go from {low} to {high}{known}; they must be class indices from 0, or -1"

@@ -349,3 +349,54 @@ def test_what_is_noted_on_decoding_is_said_once_for_all_images(tmp_path):
     assert len(list(reading)) == 1
     (note,) = reading.notes()
     assert note.startswith("a.png, b.png: 16-bit values that fit in 12 bits use only 1/16 of the")
+
+
+def test_one_image_with_the_channels_last_is_never_several_narrow_ones():
+    gray = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
+    images = ImageSet.from_arrays(gray)
+    assert len(images) == 1
+    np.testing.assert_array_equal(np.asarray(images.decode(0))[..., 1], gray[..., 0])
+    for pixels in (np.zeros((8, 8, 4), np.uint8), Image.new("RGBA", (8, 8))):
+        with pytest.raises(UsageError, match=r"shape \(8, 8, 4\): RGB without alpha is read"):
+            ImageSet.from_arrays(pixels)
+    with pytest.raises(UsageError, match=r"shape \(8, 8, 2\): they must be \(images, height"):
+        ImageSet.from_arrays(np.zeros((8, 8, 2), np.uint8))
+
+
+def test_floats_may_be_beyond_1_by_a_rounding():
+    images = ImageSet.from_arrays(np.full((1, 8, 8), 1.00001) * [[[-1e-5] + [1] * 7]])
+    assert np.asarray(images.decode(0))[0, :2, 0].tolist() == [0, 255]
+    with pytest.raises(UsageError, match=r"pixels go from 1\.01 to 1\.01; floats must be in"):
+        ImageSet.from_arrays(np.full((1, 8, 8), 1.01))
+
+
+@pytest.mark.parametrize("pixels", [None, ["a.jpg", "b.jpg"], {"a": 1}])
+def test_what_holds_no_numbers_is_refused_with_where_files_are_read(pixels):
+    with pytest.raises(UsageError, match=r"pixels of type .*: they must be .* by ik\.load_images"):
+        ImageSet.from_arrays(pixels)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [["cat", "dog"], {1: "dog", 0: "cat"}, {"dog": 1, "cat": 0}, {"1": "dog", "0": "cat"}],
+)
+def test_class_names_may_be_a_mapping_either_way(classes):
+    images = ImageSet.from_arrays(np.zeros((2, 8, 8), np.uint8), [1, 0], classes)
+    assert images.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "classes", ["cat", 5, {"cat", "dog"}, {"cat": 0, "dog": 2}, {0: "a", 2: "b"}]
+)
+def test_class_names_without_an_order_are_refused(classes):
+    with pytest.raises(UsageError, match=r"classes is .*, as in classes="):
+        ImageSet.from_arrays(np.zeros((1, 8, 8), np.uint8), [0], classes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [([[0], [1, 2]], "not one integer per image"), (np.array([0, 2**63], np.uint64), "labels go")],
+)
+def test_labels_that_do_not_fit_an_array_are_refused(labels, match):
+    with pytest.raises(UsageError, match=match):
+        ImageSet.from_arrays(np.zeros((2, 8, 8), np.uint8), labels)
