@@ -1,8 +1,9 @@
 """Which class does a labels.csv give to each image?
 
-It has a column "file" and one of `LABEL_COLUMNS`. A row means the file that is called exactly so;
-failing that, the only one that differs in case, in how accents are encoded, in the slashes, in the
-folders before it or in a missing suffix. Rows that mean no file are counted, never guessed.
+It has a column "file" and one of `LABEL_COLUMNS`; of several, names come before numbers. A row
+means the file that is called exactly so; failing that, the only one that differs in case, in how
+accents are encoded, in the slashes, in the folders before it or in a missing suffix. Rows that mean
+no file are counted, never guessed.
 """
 
 from __future__ import annotations
@@ -147,8 +148,9 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
     """File and class name of each row that has both."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            columns, rows = _separated(stream.read().splitlines(keepends=True))
-            file, label = _columns(columns, path)
+            columns, found = _separated(_from_header(stream.read().splitlines(keepends=True)))
+            rows = list(found)
+            file, label = _columns(columns, rows, path)
             for row in rows:
                 if any(each.strip() for each in row[len(columns) :]):
                     raise UsageError(
@@ -162,6 +164,14 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         raise UnreadableImage(f"cannot read {path}: {error}; save it as CSV in UTF-8") from error
 
 
+def _from_header(lines: list[str]) -> list[str]:
+    """The lines from the header on: before it are blank ones, and Excel's "sep=;"."""
+    first = (
+        k for k, line in enumerate(lines) if line.strip() and not line.lower().startswith("sep=")
+    )
+    return lines[next(first, 0) :]
+
+
 def _separated(lines: list[str]) -> tuple[list[str], Iterator[list[str]]]:
     """Columns and rows, by the first delimiter that gives the columns that are needed."""
     tables = [csv.reader(lines, delimiter=each, skipinitialspace=True) for each in _DELIMITERS]
@@ -171,11 +181,13 @@ def _separated(lines: list[str]) -> tuple[list[str], Iterator[list[str]]]:
     return headers[best], iter(tables[best])
 
 
-def _columns(columns: Sequence[str], path: Path) -> tuple[int, int]:
-    """The positions of the file and of the label."""
+def _columns(columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> tuple[int, int]:
+    """The positions of the file and of the label; of several, the first that holds no numbers."""
     file = _column(columns, FILE_COLUMN)
-    labels = (_column(columns, each) for each in LABEL_COLUMNS)
-    label = next((each for each in labels if each is not None), None)
+    found = [_column(columns, each) for each in LABEL_COLUMNS]
+    labels = [each for each in found if each is not None]
+    names = [each for each in labels if not _holds_numbers(rows, each)]
+    label = next(iter(names or labels), None)
     if file is None or label is None:
         raise UsageError(
             f"{path} has the columns {shortened(columns)}; it needs 'file' and one of "
@@ -187,3 +199,7 @@ def _columns(columns: Sequence[str], path: Path) -> tuple[int, int]:
 def _column(columns: Sequence[str], name: str) -> int | None:
     folded = [each.casefold() for each in columns]
     return folded.index(name) if name in folded else None
+
+
+def _holds_numbers(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return all(row[column].strip().isdecimal() for row in rows if column < len(row))

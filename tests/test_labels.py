@@ -145,3 +145,22 @@ def test_a_table_of_something_else_beside_a_named_file_is_no_error_but_said(tmp_
     (note,) = images.notes
     assert note.startswith("no labels: ")
     assert "has the columns id, price; it needs 'file'" in note
+
+
+@pytest.mark.parametrize("before", ["sep=;\n", "\n\n", "SEP=;\r\n\r\n", "\ufeffsep=;\n"])
+def test_what_programs_put_before_the_header_is_passed_over(tmp_path, before):
+    Image.new("RGB", (2, 2)).save(tmp_path / "1.png")
+    (tmp_path / "labels.csv").write_text(f"{before}file;class\n1.png;a,b\n", newline="")
+    assert load_images(tmp_path).classes == ("a,b",)
+
+
+@pytest.mark.parametrize("names", ["class", "name"])
+def test_of_several_label_columns_the_one_with_names_counts(tmp_path, names):
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (2, 2)).save(tmp_path / name)
+    table = f"file,label,{names}\n1.png,0,dog\n2.png,1,cat\n"
+    (tmp_path / "labels.csv").write_text(table)
+    listing = load_images(tmp_path)
+    assert (listing.classes, listing.labels.tolist()) == (("cat", "dog"), [1, 0])
+    (tmp_path / "labels.csv").write_text("file,label\n1.png,7\n2.png,5\n")
+    assert load_images(tmp_path).classes == ("5", "7")
