@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from interpret_kit.errors import UnreadableImage
-from interpret_kit.formats import is_read, kind_of, readable
+from interpret_kit.formats import advice_on, is_read, kind_of, readable
 from interpret_kit.profiles import profile_note
 from interpret_kit.spoiled import kind_of_tiff, pixels_of_png
 
@@ -131,7 +131,8 @@ def _unidentified(path: Path) -> str:
     known = "JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or PGM"
     kind = kind_of(path)
     if kind is None:
-        return f"it is not a {known} image"
+        advice = advice_on(path)
+        return f"it is not a {known} image" + (f", but {advice}" if advice else "")
     if not is_read(kind):
         return f"it is not a {known} image, but {kind}: convert it to JPEG or PNG"
     if kind == "TIFF" and (tiff := _kind_of_tiff(path)) is not None:

@@ -52,6 +52,15 @@ _FIRST_BYTES = [
         ("SVG", rb"\s*(?:<\?xml.*)?<svg[\s>]"),
     )
 ]
+_OF_OTHERS = [
+    ("a Git LFS pointer: run 'git lfs pull'", re.compile(rb"version https://git-lfs")),
+    ("a web page: download it again", re.compile(rb"\s*<(?:!doctype )?html", re.IGNORECASE)),
+    ("a PDF: export its images", re.compile(rb"%PDF-")),
+    ("a video: export its frames", re.compile(rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", re.DOTALL)),
+    ("an archive: unpack it", re.compile(rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!|BZh|\xfd7zXZ")),
+    ("a NumPy file: load it and use ik.ImageSet.from_arrays", re.compile(rb"\x93NUMPY")),
+    ("only zeros: copy it again", re.compile(rb"\0{16}")),
+]
 
 
 @cache
@@ -110,3 +119,14 @@ def kind_of(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(HEAD)
     return next((name for name, pattern in _FIRST_BYTES if pattern.match(head)), None)
+
+
+def advice_on(path: Path) -> str | None:
+    """What a file is that is no image at all, and what to do; None if that is not known.
+
+    Raises:
+        OSError: if the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    return next((said for said, pattern in _OF_OTHERS if pattern.match(head)), None)

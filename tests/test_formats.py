@@ -248,3 +248,19 @@ def test_a_profile_is_not_applied_and_that_is_noted_where_it_would_show(tmp_path
 def test_a_profile_that_changes_nothing_is_not_noted(tmp_path, embedded):
     Image.fromarray(NOISE).save(tmp_path / "a.png", icc_profile=embedded)
     assert notes_of(read_rgb(tmp_path / "a.png")) == ()
+
+
+@pytest.mark.parametrize(
+    ("start", "advice"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer: run 'git lfs pull'"),
+        (b"<!DOCTYPE html><html>", "a web page: download it again"),
+        (b"PK\x03\x04", "an archive: unpack it"),
+        (b"\0\0\0\x18ftypmp42", "a video: export its frames"),
+        (bytes(16), "only zeros: copy it again"),
+    ],
+)
+def test_what_is_no_image_at_all_is_called_what_it_is(tmp_path, start, advice):
+    (tmp_path / "a.jpg").write_bytes(start + bytes(100))
+    with pytest.raises(UnreadableImage, match=f"PGM image, but {advice}$"):
+        read_rgb(tmp_path / "a.jpg")
