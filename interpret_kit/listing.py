@@ -27,8 +27,10 @@ from interpret_kit.errors import (
     shortened,
 )
 from interpret_kit.formats import suffixes
+from interpret_kit.given import is_there
 from interpret_kit.labels import fit, none_fits, read_table
 from interpret_kit.omitted import Note, Omissions, Omitted, Reason, line_of
+from interpret_kit.roles import CONTAINERS, note_on_parts, refuse_other_roles
 from interpret_kit.scanning import (
     Level,
     entries_if_open,
@@ -39,13 +41,7 @@ from interpret_kit.scanning import (
     used,
     walk,
 )
-from interpret_kit.splits import pick, split_folders, split_of
-
-_CONTAINERS = (
-    "images image imgs img jpegimages jpegs jpg jpeg png pngs pictures photos data raw all"
-)
-CONTAINERS = frozenset(_CONTAINERS.split())
-"""Names of folders that say only that images are in it: no classes, if there is one alone."""
+from interpret_kit.splits import ORDER, pick, split_folders, split_of
 
 DEPTH = 3  # folders above a file in which its labels.csv is looked for
 
@@ -72,10 +68,10 @@ def list_files(paths: Sequence[Path]) -> Listing:
     A file keeps the label that the labels.csv beside it, or in a folder above, gives it.
     """
     for path in paths:
+        if not is_there(path):
+            raise NothingThere(f"no such file: {path}{close_files(path)}")
         if path.is_dir():
             raise UsageError(f"{path} is a folder: give one folder, or several files")
-        if not path.exists():
-            raise NothingThere(f"no such file: {path}{close_files(path)}")
     whole = [path.absolute() for path in paths]
     folder = Path(os.path.commonpath([path.parent for path in whole]))
     names = tuple(path.relative_to(folder).as_posix() for path in whole)
@@ -89,7 +85,7 @@ def close_files(path: Path) -> str:
     """What lies beside a path that is not there and is called nearly so, for an error message."""
     try:
         beside = [each.name for each in path.parent.iterdir()]
-    except OSError:  # no such folder either, or not to be read
+    except (OSError, ValueError):  # no such folder either, or not to be read
         return ""
     close = difflib.get_close_matches(path.name, beside)
     return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""
@@ -123,6 +119,8 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
     _note_level(level, omissions, but=[each for found in splits.values() for each in found])
     inside = _inside_splits(splits, omissions, chosen)
     classes = [] if inside[chosen].table else common_classes(list(inside.values()))
+    if split is None:
+        notes = (*notes, *_labelled_elsewhere(inside, chosen))
     listing = _listed(inside[chosen], classes, omissions, notes)
     return dataclasses.replace(listing, split=chosen, folder=level.folder)
 
@@ -141,6 +139,18 @@ def _seen(folder: Path, level: Level) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _labelled_elsewhere(inside: Mapping[str, Level], chosen: str) -> tuple[str, ...]:
+    """Say that only other splits than the one that is taken by default have labels."""
+    labelled = [each for each, level in inside.items() if level.folders or level.table]
+    if not labelled or chosen in labelled:
+        return ()
+    first = next(each for each in ORDER if each in labelled)
+    return (
+        f"the images of the split {chosen!r} have no labels; for those of {first!r}, which have, "
+        f"give --split {first} or, in Python, split={first!r}",
+    )
+
+
 def _seen_through(level: Level, note: Note | None, *, by_name: bool = False) -> Level:
     """The level inside folders that hold nothing but it.
 
@@ -151,7 +161,9 @@ def _seen_through(level: Level, note: Note | None, *, by_name: bool = False) -> 
     """
     while len(level.folders) == 1 and not level.loose and not level.table:
         inner, name = look(level.folders[0]), level.folders[0].name
-        named = name.casefold() in CONTAINERS or (by_name and split_of(name) is not None)
+        again = name.casefold() == level.folder.absolute().name.casefold()  # x/x, as unzipped
+        named = again or name.casefold() in CONTAINERS
+        named = named or (by_name and split_of(name) is not None)
         wraps = not by_name and split_of(name) is None and (inner.table or not inner.loose)
         if not (named or wraps):
             break
@@ -204,7 +216,8 @@ def _listed(
     if level.table is not None:
         labels, classes = _labels_in_table(level.table, names, classes, omissions)
     else:
-        labels, classes = _labels_by_folder(level.folder, names, classes)
+        labels, classes = _labels_by_folder(level, names, classes)
+        notes = (*notes, *note_on_parts(level.folders))
     notes = (*notes, *twins(classes), *_splits_within(names))
     omitted = omissions.listed()
     return Listing(
@@ -225,15 +238,17 @@ def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _labels_by_folder(folder: Path, names: Sequence[str], classes: Sequence[str]) -> Labels:
+def _labels_by_folder(level: Level, names: Sequence[str], classes: Sequence[str]) -> Labels:
     loose = [name for name in names if "/" not in name]
-    if len(loose) == len(names):
-        return np.full(len(names), -1, np.int64), ()
-    if loose:
+    if loose and len(loose) < len(names):
         raise UsageError(
-            f"{folder} holds both images ({shortened(loose, most=3)}) and folders of images: give "
-            "one of the folders, or the images as files; a folder of class folders holds no others"
+            f"{level.folder} holds both images ({shortened(loose, most=3)}) and folders of images: "
+            "give one of the folders, or the images as files; a folder of class folders holds no "
+            "others"
         )
+    refuse_other_roles(level)
+    if loose or note_on_parts(level.folders):
+        return np.full(len(names), -1, np.int64), ()
     return numbered([name.split("/")[0] for name in names], classes)
 
 

@@ -94,10 +94,12 @@ def only_labelled(images: ImageSet, question: str) -> ImageSet:
     """
     labelled = np.flatnonzero(images.labels >= 0)
     if len(labelled) == 0:
+        split = f", split {images.split}," if images.split else ""
+        other = "another split with --split; " if images.split else ""
         raise NoImages(
-            f"{question} counts right and wrong answers, and {images.source} has no labels; give a "
-            "folder of class folders, a folder with a labels.csv, or 'shapes' with --data; or take "
-            "the network's own predictions as labels with --labels predicted"
+            f"{question} counts right and wrong answers, and {images.source}{split} has no labels; "
+            f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes' with "
+            "--data; or take the network's own predictions as labels with --labels predicted"
         )
     missing = len(images) - len(labelled)
     note = f"{missing} of the {len(images)} images have no label and are not counted"

@@ -211,6 +211,8 @@ def _why_not(entry: Entry, *, look: bool) -> Reason | None:
         return None if usual else Reason.SPECIAL
     if name in _OF_THE_SYSTEM:
         return Reason.SYSTEM
+    if name == LABELS and not _is_file(entry):  # a link to nothing, a pipe: labels are lost
+        return Reason.SPECIAL
     return _of_other_name(entry, look=look)
 
 

@@ -8,6 +8,7 @@ birds-train beside birds-test. A "bullet_train" among other classes does not.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,15 +20,17 @@ ORDER = ("test", "val", "train", "pred")
 """The splits; the first that is there is the default."""
 
 _WORDS = {
-    "test": "test testing tst holdout",
-    "val": "val valid validation validate validating dev development eval evaluation evaluate",
-    "train": "train training trn trainval trainvalid",
+    "test": "test tests testing tst holdout teste prueba pruebas",
+    "val": "val vals valid validation validations validate validating dev development eval "
+    "evaluation evaluate validierung validierungs validacion validacao validazione",
+    "train": "train training trainings trn trainval trainvalid treino treinamento entrenamiento "
+    "entrainement addestramento",
     "pred": "pred predict prediction predictions unlabeled unlabelled",
 }
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words.split()}
 _TELL_NOTHING = (
     "set sets data dataset datasets image images img imgs pic pics picture pictures photo photos "
-    "file files folder folders split splits seg sample samples jpg jpeg png"
+    "file files folder folders split splits seg sample samples jpg jpeg png daten"
 )
 _AROUND = "|".join(sorted(_TELL_NOTHING.split(), key=len, reverse=True))
 _PLAIN = re.compile(rf"(?:{_AROUND})*({'|'.join(_SPLIT_OF)})(?:{_AROUND})*")
@@ -39,7 +42,8 @@ Stem = tuple[str, ...]  # the other words of a name
 @cache
 def split_of(name: str) -> str | None:
     """The split that a name means by itself, such as "val" for "Validation_set"; else None."""
-    found = _PLAIN.fullmatch(re.sub(r"[\W\d_]", "", name.casefold()))
+    plain = unicodedata.normalize("NFKD", name.casefold())  # without accents: validación
+    found = _PLAIN.fullmatch(re.sub(r"[\W\d_]", "", plain))
     return _SPLIT_OF[found[1]] if found else None
 
 

@@ -42,9 +42,12 @@ def omitted(listing):
 
 
 SPLIT_NAMES = {
-    "train": "train Training training_set seg_train train2017 trn Train_images TrainSet traindata",
-    "val": "val valid Validation validate validation_set dev eval val2017 ValData dev-set",
-    "test": "test Testing test_set seg_test testset TEST test1 test_images holdout",
+    "train": "train Training training_set seg_train train2017 trn Train_images TrainSet traindata "
+    "Trainingsdaten treino entraînement",
+    "val": "val valid Validation validate validation_set dev eval val2017 ValData dev-set "
+    "validación Validierungsdaten",
+    "test": "test Testing test_set seg_test testset TEST test1 test_images holdout "
+    "Testdaten teste tests",
     "pred": "seg_pred predict unlabeled",
     None: "bullet_train test_tube train_station trains device valley contest test-dev cat",
 }
