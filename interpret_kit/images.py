@@ -221,8 +221,8 @@ def load_images(spec: Spec, split: str | None = None) -> ImageSet:
     """Find images: in a file, several files or a folder, or a data set by name.
 
     Args:
-        spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or one of
-            `published.NAMES`, such as "cifar10". A folder called like a data set: "./shapes".
+        spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or
+            one of `published.NAMES`, such as "cifar10". A folder called so: "./shapes".
         split: train, val or test, where there are such; test unless told.
     """
     if isinstance(spec, ImageSet):

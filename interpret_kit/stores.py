@@ -106,7 +106,8 @@ def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
             f"pixels go from {low:g} to {high:g}; floats must be in [0, 1], "
             "before any normalisation"
         )
-    return np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return levels
 
 
 def _array(given: ArrayLike) -> NDArray[Any]:
