@@ -34,7 +34,7 @@ COMPUTED = {
 }
 # First parts of names that trainers keep beside the network.
 _BESIDE = re.compile(
-    r"loss|criteri|metric|(^|_)acc(uracy)?(_|\d|$)|auroc|f1|confusion|precision|recall"
+    r"loss|criteri|metric|(^|_)acc(uracy)?(_|\d|$)|auroc|_f1$|f1_?score|confusion|precision|recall"
     r"|^(initted|step|num_updates|decay)$",
     re.IGNORECASE,
 )
@@ -146,7 +146,7 @@ def _without_wrappers(name: str) -> str:
 
 
 def _prefixes(wanted: Mapping[str, str], given: State) -> list[str]:
-    """What can be taken off the names so that they are wanted, the likeliest first; at least ""."""
+    """What can be taken off the names so that they are wanted, the likeliest first."""
     count = Counter({"": 0})
     for name in given:
         parts = name.split(".")

@@ -51,7 +51,7 @@ def shape(tensor: Tensor) -> str:
 def _of_mixed_names(match: Match) -> str:
     """Whether all that is missing is there under another prefix."""
     elsewhere = [
-        next((each for each in match.unknown if f".{each}".endswith(f".{name}")), None)
+        next((each for each in match.unknown if _is_under_a_prefix(each, name)), None)
         for name in match.missing
     ]
     if not match.missing or None in elsewhere:
@@ -61,6 +61,13 @@ def _of_mixed_names(match: Match) -> str:
         f"some names begin with a prefix and others with another or none ({some} and {other}); "
         "save the state_dict() of one network"
     )
+
+
+def _is_under_a_prefix(found: str, name: str) -> bool:
+    """Whether this is the name after a prefix, which fc. is not in fc.fc.weight: a larger head."""
+    prefix = found.removesuffix(name)
+    inside = prefix.partition(".")[0] == name.partition(".")[0]
+    return f".{found}".endswith(f".{name}") and not inside
 
 
 def _of_computed_weights(match: Match) -> str:

@@ -80,6 +80,8 @@ def check_model(
         return
     if path.is_dir():
         _check_folder(path, said)
+    elif "://" in str(spec) and path.suffix in CHECKPOINTS:
+        raise NothingThere(f"{spec} is an address; download it, and give the file with --arch")
     elif path.suffix in CHECKPOINTS:  # or "resnet18.pth" is a timm name
         raise NothingThere(f"there is no file {path}; check the path")
     elif str(spec).startswith(_LOCAL):

@@ -110,9 +110,12 @@ def test_a_network_inside_of_a_larger_one_is_not_taken_for_it(tmp_path, weights)
 
 def test_a_loss_beside_the_network_is_left_out_and_named(tmp_path, weights):
     named = {f"model.{name}": each for name, each in weights.items()}
-    classifier = loaded(tmp_path, named | {"criterion.weight": torch.ones(3)})
+    beside = {"criterion.weight": torch.ones(3), "val_f1.tp": torch.ones(3)}
+    classifier = loaded(tmp_path, named | beside)
     assert_holds(classifier, weights)
-    assert "unused: criterion.weight" in " ".join(classifier.notes)
+    assert "unused: criterion.weight, val_f1.tp" in " ".join(classifier.notes)
+    with pytest.raises(BadWeights, match=r"1 unknown \(model\.f1\.weight\)"):
+        loaded(tmp_path, named | {"model.f1.weight": torch.ones(3)})
 
 
 @pytest.mark.parametrize(
@@ -250,6 +253,24 @@ def test_a_mask_of_booleans_is_kept_as_it_is(tmp_path, monkeypatch):
     own = drawn(masked("", num_classes=3), seed=3).state_dict()
     own["mask"] = torch.tensor([True, False, True, True])
     assert_holds(loaded(tmp_path, own, arch="masked"), own)
+
+
+class Larger(nn.Module):
+    """A head whose last layer is called as the head was."""
+
+    def __init__(self, fc):
+        super().__init__()
+        self.hidden = nn.Linear(fc.in_features, fc.in_features)
+        self.fc = fc
+
+
+def test_a_larger_head_is_not_taken_for_a_prefix(tmp_path):
+    network = timm.create_model(ARCH, num_classes=3)
+    network.fc = Larger(network.fc)
+    with pytest.raises(
+        BadWeights, match=r"another head: it has fc\.hidden\.weight, .* where fc\.w"
+    ):
+        loaded(tmp_path, network.state_dict())
 
 
 def test_a_head_of_ones_own_is_named_with_what_to_do(tmp_path):

@@ -152,6 +152,8 @@ def test_a_name_of_no_repository_says_how_to_name_one():
         load_classifier("hf-hub:")
     with pytest.raises(NothingThere, match=r"no file or folder me/net; .* is hf-hub:me/net"):
         load_classifier("me/net")
+    with pytest.raises(NothingThere, match=r"^https://a/b\.pth is an address; download it, and"):
+        load_classifier("https://a/b.pth")
     with pytest.raises(NothingThere, match="there is no folder nowhere; check the path"):
         load_classifier("local-dir:nowhere")
 
