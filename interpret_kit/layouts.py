@@ -40,11 +40,6 @@ class Layout:
         """Whether it is (batch, filters, rows, cols)."""
         return not self.factors
 
-    @property
-    def batch_first(self) -> bool:
-        """Whether row ``i`` of the output is image ``i``: its first dimension is the batch."""
-        return self.is_plain or (self.batch == 0 and self.factors[0] == (-1,))
-
     def maps(self, output: Tensor) -> Tensor:
         """View an output as (batch, filters, rows, cols); tokens beside the grid are left out."""
         if self.is_plain:
