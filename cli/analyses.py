@@ -9,7 +9,7 @@ import click
 
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.cli import defaults, models
-from interpret_kit.cli.folders import check_place, next_free, wrote
+from interpret_kit.cli.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
 from interpret_kit.cli.terminal import MOST_ROWS, Terminal
 from interpret_kit.runs import size_of
@@ -56,6 +56,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     given = ctx.params
     terminal = Terminal(given["json"], given["quiet"])
     analysis = from_options(asked, given)
+    check_force(ctx)
     check_place(_place(ctx), force=given["force"])
     result = _answer(ctx, analysis, terminal)
     # The place is looked for again: another run may have taken it meanwhile.

@@ -80,6 +80,11 @@ def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
     """Named images, else --data, else IKIT_DATA, else those the run was made with, else shapes."""
     named: Sequence[str] = ctx.params["images"]
     if named:
+        if how(ctx, "data") == "--data":
+            raise UsageError(
+                f"images are named ({named[0]}), and --data {ctx.params['data']} names others; "
+                "give one of the two"
+            )
         return Chosen(named[0] if len(named) == 1 else tuple(named), "named")
     if ctx.params["data"]:
         return Chosen(ctx.params["data"], how(ctx, "data"))

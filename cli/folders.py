@@ -7,7 +7,10 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from interpret_kit.errors import CannotWrite, shortened
+import click
+from click.core import ParameterSource
+
+from interpret_kit.errors import CannotWrite, UsageError, shortened
 
 
 def next_free(folder: Path, name: str) -> Path:
@@ -18,6 +21,13 @@ def next_free(folder: Path, name: str) -> Path:
     """
     numbered = (folder / f"{name}-{number}" for number in count(1))
     return next(each for each in numbered if not each.exists())
+
+
+def check_force(ctx: click.Context) -> None:
+    """Refuse --force on the command line where no --out says what it would replace."""
+    typed = ctx.get_parameter_source("force") is ParameterSource.COMMANDLINE
+    if typed and ctx.params["force"] and not ctx.params["out"]:
+        raise UsageError("--force replaces what is in --out; name that folder, or drop --force")
 
 
 def check_place(folder: Path, *, force: bool) -> None:

@@ -158,7 +158,7 @@ def _several(_ctx: click.Context, _option: click.Parameter, value: Any) -> tuple
     try:
         return tuple(int(part) for part in str(value).split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers, such as 16,32") from None
+        raise click.BadParameter(f"{value!r} is not a list of integers, such as 16,32") from None
 
 
 def _one_or_several(ctx: click.Context, option: click.Parameter, value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interpret_kit.cli.analyses import tell
-from interpret_kit.cli.folders import check_place, wrote
+from interpret_kit.cli.folders import check_force, check_place, wrote
 from interpret_kit.cli.options import example_of, shared
 from interpret_kit.cli.terminal import Terminal
 from interpret_kit.errors import CannotWrite, shortened
@@ -23,6 +23,7 @@ def _run(ctx: click.Context) -> None:
     given = ctx.params
     folder, out = Path(given["folder"]), given["out"]
     terminal = Terminal(given["json"], given["quiet"])
+    check_force(ctx)
     if out:
         check_place(Path(out), force=given["force"])
     result = load_result(folder)

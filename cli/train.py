@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.cli.defaults import RUNS, how
-from interpret_kit.cli.folders import check_writable, next_free, wrote
+from interpret_kit.cli.folders import check_force, check_writable, next_free, wrote
 from interpret_kit.cli.options import from_options, help_of, options_of, shared
 from interpret_kit.cli.terminal import Step, Terminal
 from interpret_kit.errors import UsageError
@@ -29,6 +29,7 @@ def _run(ctx: click.Context) -> None:
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
     terminal = Terminal(given["json"] and first, given["quiet"] or not first)
     recipe = from_options(Recipe, given)
+    check_force(ctx)
     out = _place(given, recipe)
     terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); the run goes to {out}")
     check_there(recipe.data)

@@ -21,7 +21,7 @@ from interpret_kit.errors import NoImages, UsageError
 from interpret_kit.omitted import Omitted, refuse_losses
 from interpret_kit.pace import Pace as Pace  # noqa: PLC0414 - also met here
 from interpret_kit.pace import Progress, telling
-from interpret_kit.values import Reader
+from interpret_kit.values import Reader, count_argument, flag_argument
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -242,7 +242,8 @@ class Analysis(Question, ABC, Generic[R]):
         from interpret_kit.memory import kept_memory
 
         _refuse_what_is_not_wrapped(classifier, images)
-        if strict:
+        batch_size = count_argument(batch_size, "batch_size")
+        if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)
         known = images.with_classes_of if self.asks_labels() else images.with_known_labels
         images = known(classifier)

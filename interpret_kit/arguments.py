@@ -56,7 +56,7 @@ def layers_argument(value: Any, name: str = "layer") -> Any:
 def layer_argument(value: Any, name: str = "layer") -> Any:
     """Read exactly one layer, as `layers_argument` does."""
     found = tuple(dict.fromkeys(_layers(value, name, _LAYER)))
-    if len(found) > 1:
+    if len(found) > 1 or found == (ALL,):
         raise refusal(name, value, "names several layers, and one is needed", _LAYER, LayerNotFound)
     return _collapsed(found)
 
@@ -217,6 +217,11 @@ def _class(each: Any, value: Any, name: str) -> int | str:
 def _pair(each: Any, value: Any, name: str) -> tuple[Any, Any]:
     if isinstance(each, str):
         layer, colon, filters = each.rpartition(":")
+        if ":" in layer and ("," in layer or ";" in layer):
+            raise UsageError(
+                f"{name} {each!r} names several layers; give them one by one, as in --silence 1:0 "
+                "--silence 2:0,3, or in Python silence={1: 0, 2: [0, 3]}"
+            )
         if colon and layer.strip():
             return layer, filters
         raise UsageError(f"cannot read {name} {each!r}; give layer:filters, such as {_SILENCE[1]}")

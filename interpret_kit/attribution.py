@@ -11,6 +11,7 @@ import torch
 from captum.attr import LayerActivation, PerturbationAttribution
 from torch import Tensor, nn
 
+from interpret_kit.arguments import ALL, Filters, OneLayer, Target, layer_argument, named
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import NotSupported, UsageError
 from interpret_kit.kinds import unwrapped, widened
@@ -25,6 +26,8 @@ from interpret_kit.layers import (
 )
 from interpret_kit.layouts import PLAIN, Layout
 from interpret_kit.memory import kept_memory
+from interpret_kit.selection import parse_filters
+from interpret_kit.targets import as_captum_takes_it
 
 _log = logging.getLogger(__name__)
 
@@ -42,26 +45,26 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
     in [0, 1]. Equal to Captum's LayerFeatureAblation with one feature per filter.
     """
 
-    def __init__(self, network: nn.Module, layer: int | str) -> None:
-        """Ablate ``layer`` (number, module name or "last") of a module or a `Classifier`."""
+    def __init__(self, network: nn.Module, layer: OneLayer) -> None:
+        """Ablate ``layer`` (number, name, module or "last") of a module or a `Classifier`."""
         network = unwrapped(network)
         super().__init__(network)
-        self.network, self.layer = network, layer
+        self.network, self.layer = network, layer_argument(layer)
 
     def attribute(
         self,
         inputs: Tensor,
-        target: int | Sequence[int] | Tensor | None = None,
-        filters: Sequence[int] | None = None,
+        target: Target | Tensor | None = None,
+        filters: Filters | None = None,
         perturbations_per_eval: int = 1,
     ) -> Tensor:
         """Silence each filter in turn.
 
         Args:
             inputs: (batch, channels, height, width).
-            target: one class for all inputs, or one per input; may be left out where the
-                network has one output.
-            filters: which filters; all, if not given.
+            target: one class for all inputs, or one per input, by index or, of a `Classifier`, by
+                name; may be left out where the network has one output.
+            filters: which filters, as [0, 5] or range(8); all, if not given.
             perturbations_per_eval: filters silenced in one forward, each on its own copy of
                 the inputs; changes only the speed.
 
@@ -71,21 +74,18 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         body, taken = self.network, inputs
         if isinstance(self.network, Classifier):
             body, taken = self.network.network, self.network.normalised(inputs)
-        layer = find_layer(catalogue(body, taken[:1].clone()), self.layer)  # it may work in place
-        chosen = list(range(layer.filters)) if filters is None else list(filters)
-        for each in chosen:
-            if not 0 <= each < layer.filters:
-                raise UsageError(
-                    f"no filter {each} in layer {layer.label}; it has {layer.filters}, from 0 to "
-                    f"{layer.filters - 1}"
-                )
+        several = list(target) if isinstance(target, tuple) else target
+        indices: Any = as_captum_takes_it(several, self.network, len(inputs))
+        wanted = named(self.layer, body)
+        layer = find_layer(catalogue(body, taken[:1].clone()), wanted)  # it may work in place
+        chosen = parse_filters(ALL if filters is None else filters, layer)
         rows = torch.tensor(chosen, device=inputs.device).repeat_interleave(len(inputs))
         images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
         step = perturbations_per_eval * len(inputs)
         with evaluating(self.network), kept_memory():
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
-            _score(outputs, target)  # a wrong target is reported before the work is done
+            _score(outputs, indices)  # a wrong target is reported before the work is done
             found = _rerun(body, layer, taken, (images, rows), step)
             if found is None:
                 starts = range(0, len(rows), step)
@@ -93,8 +93,8 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
                 after = torch.cat([self._whole(body, layer, inputs, *p) for p in parts])
                 found = outputs, after
         outputs, after = found  # both by the same way: their common rounding cancels
-        before, grid = _score(outputs, target), after.view(len(chosen), len(inputs), -1)
-        return torch.stack([before - _score(each, target) for each in grid], dim=1)
+        before, grid = _score(outputs, indices), after.view(len(chosen), len(inputs), -1)
+        return torch.stack([before - _score(each, indices) for each in grid], dim=1)
 
     def _whole(self, body: nn.Module, layer: Layer, inputs: Tensor, *pairs: Tensor) -> Tensor:
         """Outputs (pairs, classes) by one full forward pass."""

@@ -41,10 +41,16 @@ def fill_argument(value: Any, name: str = "fill") -> Any:
     if getattr(value, "ndim", None) == 0:  # an array or tensor of a single number
         value = value.tolist()
     if isinstance(value, Real) and not isinstance(value, bool):
-        return _brightness(value, value, name)
+        return _numbers([value], value, name)
     parts = items(value, name, _EXAMPLE)
     if len(parts) != 3 or not all(isinstance(e, Real) and not isinstance(e, bool) for e in parts):
         raise refusal(name, value, "is not a colour", _EXAMPLE)
+    return _numbers(parts, value, name)
+
+
+def _numbers(parts: list[Any], value: Any, name: str) -> Any:
+    if len(parts) == 1:
+        return _brightness(parts[0], value, name)
     levels = [integer(each) for each in parts]
     whole = tuple(each for each in levels if each is not None)
     if len(whole) < 3:
@@ -108,7 +114,7 @@ def _typed(text: str, name: str) -> Any:
     if None not in parts:
         if len(parts) not in {1, 3}:
             raise refusal(name, text, "is not a colour", _EXAMPLE)
-        return fill_argument(parts[0] if len(parts) == 1 else parts, name)
+        return _numbers(parts, text, name)
     try:
         levels = ImageColor.getrgb(word)
     except ValueError:
@@ -132,4 +138,4 @@ def _brightness(number: Any, value: Any, name: str) -> float:
     level = float(number)
     if math.isfinite(level) and 0 <= level <= 1:
         return level
-    raise refusal(name, value, f"holds {level:g}, which is not from 0 to 1", _EXAMPLE)
+    raise refusal(name, value, "goes beyond 0 to 1", _EXAMPLE)

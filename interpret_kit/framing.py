@@ -15,7 +15,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
+
+    from interpret_kit.classifier import Preprocessing
+    from interpret_kit.images import ImageSet
 
 INTERPOLATIONS = {
     each.name.lower(): each
@@ -53,6 +58,11 @@ class Framing:
             image = image.resize((width, height), INTERPOLATIONS[self.interpolation])
         return torch.from_numpy(np.array(self._centred(image))).permute(2, 0, 1)
 
+    def seen(self, width: int, height: int) -> float:
+        """Share of an image of this size that lies inside the pixels, in (0, 1]."""
+        down, across = self._scaled(width, height)
+        return min(self.size[0] / down, 1.0) * min(self.size[1] / across, 1.0)
+
     def _scaled(self, width: int, height: int) -> Size:
         """To which size an image is scaled before it is cropped."""
         down, across = (math.floor(side / self.crop) for side in self.size)
@@ -78,3 +88,20 @@ class Framing:
             image = ImageOps.expand(image, border, (red, green, blue))
         top, left = round((image.height - height) / 2), round((image.width - width) / 2)
         return image.crop((left, top, left + width, top + height))
+
+
+def unseen(images: ImageSet, ids: Iterable[int], preprocessing: Preprocessing) -> tuple[float, ...]:
+    """Share of each of these images that lies outside what the network gets, in [0, 1)."""
+    mode = getattr(preprocessing, "crop_mode", "center")
+    framing = Framing(preprocessing.size, preprocessing.crop, crop_mode=mode)
+    return tuple(round(1 - framing.seen(*images.decode(each).size), 4) for each in ids)
+
+
+def outside(shares: Sequence[float], crop: float) -> tuple[str, ...]:
+    """Say what `unseen` has found; nothing if the network gets all of every image."""
+    low, high = (f"{100 * each(shares, default=0.0):.0f}" for each in (min, max))
+    if high == "0":
+        return ()
+    percents = high if low == high else f"{low} to {high}"
+    which = "the image" if len(shares) == 1 else "each image"
+    return (f"{percents} % of {which} was not seen: the network gets its centre (crop {crop:g})",)

@@ -20,6 +20,7 @@ from interpret_kit.graph.incremental import Stale
 from interpret_kit.layers import evaluating
 from interpret_kit.memory import kept_memory
 from interpret_kit.occluding import Occluding, occluding, takes_rows_apart
+from interpret_kit.targets import as_captum_takes_it, check_columns
 from interpret_kit.windows import WindowGrid
 
 Function = Callable[[Tensor], Tensor]
@@ -64,6 +65,8 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             Score uncovered minus score covered, mean over the windows that cover the pixel, shaped
             like the inputs; with ``target=None`` a map for each input and class, in that order.
         """
+        if isinstance(inputs, Tensor):
+            target = as_captum_takes_it(target, self.forward_func, len(inputs))
         told = inputs, sliding_window_shapes, strides, baselines
         with ExitStack() as stack:
             asked = _asked(self.forward_func)
@@ -129,6 +132,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
 
 def _drops(question: _Question, targets: _Targets, forwards: Occluding, bar: tqdm) -> Tensor:
     grid, maps = question.grid, []
+    check_columns(targets, question.asked.score(question.uncovered[:1]).shape[1])
     told = question.inputs, question.fills, question.uncovered, targets
     for row, fill, uncovered, target in zip(*told, strict=True):
         score = question.asked.score(uncovered[None])

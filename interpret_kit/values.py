@@ -38,7 +38,8 @@ def word_argument(*words: str) -> Reader:
     def read(value: Any, name: str) -> str:
         if isinstance(value, str) and value in words:
             return value
-        raise UsageError(f"no {name} {shown(value)}; give {', '.join(words[:-1])} or {words[-1]}")
+        given = ", ".join(words[:-1])
+        raise UsageError(f"{name} is {shown(value)}; give {given} or {words[-1]}")
 
     return read
 

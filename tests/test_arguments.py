@@ -6,9 +6,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from captum.attr import Occlusion as Captum
 from networks_on_paper import noisy_images, small_classifier
 
-from interpret_kit import Ablation, Activations, Misclassifications, Occlusion, TopPatches
+from interpret_kit import (
+    Ablation,
+    Activations,
+    FilterAblation,
+    IncrementalOcclusion,
+    Misclassifications,
+    Occlusion,
+    TopPatches,
+)
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.storage import load_result
 
@@ -106,13 +115,15 @@ def test_what_cannot_be_meant_is_told_with_an_example(field, value):
         (lambda: Activations(layer=[1, 2]), r"layer \[1, 2\] names several layers, and one is"),
         (lambda: Activations(layer="1-2"), "layer '1-2' names several layers, and one is needed"),
         (lambda: Misclassifications(silence="2"), "cannot read silence '2'; give layer:filters"),
+        (lambda: Activations(layer="all"), "layer 'all' names several layers, and one is needed"),
+        (lambda: Misclassifications(silence="1:0,2:1"), "silence '1:0,2:1' names several layers;"),
         (lambda: Misclassifications(silence={2: 2.5}), "^silence: filters is 2.5; give"),
         (lambda: Misclassifications(silence={None: 2}), "^silence: layer is None; give"),
         (lambda: Occlusion(target=""), "target '' is empty; give a name or an index"),
         (lambda: TopPatches(top=0), "top is 0; it must be at least 1"),
         (lambda: TopPatches(top=2.5), "top is 2.5; give an integer, as in top=8"),
         (lambda: TopPatches(per_image=None), "per_image is None; give an integer"),
-        (lambda: Ablation(site="here"), "no site 'here'; give convolution, pre-activation or act"),
+        (lambda: Ablation(site="here"), "site is 'here'; give convolution, pre-activation or act"),
         (lambda: Ablation(only_right="yes"), "only_right is 'yes'; give True or False"),
     ],
 )
@@ -195,7 +206,87 @@ def test_progress_may_be_a_bar(classifier, images, capsys):
     assert "17.0/17 images" in said
 
 
+@pytest.mark.parametrize(
+    ("keywords", "told"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"batch_size": "8"}, "batch_size is '8'; give an integer, as in batch_size=8"),
+        ({"strict": "no"}, "strict is 'no'; give True or False"),
+    ],
+)
+def test_what_only_changes_the_speed_is_checked_too(classifier, images, keywords, told):
+    with pytest.raises(UsageError, match=told):
+        Ablation(1).run(classifier, images, **keywords)
+
+
 @pytest.mark.parametrize("progress", ["yes", 1, [print]])
 def test_progress_that_is_no_function_is_told(classifier, images, progress):
     with pytest.raises(UsageError, match="give progress=True for a bar, or a function of"):
         Ablation(1).run(classifier, images, progress=progress)
+
+
+class TestCaptumsForm:
+    """`FilterAblation` and `IncrementalOcclusion`: the same values, as for the analyses."""
+
+    def test_filters_layers_and_targets_may_be_anything_that_analyses_take(self, classifier):
+        pixels = torch.rand(3, 3, 12, 10, generator=torch.Generator().manual_seed(0))
+        expected = FilterAblation(classifier, 2).attribute(pixels, [0, 2, 1], [1, 4])
+        assert expected.shape == (3, 2)
+        ways = [
+            (classifier.network.conv2, np.array([0, 2, 1]), "1,4"),
+            ("conv2", torch.tensor([0, 2, 1]), range(1, 5, 3)),
+            ([2], [classifier.classes[0], 2, classifier.classes[1]], np.array([1, 4])),
+            (np.int64(2), (0, 2, 1), [1, 4, 1]),
+        ]
+        for layer, target, filters in ways:
+            found = FilterAblation(classifier, layer).attribute(pixels, target, filters)
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+        one = FilterAblation(classifier, "last").attribute(pixels, np.int64(2), 4)
+        named = FilterAblation(classifier, 2).attribute(pixels, classifier.classes[2], [4])
+        torch.testing.assert_close(one, named)
+
+    def test_occlusion_takes_names_and_arrays(self, classifier):
+        pixels = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(0))
+        window = ((3, 6, 5), (3, 6, 5))
+        for function in (classifier, classifier.probabilities):
+            expected = Captum(function).attribute(pixels, *window, target=[2, 0])
+            name = classifier.classes[0]
+            for target in (np.array([2, 0]), [2, name], [np.int64(2), 0]):
+                found = IncrementalOcclusion(function).attribute(pixels, *window, target=target)
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+            expected = Captum(function).attribute(pixels, *window, target=0)
+            found = IncrementalOcclusion(function).attribute(pixels, *window, target=name)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("target", "told"),
+        [
+            ("dgo", "no class 'dgo' in"),
+            ([0, 1], "target names 2 classes for 3 inputs; give one class for all, or one for"),
+            (np.array([0, 1]), "target names 2 classes for 3 inputs"),
+            (2.5, "target is 2.5; give target=2"),
+            ([[0], [1], [2]], r"target \[\[0\], \[1\], \[2\]\] holds \[0\], which is not a class"),
+            (True, "target is True; give"),
+        ],
+    )
+    def test_a_target_that_cannot_be_is_told(self, classifier, target, told):
+        pixels = torch.rand(3, 3, 12, 10)
+        with pytest.raises(UsageError, match=told):
+            FilterAblation(classifier, 2).attribute(pixels, target)
+        with pytest.raises(UsageError, match=told):
+            IncrementalOcclusion(classifier).attribute(pixels, (3, 6, 5), target=target)
+
+    def test_a_class_that_the_outputs_do_not_have_is_told(self, classifier):
+        ours = IncrementalOcclusion(classifier.network)
+        with pytest.raises(UsageError, match="no class 9 in the outputs; there are 5, from 0 to 4"):
+            ours.attribute(torch.rand(2, 3, 12, 10), (3, 6, 5), target=[0, 9])
+
+    def test_a_name_needs_a_classifier(self, classifier):
+        with pytest.raises(UsageError, match="'dog' is a name, and a plain network has none"):
+            FilterAblation(classifier.network, 1).attribute(torch.rand(1, 3, 12, 10), "dog")
+
+    def test_filters_that_are_not_there_are_told(self, classifier):
+        with pytest.raises(LayerNotFound, match="no filter 9 in layer conv2; it has 6 filters"):
+            FilterAblation(classifier, 2).attribute(torch.rand(1, 3, 12, 10), 0, [9])
+        with pytest.raises(LayerNotFound, match="names several layers, and one is needed"):
+            FilterAblation(classifier, [1, 2])

@@ -126,8 +126,12 @@ class TestWhichImages:
         return run(f"top-patches {line}").stdout.splitlines()[1]
 
     def test_those_named_come_first(self):
-        line = self.second_line("photos/0.png photos/1.png --data labelled")
+        line = self.second_line("photos/0.png photos/1.png")
         assert line == "images: 2 of 2 files (named)"
+
+    def test_the_variable_for_images_is_for_commands_that_name_none(self, monkeypatch):
+        monkeypatch.setenv("IKIT_DATA", "labelled")
+        assert self.second_line("photos/0.png") == "images: photos/0.png (named)"
 
     def test_then_data(self, monkeypatch):
         monkeypatch.setenv("IKIT_DATA", "labelled")

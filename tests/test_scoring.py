@@ -74,7 +74,7 @@ def test_labels_of_other_classes_are_no_matter_where_predictions_are_the_labels(
 def test_images_without_labels_are_told_of_predicted_ones(classifier, images):
     with pytest.raises(NoImages, match="own predictions as labels with --labels predicted"):
         Ablation().run(classifier, images.unlabelled())
-    with pytest.raises(UsageError, match="no labels 'own'; give given or predicted"):
+    with pytest.raises(UsageError, match="labels is 'own'; give given or predicted"):
         Ablation(labels="own")
 
 

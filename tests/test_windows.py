@@ -189,7 +189,9 @@ def test_blur_goes_as_far_down_and_across_as_the_window():
     np.testing.assert_array_equal(shown, expected)
 
 
-@pytest.mark.parametrize("fill", ["blurr", "1,2", "#ggg", "", "²,1,1", "rgb(300,0,0)"])
+@pytest.mark.parametrize(
+    "fill", ["blurr", "1,2", "#ggg", "", "²,1,1", "rgb(300,0,0)", "256,0,0", "128", "nan"]
+)
 def test_what_is_typed_and_not_a_fill_says_what_is(fill):
     with pytest.raises(UsageError, match=r"give gray, black, white, mean, blur, a brightness"):
         fill_argument(fill)
@@ -198,7 +200,7 @@ def test_what_is_typed_and_not_a_fill_says_what_is(fill):
 @pytest.mark.parametrize(
     "fill",
     [
-        *("256,0,0", "128", "nan", (256, 0, 0), (-1, 0, 0), (0.5, 2, 0), 1.5, -0.1, 128),
+        *((256, 0, 0), (-1, 0, 0), (0.5, 2, 0), 1.5, -0.1, 128),
         *(float("nan"), None, True, [], (1, 2), [[1, 2, 3]], (None, 1, 1), {"a": 1}),
     ],
 )

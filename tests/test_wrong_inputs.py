@@ -215,6 +215,22 @@ WRONG = {
     "no such study": ("sweep nowhere.toml", USAGE, ["nowhere.toml", "study"]),
     "study that is a folder": ("sweep labelled", USAGE, ["labelled", "cannot read"]),
     "scale over 1": ("sweep nowhere.toml --scale 2", USAGE, ["--scale", "0<x<=1"]),
+    # options that would be ignored
+    "data beside named images": (
+        "occlusion photos/0.png --data labelled",
+        USAGE,
+        ["photos/0.png", "--data labelled", "one of the two"],
+    ),
+    "force without a place": ("occlusion photos --force", USAGE, ["--force", "--out"]),
+    "train, force without a place": ("train --data labelled --force", USAGE, ["--force", "--out"]),
+    "top beside filters": (
+        "activations photos --filters 0 --top 3",
+        USAGE,
+        ["top is 3"],
+    ),
+    "site without filters": ("misclassifications --site activation", USAGE, ["--silence 3:7"]),
+    "warmup of no schedule": ("train --schedule none --warmup 0.3", USAGE, ["warmup", "schedule"]),
+    "step of no pooling": ("train --pool 0 --pool-stride 2", USAGE, ["pool_stride", "pool 0"]),
     # the command line itself
     "command misspelt": ("oclusion photos", USAGE, ["'oclusion'", "occlusion"]),
     "command with _": ("top_patches photos", USAGE, ["top-patches"]),

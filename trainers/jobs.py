@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
+from interpret_kit.errors import UsageError
+
 Work = Callable[[], object]  # that can be pickled: a function, or a partial of one
+
+JOB = "ikit job"  # name of the processes
+UNGUARDED = 97  # exit code of one that came back here while it read the script that started it
+_begun = threading.Event()  # in a process: its work
 
 
 def in_processes(work: Sequence[Work], jobs: int) -> Iterator[tuple[int, int]]:
@@ -19,6 +25,9 @@ def in_processes(work: Sequence[Work], jobs: int) -> Iterator[tuple[int, int]]:
     Args:
         work: what to do, in this order.
         jobs: how many at once, at most.
+
+    Raises:
+        UsageError: a script without a main guard, which each process would run anew.
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     running: dict[int, tuple[int, SpawnProcess]] = {}
@@ -26,7 +35,9 @@ def in_processes(work: Sequence[Work], jobs: int) -> Iterator[tuple[int, int]]:
     try:
         while begun < len(work) or running:
             while begun < len(work) and len(running) < jobs:
-                process = context.Process(target=_do, args=(work[begun],), daemon=True)
+                process = context.Process(
+                    target=_do, args=(work[begun],), name=f"{JOB} {begun}", daemon=True
+                )
                 process.start()
                 running[process.sentinel] = begun, process
                 begun += 1
@@ -34,6 +45,11 @@ def in_processes(work: Sequence[Work], jobs: int) -> Iterator[tuple[int, int]]:
                 assert isinstance(ended, int)
                 index, process = running.pop(ended)
                 process.join()
+                if process.exitcode == UNGUARDED:
+                    raise UsageError(
+                        "jobs=2 and more start processes, each of which reads your script again, "
+                        "up to this call: put it under if __name__ == '__main__':, or take jobs=1"
+                    )
                 yield index, process.exitcode or 0
     finally:
         for _, process in running.values():
@@ -41,7 +57,18 @@ def in_processes(work: Sequence[Work], jobs: int) -> Iterator[tuple[int, int]]:
             process.join()
 
 
+def refuse_within_import() -> None:
+    """End a process of `in_processes` that calls this before its work has begun.
+
+    A new process imports the script that started it. If that has no main guard, it would start
+    processes of its own, from which multiprocessing keeps it by an error in each of them.
+    """
+    if multiprocessing.current_process().name.startswith(JOB) and not _begun.is_set():
+        os._exit(UNGUARDED)
+
+
 def _do(work: Work) -> None:
+    _begun.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
     work()

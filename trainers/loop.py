@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.trainers.checkpoint import Checkpoint
+from interpret_kit.trainers.jobs import refuse_within_import
 from interpret_kit.trainers.judging import concluded, judged
 from interpret_kit.trainers.pace import Watch
 from interpret_kit.trainers.processes import accelerated, summed
@@ -67,6 +68,7 @@ def resume(
 
 
 def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) -> TrainedRun:
+    refuse_within_import()
     recipe = folder.recipe
     check_optimizer(recipe.optimizer)
     check_network(recipe)

@@ -140,6 +140,10 @@ class Recipe:
             raise DoesNotFit(
                 f"data_share is {self.data_share}: a share above 0, and 1 for all, is needed"
             )
+        if self.schedule == "none" and self.warmup != type(self).warmup:
+            raise DoesNotFit("warmup has no effect with schedule none; leave one of them out")
+        if self.pool_stride is not None and self.pool in (0, (0,)):
+            raise DoesNotFit("pool_stride has no effect with pool 0; leave one of them out")
         if self.val_too and self.patience:
             raise DoesNotFit("patience waits for a validation, and with val_too there is none")
         if self.crop < 1 and not self.augment:

@@ -23,7 +23,7 @@ from interpret_kit.runs import LOCK
 from interpret_kit.storage import MANIFEST, write_whole
 from interpret_kit.sweeps import Study, StudyTable
 from interpret_kit.trainers.comparing import compared
-from interpret_kit.trainers.jobs import in_processes
+from interpret_kit.trainers.jobs import in_processes, refuse_within_import
 from interpret_kit.trainers.lock import alone_in
 from interpret_kit.trainers.processes import can_learn_in, in_precision
 from interpret_kit.trainers.progress import Progress
@@ -91,6 +91,7 @@ def sweep(
     Raises:
         UsageError: images that are not there, or an ``out`` that is in use.
     """
+    refuse_within_import()
     out = Path(out)
     check_free(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from interpret_kit.analysis import (
     parameter,
 )
 from interpret_kit.arguments import Target, target_argument
-from interpret_kit.errors import NoImages, UsageError
+from interpret_kit.errors import NoImages
 from interpret_kit.fills import MEAN, Fill, fill_argument, fill_picture
+from interpret_kit.framing import outside, unseen
+from interpret_kit.targets import targets_by_id
 from interpret_kit.windows import AUTO, Sides, WindowGrid, grid_for, sides_argument
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ class OcclusionMaps(Result):
     pictures: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
     window: tuple[int, int] = (0, 0)  # (height, width) in pixels
     stride: tuple[int, int] = (0, 0)
+    crop: float = 1.0  # share of the scaled image's side that the network gets
+    unseen: tuple[float, ...] = ()  # share of each image that the network does not get, in [0, 1)
 
     @property
     def grid(self) -> WindowGrid:
@@ -101,6 +105,10 @@ class OcclusionMaps(Result):
         )
         columns = ("id", "image", "row", "col", "y0", "x0", "y1", "x1", "from", "to")
         return Table((*columns, "target confidence"), rows)
+
+    def notes(self) -> tuple[str, ...]:
+        """How much of the images lies outside what the network gets, and cannot be occluded."""
+        return (*super().notes(), *outside(self.unseen, self.crop))
 
     def tables(self) -> dict[str, Table]:
         """One row per image, and one per window that changes the prediction."""
@@ -180,22 +188,12 @@ class Occlusion(Analysis[OcclusionMaps]):
         """Check window and target against the classifier."""
         grid = grid_for(classifier.size, self.window, self.stride)
         if self.target == LABEL and (images.labels < 0).any():
-            raise NoImages("target 'label' needs labelled pictures; say predicted, or a class")
+            count = int((images.labels < 0).sum())
+            raise NoImages(
+                f"target is label, and {count} of the {len(images)} images have none; give "
+                "predicted, or a class"
+            )
         return OcclusionFold(self, classifier, images, grid, pace)
-
-
-def _targets(target: Any, classifier: Classifier, images: ImageSet) -> dict[int, int]:
-    """The class to watch by the id of its image; nothing where each image decides."""
-    if target in {PREDICTED, LABEL}:
-        return {}
-    several = isinstance(target, tuple)
-    if several and len(target) != len(images):
-        raise UsageError(
-            f"target names {len(target)} classes for {len(images)} images; give one class for all, "
-            "or one for each"
-        )
-    wanted = [classifier.class_index(each) for each in (target if several else [target])]
-    return dict(zip(images.ids.tolist(), wanted if several else wanted * len(images), strict=True))
 
 
 class OcclusionFold:
@@ -210,7 +208,9 @@ class OcclusionFold:
         pace: Pace,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
-        self.targets = _targets(analysis.target, classifier, images)
+        self.images, self.targets = images, dict[int, int]()
+        if analysis.target not in {PREDICTED, LABEL}:
+            self.targets = targets_by_id(analysis.target, classifier, images)
         self.mean = np.zeros(3)
         if analysis.fill == MEAN:
             self.mean = images.mean_colour(classifier.preprocessing)
@@ -293,5 +293,7 @@ class OcclusionFold:
             attribution=self.grid.spread(drops),
             window=self.grid.window,
             stride=self.grid.stride,
+            crop=self.classifier.preprocessing.crop,
+            unseen=unseen(self.images, stacked["ids"].tolist(), self.classifier.preprocessing),
             **stacked,
         )

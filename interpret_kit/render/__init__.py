@@ -44,4 +44,7 @@ def draw(result: Result) -> dict[str, Figure]:
     """All figures of a result, by name; each analysis has its file here, of its own name."""
     module = importlib.import_module(f"interpret_kit.render.{result.analysis.name}")
     figures: dict[str, Figure] = module.draw(result)
+    from interpret_kit.render.fonts import cover
+
+    cover(figures.values())
     return figures

@@ -24,6 +24,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from interpret_kit.analysis import Array
+from interpret_kit.render.fonts import families
 
 DPI = 110
 MARGIN = 0.2  # inches
@@ -214,7 +215,7 @@ def _wrapped(text: str, inches: float, size: float, weight: str = "normal") -> l
 
 
 def _inches(text: str, size: float, weight: str) -> float:
-    font = FontProperties(size=size, weight=weight)
+    font = FontProperties(family=families(text), size=size, weight=weight)
     with _quiet_about_glyphs():
         return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
