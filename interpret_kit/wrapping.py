@@ -129,7 +129,7 @@ def _refuse_other_count(names: Names, network: nn.Module, name: str) -> None:
 def _of_names(names: Names | None, classifier: Classifier, source: Source) -> str:
     if names is not None:
         return ""
-    outputs = classifier.network.num_classes
+    outputs = getattr(classifier.network, "num_classes", None)
     usual = f"; --classes {IMAGENET} if they are those of ImageNet" * (outputs == IMAGENET_CLASSES)
     return (
         f"{source.name} does not name its classes, which are called class 0, class 1, ...; name "

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from networks_on_paper import drawn
 from small_runs import write_images, write_run
 
+from interpret_kit import Misclassifications, load_images
 from interpret_kit.cli.main import ikit
-from interpret_kit.errors import NothingThere, NotSupported, UsageError
+from interpret_kit.errors import ClassMismatch, NothingThere, NotSupported, UsageError
 from interpret_kit.imagenet import imagenet_names
 from interpret_kit.loading import create, load_classifier
 
@@ -44,11 +45,6 @@ def test_a_thousand_outputs_are_not_imagenets_unless_that_is_said(tmp_path):
     assert named.classes == imagenet_names().classes
     assert named.class_index("n01440764") == 0
     assert "name" not in " ".join(named.notes).replace(str(file), "")
-
-
-def test_the_embedded_network_is_imagenets():
-    classifier = load_classifier(device="cpu")
-    assert (classifier.classes[0], classifier.notes) == ("tench", ())
 
 
 @pytest.mark.parametrize(
@@ -242,15 +238,23 @@ def test_commands_take_names_size_mean_and_std(here):
     answers = json.loads(result.stdout)
     assert {each["class"] for each in answers[0]["predicted"]} == {"cat", "dog", "emu"}
     classifier = loaded("w.pth", size=(32, 40), mean=0.4, std=0.2)
-    from interpret_kit import load_images
-
     (batch,) = load_images("photos").read(classifier.preprocessing)
     with torch.no_grad():
         expected = classifier.probabilities(batch.pixels).max(1).values
     given = torch.tensor([each["predicted"][0]["probability"] for each in answers])
     torch.testing.assert_close(given, expected)
-    result = ran(f"misclassifications --data photos --out out --quiet {said}")
-    assert result.exit_code == 0, result.output
+
+
+def test_labelled_folders_are_counted_for_a_checkpoint_that_is_given_names(here):
+    with pytest.raises(ClassMismatch, match="class 0"):
+        Misclassifications().run(loaded("w.pth", size=24), load_images("photos"))
+    classifier = loaded("w.pth", size=24, classes="names.txt")
+    images = load_images("photos")
+    (batch,) = images.read(classifier.preprocessing)
+    with torch.no_grad():
+        wrong = int((classifier(batch.pixels).argmax(1) != batch.labels).sum())
+    result = Misclassifications().run(classifier, images)
+    assert int(result.confusion.sum() - result.confusion.trace()) == wrong
 
 
 def test_commands_print_notes_and_refuse_what_cannot_be_read(here):
