@@ -128,7 +128,7 @@ def prepared(name: str, data: str, images: int, size: int) -> tuple[Classifier, 
     """A classifier in eval mode, and the pixels, as batches with the channels last."""
     torch.manual_seed(0)
     classifier = (
-        Classifier(timm.create_model(name), size=(224, 224))
+        Classifier(timm.create_model(name), mean=(0.5,) * 3, std=(0.5,) * 3)
         if name == "resnet18"
         else ik.load_classifier()
     ).eval()

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from interpret_kit.analysis import Result as Result
     from interpret_kit.attribution import FilterAblation as FilterAblation
     from interpret_kit.classifier import Classifier as Classifier
-    from interpret_kit.classifier import Preprocessing as Preprocessing
     from interpret_kit.convnet import ConvNet as ConvNet
     from interpret_kit.errors import InterpretError as InterpretError
     from interpret_kit.images import ImageSet as ImageSet
     from interpret_kit.images import load_images as load_images
     from interpret_kit.incremental_occlusion import IncrementalOcclusion as IncrementalOcclusion
     from interpret_kit.loading import load_classifier as load_classifier
+    from interpret_kit.preprocessing import Preprocessing as Preprocessing
     from interpret_kit.storage import load_result as load_result
 
 _HOMES = {
@@ -46,7 +46,7 @@ _HOMES = {
     "InterpretError": "errors",
     "Misclassifications": "analyses.misclassifications",
     "Occlusion": "analyses.occlusion",
-    "Preprocessing": "classifier",
+    "Preprocessing": "preprocessing",
     "Result": "analysis",
     "TopPatches": "analyses.top_patches",
     "load_classifier": "loading",

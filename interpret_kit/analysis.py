@@ -241,10 +241,12 @@ class Analysis(Question, ABC, Generic[R]):
         from interpret_kit.matching import only_labelled
         from interpret_kit.memory import kept_memory
 
-        _refuse_what_is_not_wrapped(classifier, images)
+        classifier = _as_classifier(classifier)
+        _refuse_other_than_images(images)
         batch_size = count_argument(batch_size, "batch_size")
         if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)
+        _ = classifier.examined  # which raises, if no answer could be right
         known = images.with_classes_of if self.asks_labels() else images.with_known_labels
         images = known(classifier)
         if len(images) == 0:
@@ -261,15 +263,25 @@ class Analysis(Question, ABC, Generic[R]):
             return fold.finish(_origin(classifier, images, reading))
 
 
-def _refuse_what_is_not_wrapped(classifier: object, images: object) -> None:
+def _as_classifier(given: object) -> Classifier:
+    """The classifier, out of `torch.compile` or another wrapper if need be."""
+    from torch import nn
+
     from interpret_kit.classifier import Classifier
+    from interpret_kit.kinds import unwrapped
+
+    found = unwrapped(given) if isinstance(given, nn.Module) else given
+    if not isinstance(found, Classifier):
+        raise UsageError(
+            f"the first of what is run on is a Classifier, not a {type(given).__name__}; give "
+            "ik.Classifier(network, size=(224, 224), mean=..., std=...), or ik.load_classifier(...)"
+        )
+    return found
+
+
+def _refuse_other_than_images(images: object) -> None:
     from interpret_kit.images import ImageSet
 
-    if not isinstance(classifier, Classifier):
-        raise UsageError(
-            f"the first of what is run on is a Classifier, not a {type(classifier).__name__}; give "
-            "ik.Classifier(network, size=(224, 224)), or ik.load_classifier(...)"
-        )
     if not isinstance(images, ImageSet):
         raise UsageError(
             f"the images are an ImageSet, not a {type(images).__name__}; give "

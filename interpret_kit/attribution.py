@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from interpret_kit.arguments import ALL, Filters, OneLayer, Target, layer_argument, named
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import NotSupported, UsageError
+from interpret_kit.examining import try_out
 from interpret_kit.kinds import unwrapped, widened
 from interpret_kit.layers import (
     Layer,
@@ -26,6 +27,7 @@ from interpret_kit.layers import (
 )
 from interpret_kit.layouts import PLAIN, Layout
 from interpret_kit.memory import kept_memory
+from interpret_kit.misfits import refuse_unusable
 from interpret_kit.selection import parse_filters
 from interpret_kit.targets import as_captum_takes_it
 
@@ -71,9 +73,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         Returns:
             Score lost, (batch, filters).
         """
-        body, taken = self.network, inputs
-        if isinstance(self.network, Classifier):
-            body, taken = self.network.network, self.network.normalised(inputs)
+        body, taken, mixes = self._checked(inputs)
         several = list(target) if isinstance(target, tuple) else target
         indices: Any = as_captum_takes_it(several, self.network, len(inputs))
         wanted = named(self.layer, body)
@@ -81,12 +81,12 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         chosen = parse_filters(ALL if filters is None else filters, layer)
         rows = torch.tensor(chosen, device=inputs.device).repeat_interleave(len(inputs))
         images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
-        step = perturbations_per_eval * len(inputs)
+        step = (1 if mixes else perturbations_per_eval) * len(inputs)
         with evaluating(self.network), kept_memory():
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
             _score(outputs, indices)  # a wrong target is reported before the work is done
-            found = _rerun(body, layer, taken, (images, rows), step)
+            found = None if mixes else _rerun(body, layer, taken, (images, rows), step)
             if found is None:
                 starts = range(0, len(rows), step)
                 parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
@@ -95,6 +95,25 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         outputs, after = found  # both by the same way: their common rounding cancels
         before, grid = _score(outputs, indices), after.view(len(chosen), len(inputs), -1)
         return torch.stack([before - _score(each, indices) for each in grid], dim=1)
+
+    def _checked(self, inputs: Tensor) -> tuple[nn.Module, Tensor, bool]:
+        """The network itself, what it takes, and whether it mixes the rows of a batch.
+
+        Of a bare network that does, the outputs are those for this batch, as Captum takes them.
+
+        Raises:
+            UsageError: if it does not take the inputs; or, for a `Classifier`, if it mixes them.
+        """
+        if isinstance(self.network, Classifier):
+            taken = self.network.normalised(inputs)
+            _ = self.network.examined  # which raises
+            return self.network.network, taken, False
+        refuse_unusable(self.network, type(self.network).__name__)
+        with evaluating(self.network):
+            why = try_out(self.network, inputs)
+        if why:
+            _log.warning("the numbers are those of this batch: %s", why)
+        return self.network, inputs, bool(why)
 
     def _whole(self, body: nn.Module, layer: Layer, inputs: Tensor, *pairs: Tensor) -> Tensor:
         """Outputs (pairs, classes) by one full forward pass."""
@@ -143,12 +162,22 @@ def _rerun(
 
 def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tensor:
     """The target's column of outputs (batch, classes), as (batch,)."""
-    outputs = outputs.view(len(outputs), -1)
+    outputs = widened(outputs.view(len(outputs), -1))
+    count = outputs.shape[1]
     if target is None:
-        if outputs.shape[1] != 1:
-            raise UsageError(f"the network has {outputs.shape[1]} outputs: say which by target=")
+        if count != 1:
+            raise UsageError(f"the network has {count} outputs: say which by target=")
         return outputs[:, 0]
-    rows: Any = torch.as_tensor(target, device=outputs.device).expand(len(outputs))
+    chosen: Any = torch.as_tensor(target, device=outputs.device)
+    if chosen.dim() and len(chosen) not in {1, len(outputs)}:
+        raise UsageError(f"{len(chosen)} targets for {len(outputs)} inputs: give one, or one each")
+    if not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
+        alone = "; leave target out: its one output is that of the second class"
+        raise UsageError(
+            f"no output {chosen.tolist()}: the network has {count}, numbered from 0"
+            + (alone if count == 1 else "")
+        )
+    rows = chosen.expand(len(outputs))
     return outputs.gather(1, rows.unsqueeze(1)).squeeze(1)
 
 

@@ -5,48 +5,28 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from interpret_kit.arguments import Layers, layers_argument, named
-from interpret_kit.errors import BadWeights, ClassNotFound, NotSupported, UsageError, close_names
-from interpret_kit.kinds import unwrapped
+from interpret_kit.errors import ClassNotFound, UsageError, close_names
+from interpret_kit.examining import Examined, examine, two_images
+from interpret_kit.heads import probabilities, refuse_headless
+from interpret_kit.kinds import computing_type, unwrapped
 from interpret_kit.layers import Layer, catalogue, find_layers
+from interpret_kit.misfits import explained, refuse_unusable, rows_of
+from interpret_kit.modes import evaluating, in_eval_mode, switchable
+from interpret_kit.naming import class_names
+from interpret_kit.pixels import refuse_other_than_pixels
+from interpret_kit.preprocessing import Preprocessing as Preprocessing  # noqa: PLC0414 - also here
+from interpret_kit.preprocessing import preprocessing_for
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what PIL's convert("L") uses
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """From a picture to the pixels a network expects, as timm does it for evaluation."""
-
-    size: tuple[int, int] = (224, 224)  # (height, width) in pixels
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)  # per channel (three, or one for gray), in [0, 1]
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    crop: float = 1.0  # share of the picture's shorter side that the crop keeps
-    interpolation: str = "bilinear"
-
-    def transform(self) -> Callable[[Image.Image], Tensor]:
-        """A function from an RGB picture to uint8 pixels (3, height, width).
-
-        Resizing is PIL's, which averages over the pixels it leaves out; OpenCV's does not, and
-        shifts the accuracy of networks trained with the former.
-        """
-        from timm.data.transforms_factory import create_transform
-
-        transform: Callable[[Image.Image], Tensor] = create_transform(
-            input_size=(3, *self.size),
-            interpolation=self.interpolation,
-            crop_pct=self.crop,
-            normalize=False,
-        )
-        return transform
 
 
 class Classifier(nn.Module):
@@ -66,42 +46,113 @@ class Classifier(nn.Module):
         self,
         network: nn.Module,
         preprocessing: Preprocessing | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[str] | Mapping[int, str] | Mapping[str, int] | None = None,
         *,
         name: str = "",
         synonyms: Sequence[Sequence[str]] = (),
         **preprocessed: Any,
     ) -> None:
-        """Wrap ``network``; ``size=, mean=, std=, crop=, interpolation=`` make a preprocessing."""
+        """Wrap ``network``.
+
+        Args:
+            network: any module that returns logits, or probabilities, (batch, classes).
+            preprocessing: the same as the keywords ``size=, mean=, std=, crop=, interpolation=,
+                crop_mode=`` together. What is left out is what timm knows of the network; for one
+                that is not timm's, size, mean and std are needed.
+            classes: their names, in the order of the outputs or by index.
+            name: what to call the network in messages and results.
+            synonyms: other names of each class.
+            **preprocessed: see ``preprocessing``.
+
+        Raises:
+            UsageError: settings or names that do not fit, or a network that is not ready.
+            BadWeights: weights that are not finite.
+        """
         super().__init__()
-        given = preprocessing or Preprocessing()
-        self.preprocessing = dataclasses.replace(given, **_as_tuples(preprocessed))
-        self.network = network = unwrapped(network)
-        channels = (len(self.preprocessing.mean), 1, 1)
-        self.register_buffer("mean", torch.tensor(self.preprocessing.mean).view(channels), False)
-        self.register_buffer("std", torch.tensor(self.preprocessing.std).view(channels), False)
+        network = unwrapped(network)
         self.name = name or type(network).__name__
-        self._given_classes = None if classes is None else tuple(map(str, classes))
+        refuse_unusable(network, self.name)
+        if isinstance(network, Classifier):
+            raise UsageError("the network is a Classifier already; use it as it is")
+        self.network = network
+        refuse_headless(network, self.name)
+        self.preprocessing = preprocessing_for(network, self.name, preprocessing, preprocessed)
+        for each in ("mean", "std"):
+            self.register_buffer(each, torch.empty(0, dtype=computing_type(network)), False)
+        self._normalise_on(next((each.device for each in network.parameters()), None))
+        self._given_classes = None if classes is None else class_names(classes)
         self.synonyms = tuple(map(tuple, synonyms))
-        _refuse_not_finite(network, self.name)
+        self._examined: tuple[object, Examined] | None = None
+        self.training = False  # for `forward`; the network keeps its mode
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels (batch, 3, height, width) in [0, 1] to logits (batch, classes)."""
-        return _logits(self.network(self.normalised(pixels)), len(pixels), self.name)
+        """Pixels (batch, 3, height, width) in [0, 1] to the network's outputs (batch, classes).
+
+        The network is run in eval mode, whatever its own, unless `train` was called.
+
+        Raises:
+            UsageError: pixels of another type, shape or range, or that the network cannot take.
+        """
+        inputs = self.normalised(pixels)
+        as_it_is = self.training or not _trains(self.network)
+        mode = nullcontext() if as_it_is else in_eval_mode(self.network)
+        with mode, explained(self.network, inputs, self.name):
+            return rows_of(self.network(inputs), len(pixels), self.name)
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Pixels in [0, 1] to what the network itself takes (gray, if it has one channel)."""
+        if not self.training:  # augmented images may leave the range
+            refuse_other_than_pixels(pixels)
+        pixels = pixels.to(self.mean.dtype)
         if len(self.mean) == 1:
             weights = torch.tensor(_LUMA, dtype=pixels.dtype, device=pixels.device)
             pixels = torch.einsum("bchw,c->bhw", pixels, weights).unsqueeze(1)
-        return (pixels - self.mean) / self.std
+        return ((pixels - self.mean) / self.std).to(computing_type(self.network))
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Pixels (batch, 3, height, width) in [0, 1] to probabilities (batch, classes).
 
-        Softmax; where the network has one logit, sigmoid, as (1 - p, p).
+        Softmax of logits; of a single logit sigmoid, as (1 - p, p). Outputs that are
+        probabilities already are taken as they are.
         """
-        return probabilities(self(pixels))
+        return self.to_probabilities(self(pixels))
+
+    def to_probabilities(self, outputs: Tensor) -> Tensor:
+        """The network's outputs (batch, ...) to probabilities (batch, classes), as its head is."""
+        return probabilities(outputs.reshape(len(outputs), -1), self.examined.head)
+
+    @property
+    def examined(self) -> Examined:
+        """What two made-up images tell of the network; tried again when its weights change.
+
+        Raises:
+            UsageError: if no analysis of the network can be right: see `examining`.
+        """
+        state = self.preprocessing, *map(_state, self.network.modules())
+        if self._examined is None or self._examined[0] != state:
+            inputs = two_images(self.size, self.device)
+            with evaluating(self):
+                found = examine(self.network, self.normalised(inputs), self.name)
+            self._examined = state, found
+        return self._examined[1]
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Switch to training, in which `forward` runs the network in its own mode; or back."""
+        with switchable(self):
+            super().train(mode)
+        return self
+
+    def _apply(self, *arguments: Any, **settings: Any) -> Classifier:
+        """Move or convert all tensors (`to`, `half`, ...), but do not round mean and std."""
+        super()._apply(*arguments, **settings)  # type: ignore[no-untyped-call]
+        self._normalise_on(self.mean.device)
+        return self
+
+    def _normalise_on(self, device: torch.device | None) -> None:
+        wide = torch.promote_types(self.mean.dtype, torch.float32)
+        for each in ("mean", "std"):
+            values = torch.tensor(getattr(self.preprocessing, each), dtype=wide, device=device)
+            setattr(self, each, values.view(-1, 1, 1))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -116,7 +167,7 @@ class Classifier(nn.Module):
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """One name per class; "class 0", "class 1", ... where none were given."""
-        count = self._class_count()
+        count = max(2, self.examined.outputs)  # a single output is that of the second class
         if self._given_classes is None:
             return tuple(f"class {each}" for each in range(count))
         names = self._given_classes
@@ -127,12 +178,6 @@ class Classifier(nn.Module):
                 f"{self.name} tells {count} classes apart, but {len(names)} class names were given"
             )
         return names
-
-    def _class_count(self) -> int:
-        from interpret_kit.layers import evaluating
-
-        with evaluating(self):
-            return probabilities(self(self.example())).shape[1]
 
     def example(self, batch: int = 2) -> Tensor:
         """Mid-gray pixels of the right size, (batch, 3, height, width)."""
@@ -184,8 +229,7 @@ class Classifier(nn.Module):
         """Hash of modules, weights and preprocessing: equal where every answer is equal."""
         digest = hashlib.sha256(repr(self.network).encode())  # strides, activations, ...
         for name, weight in self.network.state_dict().items():
-            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(f"{name} ".encode() + _as_bytes(weight))
         digest.update(json.dumps(dataclasses.asdict(self.preprocessing)).encode())
         return digest.hexdigest()[:16]
 
@@ -195,50 +239,24 @@ def folded(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
-def probabilities(logits: Tensor) -> Tensor:
-    """Logits (batch, classes) to probabilities; the head is decided by the output alone.
-
-    Raises:
-        BadWeights: if a logit is not finite.
-    """
-    if not torch.isfinite(logits).all():
-        raise BadWeights(
-            "the network's output is not finite (NaN or infinite); check the weights, and that "
-            "the pixels are in [0, 1]"
-        )
-    if logits.shape[1] == 1:
-        second = logits.sigmoid()
-        return torch.cat([1 - second, second], dim=1)
-    return logits.softmax(dim=1)
+def _trains(network: nn.Module) -> bool:
+    return any(getattr(each, "training", False) for each in network.modules())
 
 
-def _logits(output: object, batch: int, name: str) -> Tensor:
-    shape = tuple(output.shape) if isinstance(output, Tensor) else ()
-    # A row per picture: a forward that squeezes gives (classes,) for a batch of one.
-    if not isinstance(output, Tensor) or len(shape) not in {1, 2} or shape[0] != batch:
-        what = f"shape {shape}" if isinstance(output, Tensor) else type(output).__name__
-        raise NotSupported(
-            f"{name} returned {what} for {batch} pictures, not logits (batch, classes); wrap the "
-            "network in a module whose forward returns its logits"
-        )
-    return output if len(shape) == 2 else output.unsqueeze(1)
+def _state(module: nn.Module) -> tuple[object, ...]:
+    """Equal as long as a module's tensors are the same ones and not written to."""
+    tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return id(module), *((id(e), 0 if e.is_inference() else e._version) for e in tensors)
 
 
-def _as_tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    known = {each.name for each in dataclasses.fields(Preprocessing)}
-    for name in settings:
-        if name not in known:
-            raise UsageError(f"no preprocessing setting {name!r}; {close_names(name, known)}")
-    return {
-        name: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-        for name, value in settings.items()
-    }
-
-
-def _refuse_not_finite(network: nn.Module, name: str) -> None:
-    for weight_name, weight in network.state_dict().items():
-        if weight.is_floating_point() and not torch.isfinite(weight).all():
-            raise BadWeights(
-                f"{name}: weight {weight_name!r} holds values that are not finite (NaN or "
-                "infinite); training has diverged, use an earlier checkpoint"
-            )
+def _as_bytes(value: object) -> bytes:
+    """What a fingerprint is made of: numbers, type and shape of a tensor; else how it prints."""
+    if isinstance(value, (tuple, list)):  # packed weights, of quantised modules
+        return b"".join(map(_as_bytes, value))
+    if not isinstance(value, Tensor):
+        return repr(value).encode()
+    described = f"{value.dtype} {tuple(value.shape)}".encode()
+    if value.is_quantized:
+        return described + _as_bytes(value.dequantize())
+    held = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return described + held.numpy().tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -14,14 +15,18 @@ from captum.attr import Occlusion as CaptumOcclusion
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from interpret_kit.classifier import Classifier, probabilities
+from interpret_kit.classifier import Classifier
 from interpret_kit.errors import DoesNotFit
 from interpret_kit.graph.incremental import Stale
+from interpret_kit.kinds import is_exported, is_scripted, unwrapped
 from interpret_kit.layers import evaluating
 from interpret_kit.memory import kept_memory
+from interpret_kit.misfits import refuse_unusable
 from interpret_kit.occluding import Occluding, occluding, takes_rows_apart
 from interpret_kit.targets import as_captum_takes_it, check_columns
 from interpret_kit.windows import WindowGrid
+
+_log = logging.getLogger(__name__)
 
 Function = Callable[[Tensor], Tensor]
 
@@ -71,6 +76,8 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         with ExitStack() as stack:
             asked = _asked(self.forward_func)
             if asked is not None:
+                # Of a bare network that mixes the rows of a batch, Captum's batches decide.
+                refuse_unusable(asked.module, type(asked.module).__name__)
                 stack.enter_context(evaluating(asked.module))
             ours = None
             if asked is not None and additional_forward_args is None:
@@ -121,6 +128,8 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         if key != self._question or any(map(_has_hooks, network.modules())):
             self._question, self._asked, self._ready = key, 0, None
             self._apart = takes_rows_apart(network, inputs[:1])
+            if not self._apart:
+                _log.warning("left to Captum: an input's outputs depend on the rest of its batch")
         if not self._apart:
             return None
         self._asked += len(inputs)
@@ -171,15 +180,16 @@ class _Question:
 
 def _asked(function: object) -> _Asked | None:
     classifier = getattr(function, "__self__", None)
+    function = unwrapped(function) if isinstance(function, nn.Module) else function
     if isinstance(classifier, Classifier) and function == classifier.probabilities:
         if _is_plain(classifier) and type(classifier).probabilities is Classifier.probabilities:
-            return _Asked(classifier, classifier.network, classifier.normalised, _probabilities)
+            return _Asked(
+                classifier, classifier.network, classifier.normalised, classifier.to_probabilities
+            )
         return None
     if isinstance(function, Classifier) and _is_plain(function):
         return _Asked(function, function.network, function.normalised, _columns)
-    scripted = isinstance(function, torch.jit.ScriptModule)
-    # torch.export gives its modules an ``eval`` of their own, which only raises.
-    if isinstance(function, nn.Module) and not scripted and "eval" not in vars(function):
+    if isinstance(function, nn.Module) and not (is_scripted(function) or is_exported(function)):
         return _Asked(function, function, torch.clone, _columns)
     return None
 
@@ -192,10 +202,6 @@ def _is_plain(classifier: Classifier) -> bool:
 
 def _columns(outputs: Tensor) -> Tensor:
     return outputs.reshape(len(outputs), -1)
-
-
-def _probabilities(outputs: Tensor) -> Tensor:
-    return probabilities(_columns(outputs))
 
 
 def _question(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.analysis import Array
+from interpret_kit.examining import rows_apart
 from interpret_kit.graph.agreeing import agree, rounding_of
 from interpret_kit.graph.incremental import IncrementalNetwork
 from interpret_kit.graph.suffix import TracedNetwork
@@ -89,8 +90,7 @@ def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
     """Whether it answers for an input alone, (1, channels, height, width), as among others."""
     among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
     try:
-        ours, theirs = network(among.clone())[:1].clone(), network(inputs.clone())
-        return agree(ours, theirs, partial(rounding_of, network, inputs))
+        return rows_apart(network, among)
     except Exception:  # whatever it says of two, or of one: it can be asked for what it is made for
         return False
 

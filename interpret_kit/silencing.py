@@ -13,7 +13,7 @@ from typing import Protocol
 from torch import Tensor
 
 from interpret_kit.attribution import refuse_other_rows, silenced_by_row
-from interpret_kit.classifier import Classifier, probabilities
+from interpret_kit.classifier import Classifier
 from interpret_kit.graph.rerun import Reruns
 from interpret_kit.graph.trace import Untraceable
 from interpret_kit.graph.worth import ablating_pays
@@ -120,12 +120,8 @@ class SuffixForwards:
         """See `Silencing.look`."""
         outputs = self.reruns.look(self.classifier.normalised(pixels))
         self.speaking = {point: self.reruns.changes(point) for point in self.reruns.silenced}
-        return _probabilities(outputs)
+        return self.classifier.to_probabilities(outputs)
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """See `Silencing.silence`."""
-        return _probabilities(self.reruns.silence(point, images, filters))
-
-
-def _probabilities(outputs: Tensor) -> Tensor:
-    return probabilities(outputs.view(len(outputs), -1))
+        return self.classifier.to_probabilities(self.reruns.silence(point, images, filters))

@@ -12,8 +12,8 @@ from PIL import Image
 
 from interpret_kit.decoding import read_rgb
 from interpret_kit.errors import UsageError
-
-ROUNDING = 1e-4  # far less than half of one of 256 levels
+from interpret_kit.pixels import ROUNDING as ROUNDING  # noqa: PLC0414 - also here
+from interpret_kit.pixels import refuse_other_range
 
 
 class Store(Protocol):
@@ -100,12 +100,7 @@ def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
     pixels = _several(pixels)
     if pixels.dtype == np.uint8:
         return pixels.copy()
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # said so that NaN is refused, too
-        raise UsageError(
-            f"pixels go from {low:g} to {high:g}; floats must be in [0, 1], "
-            "before any normalisation"
-        )
+    refuse_other_range(float(pixels.min()), float(pixels.max()))
     levels: NDArray[np.uint8] = np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
     return levels
 

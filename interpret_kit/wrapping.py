@@ -59,6 +59,7 @@ def wrapped(
         std=tuple(settings["std"]),
         crop=settings["crop_pct"],
         interpolation=settings["interpolation"],
+        crop_mode=settings["crop_mode"],
     )
     if names is None:
         return Classifier(network, preprocessing, name=name)

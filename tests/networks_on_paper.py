@@ -10,6 +10,7 @@ from interpret_kit.classifier import Classifier
 from interpret_kit.images import ImageSet
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel")
+HALVES = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 
 
 def noise(count: int, size: tuple[int, int] = (12, 10), seed: int = 0) -> np.ndarray:

@@ -7,13 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks_on_paper import HALVES
 from PIL import Image
 
 from interpret_kit.classifier import Preprocessing
 from interpret_kit.errors import NoImages, UnreadableImage, UsageError
 from interpret_kit.images import ImageSet, load_images
 
-EXACT = Preprocessing(size=(2, 3))  # the size of the pictures below: nothing is resized
+EXACT = Preprocessing(size=(2, 3), **HALVES)  # the size of the pictures below: nothing is resized
 
 
 def gray_levels(levels):

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from networks_on_paper import HALVES
 from torch import nn
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
@@ -32,7 +33,7 @@ def test_a_silenced_filter_costs_its_channel_until_another_layer_mixes_it():
     # Of what the linear layer reads of layer 3, half is one filter's.
     costs = {1: 2304 / 4 + 512 / 4 + 640, 2: 512 / 4 + 640, 3: 640 / 2}
     made = network()
-    layers = Classifier(made, size=(8, 8)).find_layers("all")
+    layers = Classifier(made, size=(8, 8), **HALVES).find_layers("all")
     traced = TracedNetwork(made, torch.randn(2, 3, 8, 8))
     for layer in layers:
         found = ablation_ceiling(traced, {layer: torch.arange(2)})

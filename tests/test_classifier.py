@@ -3,7 +3,15 @@ import re
 
 import pytest
 import torch
-from networks_on_paper import CLASSES, ColourNet, SmallNet, TopLeftNet, plain, small_classifier
+from networks_on_paper import (
+    CLASSES,
+    HALVES,
+    ColourNet,
+    SmallNet,
+    TopLeftNet,
+    plain,
+    small_classifier,
+)
 from PIL import Image
 from torch import nn
 
@@ -56,7 +64,7 @@ def test_a_network_that_squeezes_its_logits_is_refused_or_right_but_never_mixed_
     squeezing = plain(Logits([0.0, 1.0, 2.0], squeezed=True), (4, 4))
     pixels = torch.rand(batch, 3, 4, 4)
     if batch == 1:
-        with pytest.raises(NotSupported, match=r"shape \(3,\) for 1 pictures"):
+        with pytest.raises(NotSupported, match=r"shape \(3,\) for 1 images"):
             squeezing(pixels)
     else:
         assert squeezing(pixels).tolist() == [[0.0, 1.0, 2.0]] * batch
@@ -98,7 +106,7 @@ def test_a_gray_network_sees_the_luma_of_rgb():
 
 def test_preprocessing_keeps_pictures_of_the_right_size_as_they_are():
     picture = Image.effect_noise((10, 12), 60).convert("RGB")
-    pixels = Preprocessing(size=(12, 10)).transform()(picture)
+    pixels = Preprocessing(size=(12, 10), **HALVES).transform()(picture)
     assert pixels.dtype == torch.uint8
     assert pixels.permute(1, 2, 0).numpy().tobytes() == picture.tobytes()
 
@@ -107,7 +115,7 @@ def test_crop_keeps_the_middle_of_the_picture():
     # The shorter side is scaled to 8 / 0.5 = 16 pixels, of which the middle 8 are kept.
     picture = Image.new("RGB", (16, 16))
     picture.paste((255, 255, 255), (4, 4, 12, 12))
-    pixels = Preprocessing(size=(8, 8), crop=0.5).transform()(picture)
+    pixels = Preprocessing(size=(8, 8), crop=0.5, **HALVES).transform()(picture)
     assert (pixels == 255).all()
 
 
@@ -176,7 +184,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(name, value):
     with torch.no_grad():
         network.state_dict()[name].view(-1)[-1] = value
     with pytest.raises(BadWeights, match=f"{name!r} holds values that are not finite"):
-        Classifier(network)
+        Classifier(network, size=(12, 10), **HALVES)
 
 
 def test_logits_that_are_not_finite_are_refused():
@@ -207,10 +215,10 @@ def test_the_fingerprint_changes_with_the_preprocessing(change):
 def test_the_fingerprint_takes_half_precision_and_empty_weights():
     network = nn.Sequential(nn.Linear(2, 2).bfloat16(), nn.Linear(2, 2).half())
     network.register_buffer("nothing", torch.empty(0))
-    before = Classifier(network).fingerprint
+    before = Classifier(network, size=(2, 2), **HALVES).fingerprint
     with torch.no_grad():
         network[0].weight[0, 0] += 1
-    assert Classifier(network).fingerprint != before
+    assert Classifier(network, size=(2, 2), **HALVES).fingerprint != before
 
 
 def test_a_misspelt_setting_is_answered_with_the_closest():
@@ -222,6 +230,6 @@ def test_making_a_classifier_leaves_the_network_as_it_is():
     network = SmallNet().train()
     network.norm1.eval()
     modes = [each.training for each in network.modules()]
-    Classifier(network, size=(12, 10))
+    Classifier(network, size=(12, 10), **HALVES)
     assert [each.training for each in network.modules()] == modes
     assert network.conv1.weight.requires_grad

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from networks_on_paper import CLASSES, FragileNet, SmallNet, noisy_images, small_classifier
+from networks_on_paper import CLASSES, HALVES, FragileNet, SmallNet, noisy_images, small_classifier
 from PIL import Image
 
 from interpret_kit.analyses import ANALYSES, RESULTS
@@ -77,7 +77,7 @@ def tensors(classifier):
 
 def lived_in(network):
     """A classifier with a mixed pattern of modes, flags, gradients and a hook of its owner's."""
-    classifier = Classifier(network, size=(12, 10))
+    classifier = Classifier(network, size=(12, 10), **HALVES)
     classifier.train()
     network.norm1.eval()
     network.act2.eval()
@@ -284,7 +284,8 @@ def test_an_existing_result_is_kept_unless_forced(analysis, classifier, images, 
 @pytest.fixture
 def photos(tmp_path, images):
     """Six pictures in folders of two classes; the third is no picture."""
-    pictures = images.pictures(range(6), Classifier(SmallNet(), size=(12, 10)).preprocessing)
+    preprocessing = Classifier(SmallNet(), size=(12, 10), **HALVES).preprocessing
+    pictures = images.pictures(range(6), preprocessing)
     for i, picture in enumerate(pictures):
         file = tmp_path / "photos" / ("ant" if i < 4 else "eel") / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

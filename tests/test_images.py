@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from networks_on_paper import HALVES
 from PIL import Image
 from torch import nn
 
@@ -17,7 +18,7 @@ from interpret_kit.errors import (
 )
 from interpret_kit.images import ImageSet, load_images
 
-EXACT = Preprocessing(size=(2, 3))
+EXACT = Preprocessing(size=(2, 3), **HALVES)
 
 
 def arrays(count, labels=None, classes=()):
@@ -40,7 +41,7 @@ def class_folders(tmp_path):
 
 def classifier(*classes):
     network = nn.Sequential(nn.Flatten(), nn.Linear(18, len(classes)))
-    return Classifier(network, size=(2, 3), classes=classes, name="net")
+    return Classifier(network, size=(2, 3), **HALVES, classes=classes, name="net")
 
 
 def test_parts_keep_the_ids_labels_and_boxes_of_the_whole():
@@ -107,7 +108,7 @@ def test_pictures_are_what_the_classifier_sees_in_the_order_asked_for():
 def test_pictures_and_batches_hold_the_same_pixels():
     noise = np.random.default_rng(0).integers(0, 256, (2, 40, 70, 3), np.uint8)
     images = ImageSet.from_arrays(noise)
-    preprocessing = Preprocessing(size=(16, 24), crop=0.875, interpolation="bicubic")
+    preprocessing = Preprocessing(size=(16, 24), crop=0.875, interpolation="bicubic", **HALVES)
     (batch,) = images.read(preprocessing)
     pictures = images.pictures([0, 1], preprocessing)
     assert pictures.shape == (2, 16, 24, 3)

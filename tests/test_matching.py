@@ -1,4 +1,5 @@
 import pytest
+from networks_on_paper import HALVES
 from torch import nn
 
 from interpret_kit.classifier import Classifier
@@ -8,7 +9,9 @@ from interpret_kit.matching import match_classes
 
 def classifier(*classes, synonyms=()):
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, len(classes)))
-    return Classifier(network, size=(2, 2), classes=classes, synonyms=synonyms, name="net")
+    return Classifier(
+        network, size=(2, 2), **HALVES, classes=classes, synonyms=synonyms, name="net"
+    )
 
 
 BIRDS = classifier(

@@ -8,6 +8,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from networks_on_paper import HALVES
 from torch import nn
 from torch.nn import functional as F
 
@@ -295,7 +296,7 @@ def test_maps_of_parts_of_images_belong_to_no_image():
         parts = pixels.unfold(2, 6, 6).unfold(3, 5, 5).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
         return net.conv(parts).relu().mean((2, 3)).view(len(pixels), 4, 6).mean(1)
 
-    classifier = Classifier(Odd(in_quarters).eval(), size=(12, 10), classes="abcdef")
+    classifier = Classifier(Odd(in_quarters).eval(), size=(12, 10), **HALVES)
     images = ImageSet.from_arrays(pictures(3).sigmoid().numpy().transpose(0, 2, 3, 1))
     with pytest.raises(NotSupported, match="12 rows for 3 images"):
         TopPatches("conv#2").run(classifier, images)
@@ -325,7 +326,7 @@ def test_a_network_that_squeezes_a_single_row_is_asked_about_several():
 
 
 def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
-    classifier = Classifier(Odd(squeezed).eval(), size=(12, 10), classes="abcde")
+    classifier = Classifier(Odd(squeezed).eval(), size=(12, 10), classes=list("abcde"), **HALVES)
     images = ImageSet.from_arrays(pictures(2).sigmoid().numpy().transpose(0, 2, 3, 1))
     twelve, eleven = (
         Occlusion(window=4, stride=3).run(classifier, images, batch_size=size).confidence
@@ -387,7 +388,7 @@ class Cooler(Classifier):
 
 def _classifier(kind):
     network = Odd(plainly).eval()
-    return kind(network, size=(12, 10), mean=(0.4,) * 3, std=(0.5,) * 3, classes="abcde").eval()
+    return kind(network, size=(12, 10), mean=(0.4,) * 3, std=(0.02,) * 3).eval()
 
 
 def _hooked():
@@ -400,7 +401,7 @@ def _hooked():
 @pytest.mark.parametrize("probabilities", [False, True])
 @pytest.mark.parametrize("make", [lambda: _classifier(Cooler), _hooked], ids=["own", "hooked"])
 def test_a_classifier_that_does_more_is_asked_as_it_is(make, probabilities):
-    classifier, images = make(), pictures(1)
+    classifier, images = make(), pictures(1).sigmoid()
     function = classifier.probabilities if probabilities else classifier
     ours = IncrementalOcclusion(function).attribute(images, WINDOW, STRIDES, target=1)
     theirs = captums(function, images, target=1)

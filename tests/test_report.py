@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from networks_on_paper import SmallNet, noise
+from networks_on_paper import HALVES, SmallNet, noise
 from PIL import Image
 from small_runs import write_run
 
@@ -88,7 +88,11 @@ def hostile(tmp_path_factory):
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(file)
     classifier = Classifier(
-        SmallNet((12, 10), classes=3), size=(12, 10), classes=CLASSES, name=f"{SCRIPT}/run"
+        SmallNet((12, 10), classes=3),
+        size=(12, 10),
+        **HALVES,
+        classes=CLASSES,
+        name=f"{SCRIPT}/run",
     )
     images = load_images(folder / "pictures")
     sections = []

@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from float_rules import assert_exact, assert_near, in_double, terms_of
+from networks_on_paper import HALVES
 from torch import nn
 
 from interpret_kit.analyses import Ablation
@@ -87,7 +88,7 @@ def both_ways(classifier, pixels, site):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_suffix_answers_as_whole_forwards_do(name, site):
     make, size = NETWORKS[name]
-    classifier = Classifier(lively(make()), size=size)
+    classifier = Classifier(lively(make()), size=size, **HALVES)
     pixels = torch.rand(5, 3, *size, generator=torch.Generator().manual_seed(1))
     exact, truth, effects = both_ways(in_double(classifier), pixels.double(), site)
     assert_exact(exact, truth, 1.0)
@@ -144,7 +145,7 @@ class Undecided(nn.Module):
 
 
 def test_where_a_network_cannot_be_traced_whole_forwards_answer():
-    classifier = Classifier(Undecided(), size=(6, 6))
+    classifier = Classifier(Undecided(), size=(6, 6), **HALVES)
     with evaluating(classifier), pytest.raises(Untraceable):
         SuffixForwards(classifier, [("conv", 1)])
     with evaluating(classifier):
@@ -152,7 +153,7 @@ def test_where_a_network_cannot_be_traced_whole_forwards_answer():
 
 
 def test_the_counts_are_the_same_either_way(monkeypatch):
-    classifier = Classifier(lively(Mixed(), seed=1), size=(15, 22))
+    classifier = Classifier(lively(Mixed(), seed=1), size=(15, 22), **HALVES)
     generator = torch.Generator().manual_seed(3)
     pixels = torch.randint(0, 256, (30, 15, 22, 3), dtype=torch.uint8, generator=generator)
     images = ImageSet.from_arrays(pixels.numpy(), labels=[k % 5 for k in range(30)])

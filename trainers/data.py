@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpret_kit.classifier import Preprocessing
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
 from interpret_kit.images import ImageSet, load_images
 from interpret_kit.omitted import Omitted, line_of
+from interpret_kit.preprocessing import Preprocessing
 from interpret_kit.trainers.packed import Packed, Told, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with

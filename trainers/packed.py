@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.batching import Reading
-from interpret_kit.classifier import Preprocessing
 from interpret_kit.errors import RunError
 from interpret_kit.images import ImageSet
+from interpret_kit.preprocessing import Preprocessing
 from interpret_kit.published import cache_folder
 from interpret_kit.stores import Files, Rows
 
@@ -100,7 +100,8 @@ def _stat(path: Path) -> tuple[int, ...]:
 
 
 def _reading(images: ImageSet, size: tuple[int, int]) -> Reading:
-    return images.read(Preprocessing(size), AT_ONCE, workers=os.cpu_count() or 1)
+    as_they_are = Preprocessing(size, mean=(0.0,) * 3, std=(1.0,) * 3)
+    return images.read(as_they_are, AT_ONCE, workers=os.cpu_count() or 1)
 
 
 def _decoded(reading: Reading, told: Told) -> Iterator[Block]:

@@ -244,8 +244,6 @@ class OcclusionFold:
         """The target's probability and the predicted class, window by window, (positions,)."""
         import torch
 
-        from interpret_kit.classifier import probabilities
-
         shown = fill_picture(self.analysis.fill, picture, self.mean, self.grid.window)
         pixels = batch.pixels[index : index + 1]
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
@@ -255,7 +253,7 @@ class OcclusionFold:
         done = 0
         for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
             # A network may squeeze the row away where it is asked about one position.
-            answers = probabilities(outputs.reshape(len(positions), -1))
+            answers = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
             confidence[positions] = answers[:, target].cpu().numpy()
             predicted[positions] = answers.argmax(1).cpu().numpy()
             done += len(positions)

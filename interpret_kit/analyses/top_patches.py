@@ -208,13 +208,14 @@ class TopPatchesFold:
 
     def _look(self, at: _At, batch: Batch, output: Tensor) -> None:
         from interpret_kit.attribution import refuse_other_rows
+        from interpret_kit.kinds import widened
         from interpret_kit.tally import strongest_units
 
         layers = [*at.ranked, *at.ended]  # their outputs here are laid out alike
         labels = ", ".join(layer.label for layer in layers)
         maps = layers[0].layout.maps(output)
         refuse_other_rows(maps, max(len(batch), 2), labels)
-        maps = maps[: len(batch)]
+        maps = widened(maps[: len(batch)])
         if at.ranked:
             units = strongest_units(maps, batch.ids, self.analysis.per_image)
             for layer in at.ranked:

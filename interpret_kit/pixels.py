@@ -1,0 +1,57 @@
+"""Which numbers are pixels? RGB in [0, 1], before any normalisation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpret_kit.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+ROUNDING = 1e-4  # far less than half of one of 256 levels
+
+
+def refuse_other_range(low: float, high: float, slack: float = ROUNDING) -> None:
+    """Refuse floats that are no pixels.
+
+    Args:
+        low: the smallest of them; NaN is refused.
+        high: the largest.
+        slack: how far they may leave [0, 1] by rounding.
+    """
+    if not (low >= -slack and high <= 1 + slack):
+        raise UsageError(
+            f"pixels go from {low:g} to {high:g}; floats must be in [0, 1], "
+            "before any normalisation"
+        )
+
+
+def refuse_other_than_pixels(pixels: Tensor) -> None:
+    """Refuse what is not RGB pixels (batch, 3, height, width), floats in [0, 1].
+
+    Raises:
+        UsageError: saying what they are instead.
+    """
+    import torch
+
+    if not isinstance(pixels, torch.Tensor):
+        raise UsageError(
+            f"pixels are a tensor (batch, 3, height, width), not a {type(pixels).__name__}; give "
+            "torch.from_numpy(array), or an ImageSet to the run of an analysis"
+        )
+    if pixels.dim() != 4 or pixels.shape[1] != 3:
+        raise UsageError(
+            f"pixels of shape {tuple(pixels.shape)}: they must be (batch, 3, height, width); for "
+            "a single image pixels[None], for channels last pixels.permute(0, 3, 1, 2)"
+        )
+    if not pixels.is_floating_point():
+        raise UsageError(
+            f"pixels of type {pixels.dtype}: they must be floats in [0, 1]; from 0 to 255, "
+            "pixels.float() / 255"
+        )
+    # A tracer has no numbers to look at.
+    if pixels.numel() and not (torch.compiler.is_compiling() or torch._C._get_tracing_state()):
+        low, high = (float(each) for each in pixels.detach().aminmax())
+        refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))
