@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from interpret_kit.arguments import named
-from interpret_kit.errors import NoImages, UsageError
+from interpret_kit.errors import NoImages
 from interpret_kit.omitted import Omitted, refuse_losses
 from interpret_kit.pace import Pace as Pace  # noqa: PLC0414 - also met here
 from interpret_kit.pace import Progress, telling
@@ -240,9 +240,10 @@ class Analysis(Question, ABC, Generic[R]):
         from interpret_kit.layers import evaluating
         from interpret_kit.matching import only_labelled
         from interpret_kit.memory import kept_memory
+        from interpret_kit.subjects import as_classifier, refuse_other_than_images
 
-        classifier = _as_classifier(classifier)
-        _refuse_other_than_images(images)
+        classifier = as_classifier(classifier)
+        refuse_other_than_images(images)
         batch_size = count_argument(batch_size, "batch_size")
         if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)
@@ -261,32 +262,6 @@ class Analysis(Question, ABC, Generic[R]):
                 fold.add(batch.to(classifier.device))
                 pace.advance(len(batch))
             return fold.finish(_origin(classifier, images, reading))
-
-
-def _as_classifier(given: object) -> Classifier:
-    """The classifier, out of `torch.compile` or another wrapper if need be."""
-    from torch import nn
-
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.kinds import unwrapped
-
-    found = unwrapped(given) if isinstance(given, nn.Module) else given
-    if not isinstance(found, Classifier):
-        raise UsageError(
-            f"the first of what is run on is a Classifier, not a {type(given).__name__}; give "
-            "ik.Classifier(network, size=(224, 224), mean=..., std=...), or ik.load_classifier(...)"
-        )
-    return found
-
-
-def _refuse_other_than_images(images: object) -> None:
-    from interpret_kit.images import ImageSet
-
-    if not isinstance(images, ImageSet):
-        raise UsageError(
-            f"the images are an ImageSet, not a {type(images).__name__}; give "
-            "ik.load_images('photos/'), or ik.ImageSet.from_arrays(...)"
-        )
 
 
 def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origin:
