@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +15,7 @@ from tqdm.auto import tqdm
 
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import DoesNotFit
+from interpret_kit.fingerprints import fingerprint_of, has_hooks
 from interpret_kit.graph.incremental import Stale
 from interpret_kit.kinds import is_exported, is_scripted, unwrapped
 from interpret_kit.layers import evaluating
@@ -122,10 +121,10 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             inputs.dtype,
             inputs.device,
             batch_size,
-            _fingerprint(network),
+            fingerprint_of(network),
         )
         # What a hook does may depend on anything.
-        if key != self._question or any(map(_has_hooks, network.modules())):
+        if key != self._question or any(map(has_hooks, network.modules())):
             self._question, self._asked, self._ready = key, 0, None
             self._apart = takes_rows_apart(network, inputs[:1])
             if not self._apart:
@@ -275,30 +274,3 @@ def _targets(target: Any, inputs: Any) -> _Targets | None:
     if not isinstance(target, list) or not all(isinstance(each, int) for each in target):
         return None
     return target if len(target) == count and min(target) >= 0 else None
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)
-
-
-_PLAIN = (bool, int, float, str, tuple)
-_PIECE = 4 * 2**20  # bytes, of large weights, that a thread reads
-
-
-def _fingerprint(network: nn.Module) -> str:
-    """Equal where every answer is equal, as far as can be told without asking."""
-    digest = hashlib.sha256(repr(network).encode())
-    for module in network.modules():  # what its Python reads is in the graph
-        own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
-        digest.update(f"{_has_hooks(module)} {own}".encode())
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for name, weight in [*network.named_parameters(), *network.named_buffers()]:
-            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-            held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-            if len(held) <= _PIECE:  # not worth a thread
-                digest.update(held)
-                continue
-            pieces = [held[first : first + _PIECE] for first in range(0, len(held), _PIECE)]
-            for piece in threads.map(hashlib.sha256, pieces):
-                digest.update(piece.digest())
-    return digest.hexdigest()
