@@ -117,7 +117,7 @@ def test_chosen_filters_come_in_the_order_they_were_asked_for():
     ablation, inputs = FilterAblation(small_classifier(), "conv2"), inputs_of()
     every = ablation.attribute(inputs, 1)
     torch.testing.assert_close(ablation.attribute(inputs, 1, filters=[4, 0]), every[:, [4, 0]])
-    with pytest.raises(UsageError, match="no filter 6 in layer conv2; it has 6, from 0 to 5"):
+    with pytest.raises(UsageError, match="no filter 6 in layer conv2; it has 6 filters, from 0"):
         ablation.attribute(inputs, 1, filters=[6])
     with pytest.raises(LayerNotFound, match="no layer 'conv3'"):
         FilterAblation(small_classifier(), "conv3").attribute(inputs, 1)
