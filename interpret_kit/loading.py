@@ -150,6 +150,7 @@ def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
         std=tuple(config["std"]),
         crop=config.get("crop", 1.0),
         interpolation=config.get("interpolation", "bilinear"),
+        crop_mode=config.get("crop_mode", "center"),
     )
     name = str(folder if weights == WEIGHTS else folder / weights)
     return Classifier(network, preprocessing, config["classes"], name=name)

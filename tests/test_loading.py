@@ -24,6 +24,7 @@ CONFIG = {
     "std": [0.5, 0.6, 0.7],
     "crop": 0.9,
     "interpolation": "bicubic",
+    "crop_mode": "squash",
     "classes": ["ant", "bee", "cat"],
 }
 
@@ -54,6 +55,7 @@ def test_a_run_comes_back_with_weights_preprocessing_and_classes(run, network):
         (0.5, 0.6, 0.7),
     )
     assert (settings.crop, settings.interpolation) == (0.9, "bicubic")
+    assert settings.crop_mode == "squash"
     assert classifier.classes == ("ant", "bee", "cat")
     pixels = torch.rand(2, 3, 8, 12)
     mean, std = torch.tensor(CONFIG["mean"]), torch.tensor(CONFIG["std"])
