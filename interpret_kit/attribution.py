@@ -131,19 +131,19 @@ def _rerun(
     Returns:
         Outputs with all filters, (images, outputs), and with one ablated, (pairs, outputs).
     """
+    from interpret_kit.graph.folding import dims_of
+    from interpret_kit.graph.reasons import Untraceable, log_full_passes
     from interpret_kit.graph.rerun import Reruns
-    from interpret_kit.graph.trace import Untraceable
     from interpret_kit.graph.worth import ablating_pays
 
     (images, filters), point = pairs, layer.point
-    if not layer.layout.is_plain:
-        return None
     try:
+        dims = {point: dims_of(point, layer.layout)}
         if not ablating_pays(body, [point], inputs, len(images), batch):
             return None
-        reruns = Reruns(body, [point], inputs)
+        reruns = Reruns(body, [point], inputs, dims)
     except Untraceable as error:
-        _log.warning("full forward passes for each filter: %s", error)
+        log_full_passes(_log, error)
         return None
     before, places, after = [], [], []
     for start in range(0, len(inputs), reruns.images_at_once):

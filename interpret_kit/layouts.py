@@ -40,6 +40,13 @@ class Layout:
         """Whether it is (batch, filters, rows, cols)."""
         return not self.factors
 
+    @property
+    def images_and_filters(self) -> tuple[int, int] | None:
+        """The dimension of the images and that of the filters; None if images share theirs."""
+        if self.is_plain:
+            return 0, 1
+        return (self.factors.index((-1,)), self.axis) if (-1,) in self.factors else None
+
     def maps(self, output: Tensor) -> Tensor:
         """View an output as (batch, filters, rows, cols); tokens beside the grid are left out."""
         if self.is_plain:

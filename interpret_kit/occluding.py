@@ -19,8 +19,13 @@ from interpret_kit.analysis import Array
 from interpret_kit.examining import rows_apart
 from interpret_kit.graph.agreeing import agree, rounding_of
 from interpret_kit.graph.incremental import IncrementalNetwork
+from interpret_kit.graph.reasons import (
+    Untraceable,
+    log_full_passes,
+    untraceable_if_it_fails,
+    why_other_outputs,
+)
 from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Untraceable, untraceable_if_it_fails
 from interpret_kit.graph.worth import occluding_pays, pays
 from interpret_kit.kinds import whole_passes_only
 from interpret_kit.layers import evaluating
@@ -81,7 +86,7 @@ def occluding(
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
-        _log.warning("full forward passes for each window: %s", error)
+        log_full_passes(_log, error)
     whole.settled = True
     return whole
 
@@ -162,4 +167,4 @@ class IncrementalForwards:
 
         rounding = partial(rounding_of, one_by_one, covered, traced, traced)
         if not agree(ours.reshape(len(positions), -1), one_by_one(covered), rounding):
-            raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")
+            raise Untraceable(why_other_outputs(network, example))

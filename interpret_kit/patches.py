@@ -10,8 +10,9 @@ import numpy as np
 from interpret_kit.analysis import Array
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import NotSupported
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.regions import ReceptiveFields, all_receptive_fields
-from interpret_kit.graph.trace import Untraceable, trace
+from interpret_kit.graph.trace import trace
 from interpret_kit.layers import Layer, evaluating
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from interpret_kit.attribution import refuse_other_rows, silenced_by_row
 from interpret_kit.classifier import Classifier
+from interpret_kit.graph.folding import dims_of
+from interpret_kit.graph.reasons import Untraceable, log_full_passes
 from interpret_kit.graph.rerun import Reruns
-from interpret_kit.graph.trace import Untraceable
 from interpret_kit.graph.worth import ablating_pays
 from interpret_kit.layers import Point, observed
 from interpret_kit.layouts import PLAIN, Layout
@@ -57,13 +58,12 @@ def silencing(
             (batch, filters, rows, cols).
     """
     layouts = layouts or {}
-    if all(each.is_plain for each in layouts.values()):
-        example = classifier.normalised(classifier.example())
-        try:
-            if ablating_pays(classifier.network, points, example, rows, batch):
-                return SuffixForwards(classifier, points)
-        except Untraceable as error:
-            _log.warning("full forward passes for each filter: %s", error)
+    example = classifier.normalised(classifier.example())
+    try:
+        if ablating_pays(classifier.network, points, example, rows, batch):
+            return SuffixForwards(classifier, points, layouts)
+    except Untraceable as error:
+        log_full_passes(_log, error)
     return WholeForwards(classifier, points, batch, layouts)
 
 
@@ -103,7 +103,12 @@ class WholeForwards:
 class SuffixForwards:
     """Only what the silenced filter changes, from maps that are kept of the first forward."""
 
-    def __init__(self, classifier: Classifier, points: Sequence[Point]) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        points: Sequence[Point],
+        layouts: Mapping[Point, Layout] | None = None,
+    ) -> None:
         """Trace the network.
 
         Raises:
@@ -111,7 +116,8 @@ class SuffixForwards:
         """
         self.classifier = classifier
         example = classifier.normalised(classifier.example())
-        self.reruns = Reruns(classifier.network, points, example)
+        dims = {point: dims_of(point, layout) for point, layout in (layouts or {}).items()}
+        self.reruns = Reruns(classifier.network, points, example, dims)
         self.images_at_once = self.reruns.images_at_once
         self.rows_at_once = max(1, ANSWERED // len(classifier.classes))
         self.speaking: dict[Point, Tensor] = {}

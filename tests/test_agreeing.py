@@ -9,9 +9,9 @@ from torch import nn
 from interpret_kit.graph import incremental
 from interpret_kit.graph.agreeing import agree, rounding_of, terms
 from interpret_kit.graph.probing import probes
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.rerun import Reruns, _Run
 from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import evaluating
 from interpret_kit.occluding import IncrementalForwards
 from interpret_kit.windows import WindowGrid
@@ -163,7 +163,7 @@ def test_lost_changes_are_noticed_whichever_filters_are_dead_behind_them(monkeyp
     with evaluating(network):
         Reruns(network, [CONV], noise())
         monkeypatch.setattr(_Run, "_land", lambda *_given: None)
-        with pytest.raises(Untraceable, match="silencing conv in parts"):
+        with pytest.raises(Untraceable, match="'conv' ablated disagrees"):
             Reruns(network, [CONV], noise())
 
 
@@ -174,7 +174,7 @@ def test_a_ten_thousandth_of_the_output_is_no_rounding(monkeypatch, make, wrong)
     with evaluating(network):
         terms_ = float(terms(TracedNetwork(network, noise()), noise()).max())
         monkeypatch.setattr(Reruns, "silence", lambda *given: silence(*given) + wrong * terms_)
-        with pytest.raises(Untraceable, match="silencing conv in parts"):
+        with pytest.raises(Untraceable, match="'conv' ablated disagrees"):
             Reruns(network, [CONV], noise())
 
 
@@ -193,5 +193,5 @@ def test_an_error_in_the_first_or_the_last_windows_is_noticed(monkeypatch, which
         return positions, outputs
 
     monkeypatch.setattr(incremental.IncrementalNetwork, "sample", wrong)
-    with evaluating(network), pytest.raises(Untraceable, match="in parts does not answer"):
+    with evaluating(network), pytest.raises(Untraceable, match="incremental output"):
         IncrementalForwards(network, grid, noise(1, (24, 20)))

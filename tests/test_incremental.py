@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from interpret_kit.graph import incremental
 from interpret_kit.graph.crops import Buffer, Stretch
 from interpret_kit.graph.incremental import IncrementalNetwork
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Untraceable
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 

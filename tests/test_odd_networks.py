@@ -16,8 +16,8 @@ from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlus
 from interpret_kit.classifier import Classifier
 from interpret_kit.errors import NotSupported
 from interpret_kit.graph import worth
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.rerun import Reruns
-from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import observed
 
 WINDOW, STRIDES = (3, 4, 4), (3, 3, 3)
@@ -157,8 +157,6 @@ def test_filters_are_silenced_as_by_hooks(between, settings, point):
 @pytest.mark.parametrize(
     ("between", "point"),
     [
-        (cloned_beside, "clone"),
-        (cloned_beside_a_part, "clone"),
         (less_the_batch, "conv"),
     ],
 )

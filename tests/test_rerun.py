@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from interpret_kit import FilterAblation
 from interpret_kit.graph import levels
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.rerun import Reruns, _Run
-from interpret_kit.graph.trace import Untraceable
 from interpret_kit.layers import ablated, catalogue, evaluating
 from interpret_kit.networks import ConvNet
 
@@ -204,5 +204,5 @@ def test_wrong_answers_are_noticed_where_the_first_and_the_last_filter_are_silen
         network.norm1.bias[[0, 3]] = -1000
     Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
     monkeypatch.setattr(_Run, "_land", lambda *_given: None)  # what a silent filter leaves is lost
-    with pytest.raises(Untraceable, match="silencing conv1 in parts"):
+    with pytest.raises(Untraceable, match="a filter of 'conv1' ablated disagrees"):
         Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))

@@ -13,8 +13,8 @@ from interpret_kit.analyses import Ablation
 from interpret_kit.classifier import Classifier
 from interpret_kit.graph.channel import channel_path
 from interpret_kit.graph.folding import folded
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.graph.trace import Untraceable
 from interpret_kit.images import ImageSet
 from interpret_kit.layers import evaluating
 from interpret_kit.silencing import SuffixForwards, WholeForwards, silencing

@@ -7,7 +7,7 @@ eval mode are left out. The answers change in their last bits only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,13 @@ from torch import Tensor
 
 from interpret_kit.graph.padding import is_depthwise, pads_with_zeros, widened
 from interpret_kit.graph.pointwise import soonest
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.suffix import RunnableGraph, Values
 from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node
+from interpret_kit.layers import Point
+from interpret_kit.layouts import Layout
+
+Dims = tuple[int, int]  # which dimension of a value holds the images, and which the filters
 
 BATCH_NORM = "_native_batch_norm_legit_no_training"
 NOTHING = {"dropout", "alias", "detach", "clone", "contiguous", "lift_fresh_copy"}
@@ -26,20 +31,37 @@ NOTHING = {"dropout", "alias", "detach", "clone", "contiguous", "lift_fresh_copy
 class FoldedGraph(RunnableGraph):
     """A network with fewer operations, and where each value of the whole one is found in it."""
 
-    def __init__(self, graph: Graph, weights: Values, at: Mapping[Node, Node]) -> None:
-        """``at``: the new node by each old one; missing where the value is not computed."""
+    def __init__(
+        self, graph: Graph, weights: Values, at: Mapping[Node, Node], cut: Mapping[Node, Node]
+    ) -> None:
+        """Take a graph whose operations replace those of another.
+
+        Args:
+            graph: the operations.
+            weights: what they read.
+            at: the new node by each old one; missing where the value is not computed.
+            cut: by old node, its value as (images, filters, ...), from which alone its readers
+                take it; see `folded`.
+        """
         super().__init__(graph, weights)
-        self.at = at
+        self.at, self.cut = at, cut
 
 
-def folded(traced: RunnableGraph) -> FoldedGraph:
-    """The same network with its normalisations folded, and weights laid out channels last."""
-    return _Folding(traced).result()
+def folded(traced: RunnableGraph, cuts: Mapping[Node, Dims] | None = None) -> FoldedGraph:
+    """The same network with its normalisations folded, and weights laid out channels last.
+
+    Args:
+        traced: the network.
+        cuts: values that are to be found as (images, filters, ...), whatever reads them; which of
+            their dimensions holds the images, and which the filters.
+    """
+    return _Folding(traced, cuts or {}).result()
 
 
 class _Folding:
-    def __init__(self, traced: RunnableGraph) -> None:
-        self.traced = traced
+    def __init__(self, traced: RunnableGraph, cuts: Mapping[Node, Dims]) -> None:
+        self.traced, self.cuts = traced, cuts
+        self.cut: dict[Node, Node] = {}
         self.new: dict[Node, Node] = {}  # by node of the traced graph; not the ones that stay
         self.nodes: list[Node] = []
         self.weights: dict[Node, Tensor] = {}
@@ -48,8 +70,11 @@ class _Folding:
         graph = self.traced.graph
         for node in graph.nodes:
             self._take(node)
+            if node in self.cuts:
+                self._cut(node, *self.cuts[node])
         outputs = tuple(self.new.get(node, node) for node in graph.outputs)
-        return FoldedGraph(Graph(tuple(self.nodes), graph.pixels, outputs), self.weights, self.new)
+        whole = Graph(tuple(self.nodes), graph.pixels, outputs)
+        return FoldedGraph(whole, self.weights, self.new, self.cut)
 
     def _take(self, node: Node) -> None:
         known = self.traced.weight(node)
@@ -66,6 +91,15 @@ class _Folding:
         else:
             self._add(node, self._padded(node, self._rewritten(node)))
 
+    def _cut(self, node: Node, images: int, filters: int) -> None:
+        """Put the value as (images, filters, ...) between an operation and all that reads it."""
+        rest = [k for k in range(len(node.shape)) if k not in (images, filters)]
+        order = [images, filters, *rest]
+        cut = _permuted(f"{node.name}.cut", self.new.get(node, node), order)
+        back = _permuted(f"{node.name}.back", cut, [order.index(k) for k in range(len(order))])
+        self.nodes += [cut, back]
+        self.cut[node], self.new[node] = cut, back
+
     def _add(self, old: Node, new: Node) -> None:
         self.new[old] = new
         self.nodes.append(new)
@@ -76,7 +110,8 @@ class _Folding:
         if not isinstance(before, Node) or not is_depthwise(old) or not pads_with_zeros(before):
             return new
         weight = self.weights.get(new.arguments["weight"])
-        if weight is None or len(self.traced.users(before)) > 1 or before not in self.new:
+        read_here_alone = len(self.traced.users(before)) == 1 and before not in self.cuts
+        if weight is None or not read_here_alone or before not in self.new:
             return new
         given, pad = new.arguments, self.new[before]
         wider = widened(weight, pad.arguments["pad"], *(given[k] for k in ("padding", "dilation")))
@@ -99,7 +134,9 @@ class _Folding:
         """The normalisation behind a convolution and its first output, if nothing else reads it."""
         users = self.traced.users(node)
         weight = self.traced.weight(node.arguments.get("weight"))
-        if node.op != "conv2d" or weight is None or len(users) != 1 or users[0].op != BATCH_NORM:
+        if node.op != "conv2d" or weight is None or node in self.cuts:
+            return None
+        if len(users) != 1 or users[0].op != BATCH_NORM:
             return None
         read = self.traced.users(users[0])
         if len(read) != 1 or read[0].op != ITEM or read[0].arguments["index"] != 0:
@@ -136,6 +173,29 @@ class _Folding:
         self.nodes.append(node)
         self.weights[node] = _channels_last(value)
         return node
+
+
+def dims_of(point: Point, layout: Layout) -> tuple[int, int]:
+    """Return the dimensions of the images and of the filters in an output.
+
+    Raises:
+        Untraceable: if images share their dimension with something else.
+    """
+    found = layout.images_and_filters
+    if found is None:
+        raise Untraceable(f"the output of {point[0]!r} has no dimension of its own for the images")
+    return found
+
+
+def _permuted(name: str, read: Node, order: Sequence[int]) -> Node:
+    """The value of ``read`` with its dimensions in another order, also in the memory."""
+    shape = tuple(read.shape[k] for k in order)
+    given = {"self": read, "dims": list(order)}
+    return Node(name, "permute", _reordered, given, (read,), shape, (), read.dtype)
+
+
+def _reordered(self: Tensor, dims: list[int]) -> Tensor:
+    return self.permute(dims).contiguous()
 
 
 def _channels_last(weight: Tensor) -> Tensor:

@@ -24,9 +24,10 @@ from interpret_kit.graph.crops import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.graph.folding import folded
 from interpret_kit.graph.plans import Plan, Windows, plan
 from interpret_kit.graph.reach import Ints
+from interpret_kit.graph.reasons import Untraceable
 from interpret_kit.graph.rules import Layout
 from interpret_kit.graph.suffix import RunnableGraph
-from interpret_kit.graph.trace import Node, Untraceable
+from interpret_kit.graph.trace import Node
 from interpret_kit.graph.waiting import Waiting
 
 _INDICES_BYTES = 32 * 2**20  # of the indices that are kept for the next picture
@@ -58,7 +59,7 @@ class IncrementalNetwork:
         self.windows = rows, cols
         self.changing = Changing(folded(traced))
         if not self.changing.order:
-            raise Untraceable("its pictures have one row or column of pixels only")
+            raise Untraceable("its images have one row or column of pixels")
         choices = choose(self.changing, rows, cols)
         self.seconds = sum(each.seconds for each in choices)  # for a picture, estimated
         self.whole_seconds = whole_seconds(self.changing, len(rows) * len(cols))
@@ -136,8 +137,8 @@ class _Seen:
         """Whether these are the outputs for the picture, up to the last bits."""
         ours = self.stored[self.network.output]
         # Wider than `agree`: rounding alone is no reason to trace the network again.
-        return ours.shape == outputs.shape and torch.allclose(
-            ours, outputs, 0, 3e-5 * float(outputs.abs().max())
+        return ours.numel() == outputs.numel() and torch.allclose(
+            ours.flatten(), outputs.flatten(), 0, 3e-5 * float(outputs.abs().max())
         )
 
     def cells(self, node: Node) -> Tensor:

@@ -6,6 +6,7 @@ are such that do something: of a dead filter every wrong answer is right.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.graph.agreeing import agree, rounding_of, terms
-from interpret_kit.graph.trace import Untraceable
+from interpret_kit.graph.reasons import Untraceable, why_other_outputs
 from interpret_kit.layers import Point, ablated
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def refuse_if_wrong(
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(_IMAGES, *example.shape[1:], generator=generator).to(example)
-    plain = _Plain(network, images, traced)
+    plain = _Plain(network, images, traced, reruns.dims)
     uncovered = plain.outputs(images)
-    if not agree(reruns.look(images), uncovered, lambda: plain.with_all):
-        raise Untraceable(f"{type(network).__name__} in parts does not answer as a whole")
+    if not agree(reruns.look(images).flatten(1), uncovered, lambda: plain.with_all):
+        raise Untraceable(why_other_outputs(network, images))
     felt = _FELT * float(terms(traced, images).abs().max())
     others, values = _OTHERS_IN_ALL, reruns.graph.run(images, reruns.kept)
     for point, each in reruns.silenced.items():
@@ -54,10 +55,14 @@ def refuse_if_wrong(
             if number and not others:
                 break
             others -= bool(number)
-            ours = reruns.silence(point, torch.arange(_IMAGES, device=images.device), filters)
+            pairs = torch.arange(_IMAGES, device=images.device), filters
+            ours = reruns.silence(point, *pairs).flatten(1)
             theirs = plain.outputs(images, point, filters)
             if not agree(ours, theirs, partial(plain.rounding, point, filters)):
-                raise Untraceable(f"silencing {point[0]} in parts does not answer as a whole")
+                raise Untraceable(
+                    f"the incremental output with a filter of {point[0]!r} ablated disagrees with "
+                    "the full forward pass"
+                )
             if (theirs - uncovered).abs().max() > felt:
                 break
 
@@ -82,13 +87,19 @@ def probes(strengths: Tensor) -> list[Tensor]:
 class _Plain:
     """Full forward passes, with hooks."""
 
-    def __init__(self, network: nn.Module, images: Tensor, traced: RunnableGraph) -> None:
-        self.network, self.images, self.traced = network, images, traced
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        traced: RunnableGraph,
+        dims: Mapping[Point, tuple[int, int]],
+    ) -> None:
+        self.network, self.images, self.traced, self.dims = network, images, traced, dims
 
     def outputs(
         self, images: Tensor, point: Point | None = None, filters: Tensor | None = None
     ) -> Tensor:
-        """Outputs (2, ...), with another filter ablated on each image.
+        """Outputs (2, scores), with another filter ablated on each image.
 
         One by one: together, a network that mixes the rows of a batch would be wrong both ways.
         """
@@ -97,10 +108,11 @@ class _Plain:
             block = (
                 nullcontext()
                 if point is None or filters is None
-                else ablated(self.network, [point], filters[number, None])
+                else ablated(self.network, [point], filters[number, None], axis=self.dims[point][1])
             )
             with block:
-                found.append(self.network(image[None].clone()).clone())
+                # Of one image, a network may squeeze the batch.
+                found.append(self.network(image[None].clone()).clone().reshape(1, -1))
         return torch.cat(found)
 
     def rounding(self, point: Point | None, filters: Tensor | None) -> float:

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.graph.channel import channel_path, respond
-from interpret_kit.graph.folding import BATCH_NORM, NOTHING, FoldedGraph, folded
+from interpret_kit.graph.folding import NOTHING, Dims, FoldedGraph, folded
 from interpret_kit.graph.landing import Landed
 from interpret_kit.graph.levels import computed, levels_of, overwritten
+from interpret_kit.graph.padding import PADS
 from interpret_kit.graph.probing import refuse_if_wrong
+from interpret_kit.graph.reasons import untraceable_if_it_fails
 from interpret_kit.graph.rows import numbers_per_image
 from interpret_kit.graph.suffix import TracedNetwork, Values
-from interpret_kit.graph.trace import Node, Untraceable, untraceable_if_it_fails
+from interpret_kit.graph.trace import Node
 from interpret_kit.layers import Point, evaluating
 
 KEPT = 2**28  # bytes of maps that are kept of all images looked at together
@@ -36,12 +38,26 @@ class Reruns:
     reruns.silence(("conv3", 1), images, filters)  # (pairs, classes)
     """
 
-    def __init__(self, network: nn.Module, points: Sequence[Point], example: Tensor) -> None:
-        """Trace the network for inputs like ``example``, (any rows, channels, height, width).
+    def __init__(
+        self,
+        network: nn.Module,
+        points: Sequence[Point],
+        example: Tensor,
+        dims: Mapping[Point, Dims] | None = None,
+    ) -> None:
+        """Trace the network.
+
+        Args:
+            network: what is evaluated.
+            points: where filters will be ablated.
+            example: inputs (any rows, channels, height, width) like those that will come.
+            dims: which dimension of a point's output holds the images, and which the filters,
+                where they are not (0, 1).
 
         Raises:
-            Untraceable: where that cannot be done for one of the points.
+            Untraceable: if that cannot be done for one of the points.
         """
+        self.dims = dict.fromkeys(points, (0, 1)) | dict(dims or {})
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             self._begin(traced, points, example)
@@ -49,7 +65,7 @@ class Reruns:
         self.stored: dict[Node, Tensor] = {}  # channels last
 
     def _begin(self, traced: TracedNetwork, points: Sequence[Point], example: Tensor) -> None:
-        self.graph = folded(traced)
+        self.graph = folded(traced, _cuts(traced, self.dims))
         self.silenced = {point: _Silenced(traced, self.graph, point, example) for point in points}
         self.kept: frozenset[Node] = _union(each.kept for each in self.silenced.values())
         self.read: frozenset[Node] = _union(each.read for each in self.silenced.values())
@@ -211,23 +227,27 @@ class _Run:
                 first += count
 
 
+def _cuts(traced: TracedNetwork, dims: Mapping[Point, Dims]) -> dict[Node, Dims]:
+    """Where filters are ablated in a value that folding would not leave as it is."""
+    nodes = {point: traced.node(point) for point in dims}
+    plain = {node for point, node in nodes.items() if dims[point] == (0, 1) and _is_kept(node)}
+    return {node: dims[point] for point, node in nodes.items() if node not in plain}
+
+
+def _is_kept(node: Node) -> bool:
+    """Whether it is a map of its own: copies and padding go into what they read or are read by."""
+    return len(node.shape) == 4 and node.op not in {*NOTHING, *PADS}
+
+
 def _start(
     traced: TracedNetwork, graph: FoldedGraph, start: Node, example: Tensor
 ) -> tuple[Node, Tensor]:
     """Where a change begins in the folded network, and what a filter at zero leaves there."""
-    if len(start.shape) != 4:
-        raise Untraceable("what is silenced is no map")
+    found = graph.cut.get(start) or graph.at.get(start)
+    if found is not None:
+        return found, example.new_zeros(1, *found.shape[1:])
     zero = example.new_zeros(1, *start.shape[1:])
-    copy = start
-    while copy.op in NOTHING:  # left out: where the map itself is read, its copy must not be silent
-        if traced.users(copy.inputs[0]) != [copy]:
-            raise Untraceable("what is silenced is a copy of a map that is read elsewhere, too")
-        copy = copy.inputs[0]
-    if start in graph.at:
-        return graph.at[start], zero
-    (norm,) = traced.users(start)
-    if norm.op != BATCH_NORM:
-        raise Untraceable("what is silenced is computed together with what reads it")
+    (norm,) = traced.users(start)  # a convolution that is folded into its normalisation
     (item,) = traced.users(norm)
     return graph.at[item], traced.apply(norm, {**traced.fixed(norm, 1), start: zero}, 1)[0]
 
@@ -256,7 +276,7 @@ def _anywhere(different: Tensor) -> Tensor:
 
 def _by_cell(maps: Tensor) -> Tensor:
     """Maps (rows, channels, height, width) as (rows, height, width, channels)."""
-    return maps.permute(0, 2, 3, 1).contiguous() if maps.dim() == 4 else maps
+    return maps.permute(0, 2, 3, 1).contiguous() if maps.dim() == 4 else maps.contiguous()
 
 
 def _by_channel(maps: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.graph.agreeing import agree, rounding_of
+from interpret_kit.graph.reasons import Untraceable, why_other_outputs
 from interpret_kit.graph.rows import (
     TRACED_ROWS,
     for_rows,
@@ -21,7 +22,7 @@ from interpret_kit.graph.rows import (
     rows_per_image,
     sizes_with_rows,
 )
-from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, Untraceable, trace
+from interpret_kit.graph.trace import ITEM, PIXELS, WEIGHT, Graph, Node, trace
 from interpret_kit.kinds import whole_passes_only
 from interpret_kit.layers import Point, evaluating
 
@@ -48,7 +49,7 @@ class RunnableGraph:
             Untraceable: where it has not one output.
         """
         if len(graph.outputs) != 1:
-            raise Untraceable(f"it returns {len(graph.outputs)} tensors")
+            raise Untraceable(f"the network returns {len(graph.outputs)} tensors, not one")
         self.graph = graph
         (self.output,) = graph.outputs
         self._following: dict[Node, tuple[Node, ...]] = {}
@@ -201,22 +202,29 @@ class TracedNetwork(RunnableGraph):
         """
         why = whole_passes_only(network)
         if why:
-            raise Untraceable(f"only full forward passes give its own numbers: {why}")
+            raise Untraceable(f"only they give the network's own numbers: {why}")
         graph = trace(network, inputs.new_empty(TRACED_ROWS, *inputs.shape[1:]))
         super().__init__(graph, _weights(graph, network))
         self._refuse_if_wrong(network, inputs[:2])
 
     def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
         with evaluating(network):
-            theirs = network(inputs.clone())  # it may work in place
+            theirs, kind = network(inputs.clone()), type(network).__name__  # it may work in place
+            if not isinstance(theirs, Tensor):
+                raise Untraceable(f"{kind} returns a {type(theirs).__name__}, not a tensor")
+            theirs = theirs.clone()  # it may write the next ones over them
+            if not agree(network(inputs.clone()), theirs):
+                raise Untraceable(f"{kind} draws random numbers: its outputs differ each time")
             try:
                 ours = self.run(inputs, ())[self.output]
-            except Exception as error:  # such as: made for the number of rows that was traced
-                raise Untraceable(f"the graph cannot be run: {error}") from error
-            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
+            except Exception as error:
                 raise Untraceable(
-                    f"the graph of {type(network).__name__} does not answer as it does"
-                )
+                    f"the forward() of {kind} is made for one number of images, or loops over them"
+                ) from error
+            if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
+                theirs = theirs.reshape(ours.shape)
+            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
+                raise Untraceable(why_other_outputs(network, inputs))
 
 
 def in_place(node: Node) -> Callable[..., Tensor]:

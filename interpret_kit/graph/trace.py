@@ -24,24 +24,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import ExportGraphSignature, InputKind, OutputKind
 
+from interpret_kit.graph.reasons import Untraceable as Untraceable  # noqa: PLC0414 - also met here
+from interpret_kit.graph.reasons import why_not_traced
 from interpret_kit.layers import Point, evaluating
 
 PIXELS, WEIGHT, ITEM = "pixels", "weight", "getitem"
-
-
-class Untraceable(Exception):
-    """A network, or a call of one of its modules, that has no graph; one line says why."""
-
-
-@contextmanager
-def untraceable_if_it_fails() -> Iterator[None]:
-    """Whatever fails in the block is no error: the whole network can be asked."""
-    try:
-        yield
-    except Untraceable:
-        raise
-    except Exception as error:
-        raise Untraceable(f"it cannot be asked in parts: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +70,7 @@ class Graph:
             raise Untraceable(f"{called} returns {len(found)} tensors; name a module inside it")
         known = sorted({each for each, _ in self._returned})
         close = ", ".join(difflib.get_close_matches(name, known)) or "none"
-        raise Untraceable(f"{called} is not in the graph; close names: {close}")
+        raise Untraceable(f"{called} computes nothing that is followed; close names: {close}")
 
     @cached_property
     def _returned(self) -> dict[Point, list[Node]]:
@@ -117,8 +104,7 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
         graph = _graph(program.graph, program.graph_signature, _CallNumbers(network))
         return replace(graph, constants=_tensors(program.constants))
     except Exception as error:
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise Untraceable(f"{type(network).__name__} cannot be traced: {why}") from error
+        raise Untraceable(why_not_traced(network, error)) from error
 
 
 @contextmanager
@@ -193,7 +179,7 @@ def _graph(traced: fx.Graph, signature: ExportGraphSignature, numbers: _CallNumb
         elif each.op == "call_function":
             made[each.name] = _operation(each, made, numbers)
         elif each.op != "output":
-            raise Untraceable(f"{each.op} {each.target} is no simple operation")
+            raise Untraceable(f"it has control flow of torch ({each.target})")
     returned = [spec for spec in signature.output_specs if spec.kind == OutputKind.USER_OUTPUT]
     outputs = [made[spec.arg.name] for spec in returned if spec.arg.name in made]
     (pixels,) = (node for node in made.values() if node.op == PIXELS)
@@ -209,7 +195,7 @@ def _operation(traced: fx.Node, made: Mapping[str, Node], numbers: _CallNumbers)
         names = [each.name for each in schema.arguments]
         defaults = {e.name: e.default_value for e in schema.arguments if e.has_default_value()}
     else:
-        raise Untraceable(f"{traced.target} is no simple operation")
+        raise Untraceable(f"it calls {traced.target}, which is not an operation on tensors")
     given: Any = dict(zip(names, traced.args, strict=False)) | dict(traced.kwargs)
     in_full: Any = {**dict.fromkeys(names), **defaults, **given}
     nodes: Any = made  # fx types its arguments as holding fx's nodes only

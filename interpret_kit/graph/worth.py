@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpret_kit.graph.costs import BYTE, CALL, MULTIPLY_ADD
-from interpret_kit.graph.trace import untraceable_if_it_fails
+from interpret_kit.graph.reasons import untraceable_if_it_fails
 from interpret_kit.layers import Point, evaluating, observed
 
 # The incremental way is taken if its price is at most this share of the other's: infinity and 0
