@@ -1,8 +1,12 @@
 """What do many tests share? Small pictures and a small classifier, always the same."""
 
+import shutil
+
 import pytest
 import torch
 from networks_on_paper import noisy_images, small_classifier
+
+from interpret_kit import published
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -17,6 +21,13 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_kept_graphs(own_cache):
+    """Each test traces its networks itself, whatever was traced before."""
+    yield
+    shutil.rmtree(published.cache_folder() / "graphs", ignore_errors=True)
 
 
 @pytest.fixture

@@ -93,6 +93,7 @@ def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way
         monkeypatch.setattr(worth, "_TRACED", 0)
         monkeypatch.setattr(worth, "_TRIES", 0)
         monkeypatch.setattr("interpret_kit.occluding.pays", lambda *_: True)
+        monkeypatch.setattr("interpret_kit.occluding.is_kept", lambda *_: False)
         found = occluding(network, GRID, seen, pictures, 4)
     assert type(found) is way
     assert found.settled == (way is IncrementalForwards)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from interpret_kit.graph.costs import BATCH_BYTES
 from interpret_kit.graph.waiting import Waiting
 
 HEAD = SimpleNamespace(whole=("mean", "linear"), pasted=("a", "b"))
@@ -36,7 +37,7 @@ def batch(first, count):
 
 def answered(network, *batches):
     """What comes after each batch, and at the end, as counts; each answer is its position's."""
-    waiting, counts, positions = Waiting(network), [], []
+    waiting, counts, positions = Waiting(network, BATCH_BYTES), [], []
 
     def take(answers):
         counts.append(0)

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpret_kit import FilterAblation
 from interpret_kit.classifier import Classifier
@@ -119,14 +120,14 @@ def test_depthwise_convolutions_do_not_mix():
     ],
 )
 def test_windows_are_weighed_by_their_work(make, side, windows, way):
-    assert occluding_pays(make(), image(side), windows, 32) == way
+    assert occluding_pays(work_of(make(), image(side)), windows, 32) == way
 
 
 @pytest.mark.parametrize(("margin", "way"), [(math.inf, True), (0, False)])
 def test_the_margin_decides_always_and_never(monkeypatch, margin, way):
     monkeypatch.setattr(worth, "MARGIN", margin)
     assert ablating_pays(narrow(), NARROW[:1], image(16), 1, 1) == way
-    assert occluding_pays(wide(), image(16), 10**9, 1) == way
+    assert occluding_pays(work_of(wide(), image(16)), 10**9, 1) == way
 
 
 def test_each_caller_asks(monkeypatch):
@@ -144,3 +145,33 @@ def test_each_caller_asks(monkeypatch):
     FilterAblation(thin, "last").attribute(image(16).expand(40, -1, -1, -1), target=0)
     with pytest.raises(RuntimeError, match="incremental"):
         FilterAblation(thick, "last").attribute(image(64).expand(40, -1, -1, -1), target=0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (nn.Conv2d(6, 4, 3, stride=2, groups=2), (2, 6, 9, 7)),
+        (nn.Conv1d(3, 5, 2), (2, 3, 8)),
+        (nn.ConvTranspose2d(4, 6, 3, stride=2), (2, 4, 5, 3)),
+        (nn.Linear(5, 7), (3, 5)),
+        (nn.Linear(5, 7, bias=False), (2, 4, 5)),
+        (nn.Bilinear(3, 4, 2), None),
+    ],
+)
+def test_multiply_adds_are_half_of_torchs_flops(layer, inputs):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    given = [torch.rand(inputs)] if inputs else [torch.rand(2, 3), torch.rand(2, 4)]
+    counted = []
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            outputs = func(*args, **(kwargs or {}))
+            counted.append(worth._multiply_adds(func._schema.name, args, outputs))
+            return outputs
+
+    with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        layer(*given)
+    with torch.no_grad(), Counting():
+        layer(*given)
+    assert sum(counted) == flops.get_total_flops() / 2

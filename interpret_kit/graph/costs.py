@@ -42,15 +42,18 @@ class Choice:
     seconds: float  # for all of them, estimated
 
 
-def choose(changing: Changing, rows: Ints, cols: Ints) -> list[Choice]:
+def choose(
+    changing: Changing, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
+) -> list[Choice]:
     """Group windows (rows x cols) and decide for each group where crops end.
 
     Args:
         changing: the network.
         rows: what each row of windows covers, (rows, 2) in pixels.
         cols: what each column of windows covers, (cols, 2).
+        batch_bytes: what the largest map of a batch may take.
     """
-    prices = _Prices(changing)
+    prices = _Prices(changing, batch_bytes)
     reached = changing.reached(rows, cols)
     best: list[Choice] = []
     for groups in range(1, _MOST_GROUPS + 1):
@@ -91,8 +94,9 @@ def _along(
 class _Prices:
     """What the operations of a network cost for one window, in seconds."""
 
-    def __init__(self, changing: Changing) -> None:
+    def __init__(self, changing: Changing, batch_bytes: int = BATCH_BYTES) -> None:
         self.changing, self.network = changing, changing.network
+        self.batch_bytes = batch_bytes
         self.order = changing.order
         self.place = {node: k for k, node in enumerate(self.order)}
         self.whole = np.array([self._whole(node) for node in self.order])
@@ -113,7 +117,7 @@ class _Prices:
             pasted[k : self.until[k]] += size * _GATHERED
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
-        batch = np.clip(BATCH_BYTES // np.maximum(largest, 1), 8, _MOST_WINDOWS)
+        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, _MOST_WINDOWS)
         calls = (count + 3 * np.arange(1, count + 1)) * CALL + np.cumsum(self.weights)
         total = (price + pasted) * windows + np.ceil(windows / batch) * calls
         cut = int(total.argmin())

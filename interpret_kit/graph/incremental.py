@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.graph.changing import Changing
-from interpret_kit.graph.costs import choose, whole_seconds
+from interpret_kit.graph.costs import BATCH_BYTES, choose, whole_seconds
 from interpret_kit.graph.crops import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.graph.folding import folded
 from interpret_kit.graph.plans import Plan, Windows, plan
@@ -45,22 +45,25 @@ class IncrementalNetwork:
         ...
     """
 
-    def __init__(self, traced: RunnableGraph, rows: Ints, cols: Ints) -> None:
+    def __init__(
+        self, traced: RunnableGraph, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
+    ) -> None:
         """Plan for windows (rows x cols).
 
         Args:
             traced: the network.
             rows: what each row of windows covers, (rows, 2) in pixels, half open.
             cols: what each column of windows covers, (cols, 2).
+            batch_bytes: what the largest map of a batch may take.
 
         Raises:
             Untraceable: where a picture has one row or column only.
         """
-        self.windows = rows, cols
+        self.windows, self.batch_bytes = (rows, cols), batch_bytes
         self.changing = Changing(folded(traced))
         if not self.changing.order:
             raise Untraceable("its images have one row or column of pixels")
-        choices = choose(self.changing, rows, cols)
+        choices = choose(self.changing, rows, cols, batch_bytes)
         self.seconds = sum(each.seconds for each in choices)  # for a picture, estimated
         self.whole_seconds = whole_seconds(self.changing, len(rows) * len(cols))
         self.plans = [plan(self.changing, each) for each in choices]
@@ -87,7 +90,7 @@ class IncrementalNetwork:
         seen = _Seen(self.changing, picture, fill)
         if uncovered is not None and not seen.says(uncovered):
             raise Stale("the network has changed since it was traced")
-        waiting = Waiting(self.changing.network)
+        waiting = Waiting(self.changing.network, self.batch_bytes)
         for place, each in enumerate(self.plans):
             for batch, numbers in enumerate(each.batches()):
                 indices = self._indices.get((place, batch), Indices())

@@ -7,6 +7,7 @@ in them. The numbers are those of whole forwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.graph.agreeing import agree, rounding_of
-from interpret_kit.graph.reasons import Untraceable, why_other_outputs
+from interpret_kit.graph.kept import keep, kept_graphs
+from interpret_kit.graph.reasons import Untraceable, untraceable_if_it_fails, why_other_outputs
 from interpret_kit.graph.rows import (
     TRACED_ROWS,
     for_rows,
@@ -203,9 +205,23 @@ class TracedNetwork(RunnableGraph):
         why = whole_passes_only(network)
         if why:
             raise Untraceable(f"only they give the network's own numbers: {why}")
-        graph = trace(network, inputs.new_empty(TRACED_ROWS, *inputs.shape[1:]))
+        example = traced_example(inputs)
+        if any(self._fits(graph, network, inputs[:2]) for graph in kept_graphs(network, example)):
+            return
+        graph = trace(network, example)
+        self._take(graph, network, inputs[:2])
+        keep(network, example, graph)
+
+    def _fits(self, graph: Graph, network: nn.Module, inputs: Tensor) -> bool:
+        """Take a graph that was kept, unless it does not compute what the network does now."""
+        with suppress(Untraceable), untraceable_if_it_fails():
+            self._take(graph, network, inputs)
+            return True
+        return False
+
+    def _take(self, graph: Graph, network: nn.Module, inputs: Tensor) -> None:
         super().__init__(graph, _weights(graph, network))
-        self._refuse_if_wrong(network, inputs[:2])
+        self._refuse_if_wrong(network, inputs)
 
     def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
         with evaluating(network):
@@ -225,6 +241,11 @@ class TracedNetwork(RunnableGraph):
                 theirs = theirs.reshape(ours.shape)
             if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
                 raise Untraceable(why_other_outputs(network, inputs))
+
+
+def traced_example(inputs: Tensor) -> Tensor:
+    """What a network is traced with for inputs shaped like these, (any rows, ...)."""
+    return inputs.new_empty(TRACED_ROWS, *inputs.shape[1:])
 
 
 def in_place(node: Node) -> Callable[..., Tensor]:

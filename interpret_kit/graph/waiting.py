@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpret_kit.graph.costs import BATCH_BYTES
 from interpret_kit.graph.plans import Plan
 from interpret_kit.graph.reach import Ints
 from interpret_kit.graph.suffix import RunnableGraph
@@ -26,8 +25,8 @@ Answers = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs t
 class Waiting:
     """What batches of windows have come to, until there is enough to go on with."""
 
-    def __init__(self, network: RunnableGraph) -> None:
-        self.network = network
+    def __init__(self, network: RunnableGraph, batch_bytes: int) -> None:
+        self.network, self.batch_bytes = network, batch_bytes
         self._whole: tuple[Node, ...] = ()
         self._positions: list[Ints] = []
         self._values: list[dict[Node, Tensor]] = []
@@ -64,7 +63,7 @@ class Waiting:
     def _room(self, plan: Plan) -> int:
         """How many windows may be run together."""
         largest = max(map(self.network.row_bytes, (*plan.pasted, *plan.whole)), default=0)
-        return min(_MOST_WINDOWS, BATCH_BYTES // max(largest, 1))
+        return min(_MOST_WINDOWS, self.batch_bytes // max(largest, 1))
 
 
 def _joined(parts: Sequence[dict[Node, Tensor]]) -> dict[Node, Tensor]:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from interpret_kit.graph.costs import BYTE, CALL, MULTIPLY_ADD
+from interpret_kit.dispatching import DispatchMode
+from interpret_kit.graph.costs import BATCH_BYTES, BYTE, CALL, MULTIPLY_ADD
 from interpret_kit.graph.reasons import untraceable_if_it_fails
 from interpret_kit.layers import Point, evaluating, observed
 
@@ -38,11 +38,22 @@ class Work:
 
     rows: Sequence[float]  # seconds for each row of a batch
     behind: Mapping[Point, int]  # first operation that is run again if a call's filter is ablated
+    largest: int = 0  # bytes of the largest output, for each row of a batch
 
     def seconds(self, rows: float, batch: float, first: int = 0) -> float:
         """Price so many rows in batches, by the operations from ``first`` on."""
         operations = self.rows[first:]
         return rows * sum(operations) + -(-rows // batch) * len(operations) * CALL
+
+    def batch(self, most: int, device: torch.device) -> int:
+        """How many rows go through the network together: on a CPU, as many as memory is for.
+
+        More of them take memory and no less time: EfficientNet-Lite0 takes as long in batches of
+        3 as in batches of 32.
+        """
+        if device.type != "cpu":
+            return most
+        return max(1, min(most, BATCH_BYTES // max(self.largest, 1)))
 
     @property
     def tracing(self) -> float:
@@ -59,18 +70,17 @@ def pays(incremental: float, full: float) -> bool:
     return incremental <= MARGIN * max(full, 1e-9)
 
 
-def occluding_pays(network: nn.Module, example: Tensor, windows: int, batch: int) -> bool:
+def occluding_pays(work: Work, windows: int, batch: int, *, kept: bool = False) -> bool:
     """Whether a trace is worth it for so many windows, those over all images.
 
     Args:
-        network: in eval mode.
-        example: an input, (1, channels, height, width).
+        work: of a forward pass.
         windows: how many outputs are needed.
         batch: windows in a full forward pass.
+        kept: whether the graph is at hand, so that no trace is needed.
     """
-    work = work_of(network, example)
     full = work.seconds(windows, batch)
-    return pays(work.tracing + work.trying(2) + _UNDER_WINDOWS * full, full)
+    return pays((0 if kept else work.tracing) + work.trying(2) + _UNDER_WINDOWS * full, full)
 
 
 def ablating_pays(
@@ -116,35 +126,53 @@ def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -
         point: next((each + 1 for each in mixing if each >= first), count)
         for point, first in met.items()
     }
-    return Work(counting.rows, behind)
+    return Work(counting.rows, behind, counting.largest)
 
 
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Counting(DispatchMode):
     """Writes down what the operations cost that run while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.rows: list[float] = []
         self.mixing: list[int] = []  # which of them are products with all channels
+        self.largest = 0  # bytes of an output
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation; views, and what reads no tensor, cost nothing."""
         kwargs = kwargs or {}
         outputs = func(*args, **kwargs)
         if not getattr(func, "is_view", False) and any(isinstance(e, Tensor) for e in args):
-            self._add(func, args, kwargs, outputs)
+            self._add(func, args, outputs)
         return outputs
 
-    def _add(self, func: Any, args: Any, kwargs: Any, outputs: Any) -> None:
-        from torch.utils.flop_counter import flop_registry
-
-        count = flop_registry.get(func._overloadpacket)
-        flops = 0 if count is None else count(*args, **kwargs, out_val=outputs)
+    def _add(self, func: Any, args: Any, outputs: Any) -> None:
+        products = _multiply_adds(func._schema.name, args, outputs)
         made = outputs if isinstance(outputs, tuple) else (outputs,)
         moved = [each for each in (*args, *made) if isinstance(each, Tensor)]
         # Of the row, not of weights, which are read once for a batch.
         moved_bytes = sum(each.nbytes for each in moved if each.dim() > 1 and each.shape[0] == 1)
+        self.largest = max([self.largest, *(e.nbytes for e in made if isinstance(e, Tensor))])
         grouped = func._overloadpacket is torch.ops.aten.convolution and args[8] != 1
-        if flops and not grouped:
+        if products and not grouped:
             self.mixing.append(len(self.rows))
-        self.rows.append(float(flops / 2 * MULTIPLY_ADD + moved_bytes * BYTE))
+        self.rows.append(float(products * MULTIPLY_ADD + moved_bytes * BYTE))
+
+
+def _multiply_adds(name: str, args: Any, outputs: Any) -> int:
+    """Of a convolution, a product of matrices, or attention; of anything else, 0.
+
+    torch's ``flop_counter`` has the same formulas; importing it takes a second.
+    """
+    if name in ("aten::mm", "aten::bmm"):
+        return int(args[0].numel() * args[1].shape[-1])
+    if name in ("aten::addmm", "aten::baddbmm"):
+        return int(args[1].numel() * args[2].shape[-1])
+    if name == "aten::convolution":
+        cells = (args[0] if args[6] else outputs)[:, 0]  # of the input, if it is transposed
+        return int(cells.numel() * args[1].numel())
+    if name.startswith("aten::_scaled_dot_product"):
+        queries, keys, values = args[:3]
+        pairs = queries[..., 0].numel() * keys.shape[-2]
+        return int(pairs * (queries.shape[-1] + values.shape[-1]))
+    return 0
