@@ -14,8 +14,9 @@ from numbers import Real
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from interpret_kit.dispatching import DispatchMode
 
 Interval = tuple[float, float]
 ANY: Interval = (-math.inf, math.inf)
@@ -36,7 +37,7 @@ _KEEPING = {
 }  # fmt: skip
 
 
-class Bounds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Bounds(DispatchMode):
     """Follow the operations of the block.
 
     with Bounds() as bounds:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpret_kit.dimension_rules import dims_of_outputs
 from interpret_kit.dimensions import BATCH, CHANNEL, COL, ROW, Dims, fresh, unknown
+from interpret_kit.dispatching import DispatchMode
 from interpret_kit.layouts import are_maps
 from interpret_kit.operations import Operation
 
@@ -28,7 +28,7 @@ Key = tuple[Contents, int, tuple[int, ...], tuple[int, ...]]  # and which part o
 _READS_ONLY_THE_SHAPE = ("empty", "zeros", "ones", "full", "rand", "randn", "new_")
 
 
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Watch(DispatchMode):
     """Record what the operations of a block read, and when.
 
     with Watch(images) as watch:
@@ -75,10 +75,6 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             dims = partial(_looked_up, before)
             self._tell(Operation(name, arguments, outputs, dims, self._images, pointwise))
         return result
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler for the first operation, for seconds
 
     def tick(self) -> int:
         """Go on in time, and return when it is."""
