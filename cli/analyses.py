@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interpret_kit.ahead import importing
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.cli import defaults, models
 from interpret_kit.cli.folders import check_force, check_place, next_free, wrote
@@ -85,7 +86,8 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     # All that needs no network has been checked; from here on torch is imported.
     _take_full_float32()
     classifier = models.load(model, ctx, terminal, given["device"])
-    with terminal.progress(str(ctx.info_name), len(images)) as step:
+    drawing = importing(f"interpret_kit.render.{analysis.name}")
+    with drawing, terminal.progress(str(ctx.info_name), len(images)) as step:
         result: Result = analysis.run(
             classifier,
             images,

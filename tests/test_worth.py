@@ -132,8 +132,8 @@ def test_the_margin_decides_always_and_never(monkeypatch, margin, way):
 
 def test_each_caller_asks(monkeypatch):
     monkeypatch.setattr("interpret_kit.silencing.SuffixForwards", lambda *_: "incremental")
-    thin = Classifier(narrow(), size=(16, 16))
-    thick = Classifier(wide(), size=(64, 64))
+    thin = Classifier(narrow(), size=(16, 16), mean=(0.5,) * 3, std=(0.5,) * 3)
+    thick = Classifier(wide(), size=(64, 64), mean=(0.5,) * 3, std=(0.5,) * 3)
     assert isinstance(silencing(thin, NARROW, 32, 1952), WholeForwards)
     assert silencing(thick, WIDE, 32, 1952) == "incremental"
 
