@@ -157,7 +157,8 @@ class IncrementalForwards:
         """
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
-            self.network = IncrementalNetwork(traced, *map(np.array, grid.spans()), batch_bytes)
+            rows, cols = map(np.array, grid.spans())
+            self.network = IncrementalNetwork(traced, rows, cols, batch_bytes)
             if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
                 raise NotWorthIt("a window changes most of what the network computes")
             self._refuse_if_wrong(network, traced, grid, example)
