@@ -143,7 +143,8 @@ def _drops(question: _Question, targets: _Targets, forwards: Occluding, bar: tqd
     check_columns(targets, question.asked.score(question.uncovered[:1]).shape[1])
     told = question.inputs, question.fills, question.uncovered, targets
     for row, fill, uncovered, target in zip(*told, strict=True):
-        score = question.asked.score(uncovered[None])
+        own = forwards.uncovered(row[None])
+        score = question.asked.score(uncovered[None] if own is None else own.reshape(1, -1))
         drops = score.new_empty(score.shape[1], len(grid))
         for positions, outputs in forwards.outputs(row[None], fill, uncovered[None]):
             drops[:, torch.from_numpy(positions)] = (score - question.asked.score(outputs)).T

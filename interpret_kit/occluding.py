@@ -67,6 +67,13 @@ class Occluding(Protocol):
             Stale: the network says something else than when it was looked at.
         """
 
+    def uncovered(self, inputs: Tensor) -> Tensor | None:
+        """Outputs (1, ...) without a window, to compare with those under windows.
+
+        None if they are the network's own. Where they are not, they equal those up to rounding,
+        which would show in the effect of windows that do little.
+        """
+
 
 def occluding(
     network: nn.Module, grid: WindowGrid, example: Tensor, pictures: int, batch_size: int
@@ -126,6 +133,9 @@ class WholeForwards:
             positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
             yield positions, self.network(self.covered(inputs, fill, positions))
 
+    def uncovered(self, _inputs: Tensor) -> None:
+        """See `Occluding.uncovered`."""
+
     def covered(self, inputs: Tensor, fill: Tensor, positions: Array) -> Tensor:
         """The inputs with the window at some positions, (positions, channels, height, width)."""
         covered = inputs.repeat(len(positions), 1, 1, 1)
@@ -169,6 +179,11 @@ class IncrementalForwards:
     ) -> Iterator[tuple[Array, Tensor]]:
         """See `Occluding.outputs`."""
         yield from self.network.outputs(inputs, fill, uncovered)
+
+    @torch.no_grad()
+    def uncovered(self, inputs: Tensor) -> Tensor:
+        """See `Occluding.uncovered`."""
+        return self.network.uncovered(inputs)
 
     def _refuse_if_wrong(
         self, network: nn.Module, traced: TracedNetwork, grid: WindowGrid, example: Tensor

@@ -1,5 +1,6 @@
 """What do many tests share? Small pictures and a small classifier, always the same."""
 
+import os
 import shutil
 
 import pytest
@@ -12,7 +13,7 @@ from interpret_kit import published
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Networks as small as these wait for threads longer than they work."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("IKIT_TEST_THREADS", "1")))
 
 
 @pytest.fixture(autouse=True, scope="session")

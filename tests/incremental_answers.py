@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from float_rules import EXACT, terms_of
 from incremental_networks import SIZE, made
 from torch import Tensor, nn
 
@@ -27,27 +28,26 @@ def picture(seed: int = 0, channels: int = 3, size: tuple[int, int] = SIZE) -> T
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, its graph, and how much it says when windows cover its picture."""
+    """A network and its graph."""
 
     network: nn.Module
     traced: TracedNetwork
-    scale: float  # largest logit
-    effect: float  # largest change of a logit by a window of about a quarter of the sides
+    scale: float  # of the terms that its last layer sums
 
     @property
     def allowed(self) -> float:
-        """The error that can only be rounding."""
-        return min(1e-5 * self.scale, 1e-3 * self.effect)
+        """The error that can only be rounding, in float64."""
+        return EXACT * self.scale
 
 
 @cache
 def subject(name: str) -> Subject:
     """A trace takes a third of a second: one for all tests of a network."""
-    return examined(made(name), picture())
+    return examined(made(name).double(), picture().double())
 
 
 def examined(network: nn.Module, seen: Tensor) -> Subject:
-    """Trace a network, and see how it reacts to windows."""
+    """Trace a network that computes in float64, and see how it reacts to windows."""
     size = seen.shape[2], seen.shape[3]
     side = max(1, min(size) // 4)
     answers = answered_whole(network, *spans(size, (side, side), (side, side)), seen, -seen[0])
@@ -55,7 +55,7 @@ def examined(network: nn.Module, seen: Tensor) -> Subject:
         uncovered = network(seen.clone())
     effect = float((answers - uncovered).abs().max())
     assert effect > 1e-4 * float(uncovered.abs().max()), "windows must show"
-    return Subject(network, TracedNetwork(network, seen), float(uncovered.abs().max()), effect)
+    return Subject(network, TracedNetwork(network, seen), terms_of(network, seen))
 
 
 def spans(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from float_rules import assert_near, in_double, terms_of
 from networks_on_paper import (
     CLASSES,
     ColourNet,
@@ -62,7 +63,7 @@ def test_confidence_lost_on_paper():
     without_red = [odds(0, 0.5), odds(1.5, 0), odds(0, 1.1), odds(0.5, 0)]
     without_green = [odds(1, 0.5), odds(0.5, 0), odds(0.8, 0.5), odds(0.5, 1)]
     lost = [np.mean(np.subtract(before, each)) for each in (without_red, without_green)]
-    np.testing.assert_allclose(found.confidence_lost, lost, atol=1e-6)
+    assert_near(found.confidence_lost, lost, terms=1.0)  # probabilities
 
 
 def test_only_the_right_ones_are_asked(monkeypatch):
@@ -81,7 +82,7 @@ def test_only_the_right_ones_are_asked(monkeypatch):
     assert found.repaired.tolist() == [[0, 0], [0, 0]]
     odds = lambda true, other: 1 / (1 + np.exp(other - true))  # noqa: E731
     lost = [(odds(1, 0.5) - odds(0, 0.5)) / 2, (odds(1.5, 0) - odds(0.5, 0)) / 2]
-    np.testing.assert_allclose(found.confidence_lost, lost, atol=1e-6)
+    assert_near(found.confidence_lost, lost, terms=1.0)  # probabilities
 
 
 def test_where_none_is_right_nothing_is_lost():
@@ -117,8 +118,12 @@ def test_chosen_filters_are_rows_of_the_whole():
     some = Ablation(2, filters="5,1").run(classifier, images)
     assert some.filter.tolist() == [5, 1]
     np.testing.assert_array_equal(some.broken, whole.broken[[5, 1]])
-    np.testing.assert_allclose(
-        some.confidence_lost, whole.confidence_lost[[5, 1]], rtol=1e-4, atol=1e-7
+    truth = Ablation(2).run(in_double(classifier), images)
+    assert_near(
+        some.confidence_lost,
+        truth.confidence_lost[[5, 1]],
+        theirs=whole.confidence_lost[[5, 1]],
+        terms=terms_of(classifier, pixels_of(images, classifier)) / 2,
     )
 
 
@@ -169,17 +174,19 @@ def test_each_call_of_a_module_is_silenced_on_its_own():
     images = ImageSet.from_arrays(noise(20, (6, 6)), np.arange(20) % 2)
     found = Ablation("all").run(classifier, images)
     assert found.layers == ("conv#1", "conv#2")
-    network, pixels = classifier.network.eval(), pixels_of(images, classifier)
+    terms = terms_of(classifier, pixels_of(images, classifier)) / 2
+    double = in_double(classifier).eval()
+    network, pixels = double.network, pixels_of(images, classifier).double()
     with torch.no_grad():
         maps = network.conv(pixels)
-        before = classifier.probabilities(pixels)
+        before = double.probabilities(pixels)
         for k in range(3):
             silent = maps.clone()
             silent[:, k] = 0
             after = network.head(network.conv(silent.relu()).relu().mean((2, 3)).relu()).softmax(1)
             true = range(20), images.labels.tolist()
-            lost = (before[true] - after[true]).mean().item()
-            assert found.confidence_lost[k] == pytest.approx(lost, abs=1e-6)
+            lost = (before[true] - after[true]).mean()
+            assert_near(found.confidence_lost[k], lost, terms=terms)
 
 
 def test_merged_shards_keep_the_ids_of_their_flips():
@@ -230,5 +237,7 @@ def test_zero_before_a_normalisation_is_not_zero_behind_it():
         site: Ablation(1, site=site).run(classifier, images).confidence_lost
         for site in ("convolution", "activation")
     }
-    np.testing.assert_allclose(at["convolution"][[0, 2]], at["activation"][[0, 2]], atol=1e-6)
+    # Equal but for rounding, though by other operations.
+    terms = terms_of(classifier, pixels_of(images, classifier)) / 2
+    assert_near(at["convolution"][[0, 2]], at["activation"][[0, 2]], terms=terms)
     assert abs(at["convolution"][[1, 3]] - at["activation"][[1, 3]]).min() > 1e-5

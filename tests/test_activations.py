@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import LayerActivation
+from float_rules import assert_near, in_double
 from networks_on_paper import (
     ColourNet,
     TwiceNet,
@@ -39,11 +40,16 @@ def test_maps_are_captums_at_the_convolution(layer):
     maps = Activations(layer, filters="all", site="convolution").run(
         classifier, images, batch_size=4
     )
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        expected = LayerActivation(classifier.eval(), classifier.network.get_submodule(layer))
-        expected = expected.attribute(pixels_of(images, classifier))
-    np.testing.assert_allclose(maps.maps, expected, rtol=1e-5, atol=1e-6)
+
+    def captums(classifier, pixels):
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            captums = LayerActivation(classifier.eval(), classifier.network.get_submodule(layer))
+            return captums.attribute(pixels)
+
+    pixels = pixels_of(images, classifier)
+    expected = captums(classifier, pixels)
+    assert_near(maps.maps, captums(in_double(classifier), pixels.double()), theirs=expected)
     assert maps.chosen.tolist() == list(range(expected.shape[1]))
     assert maps.ids.tolist() == list(range(9))
     np.testing.assert_array_equal(maps.pictures, noise(9))
@@ -54,7 +60,8 @@ def test_an_activation_in_place_does_not_reach_back_to_other_sites(site):
     classifier, images = small_classifier(), noisy_images(5)
     maps = Activations(1, filters="2,0", site=site).run(classifier, images)
     expected = by_hand(classifier, pixels_of(images, classifier))[site][:, [2, 0]]
-    np.testing.assert_allclose(maps.maps, expected, rtol=1e-5, atol=1e-6)
+    truth = by_hand(in_double(classifier), pixels_of(images, classifier).double())[site]
+    assert_near(maps.maps, truth[:, [2, 0]], theirs=expected)
     assert (expected.min() < 0) == (site != "activation")
     assert maps.layer == "conv1"
     assert maps.module == {"convolution": "conv1", "pre-activation": "norm1"}.get(site, "act1")
@@ -66,7 +73,8 @@ def test_the_strongest_filters_have_the_largest_peaks_on_average_over_the_pictur
     every = by_hand(classifier, pixels_of(images, classifier))["pre-activation"]
     order = every.amax((2, 3)).double().mean(0).argsort(descending=True)
     assert maps.chosen.tolist() == order[:3].tolist()
-    np.testing.assert_allclose(maps.maps, every[:, order[:3]], rtol=1e-5, atol=1e-6)
+    truth = by_hand(in_double(classifier), pixels_of(images, classifier).double())
+    assert_near(maps.maps, truth["pre-activation"][:, order[:3]], theirs=every[:, order[:3]])
     more = Activations(1, top=99).run(classifier, images)
     assert sorted(more.chosen.tolist()) == [0, 1, 2, 3]
 
@@ -102,15 +110,15 @@ def test_statistics_are_over_all_filters_and_units_whatever_is_chosen():
 def test_each_call_of_a_module_that_is_called_twice_has_its_own_maps():
     classifier = plain(drawn(TwiceNet(), seed=5), (6, 6))
     images = ImageSet.from_arrays(noise(4, (6, 6)))
-    network, pixels = classifier.network, pixels_of(images, classifier)
+    network = in_double(classifier.network)
     with torch.no_grad():
-        first = network.conv(pixels)
+        first = network.conv(pixels_of(images, classifier).double())
         second = network.conv(first.relu())
     for layer, expected in (("conv#1", first), ("conv#2", second)):
         found = Activations(layer, filters="all", site="convolution").run(classifier, images)
-        np.testing.assert_allclose(found.maps, expected, rtol=1e-5, atol=1e-6)
+        assert_near(found.maps, expected)
         found = Activations(layer, filters="all", site="activation").run(classifier, images)
-        np.testing.assert_allclose(found.maps, expected.relu(), rtol=1e-5, atol=1e-6)
+        assert_near(found.maps, expected.relu())
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ def test_filter_ablation_is_captums_with_a_feature_per_filter(layer, target):
     network, inputs = SmallNet(), inputs_of()
     expected = captums(network, network.get_submodule(layer), inputs, target)
     found = FilterAblation(network, layer).attribute(inputs, target)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    double = in_double(network)
+    truth = captums(double, double.get_submodule(layer), inputs.double(), target)
+    assert_near(found, truth, theirs=expected, terms=terms_of(network, inputs))
     assert found.abs().max() > 0.01
 
 
@@ -60,7 +62,9 @@ def test_filter_ablation_of_a_classifier_takes_pixels_as_captum_does_around_it()
     classifier, inputs = small_classifier(), inputs_of()
     expected = captums(classifier, classifier.network.conv2, inputs, 3)
     found = FilterAblation(classifier, "last").attribute(inputs, 3)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    double = in_double(classifier)
+    truth = captums(double, double.network.conv2, inputs.double(), 3)
+    assert_near(found, truth, theirs=expected, terms=terms_of(classifier, inputs))
 
 
 def test_filter_ablation_on_paper():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from float_rules import assert_exact, assert_near, in_double, terms_of
 from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
@@ -105,14 +106,18 @@ def test_a_folded_network_answers_as_it_did_for_any_number_of_rows(name):
     before = state(network)
     found = folded(traced)
     assert sum(node.op == BATCH_NORM for node in found.graph.nodes) == left
+    double = in_double(network)
+    exact = folded(TracedNetwork(double, torch.randn(1, 3, 9, 8).double()))
     for rows in (1, 2, 5):
         if name == "computed kernel" and rows > 1:
             continue  # of the mean over the rows: not a row for each
         seen = torch.randn(rows, 3, 9, 8, generator=torch.Generator().manual_seed(rows))
         with torch.no_grad():
             wanted, ours = network(seen), found.run(seen, ())[found.output]
+            truth = double(seen.double())
+            assert_exact(exact.run(seen.double(), ())[exact.output], truth)
         assert wanted.max() - wanted.min() > 1e-2
-        torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-6)
+        assert_near(ours, truth, theirs=wanted, terms=terms_of(network, seen))
     after = state(network)
     assert before.keys() == after.keys()
     for each, (mark, value) in before.items():
@@ -147,7 +152,8 @@ def test_what_a_value_became_is_known_where_it_is_still_computed():
     seen = torch.randn(2, 3, 9, 8)
     with torch.no_grad():
         ours = found.run(seen, [found.at[norm]])[found.at[norm]]
-        torch.testing.assert_close(ours, network[:2](seen), rtol=1e-5, atol=1e-5)
+        truth = in_double(network)[:2](seen.double())
+        assert_near(ours, truth, theirs=network[:2](seen), terms=terms_of(network[:2], seen))
 
 
 def test_kernels_lie_channels_last():

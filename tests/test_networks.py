@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from float_rules import assert_near, in_double, terms_of
 from torch import nn
 
 from interpret_kit.blocks import Block, make_blocks, sizes
@@ -36,16 +37,16 @@ def test_what_is_not_asked_for_is_not_there():
 def test_global_pooling_hands_on_the_mean_of_each_map():
     network = ConvNet(channels=(4, 8), global_pool=True, fc=(), num_classes=3, size=(16, 8)).eval()
     inputs = torch.rand(2, 3, 16, 8, generator=torch.Generator().manual_seed(0))
-    maps = inputs
-    for name, part in network.named_children():
+    double, maps = in_double(network), inputs.double()
+    for name, part in double.named_children():
         if name == "global_pool":
             break
         maps = part(maps)
     assert maps.shape == (2, 8, 4, 2)
     means = maps.detach().numpy().sum((2, 3)) / 8
-    by_hand = means @ network.head.weight.detach().numpy().T + network.head.bias.detach().numpy()
+    by_hand = means @ double.head.weight.detach().numpy().T + double.head.bias.detach().numpy()
     assert parameters(network.head) == 8 * 3 + 3
-    assert network(inputs).detach().numpy() == pytest.approx(by_hand, abs=1e-6)
+    assert_near(network(inputs).detach(), by_hand, terms=terms_of(network, inputs))
 
 
 def test_sizes_are_those_worked_out_on_paper():

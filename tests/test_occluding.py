@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from captum.attr import Occlusion as CaptumOcclusion
 from float_rules import assert_near, assert_same, in_double, terms_of
 from incremental_answers import picture
 from networks_on_paper import (
@@ -17,6 +18,7 @@ from networks_on_paper import (
 )
 from torch import nn
 
+from interpret_kit import IncrementalOcclusion
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.classifier import Classifier
 from interpret_kit.graph import worth
@@ -175,6 +177,35 @@ def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(always):
     with evaluating(double := in_double(network)):
         truth = answers(WholeForwards(double, GRID, 4), seen.double(), fill.double())
     assert_near(parts, truth, theirs=whole, terms=terms_of(network, seen))
+
+
+def test_windows_that_do_little_are_compared_with_outputs_of_the_same_way(always):
+    # Rounding of 1000 is left in the network's own outputs; the folded convolution has none of it.
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(320, 2)
+    )
+    drawn(network, seed=6)
+    with torch.no_grad():
+        network[0].bias += 1000
+        network[1].running_mean += 1000
+    seen = picture(size=SIZE)
+    settings = {"strides": (3, 3, 3), "baselines": seen * 0.999, "target": 1}
+    double = in_double(network)
+    with torch.no_grad():
+        truth = CaptumOcclusion(double).attribute(
+            seen.double(), (3, 5, 4), **{**settings, "baselines": seen.double() * 0.999}
+        )
+    assert 0 < truth.abs().max() < 1e-2
+    found = IncrementalOcclusion(network).attribute(seen, (3, 5, 4), **settings)
+    assert_near(found, truth, terms=terms_of(double, seen.double()))
+    classifier = plain(network, SIZE)
+    images = noisy_images(1, SIZE).unlabelled()
+    maps = Occlusion(window=(5, 4), stride=3, fill="blur").run(classifier, images)
+    with torch.no_grad():
+        pixels = pixels_of(images, classifier).double()
+        logits = in_double(classifier)(pixels)
+        sizes = terms_of(in_double(classifier), pixels)
+    assert_near(maps.uncovered, logits.softmax(1).amax(1), terms=sizes / 2)
 
 
 def test_gradients_are_as_the_reader_left_them_between_answers():

@@ -4,6 +4,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from float_rules import assert_near, in_double, terms_of
 from networks_on_paper import (
     CLASSES,
     ColourNet,
@@ -32,10 +33,10 @@ def test_only_windows_over_the_deciding_pixel_matter():
     maps = Occlusion(window=2, stride=2, fill="black").run(plain(TopLeftNet(), (4, 4)), whites())
     expected = np.zeros((2, 4, 4))
     expected[:, :2, :2] = WHITE - BLACK
-    np.testing.assert_allclose(maps.attribution, expected, atol=1e-6)
+    assert_near(maps.attribution, expected, terms=1.0)
     confidence = [[[BLACK, WHITE], [WHITE, WHITE]]] * 2
-    np.testing.assert_allclose(maps.confidence, confidence, atol=1e-6)
-    np.testing.assert_allclose(maps.uncovered, [WHITE] * 2, atol=1e-6)
+    assert_near(maps.confidence, confidence, terms=1.0)
+    assert_near(maps.uncovered, [WHITE] * 2, terms=1.0)
     assert maps.target.tolist() == maps.uncovered_predicted.tolist() == [1, 1]
 
 
@@ -45,7 +46,7 @@ def test_a_pixels_drop_is_the_mean_over_the_windows_that_cover_it():
         plain(TopLeftNet(), (1, 4)), whites(1, (1, 4))
     )
     drop = WHITE - BLACK
-    np.testing.assert_allclose(maps.attribution, [[[drop, drop / 2, 0, 0]]], atol=1e-6)
+    assert_near(maps.attribution, [[[drop, drop / 2, 0, 0]]], terms=1.0)
 
 
 def test_a_window_that_helps_the_target_shows_as_negative():
@@ -54,7 +55,7 @@ def test_a_window_that_helps_the_target_shows_as_negative():
     for target, drop in ((0, WHITE - BLACK), (1, BLACK - WHITE)):
         analysis = Occlusion(window=2, stride=2, fill="white", target=target)
         maps = analysis.run(classifier, ImageSet.from_arrays(night))
-        np.testing.assert_allclose(maps.attribution, np.full((1, 2, 2), drop), atol=1e-6)
+        assert_near(maps.attribution, np.full((1, 2, 2), drop), terms=1.0)
 
 
 CASES = [
@@ -75,17 +76,22 @@ def test_attribution_is_captums(size, window, stride, fill):
     pixels = pixels_of(images, classifier)
     colour = {"black": (0, 0, 0), "#4080c0": (64, 128, 192)}[fill]
     baseline = (torch.tensor(colour).view(1, 3, 1, 1) / 255).expand_as(pixels)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        classifier.eval()
-        expected = captum.attr.Occlusion(classifier.probabilities).attribute(
-            pixels,
-            sliding_window_shapes=(3, *window),
-            strides=(3, *stride),
-            baselines=baseline,
-            target=torch.from_numpy(maps.target),
-        )
-    np.testing.assert_allclose(maps.attribution, expected[:, 0], rtol=0, atol=1e-5)
+
+    def captums(classifier, pixels):
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = captum.attr.Occlusion(classifier.eval().probabilities).attribute(
+                pixels,
+                sliding_window_shapes=(3, *window),
+                strides=(3, *stride),
+                baselines=baseline.to(pixels),
+                target=torch.from_numpy(maps.target),
+            )
+        return found[:, 0]
+
+    truth = captums(in_double(classifier), pixels.double())
+    theirs, terms = captums(classifier, pixels), terms_of(classifier, pixels) / 2
+    assert_near(maps.attribution, truth, theirs=theirs, terms=terms)
     assert abs(maps.attribution).max() > 1e-3
 
 
@@ -93,6 +99,7 @@ def test_attribution_is_captums(size, window, stride, fill):
 def test_confidence_is_that_of_single_forwards_of_what_the_masks_cover(size, window, stride):
     classifier, images = small_classifier(size), noisy_images(3, size)
     maps = Occlusion(window, stride, "white").run(classifier, images)
+    double, terms = in_double(classifier), terms_of(classifier, pixels_of(images, classifier)) / 2
     masks = maps.masks()
     assert masks.shape == (np.prod(maps.confidence.shape[1:]), *size)
     for i in range(3):
@@ -102,11 +109,9 @@ def test_confidence_is_that_of_single_forwards_of_what_the_masks_cover(size, win
             np.testing.assert_array_equal(maps.occluded(i, p), picture)
             pixels = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
             with torch.no_grad():
-                alone = classifier.eval()(pixels).double().softmax(1)[0]
+                alone = double.eval()(pixels.double()).softmax(1)[0]
             row, col = divmod(p, maps.confidence.shape[2])
-            assert maps.confidence[i, row, col] == pytest.approx(
-                alone[maps.target[i]].item(), abs=1e-5
-            )
+            assert_near(maps.confidence[i, row, col], alone[maps.target[i]], terms=terms)
             assert maps.predicted[i, row, col] == alone.argmax()
 
 
@@ -241,6 +246,6 @@ def test_one_logit_is_watched_as_two_classes():
     classifier = plain(OneLogit(), (4, 4), classes=["bright"])
     two = Occlusion(2, 2, "black").run(plain(TopLeftNet(), (4, 4)), whites())
     one = Occlusion(2, 2, "black").run(classifier, whites())
-    np.testing.assert_allclose(one.attribution, two.attribution, atol=1e-6)
+    assert_near(one.attribution, two.attribution, terms=1.0)
     other = Occlusion(2, 2, "black", target="not bright").run(classifier, whites())
-    np.testing.assert_allclose(other.attribution, -one.attribution, atol=1e-6)
+    assert_near(other.attribution, -one.attribution, terms=1.0)

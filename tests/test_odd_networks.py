@@ -8,6 +8,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from float_rules import assert_near, assert_same, in_double, terms_of
 from networks_on_paper import HALVES
 from torch import nn
 from torch.nn import functional as F
@@ -151,7 +152,10 @@ def test_filters_are_silenced_as_by_hooks(between, settings, point):
     filters = torch.arange(settings.get("filters", 6))
     ours = reruns.silence((point, 1), torch.ones_like(filters), filters)
     theirs = torch.stack([by_hooks(network, (point, 1), images[1], each) for each in filters])
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6 * float(theirs.abs().max()))
+    scale = terms_of(network, images)
+    network.double()
+    hooked = [by_hooks(network, (point, 1), images[1].double(), each) for each in filters]
+    assert_near(ours, torch.stack(hooked), theirs=theirs, terms=scale)
 
 
 @pytest.mark.parametrize(
@@ -171,12 +175,16 @@ def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(monkeypatch, 
     monkeypatch.setattr(worth, "MARGIN", math.inf)
     network, images = Odd(by_how_many).eval(), pictures()
     network.scales[0] = small
-    ours = FilterAblation(network, "conv").attribute(images, target=1)
     masks = torch.arange(6).view(1, 6, 1, 1).expand(1, 6, 12, 10)
-    theirs = captum.attr.LayerFeatureAblation(network, network.conv).attribute(
-        images, target=1, layer_mask=masks
-    )[:, :, 0, 0]
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6 * small)
+
+    def captums(network, images):
+        ablation = captum.attr.LayerFeatureAblation(network, network.conv)
+        return ablation.attribute(images, target=1, layer_mask=masks)[:, :, 0, 0]
+
+    def ours(network, images):
+        return FilterAblation(network, "conv").attribute(images, target=1)
+
+    assert_same(network, ours, captums, images)
 
 
 def test_inputs_that_the_network_overwrites_are_left_alone():
@@ -186,10 +194,12 @@ def test_inputs_that_the_network_overwrites_are_left_alone():
     before = images.clone()
     ours = FilterAblation(network, "conv").attribute(images, target=1)
     assert torch.equal(images, before)
+    scale = terms_of(network, before)
+    network.double()
     with torch.no_grad():
-        uncovered = network(before[1:].clone())[0]
-        lost = uncovered[1] - by_hooks(network, ("conv", 1), before[1].clone(), 2)[1]
-    torch.testing.assert_close(ours[1, 2], lost, rtol=0, atol=1e-6)
+        uncovered = network(before[1:].double())[0]
+        lost = uncovered[1] - by_hooks(network, ("conv", 1), before[1].double(), 2)[1]
+    assert_near(ours[1, 2], lost, terms=scale)
 
 
 @pytest.fixture
@@ -204,6 +214,16 @@ def captums(function, images, **settings):
         return captum.attr.Occlusion(function).attribute(images, WINDOW, STRIDES, **settings)
 
 
+def assert_near_captums(ours, function, images):
+    """Compare with Captum's in float32, by the truth in float64; the network stays in float64."""
+    theirs = captums(function, images, target=1)
+    assert theirs.abs().max() > 1e-3
+    module = getattr(function, "__self__", function)
+    scale = terms_of(module, images)
+    module.double()
+    assert_near(ours, captums(function, images.double(), target=1), theirs=theirs, terms=scale)
+
+
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(
     "between",
@@ -215,10 +235,8 @@ def captums(function, images, **settings):
 )
 def test_one_picture_is_occluded_as_captum_does_it(between):
     network, images = Odd(between).eval(), pictures(1)
-    theirs = captums(network, images, target=1)
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
-    assert theirs.abs().max() > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert_near_captums(ours, network, images)
 
 
 class Gated(nn.Module):  # two readers, then a mean of each map
@@ -281,12 +299,20 @@ def test_filters_of_odd_networks_are_ablated_as_by_hooks(monkeypatch, name, marg
         network, images = make().eval(), pictures(3)
     network.room = torch.zeros(100, 5)
     ours = FilterAblation(network, layer).attribute(images, target=3)
-    for image, found in zip(images, ours, strict=True):
+    scale, theirs = terms_of(network, images[:1]), lost_by_hooks(network, layer, images)
+    network.double().room = network.room.double()
+    truth = lost_by_hooks(network, layer, images.double())
+    assert truth.abs().amax(1).min() > 1e-3
+    assert_near(ours, truth, theirs=theirs, terms=scale)
+
+
+def lost_by_hooks(network, layer, images):
+    lost = []
+    for image in images:
         before = float(network(image[None]).reshape(-1)[3])
         after = [float(by_hooks(network, (layer, 1), image, number)[3]) for number in range(6)]
-        lost = torch.tensor([before - each for each in after]).to(found)
-        assert lost.abs().max() > 1e-3
-        torch.testing.assert_close(found, lost, rtol=0, atol=1e-6)
+        lost.append([before - each for each in after])
+    return torch.tensor(lost, dtype=torch.float64)
 
 
 def test_maps_of_parts_of_images_belong_to_no_image():
@@ -307,20 +333,25 @@ def test_the_root_of_a_mean_is_not_that_of_its_rounding_error(between):
     network.conv.bias.data.fill_(-0.1)  # so that no filter fires but at the patch
     images[:, :, 24:30, 24:30] = pictures(1)[:, :, :6, :6].abs()
     settings = {"sliding_window_shapes": (3, 16, 16), "strides": (3, 8, 8), "target": 1}
-    ours = IncrementalOcclusion(network).attribute(images, **settings)
-    with torch.no_grad():
-        theirs = captum.attr.Occlusion(network).attribute(images, **settings)
-    assert theirs.abs().max() > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+    def captums(network, images):
+        lost = captum.attr.Occlusion(network).attribute(images, **settings)
+        assert lost.abs().max() > 1e-3
+        return lost
+
+    assert_same(
+        network,
+        lambda network, images: IncrementalOcclusion(network).attribute(images, **settings),
+        captums,
+        images,
+    )
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_network_that_squeezes_a_single_row_is_asked_about_several():
     network, images = Odd(squeezed).eval(), pictures(2)
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
-    theirs = captums(network, images, target=1)
-    assert theirs.abs().max() > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert_near_captums(ours, network, images)
 
 
 def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
@@ -331,17 +362,21 @@ def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
         for size in (12, 11)  # of 12 positions: with the second, one is left
     )
     assert np.ptp(twelve) > 1e-3
-    np.testing.assert_allclose(eleven, twelve, rtol=0, atol=1e-6)
+    double = in_double(classifier)
+    truth = Occlusion(window=4, stride=3).run(double, images, batch_size=12).confidence
+    assert_near(eleven, truth, theirs=twelve)
 
 
 def test_a_network_that_squeezes_a_single_row_is_ablated(monkeypatch):
     monkeypatch.setattr(worth, "MARGIN", math.inf)
     network, images = Odd(squeezed).eval(), pictures(2)
     ours = FilterAblation(network, "conv").attribute(images, target=1)
+    scale = terms_of(network, images)
+    network.double()
     with torch.no_grad():
         for number in range(6):
-            lost = network(images[:1])[1] - by_hooks(network, ("conv", 1), images[0], number)[1]
-            torch.testing.assert_close(ours[0, number], lost, rtol=0, atol=1e-6)
+            after = by_hooks(network, ("conv", 1), images[0].double(), number)[1]
+            assert_near(ours[0, number], network(images[:1].double())[1] - after, terms=scale)
 
 
 def _another_number_in_a_list(network):
@@ -366,7 +401,7 @@ def test_a_network_that_has_changed_is_looked_at_again(change):
     change(network)
     after = occlusion.attribute(images, WINDOW, STRIDES, target=1)
     assert (after - before).abs().max() > 1e-3
-    torch.testing.assert_close(after, captums(network, images, target=1), rtol=0, atol=1e-6)
+    assert_near_captums(after, network, images)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -376,7 +411,7 @@ def test_a_network_that_has_hardly_changed_is_not_mixed_with_what_it_was():
     occlusion.attribute(images, WINDOW, STRIDES, target=1)
     network.scales[0] = 1.0001
     after = occlusion.attribute(images, WINDOW, STRIDES, target=1)
-    torch.testing.assert_close(after, captums(network, images, target=1), rtol=0, atol=1e-6)
+    assert_near_captums(after, network, images)
 
 
 class Cooler(Classifier):
@@ -402,9 +437,7 @@ def test_a_classifier_that_does_more_is_asked_as_it_is(make, probabilities):
     classifier, images = make(), pictures(1).sigmoid()
     function = classifier.probabilities if probabilities else classifier
     ours = IncrementalOcclusion(function).attribute(images, WINDOW, STRIDES, target=1)
-    theirs = captums(function, images, target=1)
-    assert theirs.abs().max() > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert_near_captums(ours, function, images)
 
 
 def _scripted():

@@ -6,6 +6,7 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
+from float_rules import assert_near, in_double, terms_of
 from networks_on_paper import (
     SmallNet,
     TopLeftNet,
@@ -80,13 +81,13 @@ def test_every_call_of_a_module_can_be_read_not_only_the_last():
         Activations(f"conv#{k}", filters="all", site="convolution").run(classifier, images).maps
         for k in (1, 2)
     )
-    pixels = torch.from_numpy(noise(4, (6, 6))).permute(0, 3, 1, 2) / 255
+    pixels = (torch.from_numpy(noise(4, (6, 6))).permute(0, 3, 1, 2) / 255).double()
+    double = in_double(classifier)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        captums = captum.attr.LayerActivation(classifier, classifier.network.conv)
-        np.testing.assert_allclose(last, captums.attribute(pixels), rtol=1e-5, atol=1e-6)
-        expected = classifier.network.conv(pixels)
-    np.testing.assert_allclose(first, expected, rtol=1e-5, atol=1e-6)
+        captums = captum.attr.LayerActivation(double, double.network.conv)
+        assert_near(last, captums.attribute(pixels))
+        assert_near(first, double.network.conv(pixels))
 
 
 def saturated():
@@ -142,7 +143,10 @@ def test_what_is_written_on_ablation_is_the_same_at_every_place_in_the_batch():
     network, one = SmallNet(), torch.rand(1, 3, 12, 10)
     with torch.no_grad(), silenced_by_row(network, ("conv2", 1), torch.tensor([1] * 4 + [2])):
         together = network(one.expand(5, -1, -1, -1))
-    torch.testing.assert_close(together[:4], together[:1].expand(4, -1), rtol=1e-5, atol=1e-6)
+    double = in_double(network)
+    with torch.no_grad(), silenced_by_row(double, ("conv2", 1), torch.tensor([1])):
+        alone = double(one.double())
+    assert_near(together[:4], alone.expand(4, -1), terms=terms_of(network, one))
     assert not torch.allclose(together[0], together[4], atol=1e-3)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from float_rules import assert_near, in_double, terms_of
 from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
@@ -45,7 +46,8 @@ def test_many_rows_are_convolved(rows, bias, convolutions):
     weight, bias = some(5, 6, seed=1), some(5, seed=2) if bias else None
     found = pointwise.linear(rows, weight, bias)
     assert convolutions == [rows.numel() // 6]
-    torch.testing.assert_close(found.double(), exact(rows, weight, bias), rtol=1e-5, atol=1e-5)
+    terms = exact(rows.abs(), weight.abs(), None if bias is None else bias.abs()).max()
+    assert_near(found, exact(rows, weight, bias), terms=float(terms))
     assert found.is_contiguous()
 
 
@@ -129,8 +131,9 @@ def test_a_network_answers_as_it_did(gate, rows):
     with torch.no_grad():
         wanted, found = network(seen), folded(traced)
         ours = found.run(seen, ())[found.output]
+        truth = in_double(network)(seen.double())
     assert wanted.max() - wanted.min() > 1e-2
-    torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
+    assert_near(ours, truth, theirs=wanted, terms=terms_of(network, seen))
 
 
 def test_convolutions_of_single_cells_become_linear_layers(convolutions):

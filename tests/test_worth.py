@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
+from networks_on_paper import plain
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpret_kit import FilterAblation
-from interpret_kit.classifier import Classifier
 from interpret_kit.graph import worth
 from interpret_kit.graph.costs import BYTE, CALL, MULTIPLY_ADD
 from interpret_kit.graph.worth import ablating_pays, occluding_pays, work_of
@@ -132,8 +132,8 @@ def test_the_margin_decides_always_and_never(monkeypatch, margin, way):
 
 def test_each_caller_asks(monkeypatch):
     monkeypatch.setattr("interpret_kit.silencing.SuffixForwards", lambda *_: "incremental")
-    thin = Classifier(narrow(), size=(16, 16), mean=(0.5,) * 3, std=(0.5,) * 3)
-    thick = Classifier(wide(), size=(64, 64), mean=(0.5,) * 3, std=(0.5,) * 3)
+    thin = plain(narrow(), (16, 16))
+    thick = plain(wide(), (64, 64))
     assert isinstance(silencing(thin, NARROW, 32, 1952), WholeForwards)
     assert silencing(thick, WIDE, 32, 1952) == "incremental"
 

@@ -222,8 +222,11 @@ class OcclusionFold:
         """Occlude the next images, one after the other."""
         pictures = batch.pictures()
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
-        targets = self._targets(batch, uncovered)
-        for i, target in enumerate(targets):
+        for i, target in enumerate(self._targets(batch, uncovered)):
+            inputs = self.classifier.normalised(batch.pixels[i : i + 1])
+            own = self._forwards(inputs).uncovered(inputs)
+            if own is not None:
+                uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
             confidence, predicted = self._under_windows(batch, i, pictures[i], int(target))
             self.seen.append(
                 {

@@ -10,7 +10,8 @@ Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019. Nothing is approximat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from operator import attrgetter
 
 import numpy as np
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interpret_kit.graph.agreeing import agree, rounding_of
 from interpret_kit.graph.changing import Changing
 from interpret_kit.graph.costs import BATCH_BYTES, choose, whole_seconds
 from interpret_kit.graph.crops import Buffer, Cells, Indices, Place, Stretch
@@ -99,6 +101,10 @@ class IncrementalNetwork:
                 yield from waiting.joined_by(each, self._positions(each, numbers), values)
         yield from waiting.answered()
 
+    def uncovered(self, picture: Tensor) -> Tensor:
+        """Outputs (1, ...) without a window, by the same arithmetic as those with one."""
+        return _outputs_of(self.changing.network)(picture)
+
     def sample(self, picture: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Answer for a few windows only, ``count`` at most: the first and the last."""
         largest, seen = self.plans[0], _Seen(self.changing, picture, fill)
@@ -138,11 +144,15 @@ class _Seen:
 
     def says(self, outputs: Tensor) -> bool:
         """Whether these are the outputs for the picture, up to the last bits."""
-        ours = self.stored[self.network.output]
+        graph, ours = self.network, self.stored[self.network.output].flatten()
+        outputs = outputs.flatten()
+        if len(ours) != len(outputs):
+            return False
         # Wider than `agree`: rounding alone is no reason to trace the network again.
-        return ours.numel() == outputs.numel() and torch.allclose(
-            ours.flatten(), outputs.flatten(), 0, 3e-5 * float(outputs.abs().max())
-        )
+        near = torch.allclose(ours, outputs, 0, 3e-5 * float(outputs.abs().max()))
+        picture = self.stored[graph.graph.pixels]
+        rounding = partial(rounding_of, _outputs_of(graph), picture, graph)
+        return near or agree(ours, outputs, rounding)
 
     def cells(self, node: Node) -> Tensor:
         """The stored map, (1, rows, cols, channels)."""
@@ -255,6 +265,10 @@ class _Batch:
         maps = self.read(node, Place(Stretch(none, rows), Stretch(none, cols)))
         order = [0, *self.layout(node)]
         return maps.permute([order.index(k) for k in range(4)])
+
+
+def _outputs_of(graph: RunnableGraph) -> Callable[[Tensor], Tensor]:
+    return lambda inputs: graph.run(inputs, ())[graph.output]
 
 
 def _inside(cells: Cells, covered: Ints) -> NDArray[np.bool_]:

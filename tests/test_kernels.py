@@ -1,0 +1,59 @@
+"""Do both ways agree with other kernels than this machine's best, and with more threads?"""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TESTS = Path(__file__).parent
+# Each compares in float32 with the truth, most in float64 too; together they go every way.
+AGREEMENT = [
+    "test_kernels.py::test_kernels_and_threads_are_those_that_the_environment_names",
+    "test_rerun.py::test_each_network_answers_as_by_whole_forwards[branches]",
+    "test_rerun.py::test_each_network_answers_as_by_whole_forwards[chain]",
+    "test_rerun.py::test_each_network_answers_as_by_whole_forwards[convnet]",
+    "test_silencing.py::test_the_suffix_answers_as_whole_forwards_do[mixed-activation]",
+    "test_occluding.py::test_both_ways_give_the_same_answers",
+    "test_incremental.py::test_single_precision_is_as_near_to_the_truth_as_by_whole_forwards",
+    "test_agreeing.py::test_logits_that_cancel_are_no_reason_to_refuse_dead_filters[0]",
+    "test_attribution.py::test_a_weak_filter_is_as_exact_as_the_scores_it_changes",
+]
+PASSED = len(AGREEMENT) + 3  # one of them is for four networks
+# What PyTorch's own kernels may use, what oneDNN's may, and threads.
+SETTINGS = [
+    ("default", "SSE41", "1"),
+    ("default", "AVX2", "2"),
+    ("avx2", "SSE41", "2"),
+    ("avx2", "AVX2", "1"),
+]
+ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+def test_kernels_and_threads_are_those_that_the_environment_names():
+    used = torch.backends.cpu.get_cpu_capability().lower()
+    assert used == os.environ.get("ATEN_CPU_CAPABILITY", used)
+    assert torch.get_num_threads() == int(os.environ.get("IKIT_TEST_THREADS", "1"))
+
+
+@pytest.mark.skipif(not ON_X86, reason="these are names of x86 instruction sets")
+@pytest.mark.parametrize(("native", "onednn", "threads"), SETTINGS)
+def test_both_ways_agree_with_these_kernels(native, onednn, threads):
+    if native == "avx2" and not torch.cpu._is_avx2_supported():
+        pytest.skip("this processor has no AVX2")
+    setting = {
+        "ATEN_CPU_CAPABILITY": native,
+        "ONEDNN_MAX_CPU_ISA": onednn,
+        "OMP_NUM_THREADS": threads,
+        "IKIT_TEST_THREADS": threads,
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *AGREEMENT]
+    environment = {**os.environ, **setting}
+    found = subprocess.run(
+        command, cwd=TESTS, env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-2000:]
+    assert f"{PASSED} passed" in found.stdout
