@@ -87,6 +87,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def readable(value: Any) -> str:
+    """Write the value of a field for a person: "0, 2" for several, "3:7,9" for ablated filters.
+
+    Pairs of a layer and its filters are separated by spaces.
+    """
+    if not isinstance(value, tuple):
+        return str(value)
+    if any(isinstance(each, tuple) for each in value):
+        return " ".join(f"{layer}:{readable(filters).replace(' ', '')}" for layer, filters in value)
+    return ", ".join(map(str, value))
+
+
 def refusal(
     name: str,
     value: Any,

@@ -20,6 +20,7 @@ from interpret_kit import (
 )
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.storage import load_result
+from interpret_kit.values import readable
 
 SAME = [
     (Ablation, "filters", (0, 2), [[0, 2], "0,2", "0, 2", np.array([0, 2]), torch.tensor([0, 2])]),
@@ -290,3 +291,17 @@ class TestCaptumsForm:
             FilterAblation(classifier, 2).attribute(torch.rand(1, 3, 12, 10), 0, [9])
         with pytest.raises(LayerNotFound, match="names several layers, and one is needed"):
             FilterAblation(classifier, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (((2, (1,)),), "2:1"),
+        (((3, (7, 9)), ("conv3", (0,))), "3:7,9 conv3:0"),
+        ((0, 2), "0, 2"),
+        ("all", "all"),
+        ((), ""),
+    ],
+)
+def test_values_of_fields_are_written_for_a_person(value, text):
+    assert readable(value) == text

@@ -15,6 +15,7 @@ from typing import Any
 from interpret_kit.analysis import Origin, Result, Table
 from interpret_kit.errors import shortened
 from interpret_kit.report.words import KINDS, Kind
+from interpret_kit.values import readable
 
 Link = Callable[[Path], str]  # from a file to its address on the page
 OPEN = 2  # figures of one kind that are seen at once; the others are folded
@@ -183,7 +184,7 @@ def _sheet(name: str, table: Table, folder: Path, link: Link) -> Sheet:
 
 def _asked(result: Result) -> Table:
     rows = [
-        (each.name, getattr(result.analysis, each.name), each.metadata.get("help", ""))
+        (each.name, readable(getattr(result.analysis, each.name)), each.metadata.get("help", ""))
         for each in dataclasses.fields(result.analysis)
     ]
     return Table(("parameter", "value", "meaning"), tuple(rows))
