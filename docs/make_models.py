@@ -2,6 +2,7 @@
 
     python docs/make_models.py                  all of them; an hour or so on two cores
     python docs/make_models.py resnet10t        some, without writing the page
+    python docs/make_models.py --page           the page, of those that have been checked
 
 Each network is checked in a process of its own (see models_check.py), and its outcome is kept in
 build/models, so that an interrupted run resumes where it stopped; --again checks all of them again.
@@ -110,6 +111,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", help="architectures; all of them, if none is named")
     parser.add_argument("--again", action="store_true", help="check what has been checked, too")
+    parser.add_argument("--page", action="store_true", help="write the page, check nothing")
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -120,12 +122,13 @@ def main() -> None:
     unknown = sorted(set(given.names) - set(known))
     if unknown:
         parser.error(f"no architecture {unknown[0]!r} in ARCHITECTURES")
-    for name in given.names or known:
+    for name in [] if given.page else given.names or known:
         if given.again or not _file(name).is_file():
             _check(name)
         print(name, *(f"{each.analysis}: {each.how}." for each in _read(name)), flush=True)
     if not given.names:
-        (HOME / "models.md").write_text(page({name: _read(name) for name in known}))
+        checked = {name: _read(name) for name in known if _file(name).is_file()}
+        (HOME / "models.md").write_text(page(checked))
 
 
 def _file(name: str) -> Path:
@@ -164,14 +167,17 @@ def page(outcomes: dict[str, list[Outcome]]) -> str:
     """The page: counts, a row for each architecture, and the sentences behind the marks."""
     counted = Counter(each.how for found in outcomes.values() for each in found)
     reasons: dict[str, int] = {}
-    rows = []
+    rows, families = [], set()
     for family, entries in ARCHITECTURES.items():
         for name, size in entries:
+            if name not in outcomes:
+                continue
+            families.add(family)
             found = {each.analysis: each for each in outcomes[name]}
             cells = [_cell(found.get(each, found.get("all")), reasons) for each in CHECKS]
             rows.append(f"| {name} | {family} | {size} | {' | '.join(cells)} |")
     notes = [f"{number}. {text}" for text, number in reasons.items()]
-    total = f"{len(outcomes)} architectures of {len(ARCHITECTURES)} families"
+    total = f"{len(outcomes)} architectures of {len(families)} families"
     counts = ", ".join(f"{counted[how]} {how}" for how in (WORKS, FULL, REFUSED, WRONG))
     return _PAGE.format(
         total=total,

@@ -58,7 +58,8 @@ class Subject:
     def classifier(self) -> ik.Classifier:
         """The network as the library takes it."""
         half = (0.5, 0.5, 0.5)
-        return ik.Classifier(self.network, size=self.size, mean=half, std=half)
+        # All of the image is seen: without crop, the network's own pretrained_cfg would decide.
+        return ik.Classifier(self.network, size=self.size, mean=half, std=half, crop=1.0)
 
     def probabilities(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Brute force: one image after the other, (images, classes) in float64."""
@@ -175,18 +176,28 @@ def _chosen(subject: Subject) -> tuple[Layer, list[int]]:
 def _hooked(
     network: nn.Module, layer: Layer, visit: Callable[[Tensor], Tensor | None]
 ) -> Iterator[None]:
-    """Show the layer's output to a function, which may replace it."""
+    """Show the layer's output to a function, which may replace it, in every forward pass."""
     name, call = layer.point
-    turn = iter(range(1, 1_000_000))
+    count = 0
+
+    def restart(*_: Any) -> None:
+        nonlocal count
+        count = 0
 
     def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-        return visit(output) if next(turn) == call else None
+        nonlocal count
+        count += 1
+        return visit(output) if count == call else None
 
-    handle = network.get_submodule(name).register_forward_hook(hook)
+    handles = [
+        network.register_forward_pre_hook(restart),
+        network.get_submodule(name).register_forward_hook(hook),
+    ]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 def _maps(layer: Layer, output: Tensor) -> Tensor:
@@ -247,39 +258,11 @@ def _ablated(subject: Subject, layer: Layer, filters: Sequence[int], dtype: torc
         def overwrite(output: Tensor, index: Tensor = index) -> Tensor:
             return output.index_fill(layer.axis, index, 0.0)
 
-        with _hooked_each(network, layer, overwrite):
+        with _hooked(network, layer, overwrite):
             rows.append(
                 torch.cat([network(((x[None] - 0.5) / 0.5).to(dtype)) for x in subject.pixels])
             )
     return torch.stack(rows).double().softmax(2)
-
-
-@contextmanager
-def _hooked_each(
-    network: nn.Module, layer: Layer, visit: Callable[[Tensor], Tensor | None]
-) -> Iterator[None]:
-    """Like `_hooked`, for several forward passes: calls are counted anew in each."""
-    name, call = layer.point
-    count = 0
-
-    def restart(*_: Any) -> None:
-        nonlocal count
-        count = 0
-
-    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-        nonlocal count
-        count += 1
-        return visit(output) if count == call else None
-
-    handles = [
-        network.register_forward_pre_hook(restart),
-        network.get_submodule(name).register_forward_hook(hook),
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _ablation(subject: Subject) -> float:
