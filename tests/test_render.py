@@ -120,7 +120,7 @@ def ablation(broken, repaired=None, layer=None, layers=("conv1",)):
     )
 
 
-def misclassifications(confusion, before=None, mistakes=0, silenced=(), classes=CLASSES):
+def misclassifications(confusion, before=None, mistakes=0, ablated=(), classes=CLASSES):
     confusion = np.array(confusion)
     return MisclassificationCounts(
         Misclassifications(),
@@ -132,7 +132,7 @@ def misclassifications(confusion, before=None, mistakes=0, silenced=(), classes=
         mistake_predicted=np.full(mistakes, 2),
         mistake_confidence=np.linspace(0.9, 0.5, mistakes, dtype=np.float32),
         pictures=noise(mistakes, 20, 60),
-        silenced=silenced,
+        ablated=ablated,
     )
 
 
@@ -158,7 +158,7 @@ RESULTS = {
     "ablation of many filters": lambda: ablation(np.eye(4, dtype=int).repeat(40, 0)),
     "misclassifications": lambda: misclassifications(CONFUSION, mistakes=10),
     "misclassifications before and after": lambda: misclassifications(
-        CONFUSION, before=np.diag([4, 4, 5, 0]), silenced=("conv$3$", "1", "2"), mistakes=1
+        CONFUSION, before=np.diag([4, 4, 5, 0]), ablated=(("conv$3$", (1, 2)),), mistakes=1
     ),
     "no misclassification": lambda: misclassifications(np.diag([1, 0, 0, 0])),
     "misclassifications in 50 classes": lambda: misclassifications(
@@ -509,7 +509,7 @@ def test_the_confusion_matrix_is_coloured_by_share_of_its_row_and_keeps_classes_
 
 def test_classes_are_sorted_by_accuracy_before_and_after():
     before = np.diag([4, 3, 5, 0]) + np.eye(4, k=1, dtype=int) * [0, 0, 1, 0]
-    result = misclassifications(CONFUSION, before=before, silenced=("conv1", "1"))
+    result = misclassifications(CONFUSION, before=before, ablated=(("conv1", (1,)),))
     axes = draw(result)["classes"].axes[0]
     was, now = (each.get_offsets()[:, 0].tolist() for each in axes.collections[1:])
     assert now == pytest.approx([0.5, 0.75, 1.0])
