@@ -140,7 +140,7 @@ class Recipe:
             raise DoesNotFit(
                 f"data_share is {self.data_share}: a share above 0, and 1 for all, is needed"
             )
-        if self.schedule == "none" and self.warmup != type(self).warmup:
+        if self.schedule == "none" and self.warmup not in {0, type(self).warmup}:
             raise DoesNotFit("warmup has no effect with schedule none; leave one of them out")
         if self.pool_stride is not None and self.pool in (0, (0,)):
             raise DoesNotFit("pool_stride has no effect with pool 0; leave one of them out")
