@@ -160,7 +160,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(folder, tmp_path, monkeypat
     def offline(name):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(loading, "refuse_without_network", offline)
+    monkeypatch.setattr("interpret_kit.hub.refuse_without_network", offline)
     recipe = Recipe(data=str(folder), arch="resnet10t", pretrained=True, size=32, epochs=1)
     with pytest.raises(WeightsUnavailable, match=r"resnet10t .*no route.*leave --pretrained away"):
         train(recipe, tmp_path / "run", "cpu")
