@@ -62,7 +62,7 @@ class Catalogue(tuple[Layer, ...]):
 
 
 def catalogue_of(calls: Sequence[Call], watch: Watch, images: int) -> Catalogue:
-    """List the layers among the calls of a forward pass of so many images."""
+    """List the layers among the calls of a forward pass of ``images`` images."""
     layouts: dict[Point, Layout] = {}
     refused: dict[str, str] = {}
     for call in calls:

@@ -15,7 +15,7 @@ from interpret_kit.plain import plain_types
 
 _HEAD = 512  # bytes
 _COPY_AGAIN = "copy or download it again"
-# How files begin that are taken for weights by mistake, in lower case.
+# How files begin that are mistaken for weights, in lower case.
 _BEGINNINGS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the weights; fetch them: git lfs pull"),
     (b"<!doctype html", f"is an HTML page, not the weights behind its link; {_COPY_AGAIN}"),

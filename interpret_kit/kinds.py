@@ -42,7 +42,7 @@ def is_scripted(module: nn.Module) -> bool:
 
 def is_exported(module: nn.Module) -> bool:
     """Whether the module is a program of `torch.export`, which has no modules inside."""
-    # It is told by its ``eval``, which only raises.
+    # Recognised by its ``eval``, which only raises.
     return isinstance(module, fx.GraphModule) and "eval" in vars(module)
 
 

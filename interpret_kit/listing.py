@@ -178,7 +178,7 @@ def _inside_splits(
     """The level of each split's images; what else lies in the chosen one is noted."""
     levels = {split: look(each) for split, found in splits.items() for each in found}
     inner = {split: _seen_through(level, None) for split, level in levels.items()}
-    # A folder of each split is no class only if each split has but one.
+    # A folder of each split is not a class only if each split has but one.
     by_name = any(inner[each] is level and level.folders for each, level in levels.items())
     return {
         split: _seen_through(level, note if split == chosen else None, by_name=by_name)

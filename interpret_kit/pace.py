@@ -1,4 +1,4 @@
-"""How far is a run, and who is told?"""
+"""How far is a run, and how is its progress reported?"""
 
 from __future__ import annotations
 

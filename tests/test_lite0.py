@@ -69,6 +69,6 @@ def test_the_names_of_its_classes_are_timms():
         lemmas = info.index_to_description(index).split(", ")
         assert names.synonyms[index] == (info.index_to_label_name(index), *lemmas)
         assert names.classes[index].partition(" (n")[0] == lemmas[0]
-    # Two birds and two machines, two dogs and ... share a first lemma: each is told by its synset.
+    # Two birds and two machines, two dogs and ... share a first lemma: its synset tells each apart.
     assert len(set(names.classes)) == 1000
     assert {"crane (n02012849)", "crane (n03126707)"} <= set(names.classes)

@@ -65,7 +65,7 @@ def choose(
 
 
 def whole_seconds(changing: Changing, windows: int, batch: int = 32) -> float:
-    """What full forward passes cost for so many windows, estimated."""
+    """Estimate the cost of full forward passes for a number of windows."""
     prices = _Prices(changing)
     calls = -(-windows // batch) * len(changing.order) * CALL
     return float(windows * (prices.whole.sum() + prices.always) + calls)

@@ -1,7 +1,7 @@
 """How is a traced network run, in parts and with any number of rows?
 
 A first run keeps the maps that later runs read; those compute only what depends on other numbers
-in them. The numbers are those of whole forwards.
+in them. The numbers are those of full forward passes.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Work:
     largest: int = 0  # bytes of the largest output, for each row of a batch
 
     def seconds(self, rows: float, batch: float, first: int = 0) -> float:
-        """Price so many rows in batches, by the operations from ``first`` on."""
+        """Price a number of rows in batches, by the operations from ``first`` on."""
         operations = self.rows[first:]
         return rows * sum(operations) + -(-rows // batch) * len(operations) * CALL
 
@@ -61,7 +61,7 @@ class Work:
         return _TRACE + _TRACED * len(self.rows)
 
     def trying(self, count: int) -> float:
-        """What it takes to compare both ways so many times."""
+        """Price ``count`` comparisons of both ways."""
         return self.seconds(_TRIES * count, 1)
 
 
@@ -71,7 +71,7 @@ def pays(incremental: float, full: float) -> bool:
 
 
 def occluding_pays(work: Work, windows: int, batch: int, *, kept: bool = False) -> bool:
-    """Whether a trace is worth it for so many windows, those over all images.
+    """Whether a trace is worth it for a number of windows, counted over all images.
 
     Args:
         work: of a forward pass.
@@ -86,7 +86,7 @@ def occluding_pays(work: Work, windows: int, batch: int, *, kept: bool = False) 
 def ablating_pays(
     network: nn.Module, points: Sequence[Point], example: Tensor, pairs: int, batch: int
 ) -> bool:
-    """Whether a trace is worth it for so many ablations, evenly over these points.
+    """Whether a trace is worth it for a number of ablations, evenly over these points.
 
     Args:
         network: in eval mode.
