@@ -29,11 +29,11 @@ from torch import Tensor, nn
 from trained import EPOCHS, NETWORKS, Case, classifier_of, trained_convnet
 
 import interpret_kit as ik
-from interpret_kit.classifier import Classifier
-from interpret_kit.graph.rerun import Reruns
-from interpret_kit.graph.suffix import TracedNetwork
-from interpret_kit.layers import Layer, evaluating
-from interpret_kit.memory import kept_memory
+from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.incremental.graph.executor import TracedNetwork
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.layers.find import Layer, evaluating
 
 BATCHES = (4, 8, 16, 32, 64)
 FEW = 64  # images that the loop and Captum are measured on

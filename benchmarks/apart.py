@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from machine import Work
 
-from interpret_kit.memory import kept_memory
+from interpret_kit.incremental.allocator import kept_memory
 
 Prepared = tuple[Any, ...]  # a function of a module that returns work, and its arguments
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
-from interpret_kit.graph.changing import Changing
-from interpret_kit.graph.folding import folded
-from interpret_kit.graph.suffix import RunnableGraph, TracedNetwork
-from interpret_kit.graph.trace import Node
-from interpret_kit.layers import Layer
-from interpret_kit.windows import WindowGrid
+from interpret_kit.incremental.graph.executor import RunnableGraph, TracedNetwork
+from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.graph.fuse_batch_norm import folded
+from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.models.layers.find import Layer
 
 
 def occlusion_ceiling(made: nn.Module, picture: Tensor, grid: WindowGrid) -> float:

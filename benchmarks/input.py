@@ -15,9 +15,9 @@ import torch
 from clock import Report, interleaved, options, spread
 
 import interpret_kit as ik
-from interpret_kit.batching import Reading
-from interpret_kit.layers import evaluating
-from interpret_kit.memory import kept_memory
+from interpret_kit.data.loader import Reading
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.models.layers.find import evaluating
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from clock import Report, interleaved, options, peak_memory, spread, why_missing
 from torch import Tensor
 
 import interpret_kit as ik
-from interpret_kit.analysis import Pace
-from interpret_kit.batching import Batch
-from interpret_kit.classifier import Classifier
-from interpret_kit.layers import evaluating, observed
-from interpret_kit.memory import kept_memory
+from interpret_kit.analyses.base import Pace
+from interpret_kit.data.loader import Batch
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.layers.find import evaluating, observed
 
 NETWORKS = ("resnet18", "EfficientNet-Lite0")
 
@@ -63,7 +63,9 @@ def main() -> None:
         "resnet18 has random weights. zennit-crp keeps the 40 strongest of each filter, "
         "ours 9; it ran on contiguous maps, which it needs."
     )
-    report.note("All contenders keep freed memory for the next map (interpret_kit/memory.py).")
+    report.note(
+        "All contenders keep freed memory for the next map (interpret_kit/incremental/allocator.py)."
+    )
     report.save()
 
 

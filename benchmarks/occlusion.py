@@ -20,8 +20,8 @@ from clock import Report, interleaved, options, peak_memory, seconds, why_missin
 from torch import Tensor
 from windows import CONVNETS, EMBEDDED, grid_of, network, plain_loop
 
-from interpret_kit.graph import worth
-from interpret_kit.incremental_occlusion import IncrementalOcclusion
+from interpret_kit.captum_api.occlusion import IncrementalOcclusion
+from interpret_kit.incremental import worth
 
 NETWORKS = (*CONVNETS, "mobilenetv2_100", EMBEDDED, "resnet18", "resnet50", "vgg16")
 WINDOW, STRIDE = 16, 8
@@ -47,8 +47,8 @@ def main() -> None:
         "cells that change. Folding the normalisations saves beside that."
     )
     report.note(
-        "Ours keeps freed memory in the process while it runs (interpret_kit/memory.py). 'as it "
-        "is': the others run as their users have them; 'kept': all keep it, which is no work of "
+        "Ours keeps freed memory in the process while it runs "
+        "(interpret_kit/incremental/allocator.py). 'as it is': the others run as their users have them; 'kept': all keep it, which is no work of "
         "theirs, but shows what the rest of ours is worth."
     )
     names = asked.network or ((next(iter(CONVNETS)), "resnet18") if asked.short else NETWORKS)

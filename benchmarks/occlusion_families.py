@@ -15,9 +15,9 @@ import torch
 from clock import Report, interleaved, options
 from windows import grid_of, network, plain_loop
 
-from interpret_kit import occluding
-from interpret_kit.graph import worth
-from interpret_kit.memory import kept_memory
+from interpret_kit.incremental import worth
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.incremental.occlusion import backend as occluding
 
 FAMILIES = (
     "vgg11_bn", "resnet26", "resnext26ts", "densenet121", "inception_v3", "mobilenetv2_100",

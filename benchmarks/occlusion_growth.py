@@ -18,9 +18,9 @@ from ceilings import occlusion_ceiling
 from clock import Report, interleaved, options
 from windows import grid_of, network, plain_loop
 
-from interpret_kit import occluding
-from interpret_kit.graph import worth
-from interpret_kit.memory import kept_memory
+from interpret_kit.incremental import worth
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.incremental.occlusion import backend as occluding
 
 NETWORK = "resnet18"
 BATCH = 9  # windows of the plain loop at a time, of 36

@@ -21,13 +21,13 @@ import torch
 from torch.nn import functional as F
 
 from interpret_kit.analyses.occlusion import Occlusion
-from interpret_kit.classifier import Classifier
-from interpret_kit.images import ImageSet, load_images
-from interpret_kit.loading import create, load_classifier
-from interpret_kit.trainers.data import Split, TrainingData, as_input, load_training_data
-from interpret_kit.trainers.judging import evaluate
-from interpret_kit.trainers.loop import train
+from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.loading.load import create, load_classifier
+from interpret_kit.trainers.evaluate import evaluate
+from interpret_kit.trainers.images.data import Split, TrainingData, as_input, load_training_data
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.train import train
 
 
 @dataclass(frozen=True)

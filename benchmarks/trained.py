@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 
 import interpret_kit as ik
-from interpret_kit.classifier import Classifier
-from interpret_kit.trainers.loop import resume
+from interpret_kit.models.classifier import Classifier
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.train import resume
 
 NETWORKS = {"default ConvNet": (16, 32, 64, 64, 64), "wide ConvNet": (48, 96, 128, 192, 256)}
 EPOCHS = 3  # of training on generated shapes: enough for answers that flip

@@ -28,16 +28,16 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from interpret_kit.loading import create
-from interpret_kit.shapes import shape_images
-from interpret_kit.trainers.checkpoint import Checkpoint
-from interpret_kit.trainers.loop import learn, train
-from interpret_kit.trainers.pace import Sums
-from interpret_kit.trainers.processes import accelerated
+from interpret_kit.data.shapes import shape_images
+from interpret_kit.models.loading.load import create
+from interpret_kit.trainers.distributed import accelerated
+from interpret_kit.trainers.learner import make_learner
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.run import RunFolder
-from interpret_kit.trainers.setup import make_learner
-from interpret_kit.trainers.start import checkpoint, load_data
+from interpret_kit.trainers.runs.checkpoint import Checkpoint
+from interpret_kit.trainers.runs.folder import RunFolder
+from interpret_kit.trainers.runs.resume import checkpoint, load_data
+from interpret_kit.trainers.timing import Sums
+from interpret_kit.trainers.train import learn, train
 
 WORKERS = (0, 1, 2)
 FORMATS = {"": torch.contiguous_format, ", channels last": torch.channels_last}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.occluding import WholeForwards
-from interpret_kit.windows import WindowGrid
+from interpret_kit.incremental.occlusion.backend import WholeForwards
+from interpret_kit.incremental.occlusion.grid import WindowGrid
 
 EMBEDDED = "embedded model (EfficientNet-Lite0)"
 CONVNETS = {

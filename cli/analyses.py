@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interpret_kit.ahead import importing
 from interpret_kit.analyses import ANALYSES
-from interpret_kit.cli import defaults, models
-from interpret_kit.cli.folders import check_force, check_place, next_free, wrote
-from interpret_kit.cli.options import from_options, help_of, images_argument, options_of, shared
-from interpret_kit.cli.terminal import MOST_ROWS, Terminal
-from interpret_kit.runs import size_of
+from interpret_kit.background_imports import importing
+from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
+from interpret_kit.cli.common.options import (
+    from_options,
+    help_of,
+    images_argument,
+    options_of,
+    shared,
+)
+from interpret_kit.cli.common.terminal import MOST_ROWS, Terminal
+from interpret_kit.models.loading.recorded_runs import size_of
 
 if TYPE_CHECKING:
-    from interpret_kit.analysis import Analysis, Result
+    from interpret_kit.analyses.base import Analysis, Result
 
 OUT = Path("ikit-out")
 EXAMPLES = {
@@ -111,7 +117,7 @@ def _take_full_float32() -> None:
 
 def tell(result: Result, terminal: Terminal) -> None:
     """Print the short table, what could not be read and, where asked for, the manifest."""
-    from interpret_kit.storage import manifest
+    from interpret_kit.results.storage import manifest
 
     tell_a_person(result, terminal)
     terminal.answer(manifest(result))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interpret_kit.cli.folders import check_place
-from interpret_kit.cli.options import example_of, shared
-from interpret_kit.cli.terminal import Terminal
-from interpret_kit.runs import check_device
+from interpret_kit.cli.common.folders import check_place
+from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.terminal import Terminal
+from interpret_kit.models.loading.recorded_runs import check_device
 
 if TYPE_CHECKING:
-    from interpret_kit.cli.terminal import Step
+    from interpret_kit.cli.common.terminal import Step
 
 OUT = "ikit-demo"
 

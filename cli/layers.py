@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interpret_kit.analysis import Table
-from interpret_kit.cli import defaults, models
-from interpret_kit.cli.options import example_of, shared
-from interpret_kit.cli.terminal import Terminal
+from interpret_kit.analyses.base import Table
+from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.terminal import Terminal
 
 if TYPE_CHECKING:
-    from interpret_kit.layers import Layer
+    from interpret_kit.models.layers.find import Layer
 
 
 def _run(ctx: click.Context, every: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from interpret_kit.cli.terminal import printable
+from interpret_kit.cli.common.terminal import printable
 from interpret_kit.errors import InterpretError, close_names
 
 

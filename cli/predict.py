@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interpret_kit.analysis import Table
-from interpret_kit.cli import defaults, models
-from interpret_kit.cli.options import example_of, images_argument, shared
-from interpret_kit.cli.terminal import Step, Terminal
+from interpret_kit.analyses.base import Table
+from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.options import example_of, images_argument, shared
+from interpret_kit.cli.common.terminal import Step, Terminal
 
 if TYPE_CHECKING:
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Reading
+    from interpret_kit.data.image_set import Reading
+    from interpret_kit.models.classifier import Classifier
 
 FEW = 8  # images, where none are named
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from interpret_kit.cli.analyses import tell
-from interpret_kit.cli.folders import check_force, check_place, wrote
-from interpret_kit.cli.options import example_of, shared
-from interpret_kit.cli.terminal import Terminal
+from interpret_kit.cli.common.folders import check_force, check_place, wrote
+from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import CannotWrite, shortened
 
 if TYPE_CHECKING:
-    from interpret_kit.analysis import Result
+    from interpret_kit.analyses.base import Result
 
 
 def _run(ctx: click.Context) -> None:
-    from interpret_kit.storage import load_result
+    from interpret_kit.results.storage import load_result
 
     given = ctx.params
     folder, out = Path(given["folder"]), given["out"]

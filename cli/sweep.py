@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from interpret_kit.cli.analyses import tell_a_person
-from interpret_kit.cli.defaults import how
-from interpret_kit.cli.folders import check_writable, wrote
-from interpret_kit.cli.options import example_of, shared
-from interpret_kit.cli.terminal import Terminal
+from interpret_kit.cli.common.defaults import how
+from interpret_kit.cli.common.folders import check_writable, wrote
+from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.terminal import Terminal
+from interpret_kit.data.torchvision_sets import check_there
 from interpret_kit.errors import UsageError
-from interpret_kit.published import check_there
-from interpret_kit.runs import check_device
+from interpret_kit.models.loading.recorded_runs import check_device
 
 if TYPE_CHECKING:
-    from interpret_kit.sweeps import Study, StudyTable
+    from interpret_kit.results.sweep_table import Study, StudyTable
 
 OUT = Path("sweeps")
 
@@ -31,8 +31,8 @@ def _run(ctx: click.Context) -> None:
         check_there(given["data"])
     for out in studies:
         check_writable(out)
-    from interpret_kit.storage import manifest
-    from interpret_kit.trainers.sweep import check_free
+    from interpret_kit.results.storage import manifest
+    from interpret_kit.trainers.sweep.runner import check_free
 
     for out, study in studies.items():
         check_free(out, study, force=given["force"])
@@ -50,7 +50,7 @@ def _run(ctx: click.Context) -> None:
 
 def _studies(ctx: click.Context) -> dict[Path, Study]:
     """All studies, by the folder of their sweep: --out itself for one, below it for several."""
-    from interpret_kit.trainers.study import read_study
+    from interpret_kit.trainers.sweep.study import read_study
 
     given = ctx.params
     changed = {"data": given["data"]} if given["data"] else {}
@@ -69,8 +69,8 @@ def _studies(ctx: click.Context) -> dict[Path, Study]:
 
 
 def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> StudyTable:
-    from interpret_kit.cli.trials import Trials
-    from interpret_kit.trainers.sweep import How, sweep
+    from interpret_kit.cli.common.trials import Trials
+    from interpret_kit.trainers.sweep.runner import How, sweep
 
     given = ctx.params
     terminal.say(f"{study.title}: {study.question}")

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interpret_kit.cli.defaults import RUNS, how
-from interpret_kit.cli.folders import check_force, check_writable, next_free, wrote
-from interpret_kit.cli.options import from_options, help_of, options_of, shared
-from interpret_kit.cli.terminal import Step, Terminal
+from interpret_kit.cli.common.defaults import RUNS, how
+from interpret_kit.cli.common.folders import check_force, check_writable, next_free, wrote
+from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
+from interpret_kit.cli.common.terminal import Step, Terminal
+from interpret_kit.data.torchvision_sets import check_there
 from interpret_kit.errors import UsageError
-from interpret_kit.published import check_there
-from interpret_kit.runs import CONFIG, check_device, read_config
+from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, read_config
 from interpret_kit.trainers.recipe import Recipe
 
 if TYPE_CHECKING:
-    from interpret_kit.trainers.progress import Progress
-    from interpret_kit.trainers.run import TrainedRun
+    from interpret_kit.trainers.runs.folder import TrainedRun
+    from interpret_kit.trainers.runs.progress import Progress
 
 
 def _run(ctx: click.Context) -> None:
@@ -63,8 +63,8 @@ def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
 
 
 def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -> TrainedRun:
-    from interpret_kit.runs import STATE
-    from interpret_kit.trainers.loop import resume, train
+    from interpret_kit.models.loading.recorded_runs import STATE
+    from interpret_kit.trainers.train import resume, train
 
     if given["resume"]:
         if not any((out / name).is_file() for name in (STATE, CONFIG)):

@@ -30,10 +30,10 @@ import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationCounts
 from interpret_kit.analyses.top_patches import TopPatchesFound
 from interpret_kit.errors import NothingThere
+from interpret_kit.models.loading.recorded_runs import HISTORY
 from interpret_kit.render.curves import draw_history
-from interpret_kit.runs import HISTORY
-from interpret_kit.storage import write_csv
-from interpret_kit.trainers.run import History
+from interpret_kit.results.storage import write_csv
+from interpret_kit.trainers.runs.folder import History
 
 HOME = Path(__file__).parent
 NUMBERS, FILTERS, LEARNED, TEXT, VERDICT = (

@@ -22,11 +22,11 @@ from studies_images import named
 from studies_rules import Measured, Split
 from studies_text import SECTIONS, SWEEPS, Swept, page
 
-from interpret_kit.analysis import Array
+from interpret_kit.analyses.base import Array
 from interpret_kit.errors import NothingThere
-from interpret_kit.storage import load_result
-from interpret_kit.sweeps import StudyTable, text
-from interpret_kit.trainers.progress import DIVERGED
+from interpret_kit.results.storage import load_result
+from interpret_kit.results.sweep_table import StudyTable, text
+from interpret_kit.trainers.runs.progress import DIVERGED
 
 HOME = Path(__file__).parent
 sys.path.append(str(HOME.parent / "benchmarks"))

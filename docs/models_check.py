@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.analysis import Array
-from interpret_kit.graph import worth
-from interpret_kit.layers import Layer
+from interpret_kit.analyses.base import Array
+from interpret_kit.incremental import worth
+from interpret_kit.models.layers.find import Layer
 
 CLASSES = 10
 IMAGES = 2

@@ -17,14 +17,14 @@ from report_measures import Array
 
 import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationCounts
+from interpret_kit.analyses.base import Table
 from interpret_kit.analyses.misclassifications import MisclassificationCounts
 from interpret_kit.analyses.occlusion import OcclusionMaps
 from interpret_kit.analyses.top_patches import TopPatchesFound
-from interpret_kit.analysis import Table
-from interpret_kit.layers import evaluating
-from interpret_kit.loading import read_config
+from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.loading.load import read_config
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.trial import cost
+from interpret_kit.trainers.sweep.trial import cost
 
 EIGHT, TWO = 8, 2  # pictures occluded, and filters shown of each layer
 BEST, PAIRS = 5, 8  # classes of either end, and confusions, in the tables

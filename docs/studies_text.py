@@ -9,7 +9,7 @@ import studies_rules as rules
 from studies_images import about
 from studies_rules import Finding, Rule
 
-from interpret_kit.sweeps import StudyTable, markdown
+from interpret_kit.results.sweep_table import StudyTable, markdown
 
 KNOWN = 59.77  # percent: the accuracy of the report's last network, on 33 classes of its own
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import interpret_kit as ik
-from interpret_kit.trainers.loop import train
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.train import train
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-out/failures")
 

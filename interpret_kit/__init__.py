@@ -18,40 +18,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interpret_kit.analyses.ablation import Ablation as Ablation
     from interpret_kit.analyses.activations import Activations as Activations
+    from interpret_kit.analyses.base import Analysis as Analysis
+    from interpret_kit.analyses.base import Result as Result
     from interpret_kit.analyses.misclassifications import Misclassifications as Misclassifications
     from interpret_kit.analyses.occlusion import Occlusion as Occlusion
     from interpret_kit.analyses.top_patches import TopPatches as TopPatches
-    from interpret_kit.analysis import Analysis as Analysis
-    from interpret_kit.analysis import Result as Result
-    from interpret_kit.attribution import FilterAblation as FilterAblation
-    from interpret_kit.classifier import Classifier as Classifier
-    from interpret_kit.convnet import ConvNet as ConvNet
+    from interpret_kit.captum_api.filter_ablation import FilterAblation as FilterAblation
+    from interpret_kit.captum_api.occlusion import IncrementalOcclusion as IncrementalOcclusion
+    from interpret_kit.data.image_set import ImageSet as ImageSet
+    from interpret_kit.data.image_set import load_images as load_images
     from interpret_kit.errors import InterpretError as InterpretError
-    from interpret_kit.images import ImageSet as ImageSet
-    from interpret_kit.images import load_images as load_images
-    from interpret_kit.incremental_occlusion import IncrementalOcclusion as IncrementalOcclusion
-    from interpret_kit.loading import load_classifier as load_classifier
-    from interpret_kit.preprocessing import Preprocessing as Preprocessing
-    from interpret_kit.storage import load_result as load_result
+    from interpret_kit.models.classifier import Classifier as Classifier
+    from interpret_kit.models.convnet import ConvNet as ConvNet
+    from interpret_kit.models.loading.load import load_classifier as load_classifier
+    from interpret_kit.models.preprocessing import Preprocessing as Preprocessing
+    from interpret_kit.results.storage import load_result as load_result
 
 _HOMES = {
     "Ablation": "analyses.ablation",
     "Activations": "analyses.activations",
-    "Analysis": "analysis",
-    "Classifier": "classifier",
-    "ConvNet": "convnet",
-    "FilterAblation": "attribution",
-    "ImageSet": "images",
-    "IncrementalOcclusion": "incremental_occlusion",
+    "Analysis": "analyses.base",
+    "Classifier": "models.classifier",
+    "ConvNet": "models.convnet",
+    "FilterAblation": "captum_api.filter_ablation",
+    "ImageSet": "data.image_set",
+    "IncrementalOcclusion": "captum_api.occlusion",
     "InterpretError": "errors",
     "Misclassifications": "analyses.misclassifications",
     "Occlusion": "analyses.occlusion",
-    "Preprocessing": "preprocessing",
-    "Result": "analysis",
+    "Preprocessing": "models.preprocessing",
+    "Result": "analyses.base",
     "TopPatches": "analyses.top_patches",
-    "load_classifier": "loading",
-    "load_images": "images",
-    "load_result": "storage",
+    "load_classifier": "models.loading.load",
+    "load_images": "data.image_set",
+    "load_result": "results.storage",
 }
 
 __all__ = list(_HOMES)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from networks_on_paper import noisy_images, small_classifier
 
-from interpret_kit import published
+from interpret_kit.data import torchvision_sets as published
 
 
 @pytest.fixture(autouse=True, scope="session")

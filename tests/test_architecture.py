@@ -52,7 +52,7 @@ def test_only_layers_registers_hooks():
         for file in files("interpret_kit", "trainers", "cli")
         if hooks.search(file.read_text())
     }
-    assert found == {"interpret_kit/layers.py"}
+    assert found == {"interpret_kit/models/layers/find.py"}
 
 
 def test_only_decoding_opens_image_files():
@@ -62,7 +62,7 @@ def test_only_decoding_opens_image_files():
         for file in files("interpret_kit", "trainers", "cli")
         if opening.search(file.read_text())
     }
-    assert found == {"interpret_kit/decoding.py"}
+    assert found == {"interpret_kit/data/decoding/decode.py"}
 
 
 def test_nothing_runs_what_a_user_typed():
@@ -87,9 +87,9 @@ def test_the_library_does_not_print():
     [
         "interpret_kit",
         "interpret_kit.analyses",
-        "interpret_kit.images",
+        "interpret_kit.data.image_set",
         "interpret_kit.trainers.recipe",
-        "interpret_kit.trainers.study",
+        "interpret_kit.trainers.sweep.study",
         "interpret_kit.cli.main",
     ],
 )

@@ -12,20 +12,20 @@ from typing import TypeVar
 
 from interpret_kit.analyses.ablation import Ablation, AblationCounts
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.base import Analysis, Result
+from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.analysis import Analysis, Result
-from interpret_kit.classifier import Classifier
-from interpret_kit.images import ImageSet, load_images
-from interpret_kit.loading import EMBEDDED, load_classifier
+from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.loading.load import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo
 from interpret_kit.report import Front, Section, write_page
-from interpret_kit.scoring import PREDICTED
-from interpret_kit.storage import whole_folder
-from interpret_kit.trainers.loop import train
-from interpret_kit.trainers.progress import Progress
+from interpret_kit.results.storage import whole_folder
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.progress import Progress
+from interpret_kit.trainers.train import train
 
 R = TypeVar("R", bound=Result)
 Words = tuple[str, str, str]  # the folder of a result, the title and the text of its section

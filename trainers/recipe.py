@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from interpret_kit.analysis import parameter
+from interpret_kit.analyses.base import parameter
 from interpret_kit.errors import DoesNotFit, close_names
 
 OURS = "ikit_convnet"
@@ -27,7 +27,7 @@ NETWORK = (
     "fc",
     "dropout",
 )
-"""The fields that are choices of `interpret_kit.networks.ConvNet`; other networks have theirs."""
+"""The fields that are choices of `interpret_kit.models.convnet.ConvNet`; other networks have theirs."""
 
 CHOICES = {"schedule": SCHEDULES, "precision": PRECISIONS, "compile": COMPILE}
 

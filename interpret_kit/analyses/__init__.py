@@ -6,10 +6,10 @@ from typing import Any
 
 from interpret_kit.analyses.ablation import Ablation, AblationCounts
 from interpret_kit.analyses.activations import ActivationMaps, Activations
+from interpret_kit.analyses.base import Analysis, Result
 from interpret_kit.analyses.misclassifications import MisclassificationCounts, Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion, OcclusionMaps
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesFound
-from interpret_kit.analysis import Analysis, Result
 
 RESULTS: dict[type[Analysis[Any]], type[Result]] = {
     Occlusion: OcclusionMaps,

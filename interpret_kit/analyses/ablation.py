@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import (
+from interpret_kit.analyses.base import (
     Analysis,
     Array,
     Origin,
@@ -17,18 +17,18 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.arguments import ALL, LAST, Filters, Layers, filters_argument
-from interpret_kit.flips import classes_table, filters_table, flips_table
-from interpret_kit.scoring import GIVEN, LABELS, PREDICTED, Score
-from interpret_kit.selection import LAYERS, SITE, parse_filters, site_notes
-from interpret_kit.values import flag_argument
+from interpret_kit.analyses.counting.flips import classes_table, filters_table, flips_table
+from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
+from interpret_kit.models.argument_values import flag_argument
+from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
+from interpret_kit.models.layers.selectors import LAYERS, SITE, parse_filters, site_notes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Batch, ImageSet
-    from interpret_kit.layers import Layer
+    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.layers.find import Layer
 
 
 LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a layer tells its progress
@@ -176,7 +176,7 @@ class AblationFold:
         chosen: list[tuple[Layer, tuple[int, ...]]],
         pace: Pace,
     ) -> None:
-        from interpret_kit.silencing import silencing
+        from interpret_kit.incremental.ablation.backend import silencing
 
         self.analysis, self.chosen, self.pace = analysis, chosen, pace
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import (
+from interpret_kit.analyses.base import (
     Analysis,
     Array,
     Origin,
@@ -17,15 +17,15 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.arguments import ALL, LAST, Filters, OneLayer, filters_argument
 from interpret_kit.errors import UsageError
-from interpret_kit.selection import LAYER, SITE, parse_filters
-from interpret_kit.values import count_argument
+from interpret_kit.models.argument_values import count_argument
+from interpret_kit.models.arguments import ALL, LAST, Filters, OneLayer, filters_argument
+from interpret_kit.models.layers.selectors import LAYER, SITE, parse_filters
 
 if TYPE_CHECKING:
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Batch, ImageSet
-    from interpret_kit.layers import Layer
+    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.layers.find import Layer
 
 STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
@@ -107,8 +107,8 @@ class ActivationFold:
     def __init__(
         self, analysis: Activations, classifier: Classifier, layer: Layer, chosen: Array
     ) -> None:
-        from interpret_kit.attribution import activation_reader
-        from interpret_kit.tally import FilterStatistics
+        from interpret_kit.analyses.counting.accumulators import FilterStatistics
+        from interpret_kit.captum_api.filter_ablation import activation_reader
 
         self.analysis, self.layer = analysis, layer
         self.chosen = chosen
@@ -150,7 +150,7 @@ def _strongest(
 ) -> Array:
     import torch
 
-    from interpret_kit.attribution import activation_reader
+    from interpret_kit.captum_api.filter_ablation import activation_reader
 
     read = activation_reader(classifier, layer, analysis.site)
     total = torch.zeros(layer.filters, dtype=torch.float64)

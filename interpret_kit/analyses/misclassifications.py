@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import (
+from interpret_kit.analyses.base import (
     Analysis,
     Array,
     Origin,
@@ -18,18 +18,18 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.arguments import Silence, silence_argument
+from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
 from interpret_kit.errors import UsageError
-from interpret_kit.scoring import GIVEN, LABELS, PREDICTED, Score
-from interpret_kit.selection import SITE, parse_filters, site_notes
-from interpret_kit.values import count_argument
+from interpret_kit.models.argument_values import count_argument
+from interpret_kit.models.arguments import Silence, silence_argument
+from interpret_kit.models.layers.selectors import SITE, parse_filters, site_notes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Batch, ImageSet
-    from interpret_kit.layers import Layer
+    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.layers.find import Layer
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _silenced(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ..
     """The filters of each layer; one that is named twice has all of them."""
     if not silence:
         return {}
-    from interpret_kit.layers import find_layer
+    from interpret_kit.models.layers.find import find_layer
 
     layers = classifier.layers()
     found: dict[Layer, tuple[int, ...]] = {}
@@ -216,7 +216,7 @@ class MisclassificationFold:
         images: ImageSet,
         silenced: dict[Layer, tuple[int, ...]],
     ) -> None:
-        from interpret_kit.tally import Confusion
+        from interpret_kit.analyses.counting.accumulators import Confusion
 
         self.analysis, self.classifier, self.images = analysis, classifier, images
         self.silenced = silenced
@@ -246,7 +246,7 @@ class MisclassificationFold:
 
     def _without_filters(self, batch: Batch) -> Tensor:
         """Probabilities (batch, classes) with the filters of all layers at zero."""
-        from interpret_kit.layers import ablated
+        from interpret_kit.models.layers.find import ablated
 
         with ExitStack() as stack:
             for layer, filters in self.silenced.items():

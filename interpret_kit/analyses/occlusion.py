@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import (
+from interpret_kit.analyses.base import (
     Analysis,
     Array,
     Origin,
@@ -18,19 +18,25 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.arguments import Target, target_argument
+from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_picture
+from interpret_kit.captum_api.targets import targets_by_id
 from interpret_kit.errors import NoImages
-from interpret_kit.fills import MEAN, Fill, fill_argument, fill_picture
-from interpret_kit.framing import outside, unseen
-from interpret_kit.targets import targets_by_id
-from interpret_kit.windows import AUTO, Sides, WindowGrid, grid_for, sides_argument
+from interpret_kit.incremental.occlusion.grid import (
+    AUTO,
+    Sides,
+    WindowGrid,
+    grid_for,
+    sides_argument,
+)
+from interpret_kit.models.arguments import Target, target_argument
+from interpret_kit.models.resize_and_crop import outside, unseen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Batch, ImageSet
-    from interpret_kit.occluding import Occluding
+    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.incremental.occlusion.backend import Occluding
+    from interpret_kit.models.classifier import Classifier
 
 PREDICTED, LABEL = "predicted", "label"
 
@@ -266,7 +272,7 @@ class OcclusionFold:
     def _forwards(self, inputs: Tensor) -> Occluding:
         """The way to ask; decided at the first picture."""
         if self.occluding is None:
-            from interpret_kit.occluding import occluding
+            from interpret_kit.incremental.occlusion.backend import occluding
 
             network, pace = self.classifier.network, self.pace
             self.occluding = occluding(network, self.grid, inputs, pace.images, pace.batch_size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import (
+from interpret_kit.analyses.base import (
     Analysis,
     Array,
     Origin,
@@ -19,17 +19,17 @@ from interpret_kit.analysis import (
     array,
     parameter,
 )
-from interpret_kit.arguments import LAST, Layers
-from interpret_kit.selection import LAYERS, SITE
-from interpret_kit.values import count_argument
+from interpret_kit.models.argument_values import count_argument
+from interpret_kit.models.arguments import LAST, Layers
+from interpret_kit.models.layers.selectors import LAYERS, SITE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.classifier import Classifier
-    from interpret_kit.images import Batch, ImageSet
-    from interpret_kit.layers import Layer, Point
-    from interpret_kit.patches import Patches
+    from interpret_kit.analyses.receptive_fields import Patches
+    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.layers.find import Layer, Point
 
 SHOWN_PER_LAYER = 8  # filters per layer whose pictures are kept for the figures
 
@@ -170,8 +170,8 @@ class TopPatchesFold:
     """A search for top patches under way."""
 
     def __init__(self, analysis: TopPatches, classifier: Classifier, images: ImageSet) -> None:
-        from interpret_kit.layers import rectified
-        from interpret_kit.tally import TopK
+        from interpret_kit.analyses.counting.accumulators import TopK
+        from interpret_kit.models.layers.find import rectified
 
         self.analysis, self.classifier, self.images = analysis, classifier, images
         self.layers = classifier.find_layers(analysis.layer)
@@ -196,7 +196,7 @@ class TopPatchesFold:
         """Consider the next images: one forward each, in which every layer is looked at."""
         import torch
 
-        from interpret_kit.layers import observed
+        from interpret_kit.models.layers.find import observed
 
         pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
         if len(batch) == 1:
@@ -207,9 +207,9 @@ class TopPatchesFold:
             self.classifier(pixels)
 
     def _look(self, at: _At, batch: Batch, output: Tensor) -> None:
-        from interpret_kit.attribution import refuse_other_rows
-        from interpret_kit.kinds import widened
-        from interpret_kit.tally import strongest_units
+        from interpret_kit.analyses.counting.accumulators import strongest_units
+        from interpret_kit.captum_api.filter_ablation import refuse_other_rows
+        from interpret_kit.models.probing.network_kinds import widened
 
         layers = [*at.ranked, *at.ended]  # their outputs here are laid out alike
         labels = ", ".join(layer.label for layer in layers)
@@ -234,7 +234,7 @@ class TopPatchesFold:
 
     def finish(self, origin: Origin) -> TopPatchesFound:
         """Turn units into patches, and look up the pictures that the figures show."""
-        from interpret_kit.patches import patches_of_units
+        from interpret_kit.analyses.receptive_fields import patches_of_units
 
         top = min(len(best.best or ()) for best in self.best.values())
         fields = patches_of_units(self.classifier, self.layers, self.analysis.site)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from interpret_kit.analyses.ablation import AblationCounts
-from interpret_kit.analysis import Array
+from interpret_kit.analyses.base import Array
 from interpret_kit.render.page import (
     GREY,
     NOTE,

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from interpret_kit.analyses.base import Array
 from interpret_kit.analyses.misclassifications import MisclassificationCounts
-from interpret_kit.analysis import Array
 from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, fitted, shortened
 from interpret_kit.render.scales import COUNTS, Scale
 

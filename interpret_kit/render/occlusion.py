@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 from matplotlib.figure import Figure
 
+from interpret_kit.analyses.base import Array
+from interpret_kit.analyses.fills import fill_words
 from interpret_kit.analyses.occlusion import OcclusionMaps
-from interpret_kit.analysis import Array
-from interpret_kit.fills import fill_words
 from interpret_kit.render.page import (
     GREY,
     MARGIN,

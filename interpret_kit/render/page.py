@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from interpret_kit.analysis import Array
+from interpret_kit.analyses.base import Array
 from interpret_kit.render.fonts import families
 
 DPI = 110

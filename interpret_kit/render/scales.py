@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 
-from interpret_kit.analysis import Array
+from interpret_kit.analyses.base import Array
 from interpret_kit.render.page import NOTE, SMALL, Page, Place
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)

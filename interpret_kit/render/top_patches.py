@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from interpret_kit.analyses.base import Array
 from interpret_kit.analyses.top_patches import TopPatchesFound
-from interpret_kit.analysis import Array
 from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names, shortened
 
 MOST_PATCHES = 9

@@ -1,0 +1,143 @@
+"""Which model and which images, when none is named? And why: the first lines of output say so."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interpret_kit.cli.common.models import said_by
+from interpret_kit.errors import NothingThere, UsageError
+from interpret_kit.models.loading.overrides import as_given
+from interpret_kit.models.loading.recorded_runs import (
+    EMBEDDED,
+    check_model,
+    run_config,
+    runs_by_age,
+    unfinished,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import click
+
+    from interpret_kit.data.image_set import ImageSet
+
+RUNS = Path("runs")
+SHAPES = "shapes"
+FAMILIAR: dict[str | None, str] = {
+    None: ", and mostly learned from",
+    "train": ", and learned from",
+    "val": ", and chosen by",
+}
+"""What a run did with the split of its images that is asked about: its score is another one."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was taken, and why."""
+
+    spec: str | tuple[str, ...]
+    why: str
+    asked: bool = True  # whether the user asked for it
+    own: bool = False  # whether the run that answers was made with these images
+
+    def __str__(self) -> str:
+        named = self.spec if isinstance(self.spec, str) else f"{len(self.spec)} files"
+        return f"{named} ({self.why})"
+
+
+def choose_model(ctx: click.Context) -> Chosen:
+    """--model, else IKIT_MODEL, else the newest run under ./runs, else the embedded model.
+
+    Raises:
+        UsageError: if it cannot be loaded, as far as that is known without torch.
+    """
+    chosen = _chosen_model(ctx)
+    device = ctx.params.get("device", "auto")
+    check_model(str(chosen.spec), ctx.params["arch"], device, as_given(**said_by(ctx)))
+    return chosen
+
+
+def _chosen_model(ctx: click.Context) -> Chosen:
+    if ctx.params["model"]:
+        return Chosen(ctx.params["model"], _with_state(how(ctx, "model"), ctx.params["model"]))
+    runs = runs_by_age(RUNS)
+    if runs:
+        kind = "newest finished run" if any(map(unfinished, runs)) else "newest run"
+        why = f"the {kind} under ./{RUNS}"
+        if unfinished(runs[0]):
+            why = _with_state(f"the newest run under ./{RUNS}", str(runs[0]))
+        return Chosen(str(runs[0]), why, asked=False)
+    why = f"EfficientNet-Lite0, ImageNet: no --model, no IKIT_MODEL, no run under ./{RUNS}"
+    return Chosen(EMBEDDED, why, asked=False)
+
+
+def _with_state(why: str, model: str) -> str:
+    """Add how far the training of a run got, if it has not ended."""
+    path = Path(model).expanduser()
+    state = unfinished(path.parent if path.is_file() else path)
+    return f"{why}; {state}" if state else why
+
+
+def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
+    """Named images, else --data, else IKIT_DATA, else those the run was made with, else shapes."""
+    named: Sequence[str] = ctx.params["images"]
+    if named:
+        if how(ctx, "data") == "--data":
+            raise UsageError(
+                f"images are named ({named[0]}), and --data {ctx.params['data']} names others; "
+                "give one of the two"
+            )
+        return Chosen(named[0] if len(named) == 1 else tuple(named), "named")
+    if ctx.params["data"]:
+        return Chosen(ctx.params["data"], how(ctx, "data"))
+    made_with = _made_with(str(model.spec))
+    if made_with is not None:
+        return Chosen(made_with, f"what {model.spec} was made with", asked=False, own=True)
+    own = f"give your own as in: ikit {ctx.info_name} photo.jpg, or with --data FOLDER"
+    return Chosen(SHAPES, own, asked=False)
+
+
+def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[ImageSet, str]:
+    """Load images, at most so many; and say which these are."""
+    from interpret_kit.data.image_set import load_images
+
+    split = ctx.params["split"]
+    try:
+        found = load_images(chosen.spec, split)
+    except NothingThere as error:
+        if chosen.asked:
+            raise
+        raise NothingThere(f"{error}; it is {chosen.why}: give others with --data") from error
+    if split and found.split is None:
+        raise UsageError(f"{found.source} has no splits; leave --split away")
+    of_split = f", split {found.split}" if found.split else ""
+    taken = found if most is None or len(found) <= most else found.spread(most)
+    count = f"{len(taken)} of {found.source}" if len(found) > 1 else found.source
+    why = chosen.why + (FAMILIAR.get(found.split, "") if chosen.own else "")
+    if len(taken) < len(found):
+        count = f"{len(taken)} of the {len(found)} of {found.source}"
+        why = f"{why}; --most takes more"
+    return taken, f"images: {count}{of_split} ({why})"
+
+
+def _made_with(model: str) -> str | None:
+    """The images of a run, if the model is one."""
+    data: Any = (run_config(model) or {}).get("data")
+    return data if isinstance(data, str) else None
+
+
+def how(ctx: click.Context, name: str) -> str:
+    """Where the value of an option is from: the command line, a variable, or nowhere."""
+    from click.core import ParameterSource
+
+    source = ctx.get_parameter_source(name)
+    if source is ParameterSource.ENVIRONMENT:
+        variables = (f"IKIT_{name.upper()}", f"{ctx.auto_envvar_prefix}_{name.upper()}")
+        return next(each for each in variables if os.environ.get(each))
+    if source is ParameterSource.COMMANDLINE:
+        return f"--{name}"
+    return f"no --{name}, no IKIT_{name.upper()}"

@@ -1,0 +1,168 @@
+"""Which options has a command? Those of its dataclass's fields, and some that many share."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from interpret_kit.analyses.base import Analysis
+from interpret_kit.cli.common import models
+
+T = TypeVar("T")
+Reader = Callable[[click.Context, click.Parameter, Any], Any]
+
+_BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
+
+_SHARED: dict[str, dict[str, Any]] = {
+    **models.OPTIONS,
+    "data": {
+        "help": "a folder, a file, shapes or a data set such as cifar10, where no IMAGES are "
+        "named; else the images the run was made with, else shapes"
+    },
+    "split": {
+        "help": "train, val or test, of images that have such; else test, if it is there, else "
+        "val, else train"
+    },
+    "most": {
+        "type": click.IntRange(1),
+        "help": "at most so many images, drawn evenly over the classes",
+    },
+    "out": {"help": "folder for the files"},
+    "device": {
+        "default": "auto",
+        "show_default": True,
+        "help": "auto (a GPU where there is one), cpu, cuda, cuda:1, ...",
+    },
+    "batch_size": {
+        "type": click.IntRange(1),
+        "default": _BATCH_SIZE,
+        "show_default": True,
+        "help": "images per forward; changes only the speed",
+    },
+    "strict": {
+        "is_flag": True,
+        "help": "stop at a file that cannot be read, or if images of the folder are not used",
+    },
+    "force": {"is_flag": True, "help": "replace what is in --out"},
+    "json": {"is_flag": True, "help": "print JSON on stdout, and nothing else there"},
+    "quiet": {"is_flag": True, "help": "print nothing but warnings and errors"},
+}
+
+
+def shared(*names: str, **helps: str) -> list[click.Parameter]:
+    """Make options that commands share; each can be set by IKIT_<NAME>.
+
+    Args:
+        names: of the options, as parameters.
+        helps: another help text for some of them.
+    """
+    return [
+        click.Option(
+            [f"--{name.replace('_', '-')}", name],
+            envvar=f"IKIT_{name.upper()}",
+            **{**_SHARED[name], **({"help": helps[name]} if name in helps else {})},
+        )
+        for name in names
+    ]
+
+
+def images_argument() -> click.Argument:
+    """Files, or one folder; the library says what is wrong with them."""
+    return click.Argument(["images"], nargs=-1, metavar="[IMAGES]...")
+
+
+def options_of(asked: type[Any], envvars: Iterable[str] = ()) -> list[click.Parameter]:
+    """Make one option for each field of a dataclass declared with `parameter`.
+
+    Args:
+        asked: an analysis, or a recipe.
+        envvars: the fields that IKIT_<NAME> sets, too, as it does for the shared options.
+    """
+    hints = typing.get_type_hints(asked)
+    return [
+        _option(each, hints[each.name], f"IKIT_{each.name.upper()}" if each.name in envvars else "")
+        for each in dataclasses.fields(asked)
+    ]
+
+
+def from_options(asked: type[T], given: Mapping[str, Any]) -> T:
+    """Make the dataclass from what was given on the command line."""
+    fields = dataclasses.fields(asked)  # type: ignore[arg-type]
+    return asked(**{each.name: given[each.name] for each in fields})
+
+
+def help_of(asked: type[Any], example: str) -> str:
+    """The class's docstring, and an example."""
+    return f"{inspect.cleandoc(asked.__doc__ or '')}\n\n{example_of(example)}"
+
+
+def example_of(line: str) -> str:
+    """The end of a help text: what one might type."""
+    return f"Example:\n\n\b\n  {line}"
+
+
+def _option(field: dataclasses.Field[Any], hint: Any, envvar: str) -> click.Option:
+    name = field.name.replace("_", "-")
+    settings: dict[str, Any] = {"help": field.metadata["help"], "envvar": envvar or None}
+    if hint is bool:
+        names = [f"--{name}/--no-{name}", field.name]
+        return click.Option(names, default=field.default, show_default=True, **settings)
+    if field.metadata["reads"] is not None:
+        return _read_by_its_field(field, hint, settings)
+    default = _typed(field.default)
+    return click.Option(
+        [f"--{name}", field.name],
+        default=default,
+        show_default=default not in (None, ""),
+        **_reading(hint),
+        **settings,
+    )
+
+
+def _read_by_its_field(
+    field: dataclasses.Field[Any], hint: Any, settings: dict[str, Any]
+) -> click.Option:
+    """Pass on what is typed: the dataclass reads it, as it reads what Python gives it."""
+    return click.Option(
+        [f"--{field.name.replace('_', '-')}", field.name],
+        type=int if hint is int else str,
+        default=field.default,
+        multiple=isinstance(field.default, tuple),
+        show_default=field.default != (),
+        **settings,
+    )
+
+
+def _reading(hint: Any) -> dict[str, Any]:
+    """How the text of an option becomes a value of this type."""
+    if hint in (int, float, str):
+        return {"type": hint}
+    if typing.get_origin(hint) is tuple:
+        return {"type": str, "metavar": "N[,N...]|none", "callback": _several}
+    return {"type": str, "metavar": "N[,N...]", "callback": _one_or_several}
+
+
+def _typed(default: Any) -> Any:
+    """The default as one would type it."""
+    return ",".join(map(str, default)) or "none" if isinstance(default, tuple) else default
+
+
+def _several(_ctx: click.Context, _option: click.Parameter, value: Any) -> tuple[int, ...]:
+    if str(value).strip() in {"", "none"}:
+        return ()
+    try:
+        return tuple(int(part) for part in str(value).split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of integers, such as 16,32") from None
+
+
+def _one_or_several(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    if value is None:
+        return None
+    numbers = _several(ctx, option, value)
+    return numbers[0] if len(numbers) == 1 else numbers

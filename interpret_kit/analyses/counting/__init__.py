@@ -1,0 +1,1 @@
+"""Counts and sums over a stream of images, and the tables made of them."""

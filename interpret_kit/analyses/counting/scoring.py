@@ -1,0 +1,61 @@
+"""How many predictions are correct, by whose labels, and how sure is that?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from interpret_kit.models.argument_values import word_argument
+
+GIVEN, PREDICTED = "given", "predicted"
+LABELS = (  # help text and reader of a field
+    "what counts as correct: given, the class folders or labels.csv of the images; predicted, what "
+    "the network itself predicts with all its filters, which needs no labels",
+    word_argument(GIVEN, PREDICTED),
+)
+_Z = 1.959964  # of 95 % of the normal distribution
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many of some images are classified correctly."""
+
+    correct: int
+    images: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images, in [0, 1]; 0 without images."""
+        return self.correct / max(self.images, 1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the accuracy on more such images lies with 95 % confidence, in [0, 1].
+
+        Reference: Wilson, Probable inference, the law of succession, and statistical inference,
+        JASA 1927. https://doi.org/10.2307/2276774
+        """
+        if not self.images:
+            return 0.0, 1.0
+        count, share = self.images, self.accuracy
+        middle = share + _Z**2 / (2 * count)
+        spread = _Z * (share * (1 - share) / count + _Z**2 / (4 * count**2)) ** 0.5
+        low, high = ((middle + way * spread) / (1 + _Z**2 / count) for way in (-1, 1))
+        return max(low, 0.0), min(high, 1.0)
+
+    def numbers(self) -> dict[str, Any]:
+        """The same for JSON."""
+        low, high = self.interval
+        return {
+            "accuracy": round(self.accuracy, 6),
+            "interval_95": [round(low, 6), round(high, 6)],
+            "correct": self.correct,
+            "images": self.images,
+        }
+
+    def __str__(self) -> str:
+        low, high = (f"{100 * each:.1f}" for each in self.interval)
+        return (
+            f"accuracy {100 * self.accuracy:.1f} % ({self.correct} of {self.images} images; 95 % "
+            f"interval {low} to {high} %)"
+        )

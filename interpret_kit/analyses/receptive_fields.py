@@ -1,0 +1,70 @@
+"""Which part of the image is the receptive field of each unit of a layer?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpret_kit.analyses.base import Array
+from interpret_kit.errors import NotSupported
+from interpret_kit.incremental.graph.export import trace
+from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.receptive_field.fields import ReceptiveFields, all_receptive_fields
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.layers.find import Layer, evaluating
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """The receptive field of every unit of a layer, as spans (start, stop) in pixels."""
+
+    rows: Array  # (map rows, 2), inside the picture
+    cols: Array  # (map cols, 2)
+    full_rows: Array  # the same if the picture had no edges
+    full_cols: Array
+    inexact: str = ""  # why the spans may be too large; empty if they are exact
+
+    def boxes(self, rows: Array, cols: Array) -> Array:
+        """Boxes of units inside the picture, (..., 4) as y0, x0, y1, x1."""
+        return _boxes(self.rows[rows], self.cols[cols])
+
+    def full_boxes(self, rows: Array, cols: Array) -> Array:
+        """The same before the picture's edges cut them off."""
+        return _boxes(self.full_rows[rows], self.full_cols[cols])
+
+
+def patches_of_units(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
+    """The patches of several layers at a site; the whole image where that is all that is known."""
+    plain = [layer for layer in layers if layer.layout.is_plain]
+    known = dict(zip(plain, _traced(classifier, plain, site) if plain else [], strict=True))
+    why = "of tokens and channels-last maps it is taken to be the whole image"
+    return [known.get(each) or _whole_picture(classifier, each, why) for each in layers]
+
+
+def _traced(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
+    try:
+        with evaluating(classifier):
+            graph = trace(classifier.network, classifier.normalised(classifier.example()))
+        # An activation works cell by cell: its output sees what its input sees.
+        points = [layer.point if site == "convolution" else layer.end for layer in layers]
+        nodes = [graph.output_of(*point) for point in points]
+        return [_patches(field) for field in all_receptive_fields(graph, nodes)]
+    except (Untraceable, NotSupported) as error:
+        return [_whole_picture(classifier, layer, str(error)) for layer in layers]
+
+
+def _patches(field: ReceptiveFields) -> Patches:
+    why = f"taken to see everything: {', '.join(field.inexact)}" if field.inexact else ""
+    return Patches(field.rows, field.cols, field.nominal_rows, field.nominal_cols, why)
+
+
+def _whole_picture(classifier: Classifier, layer: Layer, why: str) -> Patches:
+    height, width = classifier.size
+    rows, cols = np.array([[0, height]] * layer.rows), np.array([[0, width]] * layer.cols)
+    return Patches(rows, cols, rows, cols, why)
+
+
+def _boxes(rows: Array, cols: Array) -> Array:
+    return np.stack([rows[..., 0], cols[..., 0], rows[..., 1], cols[..., 1]], axis=-1)

@@ -1,0 +1,1 @@
+"""The same attributions in Captum's own form."""

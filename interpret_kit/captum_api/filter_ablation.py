@@ -1,0 +1,241 @@
+"""Attributions in Captum's own form, and the forwards that the analyses share with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from captum.attr import LayerActivation, PerturbationAttribution
+from torch import Tensor, nn
+
+from interpret_kit.captum_api.targets import as_captum_takes_it
+from interpret_kit.errors import NotSupported, UsageError
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.models.arguments import ALL, Filters, OneLayer, Target, layer_argument, named
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.layers.find import (
+    Layer,
+    Point,
+    catalogue,
+    evaluating,
+    find_layer,
+    observed,
+    recorded,
+)
+from interpret_kit.models.layers.layout import PLAIN, Layout
+from interpret_kit.models.layers.selectors import parse_filters
+from interpret_kit.models.probing.examine import try_out
+from interpret_kit.models.probing.misfits import refuse_unusable
+from interpret_kit.models.probing.network_kinds import unwrapped, widened
+
+_log = logging.getLogger(__name__)
+
+Forward = Callable[[Tensor], Tensor]
+
+
+class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
+    """How much of the target's score goes when one filter is silenced?
+
+        ablation = FilterAblation(network, "layer2.0.conv1")
+        drops = ablation.attribute(inputs, target=207)  # (batch, filters)
+
+    The value is the score with all filters minus the score with the filter held at zero:
+    positive where the filter speaks for the target. For a `Classifier` the inputs are pixels
+    in [0, 1]. Equal to Captum's LayerFeatureAblation with one feature per filter.
+    """
+
+    def __init__(self, network: nn.Module, layer: OneLayer) -> None:
+        """Ablate ``layer`` (number, name, module or "last") of a module or a `Classifier`."""
+        network = unwrapped(network)
+        super().__init__(network)
+        self.network, self.layer = network, layer_argument(layer)
+
+    def attribute(
+        self,
+        inputs: Tensor,
+        target: Target | Tensor | None = None,
+        filters: Filters | None = None,
+        perturbations_per_eval: int = 1,
+    ) -> Tensor:
+        """Silence each filter in turn.
+
+        Args:
+            inputs: (batch, channels, height, width).
+            target: one class for all inputs, or one per input, by index or, of a `Classifier`, by
+                name; may be left out where the network has one output.
+            filters: which filters, as [0, 5] or range(8); all, if not given.
+            perturbations_per_eval: filters silenced in one forward, each on its own copy of
+                the inputs; changes only the speed.
+
+        Returns:
+            Score lost, (batch, filters).
+        """
+        body, taken, mixes = self._checked(inputs)
+        several = list(target) if isinstance(target, tuple) else target
+        indices: Any = as_captum_takes_it(several, self.network, len(inputs))
+        wanted = named(self.layer, body)
+        layer = find_layer(catalogue(body, taken[:1].clone()), wanted)  # it may work in place
+        chosen = parse_filters(ALL if filters is None else filters, layer)
+        rows = torch.tensor(chosen, device=inputs.device).repeat_interleave(len(inputs))
+        images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
+        step = (1 if mixes else perturbations_per_eval) * len(inputs)
+        with evaluating(self.network), kept_memory():
+            # Cloned, as a network may write its next outputs over these.
+            outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
+            _score(outputs, indices)  # a wrong target is reported before the work is done
+            found = None if mixes else _rerun(body, layer, taken, (images, rows), step)
+            if found is None:
+                starts = range(0, len(rows), step)
+                parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
+                after = torch.cat([self._whole(body, layer, inputs, *p) for p in parts])
+                found = outputs, after
+        outputs, after = found  # both by the same way: their common rounding cancels
+        before, grid = _score(outputs, indices), after.view(len(chosen), len(inputs), -1)
+        return torch.stack([before - _score(each, indices) for each in grid], dim=1)
+
+    def _checked(self, inputs: Tensor) -> tuple[nn.Module, Tensor, bool]:
+        """The network itself, what it takes, and whether it mixes the rows of a batch.
+
+        Of a bare network that does, the outputs are those for this batch, as Captum takes them.
+
+        Raises:
+            UsageError: if it does not take the inputs; or, for a `Classifier`, if it mixes them.
+        """
+        if isinstance(self.network, Classifier):
+            taken = self.network.normalised(inputs)
+            _ = self.network.examined  # which raises
+            return self.network.network, taken, False
+        refuse_unusable(self.network, type(self.network).__name__)
+        with evaluating(self.network):
+            why = try_out(self.network, inputs)
+        if why:
+            _log.warning("the numbers are those of this batch: %s", why)
+        return self.network, inputs, bool(why)
+
+    def _whole(self, body: nn.Module, layer: Layer, inputs: Tensor, *pairs: Tensor) -> Tensor:
+        """Outputs (pairs, classes) by one full forward pass."""
+        images, filters = pairs
+        with silenced_by_row(body, layer.point, filters, layer.layout):
+            found: Tensor = self.network(inputs[images]).reshape(len(images), -1).clone()
+            return found
+
+
+def _rerun(
+    body: nn.Module, layer: Layer, inputs: Tensor, pairs: tuple[Tensor, Tensor], batch: int
+) -> tuple[Tensor, Tensor] | None:
+    """Compute only what each pair of an image and a filter changes, if that pays and can be done.
+
+    Returns:
+        Outputs with all filters, (images, outputs), and with one ablated, (pairs, outputs).
+    """
+    from interpret_kit.incremental.ablation.engine import Reruns
+    from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
+    from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
+    from interpret_kit.incremental.worth import ablating_pays
+
+    (images, filters), point = pairs, layer.point
+    try:
+        dims = {point: dims_of(point, layer.layout)}
+        if not ablating_pays(body, [point], inputs, len(images), batch):
+            return None
+        reruns = Reruns(body, [point], inputs, dims)
+    except Untraceable as error:
+        log_full_passes(_log, error)
+        return None
+    before, places, after = [], [], []
+    for start in range(0, len(inputs), reruns.images_at_once):
+        outputs = reruns.look(inputs[start : start + reruns.images_at_once])
+        before.append(outputs.reshape(len(outputs), -1))
+        place = ((images >= start) & (images < start + len(outputs))).nonzero()[:, 0]
+        mine, numbers = images[place] - start, filters[place]
+        found, changed = before[-1][mine], reruns.changes(point)[mine, numbers]
+        if changed.any():
+            silent = reruns.silence(point, mine[changed], numbers[changed])
+            found[changed] = silent.reshape(len(silent), -1)
+        places.append(place)
+        after.append(found)
+    return torch.cat(before), torch.cat(after)[torch.cat(places).argsort()]
+
+
+def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tensor:
+    """The target's column of outputs (batch, classes), as (batch,)."""
+    outputs = widened(outputs.view(len(outputs), -1))
+    count = outputs.shape[1]
+    if target is None:
+        if count != 1:
+            raise UsageError(f"the network has {count} outputs: say which by target=")
+        return outputs[:, 0]
+    chosen: Any = torch.as_tensor(target, device=outputs.device)
+    if chosen.dim() and len(chosen) not in {1, len(outputs)}:
+        raise UsageError(f"{len(chosen)} targets for {len(outputs)} inputs: give one, or one each")
+    if not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
+        alone = "; leave target out: its one output is that of the second class"
+        raise UsageError(
+            f"no output {chosen.tolist()}: the network has {count}, numbered from 0"
+            + (alone if count == 1 else "")
+        )
+    rows = chosen.expand(len(outputs))
+    return outputs.gather(1, rows.unsqueeze(1)).squeeze(1)
+
+
+def activation_reader(classifier: Classifier, layer: Layer, site: str) -> Forward:
+    """A function from pixels (batch, 3, height, width) to a layer's feature maps at a site.
+
+    They are (batch, filters, rows, cols), however the network lays them out. It is Captum's
+    LayerActivation, except where a module is called several times: Captum returns its last call,
+    so that there the point's own call is recorded.
+    """
+    name, _ = point = layer.at(site)
+    called_once = name in {each.label for each in classifier.layers()}  # else "name#1"
+    captums = LayerActivation(classifier, classifier.network.get_submodule(name))
+
+    def read(pixels: Tensor) -> Tensor:
+        if called_once:
+            output = captums.attribute(pixels)
+        else:
+            with recorded(classifier.network, [point]) as outputs:
+                classifier(pixels)
+            output = outputs[point]
+        maps = layer.layout.maps(widened(output))
+        refuse_other_rows(maps, len(pixels), name)
+        return maps
+
+    return read
+
+
+def refuse_other_rows(maps: Tensor, images: int, name: str) -> None:
+    """Refuse maps that are not one row for each image.
+
+    Raises:
+        NotSupported: naming the layer.
+    """
+    if len(maps) != images:
+        raise NotSupported(
+            f"layer {name} returns {len(maps)} rows for {images} images: which belongs to which "
+            "image cannot be told; choose another layer"
+        )
+
+
+@contextmanager
+def silenced_by_row(
+    network: nn.Module, point: Point, filters: Tensor, layout: Layout = PLAIN
+) -> Iterator[None]:
+    """Hold another filter at zero for every image of a batch, ``filters`` (batch,).
+
+    with silenced_by_row(network, ("conv3", 1), torch.tensor([0, 1, 2])):
+        logits = network(pixels.expand(3, -1, -1, -1))  # three ablations in one forward pass
+    """
+
+    def overwrite(output: Tensor) -> Tensor:
+        ablated = output.clone(memory_format=torch.preserve_format)
+        parts = layout.channels(ablated)
+        refuse_other_rows(parts, len(filters), point[0])
+        images = torch.arange(len(filters), device=output.device)
+        parts[images, filters.to(output.device)] = 0
+        return ablated
+
+    with observed(network, {point: overwrite}):
+        yield

@@ -1,0 +1,1 @@
+"""Which images are analysed, and how they are read."""

@@ -1,0 +1,1 @@
+"""Which images lie in a folder, and what their labels are."""

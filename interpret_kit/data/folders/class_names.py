@@ -1,0 +1,97 @@
+"""Which classes do the names of folders, and of labels.csv, make?"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.data.folders.scanning import Level
+from interpret_kit.errors import ClassMismatch, UsageError, shortened
+from interpret_kit.models.argument_values import integer, shown
+
+ClassNames = Iterable[str] | Mapping[int, str] | Mapping[str, int] | None
+Labels = tuple[NDArray[np.int64], Sequence[str]]  # (images,), and what they count
+
+
+def common_classes(levels: Sequence[Level]) -> list[str]:
+    """One list of class folders for all splits, so that a label means the same in each.
+
+    Raises:
+        ClassMismatch: if one class is spelled in two ways in different splits.
+    """
+    spelled = defaultdict(set)
+    for level in levels:
+        names = {each.name for each in level.folders}
+        for key, alike in _by_key(names).items():
+            spelled[key].add(frozenset(alike))
+    for several in spelled.values():
+        if len(several) > 1 and max(map(len, several)) == 1:
+            spellings = shortened(sorted(name for each in several for name in each))
+            raise ClassMismatch(
+                f"the splits of {levels[0].folder.parent} spell a class in several ways: "
+                f"{spellings}; give it one name"
+            )
+    return sorted({name for several in spelled.values() for each in several for name in each})
+
+
+def twins(classes: Sequence[str]) -> tuple[str, ...]:
+    """Say that classes differ in little more than case: they may be one."""
+    several = [each for each in _by_key(classes).values() if len(each) > 1]
+    named = shortened((" and ".join(each) for each in several), most=3)
+    return (f"classes that differ only in case or accents are two: {named}",) if several else ()
+
+
+def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names that differ only in case or in how accents are encoded, together."""
+    by_key = defaultdict(list)
+    for name in sorted(names):
+        by_key[unicodedata.normalize("NFC", name).casefold()].append(name)
+    return by_key
+
+
+def numbered(class_of: Sequence[str | None], classes: Sequence[str] = ()) -> Labels:
+    """Labels (images,) for class names, -1 for none; without ``classes``, of those in use."""
+    classes = classes or sorted({each for each in class_of if each is not None})
+    index: dict[str | None, int] = {name: label for label, name in enumerate(classes)}
+    return np.array([index.get(each, -1) for each in class_of], np.int64), classes
+
+
+def names_in_order(classes: object) -> tuple[str, ...]:
+    """Class names in the order of their indices.
+
+    Args:
+        classes: names in order, or a mapping from index to name or from name to index; None for
+            no names.
+
+    Raises:
+        UsageError: if the order is not known.
+    """
+    if classes is None:
+        return ()
+    if isinstance(classes, Mapping):
+        return _names_in_mapping(classes)
+    if isinstance(classes, (str, bytes, set, frozenset)) or not isinstance(classes, Iterable):
+        raise UsageError(
+            f"classes is {shown(classes)}; give the names in order, as in classes=['cat', 'dog']"
+        )
+    return tuple(map(str, classes))
+
+
+def _names_in_mapping(classes: Mapping[object, object]) -> tuple[str, ...]:
+    for pairs in (classes.items(), [(value, key) for key, value in classes.items()]):
+        by_index = {integer(_number(index)): str(name) for index, name in pairs}
+        if set(by_index) == set(range(len(classes))):
+            return tuple(by_index[index] for index in range(len(classes)))
+    raise UsageError(
+        f"classes is {shown(classes)}; its indices must be 0 to {len(classes) - 1}, each of one "
+        "name, as in classes={0: 'cat', 1: 'dog'}"
+    )
+
+
+def _number(index: object) -> object:
+    """An index that is written as text, as in JSON, as a number."""
+    return int(index) if isinstance(index, str) and index.isdecimal() else index

@@ -1,0 +1,289 @@
+"""Which image files are there, and what are their labels?
+
+A folder is one of: images; class folders, each holding images of the class it is called after;
+split folders (train, val, test), each holding either; images with a ``labels.csv``. A folder around
+nothing but one of these is seen through. What is not used is counted; see `omitted`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.data.decoding.formats import suffixes
+from interpret_kit.data.folders.class_names import Labels, common_classes, numbered, twins
+from interpret_kit.data.folders.labels import fit, none_fits, read_table
+from interpret_kit.data.folders.omitted import Note, Omissions, Omitted, Reason, line_of
+from interpret_kit.data.folders.roles import CONTAINERS, note_on_parts, refuse_other_roles
+from interpret_kit.data.folders.scanning import (
+    Level,
+    entries_if_open,
+    entries_of,
+    is_folder,
+    look,
+    look_for_table,
+    used,
+    walk,
+)
+from interpret_kit.data.folders.splits import ORDER, pick, split_folders, split_of
+from interpret_kit.data.paths import is_there
+from interpret_kit.errors import (
+    InterpretError,
+    NoImages,
+    NothingThere,
+    UsageError,
+    shortened,
+)
+
+DEPTH = 3  # folders above a file in which its labels.csv is looked for
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files in their final order, and the class of each."""
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]  # of the files, relative to the folder
+    labels: NDArray[np.int64]  # (images,), index into classes; -1 where there is no label
+    classes: tuple[str, ...] = ()
+    split: str | None = None
+    folder: Path | None = None  # what was listed: the one inside, if it was seen through
+    omitted: tuple[Omitted, ...] = ()  # what lies there and is not used
+    notes: tuple[str, ...] = ()  # what a user should know, a sentence each
+    presumed: Mapping[int, str] = field(default_factory=dict)
+    """By position: the folder of a file that was named by itself, which may be its class."""
+
+
+def list_files(paths: Sequence[Path]) -> Listing:
+    """List files one by one, in the order given; whether they are images is seen on reading.
+
+    A file keeps the label that the labels.csv beside it, or in a folder above, gives it.
+    """
+    for path in paths:
+        if not is_there(path):
+            raise NothingThere(f"no such file: {path}{close_files(path)}")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: give one folder, or several files")
+    whole = [path.absolute() for path in paths]
+    folder = Path(os.path.commonpath([path.parent for path in whole]))
+    names = tuple(path.relative_to(folder).as_posix() for path in whole)
+    class_of, notes = _classes_in_tables(whole)
+    labels, classes = numbered([class_of.get(path) for path in whole])
+    presumed = {k: path.parent.name for k, path in enumerate(whole)} if not class_of else {}
+    return Listing(tuple(paths), names, labels, tuple(classes), notes=notes, presumed=presumed)
+
+
+def close_files(path: Path) -> str:
+    """What lies beside a path that is not there and is called nearly so, for an error message."""
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except (OSError, ValueError):  # no such folder either, or not to be read
+        return ""
+    close = difflib.get_close_matches(path.name, beside)
+    return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""
+
+
+def list_folder(folder: Path, split: str | None = None) -> Listing:
+    """List a folder; ``split`` picks a split folder: by default test, else val, else train.
+
+    Raises:
+        NothingThere: no such folder or split.
+        NoImages: the folder holds no image.
+        UsageError: it cannot be told what the labels are meant to be.
+    """
+    try:
+        entries_of(folder)
+    except OSError as error:
+        raise NothingThere(f"cannot look into {folder}: {error.strerror}") from error
+    omissions = Omissions(folder)
+    level = _seen_through(look(folder), omissions)
+    notes = _seen(folder, level)
+    splits = {} if level.loose or level.table else split_folders(level.folders)
+    if not splits:
+        if split is not None:
+            raise NothingThere(
+                f"{folder} has no split {split!r}: no folder of that name in it; leave --split "
+                "away to take all its images"
+            )
+        classes = [] if level.table else [each.name for each in level.folders]
+        return _listed(level, classes, omissions, notes)
+    chosen = pick(splits, split, level.folder)
+    _note_level(level, omissions, but=[each for found in splits.values() for each in found])
+    inside = _inside_splits(splits, omissions, chosen)
+    classes = [] if inside[chosen].table else common_classes(list(inside.values()))
+    if split is None:
+        notes = (*notes, *_labelled_elsewhere(inside, chosen))
+    listing = _listed(inside[chosen], classes, omissions, notes)
+    return dataclasses.replace(listing, split=chosen, folder=level.folder)
+
+
+def _seen(folder: Path, level: Level) -> tuple[str, ...]:
+    """Say that another folder is listed than was named."""
+    notes = []
+    if level.folder != folder:
+        notes.append(f"{level.folder} is read: {folder} holds no other images")
+    together = {each.name for each in level.folders if split_of(each.name)}
+    if level.table and len(together) > 1:
+        notes.append(
+            f"the images in {shortened(sorted(together))} are taken together, as {level.table} is "
+            "for all of them; for splits, give each folder its own labels.csv"
+        )
+    return tuple(notes)
+
+
+def _labelled_elsewhere(inside: Mapping[str, Level], chosen: str) -> tuple[str, ...]:
+    """Say that only other splits than the one that is taken by default have labels."""
+    labelled = [each for each, level in inside.items() if level.folders or level.table]
+    if not labelled or chosen in labelled:
+        return ()
+    first = next(each for each in ORDER if each in labelled)
+    return (
+        f"the images of the split {chosen!r} have no labels; for those of {first!r}, which have, "
+        f"give --split {first} or, in Python, split={first!r}",
+    )
+
+
+def _seen_through(level: Level, note: Note | None, *, by_name: bool = False) -> Level:
+    """The level inside folders that hold nothing but it.
+
+    Args:
+        level: where to begin.
+        note: is called with what else lies in the folders that were seen through.
+        by_name: within a split, only folders called like a split or a container.
+    """
+    while len(level.folders) == 1 and not level.loose and not level.table:
+        inner, name = look(level.folders[0]), level.folders[0].name
+        again = name.casefold() == level.folder.absolute().name.casefold()  # x/x, as unzipped
+        named = again or name.casefold() in CONTAINERS
+        named = named or (by_name and split_of(name) is not None)
+        wraps = not by_name and split_of(name) is None and (inner.table or not inner.loose)
+        if not (named or wraps):
+            break
+        _note_level(level, note, but=level.folders)
+        level = inner
+    return level
+
+
+def _inside_splits(
+    splits: Mapping[str, Sequence[Path]], note: Note, chosen: str
+) -> dict[str, Level]:
+    """The level of each split's images; what else lies in the chosen one is noted."""
+    levels = {split: look(each) for split, found in splits.items() for each in found}
+    inner = {split: _seen_through(level, None) for split, level in levels.items()}
+    # A folder of each split is not a class only if each split has but one.
+    by_name = any(inner[each] is level and level.folders for each, level in levels.items())
+    return {
+        split: _seen_through(level, note if split == chosen else None, by_name=by_name)
+        for split, level in levels.items()
+    }
+
+
+def _note_level(level: Level, note: Note | None, but: Sequence[Path]) -> None:
+    """Note what is not used in a folder of which only some folders are read on."""
+    if note is None:
+        return
+    for entry in used(entries_if_open(level.folder), note):
+        if is_folder(entry) and Path(entry.path) not in but:
+            for _ in walk(Path(entry.path), note):
+                pass  # it holds no image: what else lies there is noted
+
+
+def _listed(
+    level: Level, classes: Sequence[str], omissions: Omissions, notes: tuple[str, ...]
+) -> Listing:
+    """List all images of a level, by its table or else by its folders."""
+
+    def note(reason: Reason, name: str) -> None:
+        if Path(name) != level.table:
+            omissions(reason, name)
+
+    paths = tuple(walk(level.folder, note))
+    if not paths:
+        line = line_of(omissions.listed())
+        raise NoImages(
+            f"{level.folder} holds no images ({shortened(suffixes(), most=20)}); give a file, a "
+            f"folder of images or a folder of class folders{line and f'; {line}'}"
+        )
+    names = tuple(path.relative_to(level.folder).as_posix() for path in paths)
+    if level.table is not None:
+        labels, classes = _labels_in_table(level.table, names, classes, omissions)
+    else:
+        labels, classes = _labels_by_folder(level, names, classes)
+        notes = (*notes, *note_on_parts(level.folders))
+    notes = (*notes, *twins(classes), *_splits_within(names))
+    omitted = omissions.listed()
+    return Listing(
+        paths, names, labels, tuple(classes), folder=level.folder, omitted=omitted, notes=notes
+    )
+
+
+def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
+    """Say that class folders hold splits, whose images are taken together."""
+    inner = {parts[1] for parts in (name.split("/") for name in names) if len(parts) > 2}
+    splits = sorted(each for each in inner if split_of(each))
+    if len({split_of(each) for each in splits}) < 2:
+        return ()
+    first = splits[-1]
+    return (
+        f"the images in the folders {shortened(splits)} of each class are taken together; for "
+        f"splits, put these folders outside: {first}/CLASS instead of CLASS/{first}",
+    )
+
+
+def _labels_by_folder(level: Level, names: Sequence[str], classes: Sequence[str]) -> Labels:
+    loose = [name for name in names if "/" not in name]
+    if loose and len(loose) < len(names):
+        raise UsageError(
+            f"{level.folder} holds both images ({shortened(loose, most=3)}) and folders of images: "
+            "give one of the folders, or the images as files; a folder of class folders holds no "
+            "others"
+        )
+    refuse_other_roles(level)
+    if loose or note_on_parts(level.folders):
+        return np.full(len(names), -1, np.int64), ()
+    return numbered([name.split("/")[0] for name in names], classes)
+
+
+def _labels_in_table(
+    path: Path, names: Sequence[str], classes: Sequence[str], note: Note
+) -> Labels:
+    """Labels, -1 for files that the table does not mention; which are noted, as are stray rows."""
+    table = read_table(path)
+    fitted = fit(table, names)
+    if not fitted.class_of:
+        raise none_fits(table, names)
+    for name in names:
+        if name not in fitted.class_of:
+            note(Reason.UNLABELLED, name)
+    for stray in fitted.strays:
+        note(Reason.STRAY, stray)
+    return numbered([fitted.class_of.get(name) for name in names], classes)
+
+
+def _classes_in_tables(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[str, ...]]:
+    """Classes that the nearest labels.csv above each file gives; and sentences on those unread."""
+    class_of: dict[Path, str] = {}
+    notes = []
+    by_table = defaultdict(list)
+    for path in paths:
+        above = (look_for_table(folder) for folder in list(path.parents)[:DEPTH])
+        table = next(filter(None, above), None)
+        if table is not None:
+            by_table[table].append(path)
+    for table, files in by_table.items():
+        names = {path.relative_to(table.parent).as_posix(): path for path in files}
+        try:
+            found = fit(read_table(table), list(names)).class_of
+        except InterpretError as error:  # a table of something else is none of ours
+            notes.append(f"no labels: {error}")
+            continue
+        class_of |= {names[name]: given for name, given in found.items()}
+    return class_of, tuple(notes)

@@ -1,0 +1,196 @@
+"""How do images become batches, in order, whatever cannot be read?"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.data.decoding.decode import notes_of
+from interpret_kit.data.folders.omitted import refuse_losses
+from interpret_kit.errors import NoImages, UnreadableImage, UsageError, shortened
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
+
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.models.classifier import Preprocessing
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+MOST_ELONGATED = 200  # scaling up the short side of a longer strip would fill the memory
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images, ready for a classifier."""
+
+    ids: Tensor  # (batch,) int64, ascending
+    pixels: Tensor  # (batch, 3, height, width) float32, RGB in [0, 1]
+    labels: Tensor  # (batch,) int64; -1 where there is no label
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the same batch on a device."""
+        return Batch(self.ids.to(device), self.pixels.to(device), self.labels.to(device))
+
+    def pictures(self) -> NDArray[np.uint8]:
+        """The pixels to look at, (batch, height, width, 3) in 0 to 255."""
+        levels = (self.pixels * 255).round().byte().permute(0, 2, 3, 1)
+        return np.ascontiguousarray(levels.cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that was left out."""
+
+    id: int
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"cannot read {self.name}: {self.why}"
+
+
+@dataclass
+class Reading:
+    """One pass over an image set: iterate over its batches, then see what was left out.
+
+        reading = images.read(classifier.preprocessing, batch_size=32)
+        for batch in reading:
+            logits = classifier(batch.pixels)
+        reading.unreadable  # id, name and reason of each image that was left out
+
+    Batches are in order of id, and all full but the last: a file that cannot be read is named
+    in ``unreadable`` and left out, never replaced, and no other image's id moves.
+
+    Iterating raises `NoImages` after the last image if not one could be read; with ``strict``,
+    `UnreadableImage` at the first that cannot, or at once if the image set has left out images.
+    Iterating again starts again.
+    """
+
+    images: ImageSet
+    preprocessing: Preprocessing
+    batch_size: int = 32
+    strict: bool = False
+    workers: int = 4  # threads that decode ahead of the network; 0 for none
+    unreadable: list[Unreadable] = field(default_factory=list, init=False)
+    noted: dict[str, list[str]] = field(default_factory=dict, init=False)
+    """Names of images, by what a user should know of how they were decoded."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.workers < 0:
+            raise UsageError(
+                f"a batch size of {self.batch_size} with {self.workers} workers: "
+                "at least 1 image per batch, and no negative number of workers"
+            )
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.strict:
+            refuse_losses(self.images.omitted, self.images.source)
+        self.unreadable.clear()
+        self.noted.clear()
+        label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
+        rows: list[tuple[int, int, Tensor]] = []
+        # `closing`: a caller who breaks off stops the threads, too
+        with closing(self._readable()) as readable:
+            for image, pixels in readable:
+                rows.append((image, label_of[image], pixels))
+                if len(rows) == self.batch_size:
+                    yield _batch(rows)
+                    rows = []
+        if rows:
+            yield _batch(rows)
+        if self.unreadable and len(self.unreadable) == len(self.images):
+            raise NoImages(nothing_left(self.images.source, self.unreadable))
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how images were decoded, a sentence for each kind."""
+        return tuple(
+            f"{shortened(names, most=3)}: {note}" for note, names in sorted(self.noted.items())
+        )
+
+    def _readable(self) -> Generator[tuple[int, Tensor], None, None]:
+        """Ids and uint8 pixels (3, height, width) of what can be read; notes what cannot."""
+        transform = self.preprocessing.transform()
+
+        def read(image: int) -> tuple[Tensor, tuple[str, ...]] | Unreadable:
+            try:
+                decoded = self.images.decode(image)
+                return transform(not_a_strip(decoded)), notes_of(decoded)
+            except UnreadableImage as error:
+                return Unreadable(image, self.images.name(image), str(error))
+
+        ids = self.images.ids.tolist()
+        outcomes = _in_order(read, ids, self.workers, ahead=self.batch_size + 2 * self.workers)
+        with closing(outcomes):
+            for image, outcome in zip(ids, outcomes, strict=True):
+                if not isinstance(outcome, Unreadable):
+                    pixels, notes = outcome
+                    for note in notes:
+                        self.noted.setdefault(note, []).append(self.images.name(image))
+                    yield image, pixels
+                elif self.strict:
+                    raise UnreadableImage(str(outcome))
+                else:
+                    self.unreadable.append(outcome)
+
+
+def not_a_strip(picture: Image.Image) -> Image.Image:
+    """Return the picture, unless its sides are too unequal to be scaled to a network's input."""
+    if max(picture.size) > MOST_ELONGATED * min(picture.size):
+        width, height = picture.size
+        raise UnreadableImage(
+            f"{width} x {height} pixels (width x height) is too narrow a strip; crop it so that "
+            f"one side is at most {MOST_ELONGATED} times the other"
+        )
+    return picture
+
+
+def _batch(rows: list[tuple[int, int, Tensor]]) -> Batch:
+    import torch
+
+    ids, labels, pixels = zip(*rows, strict=True)
+    return Batch(torch.tensor(ids), torch.stack(pixels).float().div_(255), torch.tensor(labels))
+
+
+def nothing_left(source: str, unreadable: list[Unreadable]) -> str:
+    """The message where not one image of a source can be read."""
+    if len(unreadable) == 1:
+        return str(unreadable[0])
+    first = unreadable[0]
+    return (
+        f"none of the {len(unreadable)} images of {source} can be read; "
+        f"the first, {first.name}: {first.why}"
+    )
+
+
+def _in_order(
+    function: Callable[[T], S], items: Iterable[T], workers: int, ahead: int
+) -> Generator[S, None, None]:
+    """Map over the items with threads, at most ``ahead`` results waiting, in order."""
+    if workers == 0:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    waiting: deque[Future[S]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,72 @@
+"""Which paths did a caller give?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from interpret_kit.errors import NothingThere, UsageError
+from interpret_kit.models.argument_values import shown
+
+
+def given_paths(spec: object) -> list[str | Path]:
+    """List the paths in what was given: text stays text, for it may be the name of a data set.
+
+    Args:
+        spec: a path as text, bytes or `os.PathLike`; or several.
+
+    Raises:
+        UsageError: if it is something else, or an empty text.
+    """
+    if isinstance(spec, (str, bytes, os.PathLike)):
+        return [_path(spec)]
+    if isinstance(spec, (set, frozenset)):
+        return sorted((_path(each) for each in spec), key=str)  # a set has no order of its own
+    pixels = hasattr(spec, "dtype") and not str(getattr(spec, "dtype", "")).startswith("<U")
+    if pixels or isinstance(spec, Mapping) or not isinstance(spec, Iterable):
+        raise _no_path(spec)
+    return [_path(each) for each in spec]
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        NothingThere: if there is no permission to know.
+    """
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise NothingThere(f"no permission to look at {path}") from error
+    except (OSError, ValueError):  # a name that is too long, or with a zero byte
+        return False
+    return True
+
+
+def at_home(path: str | Path) -> Path:
+    """The path, with "~" as the home folder.
+
+    Raises:
+        NothingThere: if there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NothingThere(f"no home folder for {str(path)!r}; give its full path") from error
+
+
+def _path(given: object) -> str | Path:
+    if not isinstance(given, (str, bytes, os.PathLike)):
+        raise _no_path(given)
+    path = os.fsdecode(given)
+    if not path:
+        raise UsageError("an empty path; for the current folder, give '.'")
+    return path if isinstance(given, str) else Path(path)
+
+
+def _no_path(given: object) -> UsageError:
+    return UsageError(
+        f"{shown(given)} is not a path; give a file, a folder, several files, or 'shapes'; for "
+        "pixels in memory, ik.ImageSet.from_arrays"
+    )

@@ -1,0 +1,185 @@
+"""Where are the images of a listing: in files, or in memory?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from interpret_kit.data.decoding.decode import read_rgb
+from interpret_kit.data.pixels import ROUNDING as ROUNDING  # noqa: PLC0414 - also here
+from interpret_kit.data.pixels import refuse_other_range
+from interpret_kit.errors import UsageError
+
+
+class Store(Protocol):
+    """Where the pictures of a listing are."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, image: int) -> str:
+        """What to call it."""
+
+    def decode(self, image: int) -> Image.Image:
+        """The image, RGB; raises `UnreadableImage`, which says why."""
+
+    def content(self, image: int) -> bytes:
+        """What its fingerprint is made of."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures in files."""
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, image: int) -> str:
+        """The path, relative to the folder that was listed; always text that can be written."""
+        return self.names[image].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+    def decode(self, image: int) -> Image.Image:
+        """Read the file."""
+        return read_rgb(self.paths[image])
+
+    def content(self, image: int) -> bytes:
+        """The file's bytes, none if there is no way to them."""
+        try:
+            return self.paths[image].read_bytes()
+        except OSError:
+            return b""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Pictures in memory."""
+
+    pixels: NDArray[np.uint8]  # (images, height, width, 3), or (images, height, width) gray
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def name(self, image: int) -> str:
+        """The row."""
+        return f"image {image}"
+
+    def decode(self, image: int) -> Image.Image:
+        """Copy the row."""
+        return Image.fromarray(self.pixels[image]).convert("RGB")
+
+    def content(self, image: int) -> bytes:
+        """The shape and the pixels."""
+        shape = str(self.pixels.shape[1:]).encode()
+        return shape + bytes(self.pixels[image].tobytes())
+
+
+def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
+    """Check and copy pixels: what the caller does to the array later changes nothing here.
+
+    Returns:
+        (images, height, width, 3) or, of gray images, (images, height, width).
+
+    Floats may be beyond [0, 1] by `ROUNDING`.
+
+    Raises:
+        UsageError: unless they are uint8 or floats in [0, 1], gray or with the channels last.
+    """
+    pixels = _array(given)
+    if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
+        raise UsageError(
+            f"pixels of type {pixels.dtype}: they must be uint8, or floats in [0, 1]; files are "
+            "read by ik.load_images"
+        )
+    pixels = _several(pixels)
+    if pixels.dtype == np.uint8:
+        return pixels.copy()
+    refuse_other_range(float(pixels.min()), float(pixels.max()))
+    levels: NDArray[np.uint8] = np.floor(np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return levels
+
+
+def _array(given: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and torch raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(
+            f"these pixels are not one array ({reason}); give images of one size, on the CPU and "
+            "without gradients, and not of type bfloat16"
+        ) from error
+
+
+def _several(pixels: NDArray[Any]) -> NDArray[Any]:
+    """One image, or several, in RGB or gray, as several in one of the two shapes that are kept."""
+    shape = pixels.shape
+    if 0 not in shape:
+        if len(shape) == 4 and shape[-1] == 3:
+            return pixels
+        if len(shape) == 4 and shape[-1] == 1:
+            return pixels[..., 0]
+        if len(shape) == 3 and shape[-1] == 3 and min(shape[:2]) > 3:
+            return pixels[None]  # no gray image is 3 pixels wide
+        if _is_one_image(shape) and shape[-1] == 1:
+            return pixels[None, ..., 0]
+        if (
+            len(shape) == 3
+            and not _is_one_image(shape)
+            and not (shape[0] == 3 and min(shape[1:]) > 3)
+        ):
+            return pixels
+    raise UsageError(f"pixels of shape {shape}: {_way_out(shape)}")
+
+
+def _is_one_image(shape: tuple[int, ...]) -> bool:
+    """Whether these are the sides of one image with the channels last: no image is so narrow."""
+    return len(shape) == 3 and shape[-1] <= 4 < min(shape[:2])
+
+
+def _way_out(shape: tuple[int, ...]) -> str:
+    if shape[-1:] == (4,) and len(shape) in (3, 4):
+        return "RGB without alpha is read: give pixels[..., :3]"
+    if len(shape) == 3 and 0 not in shape and shape[-1] > 2:
+        return (
+            "three gray images, or one RGB image with the channels first? Give pixels[..., None] "
+            "for the former, pixels.transpose(1, 2, 0) for the latter"
+        )
+    if len(shape) == 2:
+        return "give pixels[None] for one gray image"
+    return (
+        "they must be (images, height, width, 3) or (images, height, width), none of these 0; for "
+        "channels first, pixels.transpose(0, 2, 3, 1)"
+    )
+
+
+def as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np.int64]:
+    """Check labels: (images,) integers from 0, or -1 for none.
+
+    Raises:
+        UsageError: if they are no such numbers, or go beyond the ``classes``, if there are any.
+    """
+    if labels is None:
+        return np.full(images, -1, np.int64)
+    try:
+        numbers = np.asarray(labels)
+    except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and torch raise
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(f"these labels are not one integer per image ({reason})") from error
+    if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
+        raise UsageError(
+            f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
+            "they must be one integer per image"
+        )
+    low, high = int(numbers.min()), int(numbers.max())
+    if low < -1 or high > np.iinfo(np.int64).max or (classes and high >= classes):
+        known = f", and {classes} class names were given" if classes else ""
+        raise UsageError(
+            f"labels go from {low} to {high}{known}; they must be class indices from 0, or -1"
+        )
+    return numbers.astype(np.int64)

@@ -1,0 +1,103 @@
+"""Which published data sets can be asked for by name?
+
+They come from torchvision, which downloads each once into ``IKIT_CACHE`` (by default
+``~/.cache/interpret_kit``); after that no network is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.data.folders.listing import close_files
+from interpret_kit.data.paths import at_home, is_there
+from interpret_kit.errors import NothingThere, RunError, shortened
+
+
+class Published(NamedTuple):
+    """One split of a published data set."""
+
+    pixels: NDArray[np.uint8]  # (images, height, width, 3) RGB or (images, height, width) gray
+    labels: NDArray[np.int64]  # (images,)
+    classes: tuple[str, ...]
+
+
+# name -> (torchvision's name, the arguments that say which split)
+_DATA_SETS: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
+    "cifar10": ("CIFAR10", lambda split: {"train": split == "train"}),
+    "cifar100": ("CIFAR100", lambda split: {"train": split == "train"}),
+    "mnist": ("MNIST", lambda split: {"train": split == "train"}),
+    "fashionmnist": ("FashionMNIST", lambda split: {"train": split == "train"}),
+    "svhn": ("SVHN", lambda split: {"split": split}),
+    "stl10": ("STL10", lambda split: {"split": split}),
+}
+NAMES = tuple(_DATA_SETS)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept."""
+    return Path(os.environ.get("IKIT_CACHE") or "~/.cache/interpret_kit").expanduser()
+
+
+def load_published(name: str, split: str = "test") -> Published:
+    """Load a data set, from the cache or else from the network.
+
+    Raises:
+        NothingThere: it has no such split.
+        RunError: it is not in the cache, and could not be downloaded.
+    """
+    if split not in ("train", "test"):
+        raise NothingThere(f"no split {split!r} in {name}; there are: test, train")
+    try:
+        data = _torchvision(name, split)
+    except ImportError as error:
+        raise RunError(f"reading {name} needs {error.name}: pip install {error.name}") from error
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(
+            f"could not download {name} into {cache_folder()} ({reason}); offline, --data shapes "
+            "works, and so does a folder of your own images"
+        ) from error
+    labels = np.asarray(data.targets if hasattr(data, "targets") else data.labels, np.int64)
+    classes = tuple(getattr(data, "classes", map(str, range(10))))
+    return Published(_channels_last(np.asarray(data.data)), labels, classes)
+
+
+def _torchvision(name: str, split: str) -> Any:
+    from torchvision import datasets
+
+    kind, arguments = _DATA_SETS[name]
+    make, folder = getattr(datasets, kind), cache_folder() / name
+    try:
+        return make(folder, download=False, **arguments(split))
+    except RuntimeError:  # not there, or only half
+        return make(folder, download=True, **arguments(split))
+
+
+def _channels_last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    first = pixels.ndim == 4 and pixels.shape[1] == 3 and pixels.shape[3] != 3
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if first else pixels
+
+
+def check_there(spec: str) -> None:
+    """Refuse images that are neither a path nor a data set's name, without looking into them.
+
+    Raises:
+        NothingThere: saying what could have been meant.
+    """
+    if spec.casefold() not in ("shapes", *NAMES) and not is_there(at_home(spec)):
+        raise no_such_data(spec)
+
+
+def no_such_data(spec: str) -> NothingThere:
+    """Say that a path is not there, and what could have been meant."""
+    close = close_files(at_home(spec))
+    if close:
+        return NothingThere(f"no file or folder {spec!r}{close}")
+    known = shortened(("shapes", *NAMES))
+    return NothingThere(f"no file or folder {spec!r}, and no data set of that name: {known}")

@@ -1,0 +1,113 @@
+"""Which operations are run for how many pairs at a time, and which need no memory of their own?
+
+While maps are large, few pairs go together, so that what an operation reads and writes stays in
+the processor's cache; where maps have become small, many are put together anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interpret_kit.incremental.ablation.propagation import ChannelPath
+from interpret_kit.incremental.graph.batch_sizes import numbers_per_image
+from interpret_kit.incremental.graph.executor import IN_PLACE, OWN_MEMORY, RunnableGraph, in_place
+from interpret_kit.incremental.graph.export import ITEM, Node
+
+_CACHED = 2**25  # bytes that one operation reads and writes
+_FEWEST = 4  # pairs that go together even so; for fewer, an operation is not worth starting
+_FULLER = 4  # times as many pairs must fit in the cache for them to be put together anew
+
+_OPERANDS = ("self", "other")
+
+
+@dataclass(frozen=True)
+class Level:
+    """Operations that are run together for as many pairs as fit in the cache for all of them."""
+
+    nodes: tuple[Node, ...]
+    rows: int  # pairs at a time
+    brought: tuple[Node, ...]  # maps that are read here first, and are no dense operation's
+    live: frozenset[Node]  # what later levels read, or the output
+
+
+def levels_of(graph: RunnableGraph, path: ChannelPath) -> tuple[Level, ...]:
+    """Cut the dense operations where many more pairs fit in the cache from there to the end."""
+    groups, output = _cut(graph, path), graph.output
+    outside = [*path.landed, *path.whole, *path.unchanged]
+    levels: list[Level] = []
+    seen: set[Node] = set()
+    for k, (nodes, rows) in enumerate(groups):
+        later = {each for group, _ in groups[k + 1 :] for node in group for each in node.inputs}
+        read = {each for node in nodes for each in node.inputs} | {output}
+        brought = tuple(each for each in outside if each in read and each not in seen)
+        seen |= {*brought, *nodes}
+        levels.append(Level(nodes, rows, brought, frozenset(seen & (later | {output}))))
+    return tuple(levels)
+
+
+def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...], int]]:
+    changing = {*path.landed, *path.whole, *path.dense}
+    rows: list[int] = []  # that fit from here on
+    for node in reversed(path.dense):
+        touched = (node, *(each for each in node.inputs if each in changing))
+        rows.insert(0, min(_fitting(sum(map(numbers_per_image, touched))), *rows[:1], 2**30))
+    cuts = [0]
+    for k, fitting in enumerate(rows):
+        if fitting >= _FULLER * rows[cuts[-1]] and _has_rows(graph, path.dense, k):
+            cuts.append(k)
+    ends = [*cuts[1:], len(rows)]
+    rows = rows or [_fitting(2 * numbers_per_image(graph.output))]
+    return [(path.dense[start:end], rows[start]) for start, end in zip(cuts, ends, strict=True)]
+
+
+def _has_rows(graph: RunnableGraph, nodes: Sequence[Node], cut: int) -> bool:
+    """Whether what is read across a cut has a row for each pair, so that pieces can be joined."""
+    behind = nodes[cut:]
+    read = {each for node in behind for each in node.inputs}.intersection(nodes[:cut])
+    tuples = {node.inputs[0] for node in behind if node.op == ITEM}
+    return read.isdisjoint(tuples) and all(map(graph.has_row_each, read))
+
+
+def _fitting(numbers: int) -> int:
+    return max(_FEWEST, _CACHED // (4 * numbers))
+
+
+def overwritten(path: ChannelPath) -> dict[Node, str]:
+    """Which argument an operation may write its output over: a copy that nobody reads later."""
+    copies = {*path.landed, *path.whole, *path.unchanged}
+    copies |= {node for node in path.dense if node.op in OWN_MEMORY}
+    readers: dict[Node, list[Node]] = {}
+    for node in path.dense:
+        for each in node.inputs:
+            readers.setdefault(each, []).append(node)
+
+    def is_spare(given: object, node: Node) -> bool:
+        if not isinstance(given, Node) or given not in copies or given.shape != node.shape:
+            return False
+        *earlier, last = readers[given]  # an earlier view of it would change with it
+        return last is node and all(each.op in OWN_MEMORY for each in earlier)
+
+    found: dict[Node, str] = {}
+    for node in path.dense:
+        if node.op in IN_PLACE and node.arguments.get("alpha", 1) == 1:
+            spare = [name for name in _OPERANDS if is_spare(node.arguments.get(name), node)]
+            found.update([(node, name) for name in spare[:1]])
+    return found
+
+
+def computed(
+    graph: RunnableGraph, node: Node, onto: str | None, held: Mapping[Node, Any], rows: int
+) -> Any:
+    """One operation, written over one of its inputs if so said."""
+    known = {**graph.fixed(node, rows), **held}
+    if onto is None:
+        return graph.apply(node, known, rows)
+    given = {
+        name: known[each] if isinstance(each, Node) else each
+        for name, each in node.arguments.items()
+    }
+    if onto == "other":
+        given["self"], given["other"] = given["other"], given["self"]
+    return in_place(node)(**given)

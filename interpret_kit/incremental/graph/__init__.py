@@ -1,0 +1,1 @@
+"""The exported network, and how it is run."""

@@ -1,0 +1,159 @@
+"""Which graphs need not be traced again? Those in the cache, and the embedded network's.
+
+Tracing takes a second or two, and importing what torch traces with another one. A graph depends
+on no weights, only on the network's structure, so that a file in ``IKIT_CACHE`` (by default
+``~/.cache/interpret_kit``) is named by a hash of that, of the shape of the input, and of versions.
+
+A file is data, JSON, and nothing in it is executed: operators are looked up among torch's own
+that write into no argument and touch no file. A file that others could have written, is damaged,
+or is of another format is ignored, and replaced after the next trace. Whoever uses a graph checks
+that it computes what the network does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from types import CodeType
+
+from torch import Tensor, nn
+
+from interpret_kit.data.torchvision_sets import cache_folder
+from interpret_kit.incremental.graph.export import Graph
+from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
+from interpret_kit.models.loading.efficientnet_lite0 import EfficientNet
+
+FORMAT = 1  # of what is in a file; another one is not read
+EMBEDDED = "lite0.json"  # the embedded network's graph, for inputs of `EMBEDDED_SHAPE`
+EMBEDDED_SHAPE = (103, 3, 224, 224)
+
+_MOST_BYTES = 64 * 2**20
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+def kept_graphs(network: nn.Module, inputs: Tensor) -> Iterator[Graph]:
+    """Graphs that are at hand for a network and inputs of this shape; none, one or two.
+
+    They are to be checked before they are used.
+    """
+    for text in _texts(network, inputs):
+        # Whatever is wrong with a file, it can be done without.
+        with suppress(ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+            yield read_graph(json.loads(text))
+
+
+def is_kept(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether there is a graph for a network and inputs of this shape."""
+    return next(_texts(network, inputs), None) is not None
+
+
+def keep(network: nn.Module, inputs: Tensor, graph: Graph) -> None:
+    """Put a graph into the cache, if it can be spelled; without permission or space, it is not."""
+    file = _file(network, inputs)
+    if file is None:
+        return
+    with suppress(Unspeakable, OSError):
+        text = json.dumps(spelled(graph), separators=(",", ":"))
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_whole(file, text)
+
+
+def _texts(network: nn.Module, inputs: Tensor) -> Iterator[str]:
+    file = _file(network, inputs)
+    if file is None:
+        return
+    text = _read_own(file)
+    if text is not None:
+        yield text
+    if type(network) is EfficientNet and tuple(inputs.shape) == EMBEDDED_SHAPE:
+        yield (files("interpret_kit.incremental.graph") / EMBEDDED).read_text(encoding="utf-8")
+
+
+def _file(network: nn.Module, inputs: Tensor) -> Path | None:
+    """Where a graph is kept; None for a network whose hooks may do anything."""
+    if any(each._forward_hooks or each._forward_pre_hooks for each in network.modules()):
+        return None
+    said = f"{FORMAT} {_versions()} {tuple(inputs.shape)} {inputs.dtype} {inputs.device.type}"
+    digest = hashlib.sha256(f"{said}\n{structure(network)}".encode())
+    return cache_folder() / "graphs" / f"{digest.hexdigest()[:32]}.json"
+
+
+def structure(network: nn.Module) -> str:
+    """Hash of the modules, their settings and code, and the shapes of their weights."""
+    digest = hashlib.sha256(repr(network).encode())
+    codes: dict[type, str] = {}
+    for name, module in network.named_modules():
+        kind = type(module)
+        if kind not in codes:
+            codes[kind] = f"{kind.__module__}.{kind.__qualname__} {_code(kind)}"
+        own = {k: v for k, v in vars(module).items() if _is_plain(v)}
+        digest.update(f"{name} {codes[kind]} {own}\n".encode())
+    for name, weight in [*network.named_parameters(), *network.named_buffers()]:
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+    return digest.hexdigest()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether its text says all of it, the same in every process."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value, *value.values())))
+    return isinstance(value, _PLAIN)
+
+
+def _code(kind: type) -> str:
+    """Hash of what a class does when it is called; "" if that is not written in Python."""
+    code = getattr(getattr(kind, "forward", None), "__code__", None)
+    digest = hashlib.sha256()
+    waiting = [code] if isinstance(code, CodeType) else []
+    while waiting:
+        each = waiting.pop()
+        inner = [value for value in each.co_consts if isinstance(value, CodeType)]
+        plain = [value for value in each.co_consts if _is_plain(value)]
+        digest.update(each.co_code + f"{each.co_names} {each.co_varnames} {plain}".encode())
+        waiting.extend(inner)
+    return digest.hexdigest()
+
+
+def _versions() -> str:
+    found = [f"python {sys.version_info[:3]}"]
+    for name in ("interpret-kit", "torch", "timm"):
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
+
+
+def _read_own(file: Path) -> str | None:
+    """The text of a file that only this user can write; None for any other, or if there is none."""
+    try:
+        with file.open("rb") as stream:
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_BYTES:
+                return None
+            if hasattr(os, "geteuid") and (about.st_uid != os.geteuid() or about.st_mode & 0o022):
+                return None
+            return stream.read().decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file aside, readable by this user alone, then put it in place."""
+    number, aside = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(aside).replace(file)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,292 @@
+"""How is a traced network run, in parts and with any number of rows?
+
+A first run keeps the maps that later runs read; those compute only what depends on other numbers
+in them. The numbers are those of full forward passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.incremental.graph.batch_sizes import (
+    TRACED_ROWS,
+    for_rows,
+    numbers_per_image,
+    rows_per_image,
+    sizes_with_rows,
+)
+from interpret_kit.incremental.graph.cache import keep, kept_graphs
+from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node, trace
+from interpret_kit.incremental.graph.reasons import (
+    Untraceable,
+    untraceable_if_it_fails,
+    why_other_outputs,
+)
+from interpret_kit.incremental.graph.verify import agree, rounding_of
+from interpret_kit.models.layers.find import Point, evaluating
+from interpret_kit.models.probing.network_kinds import whole_passes_only
+
+Values = Mapping[Node, Tensor]
+
+# Operations that can write their output over an input, where nobody else reads that.
+IN_PLACE = {
+    "add", "relu", "hardtanh", "silu", "gelu", "sigmoid", "hardswish", "hardsigmoid", "leaky_relu",
+    "elu",
+}  # fmt: skip
+# Operations whose outputs share no memory with what they read, unless they are done in place.
+OWN_MEMORY = {
+    *IN_PLACE, "conv2d", "linear", "mul", "cat", "layer_norm", "max_pool2d", "avg_pool2d",
+}  # fmt: skip
+
+
+class RunnableGraph:
+    """A graph and its weights: it can be run from any of its operations on, any number of rows."""
+
+    def __init__(self, graph: Graph, weights: Values) -> None:
+        """Take a graph with one output and the values of its weights.
+
+        Raises:
+            Untraceable: where it has not one output.
+        """
+        if len(graph.outputs) != 1:
+            raise Untraceable(f"the network returns {len(graph.outputs)} tensors, not one")
+        self.graph = graph
+        (self.output,) = graph.outputs
+        self._following: dict[Node, tuple[Node, ...]] = {}
+        self.by_row = frozenset({graph.pixels, *self.after(graph.pixels)})
+        self._sizes: dict[Node, tuple[str, ...]] = {}
+        self._weights = dict(weights)
+        self.counted: frozenset[Node] = frozenset()
+        self._weights |= self._constants()
+        # What depends on how many images there are, and on none of them: a class token for each.
+        self.counted = frozenset(
+            node for node in graph.nodes if node not in self.by_row and node not in self._weights
+        )
+
+    def in_double(self) -> RunnableGraph:
+        """The same with weights in float64, for inputs in float64."""
+        weights = {
+            node: each.double() if each.is_floating_point() else each
+            for node, each in self._weights.items()
+            if node.op == WEIGHT
+        }
+        return RunnableGraph(self.graph, weights)
+
+    def node(self, point: Point) -> Node:
+        """What a call of a module returns."""
+        return self.graph.output_of(*point)
+
+    def after(self, start: Node) -> tuple[Node, ...]:
+        """The operations that depend on ``start``, in order."""
+        if start not in self._following:
+            self._following[start] = _after(self.graph, start)
+        return self._following[start]
+
+    def run(self, inputs: Tensor, keep: Iterable[Node]) -> dict[Node, Tensor]:
+        """Run all of it on inputs (rows, ...); return the values of ``keep`` and the output."""
+        operations = [
+            node for node in self.graph.nodes if node.op != PIXELS and node not in self._weights
+        ]
+        values = {self.graph.pixels: inputs}
+        return self._evaluate(values, operations, {*keep, self.output}, len(inputs))
+
+    def finish(self, values: Values, operations: Sequence[Node], rows: int) -> Tensor:
+        """Run these operations on the values; what they read of the weights is known."""
+        if self.output in values:
+            return values[self.output]
+        return self._evaluate(dict(values), operations, {self.output}, rows)[self.output]
+
+    def has_row_each(self, node: Node) -> bool:
+        """Whether row ``i`` of its value belongs to row ``i`` of the batch."""
+        return node in self.by_row and rows_per_image(node) == 1
+
+    def row_bytes(self, node: Node) -> int:
+        """What its value takes for each row of the batch, in float32; 0 if it has no rows."""
+        return 4 * numbers_per_image(node) if node in self.by_row or node in self.counted else 0
+
+    def apply(self, node: Node, values: Mapping[Node, Any], rows: int) -> Any:
+        """Compute one operation on ``rows`` rows; what no image changes may be missing."""
+        if not self.counted.isdisjoint(node.inputs):
+            values = {**self.fixed(node, rows), **values}
+        if node.op == ITEM:
+            return values[node.inputs[0]][node.arguments["index"]]
+        arguments = _filled(node.arguments, values)
+        for name in self._sizes_of(node):
+            arguments[name] = for_rows(arguments[name], rows)
+        # The memory may lie in another order than when it was traced.
+        if node.op == "squeeze" or (node.op in _VIEWS and "size" in arguments):
+            return arguments["self"].reshape(for_rows(node.shape, rows))
+        if node.op in _READ_MEMORY:
+            arguments["self"] = arguments["self"].contiguous()
+        return node.target(**arguments)
+
+    def fixed(self, node: Node, rows: int) -> dict[Node, Any]:
+        """What an operation reads that no image changes: weights, and what counts the rows."""
+        known = {each: self._weights[each] for each in node.inputs if each in self._weights}
+        for each in node.inputs:
+            if each in self.counted and each not in known:
+                known[each] = self.apply(each, self.fixed(each, rows), rows)
+        return known
+
+    def _sizes_of(self, node: Node) -> tuple[str, ...]:
+        if node not in self._sizes:
+            self._sizes[node] = sizes_with_rows(node)
+        return self._sizes[node]
+
+    def users(self, node: Node) -> list[Node]:
+        """The operations that read ``node``."""
+        return self._readers.get(node, [])
+
+    @cached_property
+    def _readers(self) -> dict[Node, list[Node]]:
+        readers: dict[Node, list[Node]] = {}
+        for node in self.graph.nodes:
+            for each in dict.fromkeys(node.inputs):
+                readers.setdefault(each, []).append(node)
+        return readers
+
+    def overwrites(self, node: Node) -> bool:
+        """Whether it may be computed in the memory of its input, if nobody keeps that."""
+        read = node.arguments.get("self") or node.arguments.get("input")
+        return (
+            node.op in IN_PLACE
+            and isinstance(read, Node)
+            and read.op in OWN_MEMORY
+            and read.shape == node.shape
+            and len(self.users(read)) == 1
+            and read is not self.output
+        )
+
+    def weight(self, argument: object) -> Tensor | None:
+        """The value of an argument that is a weight; None for anything else."""
+        return self._weights.get(argument) if isinstance(argument, Node) else None
+
+    def _evaluate(
+        self, values: dict[Node, Tensor], operations: Sequence[Node], keep: set[Node], rows: int
+    ) -> dict[Node, Tensor]:
+        last = {each: node for node in operations for each in node.inputs}
+        everything: dict[Node, Any] = {**self._weights, **values}
+        own: set[Node] = set()  # computed here, and not to be kept
+        for node in operations:
+            if self.overwrites(node) and node.inputs[0] in own:
+                everything[node] = in_place(node)(**_filled(node.arguments, everything))
+            else:
+                everything[node] = self.apply(node, everything, rows)
+            if node not in keep:
+                own.add(node)
+            for each in set(node.inputs):
+                if last[each] is node and each not in keep and each not in self._weights:
+                    del everything[each]
+        return {node: everything[node] for node in keep}
+
+    def _constants(self) -> dict[Node, Tensor]:
+        """What is computed from weights alone, once and for all (standardised weights)."""
+        values: dict[Node, Any] = dict(self._weights)
+        for node in self.graph.nodes:
+            known = bool(node.inputs) and all(each in values for each in node.inputs)
+            fixed = node.op not in (PIXELS, WEIGHT) and not sizes_with_rows(node)
+            if fixed and node not in self.by_row and (known or not node.inputs):
+                values[node] = self.apply(node, values, 0)
+        return values
+
+
+class TracedNetwork(RunnableGraph):
+    """A network that can be run from any of its layers on, with any number of rows."""
+
+    def __init__(self, network: nn.Module, inputs: Tensor) -> None:
+        """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
+
+        Raises:
+            Untraceable: where there is no graph, it needs more than the network's weights, or it
+                does not answer as the network does.
+        """
+        why = whole_passes_only(network)
+        if why:
+            raise Untraceable(f"only they give the network's own numbers: {why}")
+        example = traced_example(inputs)
+        if any(self._fits(graph, network, inputs[:2]) for graph in kept_graphs(network, example)):
+            return
+        graph = trace(network, example)
+        self._take(graph, network, inputs[:2])
+        keep(network, example, graph)
+
+    def _fits(self, graph: Graph, network: nn.Module, inputs: Tensor) -> bool:
+        """Take a graph that was kept, unless it does not compute what the network does now."""
+        with suppress(Untraceable), untraceable_if_it_fails():
+            self._take(graph, network, inputs)
+            return True
+        return False
+
+    def _take(self, graph: Graph, network: nn.Module, inputs: Tensor) -> None:
+        super().__init__(graph, _weights(graph, network))
+        self._refuse_if_wrong(network, inputs)
+
+    def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
+        with evaluating(network):
+            theirs, kind = network(inputs.clone()), type(network).__name__  # it may work in place
+            if not isinstance(theirs, Tensor):
+                raise Untraceable(f"{kind} returns a {type(theirs).__name__}, not a tensor")
+            theirs = theirs.clone()  # it may write the next ones over them
+            if not agree(network(inputs.clone()), theirs):
+                raise Untraceable(f"{kind} draws random numbers: its outputs differ each time")
+            try:
+                ours = self.run(inputs, ())[self.output]
+            except Exception as error:
+                raise Untraceable(
+                    f"the forward() of {kind} is made for one number of images, or loops over them"
+                ) from error
+            if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
+                theirs = theirs.reshape(ours.shape)
+            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
+                raise Untraceable(why_other_outputs(network, inputs))
+
+
+def traced_example(inputs: Tensor) -> Tensor:
+    """What a network is traced with for inputs shaped like these, (any rows, ...)."""
+    return inputs.new_empty(TRACED_ROWS, *inputs.shape[1:])
+
+
+def in_place(node: Node) -> Callable[..., Tensor]:
+    """The operation of ``node``, one of `IN_PLACE`, that overwrites its first argument."""
+    packet = getattr(torch.ops.aten, f"{node.op}_")
+    operator: Callable[..., Tensor] = getattr(packet, node.target._overloadname)
+    return operator
+
+
+_VIEWS = ("view", "_unsafe_view")
+# What reads the memory as it lies: `view` (of another type) too.
+_READ_MEMORY = ("view", "view_as_complex", "as_strided")
+
+
+def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:
+    known: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
+    known |= dict(network.named_buffers(remove_duplicate=False))
+    known |= graph.constants
+    weights = [node for node in graph.nodes if node.op == WEIGHT]
+    return {node: known[node.name].detach() for node in weights}
+
+
+def _after(graph: Graph, start: Node) -> tuple[Node, ...]:
+    reached = {start}
+    following = []
+    for node in graph.nodes:
+        if not reached.isdisjoint(node.inputs):
+            reached.add(node)
+            following.append(node)
+    return tuple(following)
+
+
+def _filled(value: Any, values: Mapping[Node, Any]) -> Any:
+    if isinstance(value, Node):
+        return values[value]
+    if isinstance(value, Mapping):
+        return {name: _filled(each, values) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_filled(each, values) for each in value)
+    return value

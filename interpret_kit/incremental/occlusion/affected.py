@@ -1,0 +1,107 @@
+"""Which cells of every map can a window reach?
+
+The other way round than `regions`: there, what a cell sees; here, the cells that see any of the
+window. Rows and columns are apart, so that a window's reach is one stretch of rows and one of
+columns. Windows of about equal reach are computed together, as if theirs were the largest of them:
+what is computed too much has the value it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.receptive_field.intervals import Span
+
+Pair = tuple[int, int]
+Ints = NDArray[np.int64]
+
+
+def touched(span: Span, cells: int, stretches: Ints) -> Ints:
+    """The first cell, and the one after the last, that see any of each stretch of pixels.
+
+    Args:
+        span: what the cells see, along one side.
+        cells: how many there are.
+        stretches: (windows, 2), half open, in pixels.
+
+    Returns:
+        (windows, 2); one cell at least, were it untouched.
+    """
+    if span.dim is None:
+        return np.tile([0, cells], (len(stretches), 1))
+    start, stop = span.seen.T
+    sees = (start < stretches[:, 1:]) & (stop > stretches[:, :1])  # (windows, cells)
+    first = sees.argmax(1)
+    last = cells - sees[:, ::-1].argmax(1)
+    return np.stack([first, np.where(sees.any(1), last, first + 1)], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """Where some windows reach along one side, on every map: all as far as the farthest."""
+
+    windows: Ints  # (windows,) which of the side's windows these are
+    starts: Mapping[Node, Ints]  # (windows,) first cell
+    sizes: Mapping[Node, int]  # cells
+
+
+def grouped(
+    reached: Mapping[Node, Ints], cells: Mapping[Node, int], work: Mapping[Node, float], groups: int
+) -> list[Along]:
+    """Put windows of about equal reach together, so that little is computed too much.
+
+    Args:
+        reached: what `touched` says of every map.
+        cells: how many cells every map has along this side.
+        work: what a cell of each map costs, in any unit.
+        groups: how many groups at most.
+    """
+    nodes = list(reached)
+    sizes = np.stack([reached[node][:, 1] - reached[node][:, 0] for node in nodes], axis=1)
+    costs = np.array([work[node] for node in nodes])
+    order = np.argsort(sizes @ costs, kind="stable")
+    return [
+        _along(order[first:last], nodes, reached, cells)
+        for first, last in _cuts(sizes[order] * costs, groups)
+    ]
+
+
+def _along(
+    windows: Ints, nodes: Sequence[Node], reached: Mapping[Node, Ints], cells: Mapping[Node, int]
+) -> Along:
+    windows = np.sort(windows)
+    sizes = {node: int(np.diff(reached[node][windows]).max()) for node in nodes}
+    # A stretch that would end beyond the map starts earlier instead.
+    starts = {
+        node: np.minimum(reached[node][windows, 0], cells[node] - sizes[node]) for node in nodes
+    }
+    return Along(windows, starts, sizes)
+
+
+def _cuts(costs: NDArray[np.float64], groups: int) -> list[Pair]:
+    """Cut windows (windows, maps), in order of their cost, into groups of the least sum.
+
+    A group costs as if all in it were as large as its largest, map by map.
+    """
+    count = len(costs)
+    price = np.full((count + 1, count + 1), np.inf)
+    for first in range(count):
+        largest = np.maximum.accumulate(costs[first:]).sum(1)
+        price[first, first + 1 :] = largest * np.arange(1, count - first + 1)
+    least, came_from = price[0], []
+    for _ in range(min(groups, count) - 1):
+        through = least[:, None] + price  # up to here in fewer groups, then one more
+        came_from.append(through.argmin(0))
+        least = through.min(0)
+    cuts = [count]
+    for back in reversed(came_from):
+        cuts.append(int(back[cuts[-1]]))
+    cuts.append(0)
+    edges = sorted(set(cuts))
+    return list(pairwise(edges))

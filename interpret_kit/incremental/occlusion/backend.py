@@ -1,0 +1,203 @@
+"""What does a network answer with a window at every position? In full, or only what it changes.
+
+Both ways give the same numbers; where the network cannot be traced, or it is not worth it, whole
+forwards are taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.analyses.base import Array
+from interpret_kit.incremental.graph.cache import is_kept
+from interpret_kit.incremental.graph.executor import TracedNetwork, traced_example
+from interpret_kit.incremental.graph.reasons import (
+    Untraceable,
+    log_full_passes,
+    untraceable_if_it_fails,
+    why_other_outputs,
+)
+from interpret_kit.incremental.graph.verify import agree, rounding_of
+from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
+from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
+from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.worth import occluding_pays, pays, work_of
+from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.examine import rows_apart
+from interpret_kit.models.probing.network_kinds import whole_passes_only
+
+# For the windows of a photo or two, the memory of larger batches costs more than it gains: 200 MB
+# for a tenth of two seconds.
+_FEW, _FEW_BYTES = 512, 2 * 2**20
+_CHECKED = 4  # windows that are asked about both ways, before the quick one is trusted
+
+_log = logging.getLogger(__name__)
+
+
+class NotWorthIt(Untraceable):
+    """A network of which a window changes so much that full forward passes are faster."""
+
+
+class Occluding(Protocol):
+    """A network to be asked with windows over its inputs."""
+
+    settled: bool  # whether more pictures would still be asked about in this way
+
+    def outputs(
+        self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Array, Tensor]]:
+        """Ask with the window at every position.
+
+        Args:
+            inputs: one, as the network takes it, (1, channels, height, width).
+            fill: what the window shows, (channels, height, width).
+            uncovered: what the network itself says of the inputs now, if that is known.
+
+        Yields:
+            Some positions, numbered row by row, and the outputs there; each position once.
+
+        Raises:
+            Stale: the network says something else than when it was looked at.
+        """
+
+    def uncovered(self, inputs: Tensor) -> Tensor | None:
+        """Outputs (1, ...) without a window, to compare with those under windows.
+
+        None if they are the network's own. Where they are not, they equal those up to rounding,
+        which would show in the effect of windows that do little.
+        """
+
+
+def occluding(
+    network: nn.Module, grid: WindowGrid, example: Tensor, pictures: int, batch_size: int
+) -> Occluding:
+    """The quickest way for so many pictures.
+
+    Args:
+        network: what is asked; in eval mode.
+        grid: where windows go.
+        example: an input, (1, channels, height, width).
+        pictures: how many will be asked for.
+        batch_size: positions per full forward pass; fewer on a CPU if their maps are large.
+    """
+    whole = WholeForwards(network, grid, batch_size)
+    if whole_passes_only(network):
+        whole.settled = True
+        return whole
+    try:
+        work = work_of(network, example)
+        whole.batch_size = work.batch(batch_size, example.device)
+        windows = len(grid) * pictures
+        kept = is_kept(network, traced_example(example))
+        if not occluding_pays(work, windows, whole.batch_size, kept=kept):
+            return whole
+        few = windows <= _FEW and example.device.type == "cpu"
+        batch_bytes = _FEW_BYTES if few else BATCH_BYTES
+        return IncrementalForwards(network, grid, example, batch_bytes, if_faster=True)
+    except NotWorthIt as error:
+        _log.debug("full forward passes for each window: %s", error)
+    except Untraceable as error:
+        log_full_passes(_log, error)
+    whole.settled = True
+    return whole
+
+
+def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether it answers for an input alone, (1, channels, height, width), as among others."""
+    among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
+    try:
+        return rows_apart(network, among)
+    except Exception:  # whatever it says of two, or of one: it can be asked for what it is made for
+        return False
+
+
+class WholeForwards:
+    """The whole network for every position."""
+
+    def __init__(self, network: nn.Module, grid: WindowGrid, batch_size: int) -> None:
+        self.network, self.grid, self.batch_size = network, grid, batch_size
+        self.settled = False
+
+    def outputs(
+        self, inputs: Tensor, fill: Tensor, _uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Array, Tensor]]:
+        """See `Occluding.outputs`."""
+        for start in range(0, len(self.grid), self.batch_size):
+            positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
+            yield positions, self.network(self.covered(inputs, fill, positions))
+
+    def uncovered(self, _inputs: Tensor) -> None:
+        """See `Occluding.uncovered`."""
+
+    def covered(self, inputs: Tensor, fill: Tensor, positions: Array) -> Tensor:
+        """The inputs with the window at some positions, (positions, channels, height, width)."""
+        covered = inputs.repeat(len(positions), 1, 1, 1)
+        boxes = self.grid.boxes()[positions].tolist()
+        for picture, (y0, x0, y1, x1) in zip(covered, boxes, strict=True):
+            picture[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
+        return covered
+
+
+class IncrementalForwards:
+    """Only what a window changes; see `interpret_kit.incremental.occlusion.engine`."""
+
+    settled = True
+
+    def __init__(
+        self,
+        network: nn.Module,
+        grid: WindowGrid,
+        example: Tensor,
+        batch_bytes: int = BATCH_BYTES,
+        *,
+        if_faster: bool = False,
+    ) -> None:
+        """Trace the network, and plan.
+
+        Raises:
+            Untraceable: where it cannot be traced, or the traced one answers otherwise.
+            NotWorthIt: if full forward passes are expected to be faster; with ``if_faster`` only.
+        """
+        with untraceable_if_it_fails(), evaluating(network):
+            traced = TracedNetwork(network, example)
+            rows, cols = map(np.array, grid.spans())
+            self.network = IncrementalNetwork(traced, rows, cols, batch_bytes)
+            if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
+                raise NotWorthIt("a window changes most of what the network computes")
+            self._refuse_if_wrong(network, traced, grid, example)
+
+    @torch.no_grad()  # while it runs: whoever reads the answers is left alone
+    def outputs(
+        self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
+    ) -> Iterator[tuple[Array, Tensor]]:
+        """See `Occluding.outputs`."""
+        yield from self.network.outputs(inputs, fill, uncovered)
+
+    @torch.no_grad()
+    def uncovered(self, inputs: Tensor) -> Tensor:
+        """See `Occluding.uncovered`."""
+        return self.network.uncovered(inputs)
+
+    def _refuse_if_wrong(
+        self, network: nn.Module, traced: TracedNetwork, grid: WindowGrid, example: Tensor
+    ) -> None:
+        """Ask both ways about a few windows."""
+        # Unlike the example everywhere, and not the same everywhere.
+        fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
+        positions, ours = self.network.sample(example, fill, _CHECKED)
+        covered = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+
+        # One by one: together, a network that mixes the rows of a batch is wrong both ways.
+        def one_by_one(inputs: Tensor) -> Tensor:
+            return torch.stack([network(each[None].clone()).reshape(-1).clone() for each in inputs])
+
+        rounding = partial(rounding_of, one_by_one, covered, traced, traced)
+        if not agree(ours.reshape(len(positions), -1), one_by_one(covered), rounding):
+            raise Untraceable(why_other_outputs(network, example))

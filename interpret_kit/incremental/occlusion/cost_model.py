@@ -1,0 +1,200 @@
+"""Which maps are worth computing in crops, and which windows together?
+
+A crop saves work, but must be gathered; behind a depth at which a window reaches most of every map,
+whole maps are cheaper. The estimate counts multiply-adds and bytes; its rates are those of a CPU
+core pair with a shared cache, and only their relation matters. They are constants on purpose: a
+clock would choose another way from run to run, and the last bits of the answers with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.occlusion.affected import Along, Ints, grouped
+from interpret_kit.incremental.occlusion.croppable import Changing
+
+MULTIPLY_ADD = 1 / 190e9  # seconds
+BYTE = 1 / 30e9  # read or written by an operation
+_GATHERED = 1 / 50e9  # a byte, read and written
+CALL = 30e-6  # of an operation, however small
+_MOST_WORTH = 0.75  # share of a map beyond which a crop is no saving, when windows are grouped
+_MOST_GROUPS = 4  # of rows, and of cols
+BATCH_BYTES = 16 * 2**20  # what the largest map of a batch may take
+_MOST_WINDOWS = 128
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Windows to be computed together, how many maps of the order in crops, and the price."""
+
+    rows: Along
+    cols: Along
+    cut: int
+    batch: int
+    seconds: float  # for all of them, estimated
+
+
+def choose(
+    changing: Changing, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
+) -> list[Choice]:
+    """Group windows (rows x cols) and decide for each group where crops end.
+
+    Args:
+        changing: the network.
+        rows: what each row of windows covers, (rows, 2) in pixels.
+        cols: what each column of windows covers, (cols, 2).
+        batch_bytes: what the largest map of a batch may take.
+    """
+    prices = _Prices(changing, batch_bytes)
+    reached = changing.reached(rows, cols)
+    best: list[Choice] = []
+    for groups in range(1, _MOST_GROUPS + 1):
+        sides = [_along(changing, reached, axis, groups) for axis in (0, 1)]
+        choices = [prices.choice(r, c) for r in sides[0] for c in sides[1]]
+        if not best or _total(choices) < _total(best):
+            best = choices
+    return best
+
+
+def whole_seconds(changing: Changing, windows: int, batch: int = 32) -> float:
+    """Estimate the cost of full forward passes for a number of windows."""
+    prices = _Prices(changing)
+    calls = -(-windows // batch) * len(changing.order) * CALL
+    return float(windows * (prices.whole.sum() + prices.always) + calls)
+
+
+def _total(choices: Sequence[Choice]) -> float:
+    return sum(each.seconds for each in choices)
+
+
+def _along(
+    changing: Changing, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
+) -> list[Along]:
+    """Group the windows of one side by what they cost, in the maps where crops can pay."""
+    cells = {node: changing.cells(node) for node in changing.order}
+    work = {}
+    for node in changing.order:
+        means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
+        share = means[0] * means[1] / (cells[node][0] * cells[node][1])
+        per_cell = (
+            _multiply_adds(changing, node) * MULTIPLY_ADD + 4 * changing.channels(node) * BYTE
+        )
+        work[node] = per_cell * means[1 - axis] if share < _MOST_WORTH else 0.0
+    return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
+
+
+class _Prices:
+    """What the operations of a network cost for one window, in seconds."""
+
+    def __init__(self, changing: Changing, batch_bytes: int = BATCH_BYTES) -> None:
+        self.changing, self.network = changing, changing.network
+        self.batch_bytes = batch_bytes
+        self.order = changing.order
+        self.place = {node: k for k, node in enumerate(self.order)}
+        self.whole = np.array([self._whole(node) for node in self.order])
+        behind = self.network.after(self.network.graph.pixels)
+        self.always = sum(self._whole(node) for node in behind if node not in self.place)
+        self.until = np.array([self._last_reader(node) for node in self.order])
+        self.weights = np.array([self._weights(node) for node in self.order])
+
+    def choice(self, rows: Along, cols: Along) -> Choice:
+        """Where crops of these windows should end."""
+        crops = np.array([self._crop(node, rows, cols) for node in self.order])
+        count = len(self.order)
+        price = np.cumsum(crops) + self.always  # of a cut behind each map
+        price += self.whole.sum() - np.cumsum(self.whole)
+        pasted, largest = np.zeros(count), np.zeros(count)
+        for k, node in enumerate(self.order):
+            size = 4.0 * self._cells(node) * self.changing.channels(node)
+            pasted[k : self.until[k]] += size * _GATHERED
+            largest[: k + 1] = np.maximum(largest[: k + 1], size)
+        windows = len(rows.windows) * len(cols.windows)
+        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, _MOST_WINDOWS)
+        calls = (count + 3 * np.arange(1, count + 1)) * CALL + np.cumsum(self.weights)
+        total = (price + pasted) * windows + np.ceil(windows / batch) * calls
+        cut = int(total.argmin())
+        return Choice(rows, cols, cut + 1, int(batch[cut]), float(total[cut]))
+
+    def _last_reader(self, node: Node) -> int:
+        """Behind which cut a map is no longer read by what runs on whole maps."""
+        if node is self.network.output:
+            return len(self.order)
+        last = self.place[node]
+        for reader in self.network.users(node):
+            if reader in self.place:
+                last = max(last, self.place[reader])
+            elif reader not in self.changing.means:
+                return len(self.order)
+        return last
+
+    def _whole(self, node: Node) -> float:
+        if node not in self.place:
+            size = 4.0 * float(np.prod(node.shape[1:]))
+            weight = self.network.weight(node.arguments.get("weight"))
+            work = weight.numel() if weight is not None and node.op == "linear" else 0.0
+            return size * BYTE + work * MULTIPLY_ADD
+        return self._operation(node, self._cells(node))
+
+    def _weights(self, node: Node) -> float:
+        """What a batch pays, however small: they are read, and laid out for the operation."""
+        held = [self.network.weight(each) for each in node.inputs]
+        return sum(2.0 * each.nbytes * BYTE for each in held if isinstance(each, Tensor))
+
+    def _cells(self, node: Node) -> float:
+        return float(np.prod(self.changing.cells(node)))
+
+    def _operation(self, node: Node, cells: float) -> float:
+        read = sum(
+            4.0 * self.changing.channels(each) * cells * np.prod(self._step(node, each))
+            for each in node.inputs
+            if each in self.place
+        )
+        work = cells * _multiply_adds(self.changing, node) * MULTIPLY_ADD
+        return float(work + (4.0 * self.changing.channels(node) * cells + read) * BYTE)
+
+    def _step(self, node: Node, read: Node) -> list[float]:
+        """Cells of an input for one of the output, along rows and cols."""
+        sides = zip(self.changing.cells(read), self.changing.cells(node), strict=True)
+        return [before / after for before, after in sides]
+
+    def _crop(self, node: Node, rows: Along, cols: Along) -> float:
+        if self.changing.rules[node] is None:
+            return 0.0
+        price = self._operation(node, rows.sizes[node] * cols.sizes[node])
+        for read in node.inputs:
+            if read in self.place:
+                halo = _halo(node)
+                sides = [
+                    side.sizes[node] * step + halo
+                    for side, step in zip((rows, cols), self._step(node, read), strict=True)
+                ]
+                same = not halo and (rows.sizes[node], cols.sizes[node]) == (
+                    rows.sizes[read],
+                    cols.sizes[read],
+                )
+                size = 4.0 * self.changing.channels(read) * sides[0] * sides[1]
+                price += 0.0 if same else size * _GATHERED
+        return price
+
+
+def _halo(node: Node) -> int:
+    """Cells that a kernel reads beyond its own."""
+    if node.op == "conv2d":
+        return int(node.arguments["weight"].shape[-1]) - 1
+    return 1 if "kernel_size" in node.arguments else 0
+
+
+def _multiply_adds(changing: Changing, node: Node) -> float:
+    """For one cell of its output."""
+    weight = changing.network.weight(node.arguments.get("weight"))
+    if node.op in ("conv2d", "linear") and weight is not None:
+        return float(weight.numel())
+    return 0.0

@@ -1,0 +1,116 @@
+"""Which maps of a network change in a part only, when a window covers a part of its picture?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from interpret_kit.incremental.graph.executor import RunnableGraph
+from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.graph.fuse_padding import PADS
+from interpret_kit.incremental.occlusion.affected import Ints, touched
+from interpret_kit.incremental.ops.rules import Layout, Rule, rule_for
+from interpret_kit.incremental.receptive_field.fields import spans_along
+
+_STEEP = {
+    "pow", "log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "layer_norm", "native_layer_norm",
+    "group_norm", "native_group_norm", "instance_norm",
+}  # fmt: skip
+
+
+class Changing:
+    """Which maps of a network change in a part only under a window, and how they are computed."""
+
+    def __init__(self, network: RunnableGraph) -> None:
+        self.network = network
+        graph = network.graph
+        self.rows, self.cols = spans_along(graph, 0), spans_along(graph, 1)
+        self.layouts: dict[Node, Layout] = {}
+        self.rules: dict[Node, Rule | None] = {graph.pixels: None}
+        for node in graph.nodes:
+            layout = self._layout(node)
+            if layout is not None and (node is graph.pixels or self._can_be_cropped(node, layout)):
+                self.layouts[node] = layout
+        self.order = [node for node in graph.nodes if node in self.layouts]
+        # Means over all cells of a map in ``order`` that may be updated. An updated mean is off by
+        # a rounding error of the old one: too much for a root, or a norm, near 0.
+        self.means = frozenset(
+            node
+            for node in graph.nodes
+            if self._takes_the_mean(node) and not any(map(_is_steep, network.after(node)))
+        )
+
+    def _layout(self, node: Node) -> Layout | None:
+        if len(node.shape) != 4 or not self.network.has_row_each(node):
+            return None
+        rows, cols = self.rows[node].dim, self.cols[node].dim
+        if rows is None or cols is None or 0 in (rows, cols) or rows == cols:
+            return None
+        return rows, cols, 6 - rows - cols
+
+    def _can_be_cropped(self, node: Node, layout: Layout) -> bool:
+        layouts = {**self.layouts, node: layout}
+        if self.see_through(node, layouts):
+            self.rules[node] = None
+            return True
+        rule = rule_for(node, layouts, self.network.weight)
+        if rule is not None:
+            self.rules[node] = rule
+        return rule is not None
+
+    def see_through(self, node: Node, layouts: Mapping[Node, Layout]) -> bool:
+        """Whether it only adds constant cells around a map: readers read them as padding."""
+        if node.op not in PADS or node.inputs[0] not in layouts or layouts[node] != (2, 3, 1):
+            return False
+        given = node.arguments
+        plain = given.get("mode", "constant") == "constant" and len(given["pad"]) == 4
+        return plain and min(given["pad"]) >= 0 and all(map(_adds_none, self.network.users(node)))
+
+    def reached(self, rows: Ints, cols: Ints) -> tuple[dict[Node, Ints], dict[Node, Ints]]:
+        """The cells of every map in ``order`` that windows reach, along rows and along cols.
+
+        Args:
+            rows: what each row of windows covers, (rows, 2) in pixels.
+            cols: what each column of windows covers, (cols, 2).
+        """
+        return (
+            {node: touched(self.rows[node], self.cells(node)[0], rows) for node in self.order},
+            {node: touched(self.cols[node], self.cells(node)[1], cols) for node in self.order},
+        )
+
+    def source(self, node: Node) -> Node:
+        """The map whose crops are read for a node: itself, unless it is seen through."""
+        while self.rules[node] is None and node is not self.network.graph.pixels:
+            node = node.inputs[0]
+        return node
+
+    def cells(self, node: Node) -> tuple[int, int]:
+        """Rows and cols of a map."""
+        rows, cols, _ = self.layouts[node]
+        return node.shape[rows], node.shape[cols]
+
+    def channels(self, node: Node) -> int:
+        """Channels of a map."""
+        return node.shape[self.layouts[node][2]]
+
+    def _takes_the_mean(self, node: Node) -> bool:
+        given = node.arguments
+        if not node.inputs or node.inputs[0] not in self.layouts:
+            return False
+        rows, cols, _ = self.layouts[node.inputs[0]]
+        if node.op == "adaptive_avg_pool2d":
+            return list(given["output_size"]) == [1, 1] and (rows, cols) == (2, 3)
+        if node.op != "mean" or given.get("dim") is None or given["dtype"] is not None:
+            return False
+        return {each % 4 for each in given["dim"]} == {rows, cols}
+
+
+def _is_steep(node: Node) -> bool:
+    """Whether its slope has no bound near 0."""
+    return node.op in _STEEP or (node.op == "div" and len(node.inputs) > 1)
+
+
+def _adds_none(reader: Node) -> bool:
+    """Whether a kernel that reads a map adds no padding of its own, nor goes beyond its end."""
+    padding = reader.arguments.get("padding")
+    plain = padding is not None and padding in (0, [0], [0, 0], (0, 0), "valid")
+    return plain and not reader.arguments.get("ceil_mode")

@@ -1,0 +1,84 @@
+"""Which maps are computed in crops, for which windows together, and what is run on whole maps?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpret_kit.incremental.graph.export import PIXELS, Node
+from interpret_kit.incremental.graph.fuse_batch_norm import BATCH_NORM
+from interpret_kit.incremental.occlusion.affected import Along, Ints
+from interpret_kit.incremental.occlusion.cost_model import Choice
+from interpret_kit.incremental.occlusion.croppable import Changing
+
+Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How some of the windows are computed: which maps in crops, and what on whole maps."""
+
+    rows: Along
+    cols: Along
+    crops: tuple[Node, ...]
+    pooled: tuple[Node, ...]  # means over a whole map that is in crops: updated
+    pasted: tuple[Node, ...]  # maps in crops that are read whole
+    whole: tuple[Node, ...]  # operations on whole maps, in order
+    done: Mapping[Node, tuple[Node, ...]]  # by map in crops: which are not read behind it
+    batch: int  # windows at a time
+
+    @property
+    def together(self) -> int:
+        """How many windows there are in a batch."""
+        return min(self.batch, len(self.rows.windows) * len(self.cols.windows))
+
+    def batches(self) -> list[Windows]:
+        """Windows, as numbers among the plan's rows and cols, of each batch."""
+        count = len(self.rows.windows) * len(self.cols.windows)
+        numbers = np.array_split(np.arange(count), -(-count // self.batch))
+        return [np.divmod(each, len(self.cols.windows)) for each in numbers]
+
+
+def plan(changing: Changing, choice: Choice) -> Plan:
+    """Say what is computed how, with the first ``choice.cut`` maps in crops."""
+    first, users = set(changing.order[: choice.cut]), changing.network.users
+    # A normalisation returns a tuple: it is in crops together with the map that is taken of it.
+    alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
+    order = tuple(each for each in changing.order if each in first - alone)
+    pooled, pasted, whole = _split(changing, set(order))
+    kept = {*pasted, *(each.inputs[0] for each in pooled)}
+    done = _done(changing, order, kept)
+    return Plan(choice.rows, choice.cols, order, pooled, pasted, whole, done, choice.batch)
+
+
+def _done(
+    changing: Changing, order: Sequence[Node], kept: set[Node]
+) -> dict[Node, tuple[Node, ...]]:
+    """By map, whose crops are read for the last time when it is computed."""
+    last = {
+        changing.source(read): node
+        for node in order
+        if changing.source(node) is node
+        for read in node.inputs
+        if read in changing.layouts
+    }
+    done: dict[Node, tuple[Node, ...]] = {}
+    for read, node in last.items():
+        if read not in map(changing.source, kept):
+            done[node] = (*done.get(node, ()), read)
+    return done
+
+
+def _split(
+    changing: Changing, crops: set[Node]
+) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
+    """What is pooled, pasted, and run on whole maps, when these maps are in crops."""
+    network, graph = changing.network, changing.network.graph
+    computed = [each for each in graph.nodes if each.op != PIXELS and network.weight(each) is None]
+    behind = [each for each in computed if each not in crops]
+    pooled = [each for each in behind if each in changing.means and each.inputs[0] in crops]
+    whole = [each for each in behind if each not in pooled]
+    read = crops & {network.output, *(each for node in whole for each in node.inputs)}
+    return tuple(pooled), tuple(each for each in changing.order if each in read), tuple(whole)

@@ -1,0 +1,1 @@
+"""Which pixels a cell of a feature map depends on."""

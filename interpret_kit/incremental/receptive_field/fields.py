@@ -1,0 +1,98 @@
+"""Which part of the picture can one cell of a map depend on?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpret_kit.errors import NotSupported
+from interpret_kit.incremental.graph.export import Graph, Node
+from interpret_kit.incremental.ops.reads import span_of
+from interpret_kit.incremental.receptive_field.intervals import (
+    Span,
+    Table,
+    nothing_seen,
+    pixels_span,
+    spread,
+)
+
+Box = tuple[int, int, int, int]  # y0, x0, y1, x1 in pixels of the network's input, half-open
+
+
+@dataclass(frozen=True, eq=False)
+class ReceptiveFields:
+    """The exact box of the picture that each cell of a map can depend on, over all filters.
+
+    Where filters differ (a map put together from branches), the box holds those of all.
+    """
+
+    rows: Table  # (map rows, 2): start and stop, half-open, in pixels, inside the picture
+    cols: Table  # (map cols, 2)
+    nominal_rows: Table  # the same if the picture had no edges: may start below 0
+    nominal_cols: Table
+    inexact: tuple[str, ...]  # operations taken to read everything: the boxes may be too large
+
+    def box(self, row: int, col: int) -> Box:
+        """The pixels that the cell can depend on; none if it reads only padding or constants."""
+        return _box(self.rows[row], self.cols[col])
+
+
+def receptive_fields(graph: Graph, node: Node) -> ReceptiveFields:
+    """The receptive field of every cell of what ``node`` makes.
+
+    Raises:
+        NotSupported: where that is no map (batch, filters, rows, cols).
+    """
+    return all_receptive_fields(graph, [node])[0]
+
+
+def all_receptive_fields(graph: Graph, nodes: Sequence[Node]) -> list[ReceptiveFields]:
+    """The receptive fields of several nodes, in one walk through the graph."""
+    rows, cols = spans_along(graph, 0), spans_along(graph, 1)
+    found = []
+    for node in nodes:
+        sides = rows.get(node, nothing_seen()), cols.get(node, nothing_seen())
+        found.append(_fields(node, *sides))
+    return found
+
+
+def spans_along(graph: Graph, axis: int) -> dict[Node, Span]:
+    """What every node that depends on the picture sees of its side ``axis``."""
+    spans = {graph.pixels: pixels_span(axis, graph.pixels.shape[2 + axis])}
+    for node in graph.nodes:
+        if any(each in spans for each in node.inputs):
+            spans[node] = span_of(node, axis, spans)
+    return spans
+
+
+def _fields(node: Node, rows: Span, cols: Span) -> ReceptiveFields:
+    asked = f"{node.name!r} ({node.op}) makes {node.shape}"
+    if len(node.shape) != 4:
+        raise NotSupported(f"{asked}, no map (batch, filters, rows, cols); choose a convolution")
+    if rows.dim not in (None, 2) or cols.dim not in (None, 3):
+        raise NotSupported(
+            f"{asked}, where rows and cols are not the last two dimensions; choose a convolution"
+        )
+    seen_rows, nominal_rows = _cells(rows, node.shape[2])
+    seen_cols, nominal_cols = _cells(cols, node.shape[3])
+    return ReceptiveFields(
+        rows=seen_rows,
+        cols=seen_cols,
+        nominal_rows=nominal_rows,
+        nominal_cols=nominal_cols,
+        inexact=tuple(sorted(rows.inexact | cols.inexact)),
+    )
+
+
+def _cells(span: Span, size: int) -> tuple[Table, Table]:
+    """Seen and nominal stretches of every cell; (0, 0) where it sees nothing."""
+    span = spread(span, size)
+    nothing = (span.seen[:, 0] >= span.seen[:, 1])[:, None]
+    return np.where(nothing, 0, span.seen), np.where(nothing, 0, span.nominal)
+
+
+def _box(rows: Table, cols: Table) -> Box:
+    (y0, y1), (x0, x1) = rows.tolist(), cols.tolist()
+    return (y0, x0, y1, x1)

@@ -1,0 +1,178 @@
+"""Which way is expected to be faster: full forward passes, or only what changes?
+
+Decided by work: multiply-adds, bytes and a price for every operation, at the rates of `costs`, and
+what it takes to trace the network and try it. Like those rates they are constants on purpose: a
+clock would choose another way from run to run, and the last bits of the results with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
+from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES, BYTE, CALL, MULTIPLY_ADD
+from interpret_kit.models.dispatching import DispatchMode
+from interpret_kit.models.layers.find import Point, evaluating, observed
+
+# The incremental way is taken if its price is at most this share of the other's: infinity and 0
+# take it always and never.
+MARGIN = 0.9
+
+# Measured on 5 to 61 convolutions, in the seconds of `costs`, which are short.
+_TRACE = 0.4  # the first one in a process imports a compiler
+_TRACED = 0.003  # for every operation
+_TRIES = 4  # forward passes of a row for each point before it is trusted, and for the windows twice
+_UNDER_WINDOWS = 0.3  # what is hoped for before the windows are planned, of full forward passes
+_TOGETHER = 128  # pairs of an image and a filter
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the operations of a forward pass cost, in order."""
+
+    rows: Sequence[float]  # seconds for each row of a batch
+    behind: Mapping[Point, int]  # first operation that is run again if a call's filter is ablated
+    largest: int = 0  # bytes of the largest output, for each row of a batch
+
+    def seconds(self, rows: float, batch: float, first: int = 0) -> float:
+        """Price a number of rows in batches, by the operations from ``first`` on."""
+        operations = self.rows[first:]
+        return rows * sum(operations) + -(-rows // batch) * len(operations) * CALL
+
+    def batch(self, most: int, device: torch.device) -> int:
+        """How many rows go through the network together: on a CPU, as many as memory is for.
+
+        More of them take memory and no less time: EfficientNet-Lite0 takes as long in batches of
+        3 as in batches of 32.
+        """
+        if device.type != "cpu":
+            return most
+        return max(1, min(most, BATCH_BYTES // max(self.largest, 1)))
+
+    @property
+    def tracing(self) -> float:
+        """What it takes to have a graph."""
+        return _TRACE + _TRACED * len(self.rows)
+
+    def trying(self, count: int) -> float:
+        """Price ``count`` comparisons of both ways."""
+        return self.seconds(_TRIES * count, 1)
+
+
+def pays(incremental: float, full: float) -> bool:
+    """Whether the incremental way's price is worth it, both in seconds."""
+    return incremental <= MARGIN * max(full, 1e-9)
+
+
+def occluding_pays(work: Work, windows: int, batch: int, *, kept: bool = False) -> bool:
+    """Whether a trace is worth it for a number of windows, counted over all images.
+
+    Args:
+        work: of a forward pass.
+        windows: how many outputs are needed.
+        batch: windows in a full forward pass.
+        kept: whether the graph is at hand, so that no trace is needed.
+    """
+    full = work.seconds(windows, batch)
+    return pays((0 if kept else work.tracing) + work.trying(2) + _UNDER_WINDOWS * full, full)
+
+
+def ablating_pays(
+    network: nn.Module, points: Sequence[Point], example: Tensor, pairs: int, batch: int
+) -> bool:
+    """Whether a trace is worth it for a number of ablations, evenly over these points.
+
+    Args:
+        network: in eval mode.
+        points: where filters are ablated.
+        example: an input, (1, channels, height, width).
+        pairs: of an image and a filter, those of all points.
+        batch: pairs in a full forward pass.
+    """
+    work = work_of(network, example, points)
+    each = pairs / max(len(points), 1)
+    behind = sum(work.seconds(each, _TOGETHER, work.behind.get(point, 0)) for point in points)
+    full = work.seconds(pairs, batch)
+    return pays(work.tracing + work.trying(len(points)) + behind, full)
+
+
+def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -> Work:
+    """Price every operation of a forward pass of one row, by running it.
+
+    Raises:
+        Untraceable: if it cannot be run while its operations are counted.
+    """
+    counting = _Counting()
+    met: dict[Point, int] = {}
+
+    def meet(point: Point, _output: Tensor) -> None:
+        met[point] = len(counting.rows)
+
+    visits: dict[Point, Callable[[Tensor], Tensor | None]]
+    visits = {point: partial(meet, point) for point in points}
+    row = example[:1].clone()  # it may work in place
+    with untraceable_if_it_fails(), torch.no_grad(), evaluating(network):  # noqa: SIM117
+        with observed(network, visits), counting:
+            network(row)
+    # The first operation that mixes the channels is linear in one: what it contributes is added.
+    count, mixing = len(counting.rows), counting.mixing
+    behind = {
+        point: next((each + 1 for each in mixing if each >= first), count)
+        for point, first in met.items()
+    }
+    return Work(counting.rows, behind, counting.largest)
+
+
+class _Counting(DispatchMode):
+    """Writes down what the operations cost that run while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.rows: list[float] = []
+        self.mixing: list[int] = []  # which of them are products with all channels
+        self.largest = 0  # bytes of an output
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation; views, and what reads no tensor, cost nothing."""
+        kwargs = kwargs or {}
+        outputs = func(*args, **kwargs)
+        if not getattr(func, "is_view", False) and any(isinstance(e, Tensor) for e in args):
+            self._add(func, args, outputs)
+        return outputs
+
+    def _add(self, func: Any, args: Any, outputs: Any) -> None:
+        products = _multiply_adds(func._schema.name, args, outputs)
+        made = outputs if isinstance(outputs, tuple) else (outputs,)
+        moved = [each for each in (*args, *made) if isinstance(each, Tensor)]
+        # Of the row, not of weights, which are read once for a batch.
+        moved_bytes = sum(each.nbytes for each in moved if each.dim() > 1 and each.shape[0] == 1)
+        self.largest = max([self.largest, *(e.nbytes for e in made if isinstance(e, Tensor))])
+        grouped = func._overloadpacket is torch.ops.aten.convolution and args[8] != 1
+        if products and not grouped:
+            self.mixing.append(len(self.rows))
+        self.rows.append(float(products * MULTIPLY_ADD + moved_bytes * BYTE))
+
+
+def _multiply_adds(name: str, args: Any, outputs: Any) -> int:
+    """Of a convolution, a product of matrices, or attention; of anything else, 0.
+
+    torch's ``flop_counter`` has the same formulas; importing it takes a second.
+    """
+    if name in ("aten::mm", "aten::bmm"):
+        return int(args[0].numel() * args[1].shape[-1])
+    if name in ("aten::addmm", "aten::baddbmm"):
+        return int(args[1].numel() * args[2].shape[-1])
+    if name == "aten::convolution":
+        cells = (args[0] if args[6] else outputs)[:, 0]  # of the input, if it is transposed
+        return int(cells.numel() * args[1].numel())
+    if name.startswith("aten::_scaled_dot_product"):
+        queries, keys, values = args[:3]
+        pairs = queries[..., 0].numel() * keys.shape[-2]
+        return int(pairs * (queries.shape[-1] + values.shape[-1]))
+    return 0

@@ -1,0 +1,1 @@
+"""What a classifier is: its network, layers, hooks and weights."""

@@ -1,0 +1,1 @@
+"""What is in a file of weights, and how it fits a network."""

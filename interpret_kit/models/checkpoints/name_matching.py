@@ -1,0 +1,222 @@
+"""Which tensors of a file are those of a network? By their names, under a prefix if need be.
+
+A network is saved from inside of others: DataParallel puts "module." before each name,
+torch.compile "_orig_mod.", a LightningModule the name of its attribute. A file fits if all tensors
+of the network are there, and nothing else that could be a weight.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.errors import BadWeights, shortened
+from interpret_kit.models.checkpoints.mismatches import misfit
+from interpret_kit.models.checkpoints.tied_weights import first_names
+from interpret_kit.models.checkpoints.unwrap import Checkpoint, State
+
+# Modules that only call the one they hold, wherever they are among the parts of a name.
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+# Last parts of names that are no weights: computed from the settings, or counted.
+COMPUTED = {
+    "num_batches_tracked",
+    "total_ops",
+    "total_params",
+    "n_averaged",
+    "relative_position_index",
+    "relative_coords_table",
+    "attn_mask",
+}
+# First parts of names that trainers keep beside the network.
+_BESIDE = re.compile(
+    r"loss|criteri|metric|(^|_)acc(uracy)?(_|\d|$)|auroc|_f1$|f1_?score|confusion|precision|recall"
+    r"|^(initted|step|num_updates|decay)$",
+    re.IGNORECASE,
+)
+_AVERAGE = re.compile(r"(^|[._ ])(ema|swa|averag\w*)([._:]|$)", re.IGNORECASE)
+_MOST_PREFIXES = 8
+
+
+@dataclass(frozen=True)
+class Match:
+    """Tensors of a file, called as the network calls them."""
+
+    source: str  # the file
+    arch: str  # the architecture that the file names, or ""
+    key: str  # what leads to them in the file: "state_dict"
+    prefix: str  # what their names begin with: "teacher."
+    tensors: State  # by the network's names
+    missing: tuple[str, ...]  # names of the network without a tensor
+    others: State  # tensors that are none of the network's, by their whole names
+
+    @property
+    def where(self) -> str:
+        """Key and prefix, for a message."""
+        return ": ".join(each for each in (self.key, self.prefix) if each)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Names of tensors that could be weights, and are none of the network's."""
+        return tuple(each for each in self.others if not self._is_beside(each))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of tensors that are no weights, such as those of a loss."""
+        return tuple(each for each in self.others if self._is_beside(each))
+
+    def _is_beside(self, name: str) -> bool:
+        return bool(_BESIDE.search(name.removeprefix(self.prefix).partition(".")[0]))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the network needs is there, and nothing that it does not know."""
+        return not self.missing and not self.unknown
+
+
+def best_match(network: nn.Module, checkpoint: Checkpoint) -> tuple[Match, tuple[str, ...]]:
+    """The tensors of a file that are the network's, and what a user should know of the choice.
+
+    If none fit, those that fit best. An average over the steps of training (EMA) is taken before
+    the weights that it is the average of, as timm does.
+
+    Raises:
+        BadWeights: if several networks of the file fit, and are not equal.
+    """
+    names = first_names(network.state_dict())
+    found = [
+        match
+        for key, state in checkpoint.states.items()
+        for match in _matches(names, state, checkpoint, key)
+    ]
+    fitting = [each for each in found if each.complete]
+    if not fitting:
+        return max(found, key=lambda match: len(match.tensors)), ()
+    averages = [each for each in fitting if _AVERAGE.search(each.where)]
+    if len(averages) == 1 and len(fitting) > 1:
+        others = ", ".join(each.where or "the others" for each in fitting if each not in averages)
+        said = f"the average of the weights ({averages[0].where}) is used, as timm does, not"
+        return averages[0], (f"{checkpoint.path}: {said} {others}", *_said_of(averages[0]))
+    if not all(_equal(each.tensors, fitting[0].tensors) for each in fitting[1:]):
+        places = shortened(each.where or "without a prefix" for each in fitting)
+        raise BadWeights(
+            f"{checkpoint.path} holds the weights of {len(fitting)} networks that fit ({places}); "
+            "save those that are meant alone, with torch.save, and give that file"
+        )
+    return fitting[0], _said_of(fitting[0])
+
+
+def _said_of(match: Match) -> tuple[str, ...]:
+    if not match.left_out:
+        return ()
+    return (f"{match.source}: not part of the network, and unused: {shortened(match.left_out)}",)
+
+
+def _equal(some: State, others: State) -> bool:
+    same = some.keys() == others.keys()
+    return same and all(torch.equal(each, others[name]) for name, each in some.items())
+
+
+def _matches(
+    names: Mapping[str, str], state: State, checkpoint: Checkpoint, key: str
+) -> list[Match]:
+    """The complete matches of one state, each under its prefix; else all that were tried."""
+    tried: list[Match] = []
+    for simplified in (str, _without_wrappers):
+        wanted = {simplified(name): name for name in names}
+        given = {simplified(name): each for name, each in state.items()}
+        if len(wanted) < len(names) or len(given) < len(state):
+            continue  # two tensors would have one name
+        blank = Match(str(checkpoint.path), checkpoint.arch, key, "", {}, (), given)
+        found = [_match(blank, names, wanted, each) for each in _prefixes(wanted, given)]
+        found = [_without_others(each, found) for each in found]
+        complete = [each for each in found if each.complete]
+        if complete:
+            return complete
+        tried += found
+    return tried
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(each for each in name.split(".") if each not in _WRAPPERS)
+
+
+def _prefixes(wanted: Mapping[str, str], given: State) -> list[str]:
+    """What can be taken off the names so that they are wanted, the likeliest first."""
+    count = Counter({"": 0})
+    for name in given:
+        parts = name.split(".")
+        for k in range(len(parts)):
+            if ".".join(parts[k:]) in wanted:
+                count[".".join([*parts[:k], ""])] += 1
+    return [prefix for prefix, _ in count.most_common(_MOST_PREFIXES)]
+
+
+def _match(blank: Match, names: Mapping[str, str], wanted: Mapping[str, str], prefix: str) -> Match:
+    """Take from a file what has a wanted name after the prefix.
+
+    Args:
+        blank: a match that has found nothing yet.
+        names: of the network, each with the first name of the same tensor.
+        wanted: simplified names, each with the network's.
+        prefix: what the names in the file begin with.
+    """
+    tensors, others = {}, {}
+    for name, each in blank.others.items():
+        rest = name.removeprefix(prefix)
+        if name.startswith(prefix) and rest in wanted:
+            tensors[wanted[rest]] = each
+        elif rest.rpartition(".")[2] not in COMPUTED:
+            others[name] = each
+    there = {names[each] for each in tensors}
+    missing = tuple(
+        name
+        for name, first in names.items()
+        if first not in there and name.rpartition(".")[2] not in COMPUTED
+    )
+    return replace(blank, prefix=prefix, tensors=tensors, missing=missing, others=others)
+
+
+def _without_others(match: Match, found: list[Match]) -> Match:
+    """Leave out the tensors of other networks in the same file that are whole, too."""
+    whole = [each for each in found if not each.missing and each is not match]
+    theirs = {name for each in whole for name in match.others if name not in each.others}
+    rest = {name: each for name, each in match.others.items() if name not in theirs}
+    return replace(match, others=rest)
+
+
+def fill(network: nn.Module, match: Match) -> None:
+    """Put the tensors of a file into the network that they fit.
+
+    Raises:
+        BadWeights: if they do not fit by name, shape and type.
+    """
+    own = network.state_dict()
+    names = first_names(own)
+    shapes = all(own[name].shape == each.shape for name, each in match.tensors.items())
+    if not match.complete or not shapes:
+        raise misfit(network, match)
+    by_first: dict[str, Tensor] = {}
+    for name, each in match.tensors.items():
+        _refuse_other_type(name, each, own[name], match.source)
+        first = by_first.setdefault(names[name], each)
+        if first is not each and not torch.equal(first, each):
+            raise BadWeights(
+                f"{match.source}: {names[name]} and {name} are one tensor in "
+                f"{type(network).__name__}, and differ in the file"
+            )
+    network.load_state_dict({name: by_first.get(names[name], own[name]) for name in own})
+
+
+def _refuse_other_type(name: str, given: Tensor, wanted: Tensor, source: str) -> None:
+    """Refuse integers, and floats of 8 bits, where floats are wanted: they lack their scales."""
+    floats = given.is_floating_point() and given.dtype.itemsize > 1
+    if wanted.is_floating_point() and not floats:
+        raise BadWeights(
+            f"{source} holds the weights of a quantised network ({name} is {given.dtype}); give "
+            "those it was quantised from"
+        )

@@ -1,0 +1,144 @@
+"""Which modules of a network are its layers, where are their filters, and where are they read?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interpret_kit.models.argument_values import word_argument
+from interpret_kit.models.arguments import SITES
+from interpret_kit.models.layers.activation_sites import Call, Chain, chain_of, passes_through
+from interpret_kit.models.layers.layout import PLAIN, Layout, NoMaps, layout_of
+from interpret_kit.models.layers.numbering import numbered
+from interpret_kit.models.layers.watching import Key, Watch
+from interpret_kit.models.probing.network_kinds import is_convolution
+
+Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a module that returns feature maps, and where its filters are in its output."""
+
+    label: str  # module name; with "#2" for the second call of a module that is called twice
+    point: Point
+    kind: str  # class of the module
+    number: int | None  # from 1 over the convolutions and blocks; None for other modules
+    filters: int
+    rows: int
+    cols: int
+    entering: Point  # the map that enters its activation: after its normalisation
+    end: Point  # the last map that is this layer's alone: after its activation
+    ends_active: bool  # whether it has an activation
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    layout: Layout = PLAIN  # of the outputs at all three points
+    also_read: bool = False  # whether something else reads what its activation would take
+
+    @property
+    def axis(self) -> int:
+        """Which dimension of the output holds the filters; 1 for (batch, filters, rows, cols)."""
+        return self.layout.axis
+
+    def at(self, site: str) -> Point:
+        """Where the layer's maps are read or ablated.
+
+        "convolution" is the layer's own output; "pre-activation" the map that enters its
+        activation, after its normalisation; "activation" the map after both. Only what this
+        layer alone feeds counts: where its output is added to another map first, as at the end
+        of a residual block, or where a function reads it beside its activation, both are the last
+        map before that.
+        """
+        points = dict(zip(SITES, (self.point, self.entering, self.end), strict=True))
+        word_argument(*SITES)(site, "site")
+        return points[site]
+
+
+class Catalogue(tuple[Layer, ...]):
+    """The layers of a network, in the order in which data meets them."""
+
+    refused: Mapping[str, str] = {}  # by label, why another module is no layer
+
+
+def catalogue_of(calls: Sequence[Call], watch: Watch, images: int) -> Catalogue:
+    """List the layers among the calls of a forward pass of ``images`` images."""
+    layouts: dict[Point, Layout] = {}
+    refused: dict[str, str] = {}
+    for call in calls:
+        if call.point[0] and not passes_through(call):
+            try:
+                layouts[call.point] = _layout(call, images)
+            except NoMaps as error:
+                refused[call.point[0]] = str(error)
+    numbers = {point: k for k, point in enumerate(numbered(calls, watch, layouts), 1)}
+    return _catalogue(calls, watch, layouts, numbers, refused)
+
+
+def _catalogue(
+    calls: Sequence[Call],
+    watch: Watch,
+    layouts: Mapping[Point, Layout],
+    numbers: Mapping[Point, int],
+    refused: Mapping[str, str],
+) -> Catalogue:
+    takers: dict[Key, list[Call]] = {}
+    for call in calls:
+        if call.taken is not None:
+            takers.setdefault(call.taken, []).append(call)
+    twice = {call.point[0] for call in calls if call.point[1] > 1}
+    layers = []
+    for call in calls:
+        if call.point in layouts:
+            is_block = call.point in numbers and not is_convolution(call.module)
+            # A block has its normalisations inside; those behind it belong to what follows.
+            alone = Chain(call, call, False)
+            chain = alone if is_block else chain_of(call, calls, takers, watch.readings)
+            name, turn = call.point
+            label = f"{name}#{turn}" if name in twice else name
+            number = numbers.get(call.point)
+            layers.append(_layer(call, label, number, layouts[call.point], chain))
+    found = Catalogue(layers)
+    found.refused = refused
+    return found
+
+
+def _layout(call: Call, images: int) -> Layout:
+    """How the output of a call is laid out.
+
+    Raises:
+        NoMaps: if it is no feature maps, or that cannot be told.
+    """
+    if not call.shape:
+        raise NoMaps("it does not return one tensor")
+    if call.dims is None and call.shape[0] != images:
+        raise NoMaps("it does not depend on the image")
+    if len(call.shape) < 3:
+        size = " x ".join(map(str, call.shape[1:])) or "one number"
+        raise NoMaps(f"it returns {size} for each image, without rows and columns")
+    try:
+        return layout_of(call.dims or (), images)
+    except NoMaps:
+        if is_convolution(call.module) and len(call.shape) == 4:  # by its definition
+            return Layout(1, *call.shape[1:])
+        raise
+
+
+def _layer(call: Call, label: str, number: int | None, layout: Layout, chain: Chain) -> Layer:
+    convolution: Any = call.module if is_convolution(call.module) else None
+    return Layer(
+        label=label,
+        point=call.point,
+        kind=type(call.module).__name__,
+        number=number,
+        filters=layout.filters,
+        rows=layout.rows,
+        cols=layout.cols,
+        entering=chain.entering.point,
+        end=chain.end.point,
+        ends_active=chain.active,
+        kernel=tuple(convolution.kernel_size) if convolution else (),
+        stride=tuple(convolution.stride) if convolution else (),
+        layout=layout,
+        also_read=chain.also_read,
+    )

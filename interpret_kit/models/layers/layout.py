@@ -1,0 +1,172 @@
+"""How are the feature maps laid out in a layer's output? One way in, whatever the memory holds.
+
+Convolutions return (batch, filters, rows, cols), Swin and ConvNeXt blocks work on (batch, rows,
+cols, filters), transformers on tokens (batch, tokens, filters), often behind a class token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor
+
+from interpret_kit.models.layers.dimensions import BATCH, CHANNEL, COL, ROW, Dim, Dims, Factor
+
+
+class NoMaps(Exception):
+    """An output whose filters, rows and columns cannot be told; one phrase says why."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an output has its filters, rows and columns."""
+
+    axis: int = 1  # dimension of the filters
+    filters: int = 0
+    rows: int = 0
+    cols: int = 0
+    # Every dimension as factors, -1 for the batch; and which of all factors make up the batch
+    # (one), the rows and the columns. Empty for (batch, filters, rows, cols).
+    factors: tuple[tuple[int, ...], ...] = ()
+    batch: int = 0
+    row_factors: tuple[int, ...] = ()
+    col_factors: tuple[int, ...] = ()
+    rolled: tuple[int, int] = (0, 0)  # by how many rows and columns, as in shifted windows
+    tokens: tuple[int, int, int] | None = None  # dimension, first token of the grid, tokens in it
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is (batch, filters, rows, cols)."""
+        return not self.factors
+
+    @property
+    def images_and_filters(self) -> tuple[int, int] | None:
+        """The dimension of the images and that of the filters; None if images share theirs."""
+        if self.is_plain:
+            return 0, 1
+        return (self.factors.index((-1,)), self.axis) if (-1,) in self.factors else None
+
+    def maps(self, output: Tensor) -> Tensor:
+        """View an output as (batch, filters, rows, cols); tokens beside the grid are left out."""
+        if self.is_plain:
+            return output
+        if self.tokens:
+            output = output.narrow(*self.tokens)
+        sizes = [size for dim in self.factors for size in dim]
+        filters = sum(len(dim) for dim in self.factors[: self.axis])
+        order = (self.batch, filters, *self.row_factors, *self.col_factors)
+        rest = [k for k in range(len(sizes)) if k not in order]  # of size one
+        sizes[self.batch] = output.numel() // abs(prod(sizes))
+        parts = output.reshape(sizes).permute(*order, *rest)
+        maps = parts.reshape(len(parts), parts.shape[1], self.rows, self.cols)
+        rows, cols = self.rolled
+        return maps.roll((-rows, -cols), (2, 3)) if rows or cols else maps
+
+    def channels(self, output: Tensor) -> Tensor:
+        """View an output as (batch, filters, ...), all of it; what is written there is in it."""
+        if self.is_plain:
+            return output
+        dim, sizes = next((k, sizes) for k, sizes in enumerate(self.factors) if -1 in sizes)
+        shape = (*output.shape[:dim], *sizes, *output.shape[dim + 1 :])
+        parts = output.view(shape) if len(sizes) > 1 else output
+        filters = self.axis + (len(sizes) - 1 if self.axis > dim else 0)
+        return parts.movedim((dim + sizes.index(-1), filters), (0, 1))
+
+
+PLAIN = Layout()  # (batch, filters, rows, cols), whatever their sizes
+
+
+def layout_of(dims: Dims, images: int) -> Layout:
+    """Tell the layout of an output with these dimensions.
+
+    Raises:
+        NoMaps: where it is none of feature maps.
+    """
+    shape = tuple(dim.size for dim in dims)
+    axis = _filters(dims)
+    flat = [(number, each) for number, dim in enumerate(dims) for each in _parts(dim, number, axis)]
+    batch = [k for k, (_, each) in enumerate(flat) if each.kind == BATCH]
+    if len(batch) != 1 or flat[batch[0]][1].size != images:
+        raise NoMaps("it has no row for each image")
+    rows, cols = (_whole([f for _, f in flat], kind) for kind in (ROW, COL))
+    used = {*batch, *rows, *cols}
+    for k, (number, each) in enumerate(flat):
+        if k not in used and number != axis and each.size > 1:
+            raise NoMaps(f"its dimension {number} holds neither images nor rows nor columns")
+    height, width = (prod(flat[k][1].size for k in found) for found in (rows, cols))
+    layout = Layout(axis, shape[axis], height, width)
+    order = [len(dims), len(flat), axis, *batch, *rows, *cols]
+    shifts = flat[rows[0]][1].rolled, flat[cols[0]][1].rolled
+    if order == [4, 4, 1, 0, 2, 3] and not _tokens(dims) and not any(shifts):
+        return layout
+    factors = tuple(
+        tuple(-1 if each.kind == BATCH else each.size for at, each in flat if at == number)
+        for number in range(len(dims))
+    )
+    return Layout(
+        *(layout.axis, layout.filters, layout.rows, layout.cols),
+        factors=factors,
+        batch=batch[0],
+        row_factors=rows,
+        col_factors=cols,
+        rolled=(_in_cells(flat[rows[0]][1], height), _in_cells(flat[cols[0]][1], width)),
+        tokens=_tokens(dims),
+    )
+
+
+def are_maps(dims: Dims, images: int) -> bool:
+    """Whether an output with these dimensions is feature maps."""
+    try:
+        return bool(layout_of(dims, images))
+    except NoMaps:
+        return False
+
+
+def _filters(dims: Dims) -> int:
+    held = [[each.size for each in dim.factors if each.kind == CHANNEL] for dim in dims]
+    axes = [k for k, sizes in enumerate(held) if prod(sizes) > 1]
+    axes = axes or [k for k, sizes in enumerate(held) if sizes]
+    if not axes:
+        raise NoMaps("no dimension holds filters")
+    if len(axes) > 1:
+        raise NoMaps(f"its channels are spread over dimensions {' and '.join(map(str, axes))}")
+    if dims[axes[0]].kind != CHANNEL:
+        raise NoMaps(f"its dimension {axes[0]} holds more than filters")
+    return axes[0]
+
+
+def _parts(dim: Dim, number: int, axis: int) -> tuple[Factor, ...]:
+    """The factors of a dimension; the filters are one, tokens those of their grid."""
+    if number != axis:
+        return dim.tokens.grid if dim.tokens else dim.factors
+    return (Factor(-1, CHANNEL, prod(each.size for each in dim.factors), 1, 0),)
+
+
+def _whole(factors: list[Factor], kind: str) -> tuple[int, ...]:
+    """The factors that make up the rows or columns, the coarse ones first."""
+    found = [k for k, each in enumerate(factors) if each.kind == kind]
+    if len({(factors[k].axis, factors[k].rolled) for k in found}) != 1:
+        raise NoMaps("it is not one grid of positions in the image")
+    found.sort(key=lambda k: (-factors[k].step, k))
+    length = factors[found[0]].length
+    for k in found:
+        length //= max(factors[k].size, 1)
+        if factors[k].step != length:
+            raise NoMaps("its positions are not all of those in the image")
+    return tuple(found)
+
+
+def _in_cells(factor: Factor, cells: int) -> int:
+    """By how many cells of the map the axis of a factor was rolled."""
+    step = factor.length // cells
+    if factor.rolled % step:
+        raise NoMaps("its positions are not those of the image")
+    return factor.rolled // step
+
+
+def _tokens(dims: Dims) -> tuple[int, int, int] | None:
+    for number, dim in enumerate(dims):
+        if dim.tokens:
+            return number, dim.tokens.before, prod(each.size for each in dim.tokens.grid)
+    return None

@@ -1,0 +1,125 @@
+"""Which filters of which layers were asked for, and where are they read or ablated?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpret_kit.errors import LayerNotFound, close_names, shortened
+from interpret_kit.models.argument_values import word_argument
+from interpret_kit.models.arguments import (
+    ALL,
+    LAST,
+    SITES,
+    Filters,
+    Layers,
+    OneLayer,
+    filters_argument,
+    layer_argument,
+    layers_argument,
+    parts_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from interpret_kit.models.layers.find import Layer
+
+_LAYER = (
+    "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, "
+    "or a layer by its module name"
+)
+
+# What fields are declared with, after their default: the help text, and how they are read.
+LAYER = _LAYER, layer_argument
+LAYERS = f"{_LAYER}; several as 1,3 or 1-3, or all for every one with a number", layers_argument
+SITE = (
+    "convolution: the layer's own output; pre-activation: after its normalisation; activation: "
+    "after its activation",
+    word_argument(*SITES),
+)
+
+
+def find_layers(layers: Sequence[Layer], spec: Layers) -> tuple[Layer, ...]:
+    """Layers by number (3), "last", "all" or name; several as [1, 3], "1,3" or "1-3".
+
+    Raises:
+        LayerNotFound: with the numbers there are, or the closest names.
+    """
+    found: dict[Layer, None] = {}
+    for part in parts_of(layers_argument(spec)):
+        chosen = _numbered(layers) if part == ALL else (_layer_called(layers, part),)
+        found.update(dict.fromkeys(chosen))
+    return tuple(found)
+
+
+def find_layer(layers: Sequence[Layer], spec: OneLayer) -> Layer:
+    """One layer by number, name or "last"; see `find_layers`."""
+    return _layer_called(layers, parts_of(layer_argument(spec))[0])
+
+
+def _layer_called(layers: Sequence[Layer], name: int | str) -> Layer:
+    if name == LAST:
+        return _numbered(layers)[-1]
+    if isinstance(name, int):
+        with_number = _numbered(layers)
+        if name <= len(with_number):
+            return with_number[name - 1]
+        raise LayerNotFound(
+            f"no layer {name}; the layers are numbered from 1 to {len(with_number)} "
+            "('ikit layers' lists them)"
+        )
+    by_label = {layer.label: layer for layer in layers}
+    if name in by_label:
+        return by_label[name]
+    raise LayerNotFound(_why_not(layers, by_label, name))
+
+
+def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
+    calls = [label for label in labels if label.startswith(f"{name}#")]
+    if calls:
+        return f"{name!r} is called {len(calls)} times: say {' or '.join(calls)}"
+    close = f"{close_names(name, labels)} ('ikit layers --all' lists them)"
+    refused: Mapping[str, str] = getattr(layers, "refused", {})
+    if name in refused:
+        return f"module {name!r} does not return feature maps: {refused[name]}; {close}"
+    return f"no layer {name!r} that returns feature maps; {close}"
+
+
+def site_notes(layers: Iterable[Layer], site: str) -> tuple[str, ...]:
+    """Where filters are ablated when that cannot be at the site, as one sentence if anywhere."""
+    found = [f"{each.label} (at {each.at(site)[0]})" for each in layers if each.also_read]
+    if site != SITES[2] or not found:
+        return ()
+    return (
+        "ablated before the activation, because something else reads the same feature map: "
+        f"{shortened(found)}",
+    )
+
+
+def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    found = tuple(layer for layer in layers if layer.number is not None)
+    if not found:
+        raise LayerNotFound(
+            "the network has no convolution and no transformer block; give a layer by its module "
+            "name ('ikit layers --all' lists them)"
+        )
+    return found
+
+
+def parse_filters(filters: Filters, layer: Layer) -> tuple[int, ...]:
+    """Read [0, 5], "0,5", "0-7" or "all" as filters of a layer.
+
+    Raises:
+        LayerNotFound: if the layer has no such filter.
+    """
+    chosen = filters_argument(ALL)(filters, "filters")
+    if chosen == ALL:
+        return tuple(range(layer.filters))
+    for each in chosen:
+        if each >= layer.filters:
+            raise LayerNotFound(
+                f"no filter {each} in layer {layer.label}; it has {layer.filters} filters, from 0 "
+                f"to {layer.filters - 1}"
+            )
+    found: tuple[int, ...] = chosen
+    return found

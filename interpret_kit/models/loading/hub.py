@@ -1,0 +1,113 @@
+"""Where do the weights of a timm model come from? The cache, or the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torch import nn
+
+from interpret_kit.errors import InterpretError, NothingThere, UsageError, WeightsUnavailable
+from interpret_kit.models.checkpoints.weights import first_line
+from interpret_kit.models.loading.architectures import no_such_model
+
+TIMEOUT = 5  # seconds
+_FILES = ("model.safetensors", "pytorch_model.bin")
+_PREFIX = re.compile(r"hf[-_]hub:|(https?://)?(www\.)?(huggingface\.co|hf\.co)/", re.IGNORECASE)
+_OF_TIMM = re.compile(r"timm/[\w.@-]+")
+
+
+def repository_of(name: str) -> str:
+    """The repository of the Hugging Face Hub that is named, as OWNER/NAME; else "".
+
+    It is named by ``hf-hub:OWNER/NAME``, by its address, or as ``timm/NAME``.
+
+    Raises:
+        UsageError: ``hf-hub:`` and no name.
+    """
+    if _OF_TIMM.fullmatch(name):
+        return name
+    prefix = _PREFIX.match(name)
+    if not prefix:
+        return ""
+    parts = [part for part in name[prefix.end() :].split("/") if part]
+    if not parts:
+        raise UsageError(f"{name} names no repository; say hf-hub:timm/resnet18.a1_in1k")
+    return "/".join(parts[:2])  # an address may go on with /tree/main
+
+
+def create_pretrained(name: str, offline: str, **arguments: Any) -> nn.Module:
+    """Make a network by its name, with the weights that timm or the hub has for it.
+
+    Args:
+        name: of the architecture, and perhaps of its weights: "resnet18.a1_in1k"; or of a
+            repository, as `repository_of` reads it.
+        offline: what an error advises.
+        arguments: for ``timm.create_model``; with another ``num_classes``, the head is new.
+
+    Raises:
+        NothingThere: no such architecture or repository.
+        WeightsUnavailable: there are no such weights, or they cannot be fetched.
+    """
+    import timm
+
+    repository = repository_of(name)
+    if not repository and not timm.is_model(name.partition(".")[0]):
+        raise no_such_model(name)
+    try:
+        refuse_without_network(name)
+        spelled = f"hf-hub:{repository}" if repository else name
+        network: nn.Module = timm.create_model(spelled, pretrained=True, **arguments)
+    except Exception as error:  # hub clients raise errors of many libraries
+        raise _told(error, repository, name, offline) from error
+    return network
+
+
+def _told(error: Exception, repository: str, name: str, offline: str) -> InterpretError:
+    """What went wrong: no such repository, not one of timm's, or no network."""
+    if isinstance(error, InterpretError):
+        return error
+    kinds = {each.__name__ for each in type(error).__mro__}
+    if repository and "GatedRepoError" in kinds:
+        return WeightsUnavailable(f"{repository} needs a login to the hub: hf auth login")
+    if repository and kinds & {"RepositoryNotFoundError", "RevisionNotFoundError"}:
+        return NothingThere(
+            f"the Hugging Face Hub has no repository {repository}, or it is private; check the name"
+        )
+    not_timms = "EntryNotFoundError" in kinds and "LocalEntryNotFoundError" not in kinds
+    if repository and (not_timms or isinstance(error, KeyError)):
+        return NothingThere(
+            f"{repository} holds no model of timm ({first_line(error)}); in Python, load it with "
+            "its own library, and give ik.Classifier(network, size=..., mean=..., std=...)"
+        )
+    if str(error).startswith("Unknown model"):
+        import timm
+
+        return NothingThere(f"{name}: timm {timm.__version__} has no such model ({error})")
+    return WeightsUnavailable(
+        f"the pretrained weights of {name} could not be fetched ({first_line(error)}); {offline}"
+    )
+
+
+def refuse_without_network(name: str) -> None:
+    """Ask the hub once whether it answers, unless the weights of ``name`` are cached.
+
+    Its client would try again for most of a minute, and write of each try.
+
+    Raises:
+        OSError: or another error of the hub's client, if it does not answer.
+    """
+    import timm
+    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+    repository: str | None = repository_of(name)
+    if not repository:
+        settings = timm.get_pretrained_cfg(name)
+        repository = settings.hf_hub_id if settings else None
+    if not repository:
+        return
+    owner_and_name, _, revision = repository.partition("@")
+    cached = (try_to_load_from_cache(owner_and_name, e, revision=revision or None) for e in _FILES)
+    if not any(isinstance(each, str) for each in cached):
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT)  # any answer will do

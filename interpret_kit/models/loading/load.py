@@ -1,0 +1,161 @@
+"""Where do classifiers come from? A run, a timm name, a checkpoint, or the embedded model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from interpret_kit.errors import UsageError
+from interpret_kit.models.checkpoints.name_matching import best_match, fill
+from interpret_kit.models.checkpoints.tied_weights import save_weights
+from interpret_kit.models.checkpoints.weights import read_checkpoint
+from interpret_kit.models.classes.imagenet import imagenet_names
+from interpret_kit.models.classifier import Classifier, Preprocessing
+from interpret_kit.models.loading.architectures import create
+from interpret_kit.models.loading.assemble import wrapped
+from interpret_kit.models.loading.hub import create_pretrained
+from interpret_kit.models.loading.model_folders import (
+    is_timms,
+    read_json,
+    refuse_foreign,
+    timm_folder,
+)
+from interpret_kit.models.loading.overrides import ClassNames, Names, Said, as_given
+from interpret_kit.models.loading.recorded_runs import (
+    CONFIG,
+    EMBEDDED,
+    WEIGHTS,
+    check_device,
+    check_model,
+    is_embedded,
+    place_of,
+    read_config,
+    runs_by_age,
+)
+from interpret_kit.models.loading.timm_weights import from_checkpoint, from_timm_folder, published
+
+__all__ = [
+    "CONFIG",
+    "EMBEDDED",
+    "WEIGHTS",
+    "create",
+    "create_pretrained",
+    "load_classifier",
+    "read_config",
+    "runs_by_age",
+    "save_weights",
+]
+
+
+def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
+    spec: str | Path | None = None,
+    *,
+    arch: str | None = None,
+    device: str = "auto",
+    classes: ClassNames | None = None,
+    size: int | tuple[int, int] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+) -> Classifier:
+    """Load a classifier.
+
+    What should be known of it is in its ``notes``, such as that a file names no classes.
+
+    Args:
+        spec: a run folder, a timm name ("resnet50"), a repository of the Hugging Face Hub
+            ("hf-hub:OWNER/NAME"), a folder of timm's ``save_for_hf``, a checkpoint file (with
+            ``arch``), or nothing: the embedded EfficientNet-Lite0 with its ImageNet weights.
+        arch: the timm architecture of a checkpoint file.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
+        classes: names in the order of the outputs, a dict between indices and names, a file of
+            either, or "imagenet". Like the following not for a run or the embedded model.
+        size: height and width of the images in pixels; one number for a square.
+        mean: of the pixels of each channel, in [0, 1]; one number for all channels.
+        std: likewise.
+
+    Raises:
+        NothingThere: no such run, file, repository or timm model.
+        UsageError: names, size, mean or std that do not fit.
+        BadWeights: weights of another architecture, not finite, or carrying code.
+        WeightsUnavailable: pretrained weights that no network can be asked for.
+    """
+    said = as_given(classes, size, mean, std)
+    check_model(spec, arch, device, said)
+    classifier = _load(spec, arch, said).to(pick_device(device)).eval()
+    classifier.network.to(memory_format=torch.channels_last)  # up to twice as fast, also on a CPU
+    return classifier
+
+
+def _load(spec: str | Path | None, arch: str | None, said: Said) -> Classifier:
+    path = place_of(spec)
+    if is_embedded(spec):
+        return _embedded()
+    if path.is_file() and arch is not None:
+        return from_checkpoint(path, arch, said)
+    if path.is_file():
+        return _from_folder(path.parent, path, said)
+    if path.is_dir():
+        return _from_folder(path, None, said)
+    return published(str(spec), said)
+
+
+def _from_folder(folder: Path, weights: Path | None, said: Said) -> Classifier:
+    config = read_json(folder)
+    if is_timms(config):
+        return from_timm_folder(timm_folder(folder, config), weights, said)
+    return load_run(folder, weights.name if weights else WEIGHTS)
+
+
+def _embedded() -> Classifier:
+    from interpret_kit.models.loading.efficientnet_lite0 import SETTINGS, embedded_network
+
+    name = "embedded EfficientNet-Lite0 (ImageNet)"
+    return wrapped(embedded_network(), SETTINGS, name, Names(*imagenet_names()))
+
+
+def pick_device(device: str) -> torch.device:
+    """The device called ``device``; "auto" is a GPU where there is one."""
+    check_device(device)
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        seen = torch.cuda.device_count() or "no"
+        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; say auto or cpu")
+    return torch.device(device)
+
+
+def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write a run folder that `load_run` reads: weights first, ``config.json`` last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".{WEIGHTS}.part"
+    save_weights(aside, network)
+    aside.replace(folder / WEIGHTS)
+    aside = folder / f".{CONFIG}.part"
+    aside.write_text(json.dumps(dict(config), indent=2) + "\n")
+    aside.replace(folder / CONFIG)
+
+
+def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
+    """The classifier a training run saved, with the weights of another of its files if named."""
+    config = read_config(folder)
+    arguments = config.get("arguments", {})
+    refuse_foreign(arguments, folder)
+    network = create(config["architecture"], **arguments)
+    match, _ = best_match(network, read_checkpoint(folder / weights))
+    fill(network, match)
+    preprocessing = Preprocessing(
+        size=tuple(config["size"]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        crop=config.get("crop", 1.0),
+        interpolation=config.get("interpolation", "bilinear"),
+        crop_mode=config.get("crop_mode", "center"),
+    )
+    name = str(folder if weights == WEIGHTS else folder / weights)
+    return Classifier(network, preprocessing, config["classes"], name=name)

@@ -1,0 +1,129 @@
+"""How does a network of timm get its weights? From a file, a folder, or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from interpret_kit.errors import NothingThere
+from interpret_kit.models.checkpoints.head_size import arguments_for
+from interpret_kit.models.checkpoints.name_matching import best_match, fill
+from interpret_kit.models.checkpoints.weights import read_checkpoint
+from interpret_kit.models.classes.imagenet import imagenet_names
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.convnet import CONVNET
+from interpret_kit.models.loading.architectures import create, for_size
+from interpret_kit.models.loading.assemble import (
+    IMAGENET_CLASSES,
+    Source,
+    as_said,
+    trained_settings,
+)
+from interpret_kit.models.loading.hub import create_pretrained, repository_of
+from interpret_kit.models.loading.model_folders import TimmFolder
+from interpret_kit.models.loading.overrides import Names, Said
+
+
+def from_checkpoint(path: Path, arch: str, said: Said) -> Classifier:
+    """The architecture with the weights of a file; how many classes it has, they say.
+
+    Raises:
+        NothingThere: no such architecture.
+        BadWeights: weights of another architecture, or that carry code.
+    """
+    checkpoint = read_checkpoint(path)
+    network = _of_size(lambda **more: create(arch, **more), said)
+    match, notes = best_match(network, checkpoint)
+    arguments: dict[str, Any] = arguments_for(network, match)
+    if arguments:
+        network = _of_size(lambda **more: create(arch, **arguments, **more), said)
+        match, notes = best_match(network, checkpoint)
+    fill(network, match)
+    channels = arguments.get("in_chans") or _channels(network)
+    trained = trained_settings(checkpoint.settings)
+    return as_said(network, said, Source(str(path), channels, None, trained, notes))
+
+
+def from_timm_folder(folder: TimmFolder, weights: Path | None, said: Said) -> Classifier:
+    """What timm's ``save_for_hf`` wrote, or another file of weights in its folder."""
+    arguments = dict(folder.arguments)
+    if folder.architecture == CONVNET:
+        arguments.setdefault("num_classes", folder.settings.get("num_classes"))
+    else:
+        arguments["pretrained_cfg"] = _known_to_timm(folder.settings)
+    network = _of_size(lambda **more: create(folder.architecture, **{**arguments, **more}), said)
+    match, notes = best_match(network, read_checkpoint(weights or folder.weights()))
+    fill(network, match)
+    names = names_in(folder.settings, _classes(network))
+    settings = {"input_size": _settings(network)["input_size"]}
+    channels = arguments.get("in_chans") or _channels(network)
+    return as_said(network, said, Source(str(folder.path), channels, names, settings, notes))
+
+
+def published(name: str, said: Said) -> Classifier:
+    """A network with the weights that timm has for it, or of a repository of the hub.
+
+    Raises:
+        NothingThere: no such architecture, repository or weights.
+        WeightsUnavailable: they cannot be fetched.
+    """
+    repository, arch = repository_of(name), name.partition(".")[0]
+    if arch == CONVNET:
+        raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
+    other = "NAME" if repository else arch
+    offline = (
+        f"offline, use --model embedded, a run folder, or a checkpoint file with --arch {other}"
+    )
+    network = _of_size(lambda **more: create_pretrained(name, offline, **more), said)
+    names = names_in(_settings(network), _classes(network))
+    timms = not repository or repository.startswith("timm/")
+    if names is None and timms and _classes(network) == IMAGENET_CLASSES:
+        names = Names(*imagenet_names())
+    settings = {"input_size": _settings(network)["input_size"]}
+    return as_said(network, said, Source(name, _channels(network), names, settings))
+
+
+def names_in(settings: Mapping[str, Any], outputs: int) -> Names | None:
+    """Names and descriptions of the classes in a network's ``pretrained_cfg``; None if none."""
+    labels = settings.get("label_names")
+    if not labels:
+        return None
+    if isinstance(labels, Mapping):  # with gaps, perhaps
+        by_index = {int(index): str(name) for index, name in labels.items()}
+        labels = [by_index.get(each, f"class {each}") for each in range(outputs)]
+    descriptions = settings.get("label_descriptions") or {}
+    synonyms = tuple((str(descriptions[e]),) if e in descriptions else () for e in labels)
+    return Names(tuple(map(str, labels)), synonyms)
+
+
+def _of_size(make: Callable[..., nn.Module], said: Said) -> nn.Module:
+    """Make a network for images of the size that is said, if it takes one size only."""
+    network = make()
+    arguments = for_size(network, said.size) if said.size else {}
+    return make(**arguments) if arguments else network
+
+
+def _known_to_timm(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that this version of timm does not know."""
+    from dataclasses import fields
+
+    from timm.models import PretrainedCfg
+
+    known = {each.name for each in fields(PretrainedCfg)}
+    return {name: each for name, each in settings.items() if name in known}
+
+
+def _settings(network: nn.Module) -> dict[str, Any]:
+    found: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    return found
+
+
+def _channels(network: nn.Module) -> int:
+    return int(_settings(network).get("input_size", (3,))[0])
+
+
+def _classes(network: nn.Module) -> int:
+    return int(getattr(network, "num_classes", 0))

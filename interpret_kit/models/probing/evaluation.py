@@ -1,0 +1,68 @@
+"""How is a network evaluated, and comes back as it was? Mode, gradients, compilation."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import nn
+
+from interpret_kit.models.probing.network_kinds import is_exported
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Run a block in eval mode, uncompiled and without gradients; every module's mode comes back.
+
+    with evaluating(network):
+        logits = network(pixels)
+    """
+    # Within the caller's inference mode, changes in place could not be told (see `chains`).
+    with in_eval_mode(network), uncompiled(), torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+@contextmanager
+def in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """Run a block in eval mode; every module's own mode comes back."""
+    # Parts of a frozen TorchScript network have no mode.
+    modes = {each: each.training for each in network.modules() if hasattr(each, "training")}
+    try:
+        with switchable(network):
+            network.eval()
+        yield
+    finally:
+        with switchable(network):
+            for module, training in modes.items():
+                if module.training != training:
+                    module.train(training)  # it may do more than set the flag: split weights
+            for module, training in modes.items():
+                module.training = training
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """Run whatever was compiled, a whole network or a part, as the Python it was made from.
+
+    Hooks do nothing in a graph that was compiled without them.
+    """
+    if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
+        return nullcontext()
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+@contextmanager
+def switchable(network: nn.Module) -> Iterator[None]:
+    """Let exported programs be switched to eval mode in the block: that changes nothing in them."""
+    own: list[tuple[nn.Module, dict[str, object]]] = []
+    for module in network.modules():
+        if is_exported(module):
+            mine = vars(module)
+            own.append((module, {name: mine.pop(name) for name in ("train", "eval")}))
+    try:
+        yield
+    finally:
+        for module, methods in own:
+            vars(module).update(methods)

@@ -1,0 +1,167 @@
+"""Why does a network not take what it is given? One sentence in place of torch's own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from interpret_kit.errors import BadWeights, NotSupported, UsageError
+from interpret_kit.models.probing.network_kinds import computing_type, is_exported
+
+_OTHER_SIZE = re.compile(
+    r"cannot be multiplied|invalid for input of size|[Kk]ernel size|[Oo]utput size|too small|"
+    r"Input (image )?(height|width|size)|must match the size|match(es)? (the )?(model|input)"
+)
+_OTHER_CHANNELS = re.compile(r"expected input(\[[\d, ]+\]) to have (\d+) channels")
+_OTHER_TYPE = re.compile(r"should be the same|same dtype|expected scalar type|expected m1 and m2")
+_NO_KERNEL = re.compile(r"not implemented for '(Half|BFloat16|Double)'")
+
+
+def refuse_unusable(network: object, name: str) -> None:
+    """Refuse what cannot compute: no module, no weights yet, or weights that are not finite.
+
+    Raises:
+        UsageError: not an nn.Module, lazy modules that were never run, weights on "meta".
+        BadWeights: weights, or statistics of a normalisation, that are NaN or infinite.
+    """
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"the network is an nn.Module, not {_article(network)}; give the module itself, or "
+            "ik.load_classifier('resnet18') for a network of that name"
+        )
+    for weight_name, weight in [*network.named_parameters(), *network.named_buffers()]:
+        if nn.parameter.is_lazy(weight):
+            raise UsageError(
+                f"{name}: {weight_name!r} has no shape yet (a lazy module); run the network once, "
+                "network(torch.zeros(1, 3, 224, 224)), before it is analysed"
+            )
+        if weight.is_meta:
+            raise UsageError(
+                f"{name}: {weight_name!r} is on the device 'meta', without numbers; make the "
+                "network on 'cpu', or load its weights after network.to_empty(device='cpu')"
+            )
+    for weight_name, weight in _learned(network):
+        if weight.is_floating_point() and not torch.isfinite(weight).all():
+            raise not_finite(name, weight_name)
+
+
+def not_finite(name: str, weight_name: str) -> BadWeights:
+    """Make the error for a weight that is NaN or infinite."""
+    return BadWeights(
+        f"{name}: weight {weight_name!r} holds values that are not finite (NaN or "
+        "infinite); training has diverged, use an earlier checkpoint"
+    )
+
+
+def _learned(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters, and the statistics of normalisations; other buffers may be infinite on purpose.
+
+    A mask holds -inf, and an observer before its first batch inf.
+    """
+    yield from network.named_parameters()
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            yield from ((f"{name}.{each}".lstrip("."), b) for each, b in module.named_buffers())
+
+
+@contextmanager
+def explained(network: nn.Module, inputs: Tensor, name: str) -> Iterator[None]:
+    """Give the reason if the network fails on inputs (batch, channels, height, width).
+
+    Raises:
+        UsageError: if they do not fit it; any other error is the network's own, and comes as it is.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, AssertionError) as error:
+        why = _why(network, inputs, str(error))
+        if why:
+            raise UsageError(f"{name} {why}") from error
+        raise
+
+
+def _why(network: nn.Module, inputs: Tensor, said: str) -> str:
+    """What a person would say of the error; empty for one that is not of these kinds."""
+    channels = _OTHER_CHANNELS.search(said)
+    devices = {each.device for each in network.parameters()} | {inputs.device}
+    if len(devices) > 1:
+        return f"and the images are on different devices, {' and '.join(map(str, devices))}"
+    if channels and channels[1] == str(list(inputs.shape)):
+        taken, made = int(channels[2]), inputs.shape[1]
+        return (
+            f"takes images of {taken} channels, and its preprocessing makes {made}: mean and std "
+            f"have {made} numbers each; give {_channels_for(taken)}"
+        )
+    return _of_words(network, inputs, said)
+
+
+def _of_words(network: nn.Module, inputs: Tensor, said: str) -> str:
+    words = " ".join(said.rpartition("RuntimeError: ")[2].split())[:120]  # TorchScript's is last
+    if _NO_KERNEL.search(said):
+        return f"cannot compute in {inputs.dtype} on {inputs.device} ({words}); use network.float()"
+    taken = computing_type(network)
+    if _OTHER_TYPE.search(said) and inputs.dtype != taken:
+        return f"computes in {taken}, and its inputs are {inputs.dtype}; give inputs.to({taken})"
+    if _OTHER_TYPE.search(said):
+        return f"mixes floating types ({words}); make them one, for example by network.float()"
+    if "Guard failed" in said and any(map(is_exported, network.modules())):
+        return (
+            f"was exported for other inputs than {tuple(inputs.shape)} ({words}); export it with "
+            "dynamic_shapes=({0: torch.export.Dim('batch')},)"
+        )
+    if _OTHER_SIZE.search(said):
+        channels, height, width = inputs.shape[1:]
+        return (
+            f"does not take images of {height} x {width} with {channels} channels ({words}); give "
+            "the size it was made for as size=(height, width)"
+        )
+    return ""
+
+
+def _channels_for(taken: int) -> str:
+    if taken == 1:
+        return "mean=(m,) and std=(s,) for a gray network"
+    if taken == 3:
+        return "three each, one for red, green and blue"
+    return "a module that makes its channels of the 3 of an RGB image, and then calls it"
+
+
+def _article(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__} (call it: {value.__name__}())"
+    return f"a {type(value).__name__}"
+
+
+def rows_of(output: object, batch: int, name: str) -> Tensor:
+    """Check that the output has a row for each image; (batch,) becomes (batch, 1).
+
+    Raises:
+        NotSupported: if it has not.
+    """
+    found = tensor_of(output, batch, name)
+    # A row per image: a forward that squeezes gives (classes,) for a batch of one.
+    if found.dim() not in {1, 2} or len(found) != batch:
+        raise _no_logits(f"shape {tuple(found.shape)}", batch, name)
+    return found if found.dim() == 2 else found.unsqueeze(1)
+
+
+def tensor_of(output: object, batch: int, name: str) -> Tensor:
+    """Check that the output is a tensor.
+
+    Raises:
+        NotSupported: if it is not.
+    """
+    if not isinstance(output, Tensor):
+        raise _no_logits(type(output).__name__, batch, name)
+    return output
+
+
+def _no_logits(what: str, batch: int, name: str) -> NotSupported:
+    return NotSupported(
+        f"{name} returned {what} for {batch} images, not logits (batch, classes); wrap the "
+        "network in a module whose forward returns its logits"
+    )

@@ -1,0 +1,107 @@
+"""Which part of an image does a network see, and at which size?
+
+The same pixels as timm's transforms for evaluation, by the same calls of PIL, without importing
+timm and torchvision, which takes longer than most networks compute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.models.classifier import Preprocessing
+
+INTERPOLATIONS = {
+    each.name.lower(): each
+    for each in (
+        Image.Resampling.NEAREST,
+        Image.Resampling.BILINEAR,
+        Image.Resampling.BICUBIC,
+        Image.Resampling.BOX,
+        Image.Resampling.HAMMING,
+        Image.Resampling.LANCZOS,
+    )
+}
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+@dataclass(frozen=True)
+class Framing:
+    """A function from an RGB image to uint8 pixels (3, height, width)."""
+
+    size: Size  # of the pixels
+    crop: float = 1.0  # share of the scaled image's side that the crop keeps, in (0, 1]
+    interpolation: str = "bilinear"  # one of `INTERPOLATIONS`
+    # "center" scales the shorter side to fit and cuts off what is left of the longer; "squash"
+    # scales each side by itself; "border" scales the longer side, and fills what is missing.
+    crop_mode: str = "center"
+    mean: Sequence[float] = (0.0, 0.0, 0.0)  # colour of the border, RGB in [0, 1]
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Scale and crop an image of mode RGB."""
+        import torch
+
+        height, width = self._scaled(*image.size)
+        if image.size != (width, height):
+            image = image.resize((width, height), INTERPOLATIONS[self.interpolation])
+        return torch.from_numpy(np.array(self._centred(image))).permute(2, 0, 1)
+
+    def seen(self, width: int, height: int) -> float:
+        """Share of an image of this size that lies inside the pixels, in (0, 1]."""
+        down, across = self._scaled(width, height)
+        return min(self.size[0] / down, 1.0) * min(self.size[1] / across, 1.0)
+
+    def _scaled(self, width: int, height: int) -> Size:
+        """To which size an image is scaled before it is cropped."""
+        down, across = (math.floor(side / self.crop) for side in self.size)
+        if self.crop_mode == "squash":
+            return down, across
+        if self.crop_mode == "border" or down != across:
+            ratios = height / down, width / across
+            ratio = max(ratios) if self.crop_mode == "border" else min(ratios)
+            return round(height / ratio), round(width / ratio)
+        # timm leaves squares to torchvision, which rounds down the longer side.
+        if width <= height:
+            return int(down * height / width), down
+        return down, int(down * width / height)
+
+    def _centred(self, image: Image.Image) -> Image.Image:
+        """Cut off what is too much at each side, and fill what is missing."""
+        height, width = self.size
+        across, down = max(width - image.width, 0), max(height - image.height, 0)
+        if across or down:
+            colour = self.mean if self.crop_mode == "border" else (0, 0, 0)
+            red, green, blue = (round(255 * each) for each in colour)
+            border = (across // 2, down // 2, (across + 1) // 2, (down + 1) // 2)
+            image = ImageOps.expand(image, border, (red, green, blue))
+        top, left = round((image.height - height) / 2), round((image.width - width) / 2)
+        return image.crop((left, top, left + width, top + height))
+
+
+def unseen(images: ImageSet, ids: Iterable[int], preprocessing: Preprocessing) -> tuple[float, ...]:
+    """Share of each of these images that lies outside what the network gets, in [0, 1)."""
+    mode = getattr(preprocessing, "crop_mode", "center")
+    framing = Framing(preprocessing.size, preprocessing.crop, crop_mode=mode)
+    return tuple(round(1 - framing.seen(*images.decode(each).size), 4) for each in ids)
+
+
+def outside(shares: Sequence[float], crop: float) -> tuple[str, ...]:
+    """Say what `unseen` has found; nothing if the network gets all of every image."""
+    low, high = (f"{100 * each(shares, default=0.0):.0f}" for each in (min, max))
+    if high == "0":
+        return ()
+    percents = high if low == high else f"{low} to {high}"
+    which = "the image" if len(shares) == 1 else "each image"
+    return (f"{percents} % of {which} was not seen: the network gets its centre (crop {crop:g})",)

@@ -1,0 +1,145 @@
+"""How many predictions are correct, by whose labels? And is that told first?"""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from networks_on_paper import noisy_images, small_classifier
+from small_runs import write_images, write_run
+
+import interpret_kit as ik
+from interpret_kit import Ablation, Misclassifications
+from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.cli.main import ikit
+from interpret_kit.errors import NoImages, UsageError
+
+
+@pytest.mark.parametrize(
+    ("correct", "images", "low", "high"),
+    [
+        (8, 10, 0.490162, 0.943318),  # as statsmodels' proportion_confint(8, 10, method="wilson")
+        (0, 10, 0.0, 0.277533),  # z ** 2 / (10 + z ** 2)
+        (10, 10, 0.722467, 1.0),
+        (1, 2, 0.094531, 0.905469),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_the_interval_is_wilsons(correct, images, low, high):
+    """Its ends solve (p - share) ** 2 = z ** 2 * p * (1 - p) / images."""
+    np.testing.assert_allclose(Score(correct, images).interval, (low, high), atol=2e-6)
+    if 0 < correct < images:
+        ends = np.array(Score(correct, images).interval)
+        squared = (ends - correct / images) ** 2
+        np.testing.assert_allclose(squared, 1.959964**2 * ends * (1 - ends) / images, rtol=1e-9)
+
+
+def test_a_score_reads_as_a_sentence():
+    assert str(Score(8, 10)) == "accuracy 80.0 % (8 of 10 images; 95 % interval 49.0 to 94.3 %)"
+
+
+def relabelled(images, classifier):
+    """The images with the network's own predictions for labels, by a plain forward pass."""
+    (batch,) = images.read(classifier.preprocessing, len(images))
+    said = classifier.eval().probabilities(batch.pixels).argmax(1).numpy()
+    return dataclasses.replace(images, labels=said, classes=classifier.classes)
+
+
+LABELLED = [
+    Ablation("all", labels="predicted"),
+    Misclassifications(silence={2: [1, 4]}, labels="predicted"),
+]
+
+
+@pytest.mark.parametrize("analysis", LABELLED, ids=lambda each: each.name)
+def test_the_networks_own_predictions_can_be_the_labels(analysis, classifier):
+    images = noisy_images()
+    expected = dataclasses.replace(analysis, labels="given").run(
+        small_classifier(), relabelled(images, small_classifier())
+    )
+    for some in (images, images.unlabelled()):
+        found = analysis.run(classifier, some)
+        for field in found.array_fields():
+            one, other = getattr(expected, field.name), getattr(found, field.name)
+            np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-7, err_msg=field.name)
+
+
+def test_labels_of_other_classes_are_no_matter_where_predictions_are_the_labels(classifier):
+    strange = dataclasses.replace(noisy_images(), classes=tuple("vwxyz"))
+    found = Ablation(labels="predicted").run(classifier, strange)
+    assert found.score == Score(17, 17)
+
+
+def test_images_without_labels_are_told_of_predicted_ones(classifier, images):
+    with pytest.raises(NoImages, match="own predictions as labels with --labels predicted"):
+        Ablation().run(classifier, images.unlabelled())
+    with pytest.raises(UsageError, match="labels is 'own'; give given or predicted"):
+        Ablation(labels="own")
+
+
+def test_predicted_labels_without_ablated_filters_say_that_nothing_can_be_wrong():
+    with pytest.raises(UsageError, match="every prediction would be correct; give filters to abla"):
+        Misclassifications(labels="predicted")
+
+
+def test_where_no_image_is_correct_a_note_says_so(classifier, images):
+    wrong = relabelled(images, classifier)
+    wrong = dataclasses.replace(wrong, labels=(wrong.labels + 1) % 5)
+    found = Ablation(2).run(classifier, wrong)
+    assert not found.broken.any()
+    assert "no image is classified correctly with all filters" in found.notes()[-1]
+    assert "--labels predicted" in found.notes()[-1]
+
+
+def test_what_has_no_effect_is_refused():
+    with pytest.raises(UsageError, match="site 'activation' says where filters are ablated, and"):
+        Misclassifications(site="activation")
+    with pytest.raises(UsageError, match="top is 3, which counts the strongest filters, and filt"):
+        ik.Activations(filters=[0, 5], top=3)
+
+
+class TestCommands:
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+        write_run(tmp_path / "runs" / "mine")
+        for name in ("red", "green"):
+            write_images(tmp_path / "labelled" / name, count=5)
+        write_images(tmp_path / "photos")
+
+    def told(self, line):
+        result = CliRunner().invoke(ikit, line.split(), catch_exceptions=False)
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+    def test_accuracy_comes_first(self):
+        classifier, images = ik.load_classifier("runs/mine"), ik.load_images("labelled")
+        said = relabelled(images, classifier).labels
+        correct = int((said == images.with_classes_of(classifier).labels).sum())
+        lines = self.told("misclassifications --out here").splitlines()
+        assert lines[2].startswith(f"accuracy {10 * correct:.1f} % ({correct} of 10 images; 95 % i")
+        told = json.loads(self.told("misclassifications --out there --json"))
+        assert told["results"]["accuracy"] == correct / 10
+        assert told["results"]["correct"] == correct
+        low, high = told["results"]["interval_95"]
+        assert (low, high) == tuple(np.round(Score(correct, 10).interval, 6))
+        names = list(told)
+        assert names.index("results") < names.index("origin")
+        worst = ik.load_result("here").summary()
+        assert told["results"]["summary"][0] == dict(zip(worst.columns, worst.rows[0], strict=True))
+
+    def test_with_filters_ablated_both_accuracies_are_told(self):
+        lines = self.told("misclassifications --silence 1:0 --silence conv2:0-1 --out here")
+        result = ik.load_result("here")
+        assert result.ablated == (("conv1", (0,)), ("conv2", (0, 1)))
+        assert lines.splitlines()[2].startswith("with the filters ablated: accuracy ")
+        assert "; with all filters: accuracy " in lines
+        told = result.numbers()
+        assert told["with_all_filters"]["images"] == told["images"] == 10
+
+    def test_photos_without_labels_are_ablated_by_predicted_ones(self):
+        lines = self.told("ablation photos --labels predicted --out here")
+        assert "with all filters: accuracy 100.0 % (2 of 2 images" in lines
+        assert ik.load_result("here").analysis == Ablation(labels="predicted")

@@ -1,0 +1,357 @@
+import math
+import warnings
+
+import captum.attr
+import pytest
+import torch
+from float_rules import assert_exact, assert_near, in_double, terms_of
+from incremental_answers import picture
+from networks_on_paper import SmallNet, drawn, plain, small_classifier
+from torch import nn
+
+import interpret_kit.incremental.occlusion.backend
+from interpret_kit import IncrementalOcclusion
+from interpret_kit.errors import UsageError
+from interpret_kit.incremental import worth
+from interpret_kit.incremental.occlusion.backend import IncrementalForwards
+from interpret_kit.models.layers.find import ablated
+
+SIZE = (12, 10)
+WINDOW, STRIDES = (3, 5, 4), (3, 3, 2)  # windows end beyond both edges
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Ask in parts wherever that can be done; returns how often it was."""
+    used = []
+    outputs = IncrementalForwards.outputs
+    monkeypatch.setattr(worth, "MARGIN", math.inf)
+    monkeypatch.setattr(
+        IncrementalForwards, "outputs", lambda *given: used.append(1) or outputs(*given)
+    )
+    return used
+
+
+@pytest.fixture
+def network():
+    return SmallNet().eval()
+
+
+def pictures(count=3, size=SIZE):
+    return torch.cat([picture(k, size=size) for k in range(count)])
+
+
+def assert_captums(function, *arguments, **settings):
+    """Compare with Captum's own in float32 and float64; it needs eval mode to be set before."""
+    ours, theirs = both(function, *arguments, **settings)
+    double = in_double(getattr(function, "__self__", function))
+    given, named = in_float64(arguments), in_float64(settings)
+    same = getattr(double, function.__name__) if hasattr(function, "__self__") else double
+    exact, truth = both(same, *given, **named)
+    assert truth.abs().max() > 1e-3
+    inputs = given[0] if given else named["inputs"]
+    inputs = inputs[0] if isinstance(inputs, tuple) else inputs
+    scale = terms_of(double.network if isinstance(double, Then) else double, inputs)
+    assert_exact(exact, truth, scale)
+    if ours.dtype == torch.float32:
+        assert_near(ours, truth, theirs=theirs, terms=scale)
+
+
+def both(function, *arguments, **settings):
+    """Maps by our way and by Captum's."""
+    ours = IncrementalOcclusion(function).attribute(*arguments, **settings)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = captum.attr.Occlusion(function).attribute(*arguments, **settings)
+    if isinstance(theirs, tuple):
+        assert isinstance(ours, tuple)
+        (ours,), (theirs,) = ours, theirs
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    return ours, theirs
+
+
+def in_float64(given):
+    """Tensors of floats among arguments as float64."""
+    if isinstance(given, dict):
+        return {name: in_float64(each) for name, each in given.items()}
+    if isinstance(given, tuple):
+        return tuple(map(in_float64, given))
+    return (
+        given.double() if isinstance(given, torch.Tensor) and given.is_floating_point() else given
+    )
+
+
+def assert_near_captums(ours, network, seen, **settings):
+    """Compare maps that were made before, of class 1, with Captum's."""
+    settings = {"strides": STRIDES, "target": 1, **settings}
+    double = in_double(network)
+    with torch.no_grad():
+        theirs = captum.attr.Occlusion(network).attribute(seen, WINDOW, **settings)
+        truth = captum.attr.Occlusion(double).attribute(seen.double(), WINDOW, **settings)
+    assert_near(ours, truth, theirs=theirs, terms=terms_of(network, seen))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [2, -1, [4, 0, 1], torch.tensor([4, 0, 1]), torch.tensor(3), torch.tensor([3]), None],
+    ids=str,
+)
+def test_any_target_gets_captums_maps(network, quick, target):
+    assert_captums(network, pictures(), WINDOW, STRIDES, target=target)
+    assert len(quick) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    "baselines",
+    [None, 0, 0.7, -2, picture(9, size=SIZE), pictures(4)[1:]],
+    ids=lambda each: str(each)[:6],
+)
+def test_any_baseline_gets_captums_maps(network, quick, baselines):
+    assert_captums(network, pictures(), WINDOW, STRIDES, baselines=baselines, target=1)
+    assert len(quick) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("window", "strides"),
+    [
+        ((3, 5, 4), None),
+        ((3, 5, 4), 3),
+        ((3, 5, 4), (1, 2, 4)),
+        ((3, 1, 1), (3, 1, 1)),
+        ((3, 12, 10), (3, 1, 1)),
+        ((3, 12, 3), (3, 50, 2)),  # one row of windows: its stride does not count
+        ((3, 7, 10), (2, 5, 9)),
+    ],
+)
+def test_any_window_and_stride_get_captums_maps(network, quick, window, strides):
+    assert_captums(network, pictures(2), window, strides, target=1)
+    assert len(quick) == 2 * 2
+
+
+def test_pixels_may_be_given_to_a_classifier_or_its_probabilities(quick):
+    classifier = small_classifier().eval()
+    pixels = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    for function in (classifier, classifier.probabilities):
+        for baselines in (0.5, pixels.flip(0)):
+            assert_captums(function, pixels, WINDOW, STRIDES, baselines, target=[1, 2])
+    assert len(quick) == 2 * 8
+
+
+def test_a_gray_classifier_is_asked_about_pixels_in_colour(quick):
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(320, 1))
+    classifier = plain(drawn(network), SIZE)
+    gray = type(classifier)(classifier.network, size=SIZE, mean=(0.4,), std=(0.3,)).eval()
+    pixels = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    assert_captums(gray.probabilities, pixels, WINDOW, STRIDES, 0.5, target=1)
+    assert len(quick) == 2 * 2
+
+
+def test_double_precision_stays(network, quick):
+    assert_captums(network.double(), pictures(1).double(), WINDOW, STRIDES, target=1)
+    assert len(quick) == 2
+
+
+# --- what is left to Captum ---
+
+
+class Then(nn.Module):
+    """A network, and a function of its answers."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.network, self.function = SmallNet().eval(), function
+
+    def forward(self, pixels, *more):
+        return self.function(self.network(pixels), *more)
+
+
+TWO = {"inputs": pictures(2), "sliding_window_shapes": WINDOW, "strides": (1, 3, 2), "target": 1}
+CASES = {
+    "a function": (Then(torch.tanh).forward, TWO),
+    "a tuple": (SmallNet().eval(), {**TWO, "inputs": (pictures(2),)}),
+    "some channels": (SmallNet().eval(), {**TWO, "sliding_window_shapes": (1, 5, 4)}),
+    "more arguments": (Then(torch.mul), {**TWO, "additional_forward_args": (2.0,)}),
+    "a vector": (Then(lambda scores: scores[:, 0]), {**TWO, "target": None}),
+    "one number": (Then(lambda scores: scores[:, 0].sum()), {**TWO, "target": None}),
+    "scores in two dimensions": (
+        Then(lambda scores: torch.stack([scores, -scores], 2)),
+        {**TWO, "target": (1, 0)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_cannot_be_done_sooner_gets_captums_own_answer(quick, name):
+    function, given = CASES[name]
+    assert_captums(function, **given)
+    assert not quick
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"sliding_window_shapes": (3, 13, 4)}, "cannot exceed input dimensions"),
+        ({"strides": (3, 6, 2)}, "cannot be larger than sliding window"),
+    ],
+)
+def test_errors_are_captums(network, changed, said):
+    given = {"sliding_window_shapes": WINDOW, "strides": STRIDES, "target": 1, **changed}
+    with pytest.raises(AssertionError, match=said):
+        IncrementalOcclusion(network).attribute(pictures(2), **given)
+
+
+def test_targets_that_are_not_one_for_each_input_are_refused(network):
+    with pytest.raises(UsageError, match="target names 1 class for 2 inputs; give one class for"):
+        IncrementalOcclusion(network).attribute(pictures(2), WINDOW, STRIDES, target=[1])
+
+
+def test_it_is_one_of_captums_occlusions(network):
+    assert isinstance(IncrementalOcclusion(network), captum.attr.Occlusion)
+
+
+# --- the network, before and after ---
+
+
+def test_a_network_in_train_mode_is_asked_in_eval_mode_and_comes_back_as_it_was(quick):
+    network = SmallNet().train()
+    network.norm2.eval()
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    seen = pictures(2)
+    ours = IncrementalOcclusion(network).attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(quick) == 2
+    assert network.training
+    assert network.norm1.training
+    assert not network.norm2.training
+    for name, each in network.state_dict().items():
+        assert torch.equal(each, before[name]), name
+    assert torch.is_grad_enabled()
+    assert_near_captums(ours, network.eval(), seen)
+    assert not ours.requires_grad
+
+
+def _step(network):
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    network(pictures(2)).logsumexp(1).sum().backward()
+    optimizer.step()
+
+
+CHANGES = {
+    "an optimizer's step": _step,
+    "a weight behind autograd's back": lambda net: net.conv1.weight.data.mul_(-1),
+    "a running mean": lambda net: net.norm1.running_mean.add_(1),
+    "a hook": lambda net: net.act1.register_forward_hook(lambda *given: given[-1] * 2),
+    "a number that its Python reads": lambda net: setattr(net.norm1, "eps", 5.0),
+    "another module": lambda net: setattr(net, "act1", nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_network_that_was_changed_is_read_anew(network, quick, name):
+    occlusion, seen = IncrementalOcclusion(network), pictures(1)
+    before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    CHANGES[name](network)
+    after = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert (before - after).abs().max() > 1e-3
+    assert len(quick) == 2
+    assert_near_captums(after, network, seen)
+
+
+@pytest.mark.parametrize("changed", [(0, 0), (600, 90), (-1, -1)], ids=str)
+def test_every_number_of_a_large_weight_is_read(network, monkeypatch, changed):
+    network.head = nn.Sequential(wide := nn.Linear(180, 8000), nn.ReLU(), nn.Linear(8000, 5))
+    asked, occlusion, seen = [], IncrementalOcclusion(network), pictures(1)
+    module, traced = (
+        interpret_kit.captum_api.occlusion,
+        interpret_kit.incremental.occlusion.backend.occluding,
+    )
+    monkeypatch.setattr(module, "occluding", lambda *given: asked.append(1) or traced(*given))
+    for _ in range(2):
+        occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(asked) == 1
+    with torch.no_grad():
+        wide.weight[changed] += 1e-6  # too little to be heard in the answer
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(asked) == 2
+
+
+def test_a_filter_may_be_silenced_between_two_calls(network, quick):
+    occlusion, seen = IncrementalOcclusion(network), pictures(1)
+    before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    with ablated(network, [("conv1", 1)], [0]):
+        silenced = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+        assert_near_captums(silenced, network, seen)
+    assert (before - silenced).abs().max() > 1e-3
+    again = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    torch.testing.assert_close(before, again, rtol=0, atol=0)
+
+
+def test_a_hook_that_does_something_else_is_read_anew(network, quick):
+    silent = []  # a filter
+
+    def hook(_module, _inputs, output):
+        output = output.clone()
+        for each in silent:
+            output[:, each] = 0
+        return output
+
+    seen = torch.zeros(1, 3, *SIZE)  # filter 2 fires beside a window only
+    network.conv1.bias.data[2] = network.norm1.running_mean[2]
+    network.norm1.bias.data[2] = -0.01
+    network.act1.register_forward_hook(hook)
+    occlusion = IncrementalOcclusion(network)
+    settings = {"strides": STRIDES, "target": 1, "baselines": 2.0}
+    before = occlusion.attribute(seen, WINDOW, **settings)
+    assert quick
+    silent.append(2)
+    after = occlusion.attribute(seen, WINDOW, **settings)
+    assert (before - after).abs().max() > 1e-3
+    assert_near_captums(after, network, seen, baselines=2.0)
+
+
+def test_the_same_question_is_traced_once(network, monkeypatch):
+    made = []
+    start = IncrementalForwards.__init__
+    monkeypatch.setattr(
+        IncrementalForwards,
+        "__init__",
+        lambda *given, **how: made.append(1) or start(*given, **how),
+    )
+    occlusion = IncrementalOcclusion(network)
+    for k in range(3):
+        occlusion.attribute(pictures(k + 1), WINDOW, STRIDES, target=k)
+    assert len(made) == 1
+    occlusion.attribute(pictures(1), (3, 4, 4), STRIDES, target=1)
+    assert len(made) == 2
+
+
+def test_a_network_that_cannot_be_traced_is_tried_once(caplog):
+    class Branching(SmallNet):
+        def forward(self, pixels):
+            return super().forward(pixels if pixels.sum() > 1e9 else pixels * 2)
+
+    network = Branching().eval()
+    occlusion = IncrementalOcclusion(network)
+    for _ in range(3):
+        ours = occlusion.attribute(pictures(2), WINDOW, STRIDES, target=1)
+    assert_near_captums(ours, network, pictures(2))
+    said = [each for each in caplog.records if each.name.startswith("interpret_kit")]
+    assert len(said) == 1
+
+
+def test_inputs_stay_as_they_are(network):
+    seen = pictures(2).requires_grad_()
+    before = seen.detach().clone()
+    IncrementalOcclusion(network).attribute(seen, WINDOW, STRIDES, target=1)
+    assert torch.equal(seen, before)
+    assert seen.grad is None
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_progress_is_shown_where_it_is_asked_for(network, quick, capsys, shown):
+    IncrementalOcclusion(network).attribute(
+        pictures(2), WINDOW, STRIDES, target=1, show_progress=shown
+    )
+    assert quick
+    # 4 rows and 4 columns of windows on each of two pictures
+    assert ("attribution: 100%" in (told := capsys.readouterr().err)) == shown
+    assert ("32/32" in told) == shown

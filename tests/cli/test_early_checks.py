@@ -1,0 +1,159 @@
+"""Are mistakes that need no network found before torch is imported, and in Python at once?"""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from interpret_kit import Ablation, Activations, Misclassifications, Occlusion, TopPatches
+from interpret_kit.data.image_set import load_images
+from interpret_kit.errors import (
+    ClassNotFound,
+    DoesNotFit,
+    LayerNotFound,
+    NoImages,
+    UnreadableImage,
+    UsageError,
+)
+from interpret_kit.models.loading.recorded_runs import size_of
+
+MISTAKES = {
+    "occlusion nowhere.jpg": "no file or folder 'nowhere.jpg'",
+    "predict nowhere.jpg": "no file or folder 'nowhere.jpg'",
+    "occlusion text.jpg": "cannot read text.jpg: it is not a JPEG",
+    "predict text.jpg": "cannot read text.jpg: it is not a JPEG",
+    "occlusion photo.png text.jpg --model run --out file": "file is a file; give another --out",
+    "occlusion photo.png --fill grae": "fill 'grae' is not a colour; give gray",
+    "occlusion photo.png --window 0": "window is '0'; it must be at least 1 px",
+    "occlusion photo.png --window 8 --stride 0": "stride is '0'; it must be at least 1 px",
+    "occlusion photo.png --window wide": "window 'wide' is not a size; give 32 or 16x24",
+    "occlusion photo.png --window 225": "225x225 px is larger than the picture of 224x224 px",
+    "occlusion photo.png --model run --window 25": "larger than the picture of 24x20 px",
+    "occlusion photo.png --window 4 --stride 5": "5x5 px leaves gaps between windows of 4x4 px",
+    "occlusion photo.png --target ''": "target '' is empty; give a name or an index",
+    "occlusion photo.png --out file/here": "file is a file; give another --out",
+    "occlusion photo.png --device gpu": "no device 'gpu'",
+    "occlusion photo.png --model nowhere.pth": "there is no file nowhere.pth",
+    "occlusion photo.png --model text.jpg": "text.jpg holds weights only",
+    "occlusion photo.png --model embedded --arch resnet18": "--arch only applies to checkpoint",
+    "layers --model empty": "empty is not a training run: it has no config.json",
+    "activations photo.png --layer 0": "no layer 0; layers are numbered from 1",
+    "activations photo.png --top 0": "top is 0",
+    "top-patches photo.png --layer 1,,2": "layer '1,,2' has an empty part",
+    "top-patches photo.png --per-image 0": "per_image is 0",
+    "top-patches photo.png --site here": "site is 'here'",
+    "ablation photo.png --filters 0,x": "filters '0,x' holds 'x', which is not a number",
+    "misclassifications --silence 3": "cannot read silence '3'; give layer:filters",
+    "misclassifications --silence 0:7": "no layer 0; layers are",
+    "misclassifications --silence 3:x": "silence: filters 'x' holds 'x', which is not",
+    "show empty": "no result in empty: it has no manifest.json",
+    "train --data nowhere": "no file or folder 'nowhere'",
+    "train --data empty --out file/run": "file is a file; give another --out",
+    "sweep nowhere.toml": "cannot read the study nowhere.toml",
+    "demo --device gpu": "no device 'gpu'",
+}
+
+RUN_ALL = """
+import json, shlex, sys
+from click.testing import CliRunner
+from interpret_kit.cli.main import ikit
+told = {}
+for line in json.load(sys.stdin):
+    result = CliRunner().invoke(ikit, shlex.split(line))
+    heavy = [name for name in ("torch", "timm", "matplotlib") if name in sys.modules]
+    told[line] = [result.exit_code, result.stderr, heavy]
+    if heavy:
+        break
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("early")
+    Image.new("RGB", (9, 9), "red").save(root / "photo.png")
+    (root / "text.jpg").write_text("I am not an image")
+    (root / "file").touch()
+    (root / "empty").mkdir()
+    (root / "run").mkdir()
+    facts = {"architecture": "x", "size": [24, 20], "mean": [0], "std": [1], "classes": ["a", "b"]}
+    (root / "run" / "config.json").write_text(json.dumps(facts))
+    return root
+
+
+def test_a_mistake_that_needs_no_network_is_told_before_torch_is_imported(place):
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN_ALL],
+        input=json.dumps(list(MISTAKES)),
+        capture_output=True,
+        text=True,
+        cwd=place,
+        check=True,
+    )
+    told = json.loads(ran.stdout)
+    for line, words in MISTAKES.items():
+        code, error, heavy = told[line]
+        assert not heavy, f"{heavy[0]} was imported for: ikit {line}"
+        assert code in {1, 2}, line
+        assert words in error, f"ikit {line}\n{error}"
+        assert error.startswith("Error: "), error
+        assert error.count("\n") == 1, error
+    assert sorted(each.name for each in place.iterdir()) == [
+        *("empty", "file", "photo.png", "run", "text.jpg")
+    ]
+
+
+def test_every_mistake_is_read_as_a_shell_reads_it():
+    assert all(shlex.split(line) for line in MISTAKES)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "told"),
+    [
+        (lambda: Occlusion(fill="pinkish"), UsageError, "fill 'pinkish' is not a colour"),
+        (lambda: Occlusion(window="big"), UsageError, "window 'big' is not a size"),
+        (lambda: Occlusion(window=(4, 0)), DoesNotFit, r"window is \(4, 0\)"),
+        (lambda: Occlusion(window=8, stride=-1), DoesNotFit, "stride is -1"),
+        (lambda: Occlusion(target=-1), ClassNotFound, "target -1 holds -1, and classes"),
+        (lambda: Activations(layer=0), LayerNotFound, "no layer 0"),
+        (lambda: Activations(layer="conv1,"), LayerNotFound, "'conv1,' has an empty part"),
+        (lambda: Activations(filters="first"), LayerNotFound, "'first'.*, strongest or all"),
+        (lambda: Activations(top=0), UsageError, "top is 0"),
+        (lambda: TopPatches(per_image=0), UsageError, "per_image is 0"),
+        (lambda: TopPatches(site="after"), UsageError, "site is 'after'"),
+        (lambda: Ablation(layer="-3"), LayerNotFound, "no layer -3"),
+        (lambda: Ablation(filters="-1"), LayerNotFound, "filters '-1' holds '-1', which"),
+        (lambda: Misclassifications(silence="3:"), LayerNotFound, "filters '' holds '', which"),
+        (lambda: Misclassifications(mistakes=0), UsageError, "mistakes is 0"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_when_it_is_made(make, error, told):
+    with pytest.raises(error, match=told):
+        make()
+
+
+def test_what_makes_sense_for_some_network_is_not_refused():
+    Occlusion(window=300, stride=300, fill="mean", target="-1 degree")
+    Activations(layer="block.0.conv#2", filters="3, 5")
+    Ablation(layer="1, last,conv2", filters=" all ")
+    Misclassifications(silence="a:b:0,4")
+
+
+def test_one_image_that_can_be_read_is_enough_unless_strict(place, tmp_path):
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "b.png")
+    (tmp_path / "a.png").write_text("broken")
+    load_images(tmp_path).check_readable()
+    with pytest.raises(UnreadableImage, match=r"cannot read a\.png: it is not"):
+        load_images(tmp_path).check_readable(strict=True)
+    (tmp_path / "b.png").write_text("broken, too")
+    with pytest.raises(NoImages, match=r"none of the 2 images of .* the first, a\.png: it is not"):
+        load_images(tmp_path).check_readable()
+
+
+def test_the_size_of_a_model_is_known_without_it(place):
+    assert size_of(None) == size_of("embedded") == (224, 224)
+    assert size_of(place / "run") == (24, 20)
+    assert size_of("resnet18") is None

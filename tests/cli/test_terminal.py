@@ -1,0 +1,66 @@
+"""Is what stands on a terminal plain, and is there progress only where someone waits?"""
+
+import time
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from interpret_kit.analyses.base import Table
+from interpret_kit.cli.common import terminal
+
+
+class Screen(StringIO):
+    """A terminal that can be read afterwards."""
+
+    def isatty(self):
+        return True
+
+
+class TestProgress:
+    def shown(self, monkeypatch, patience, quiet=False):
+        screen = Screen()
+        monkeypatch.setattr("sys.stderr", screen)
+        monkeypatch.setattr(terminal, "PATIENCE", patience)
+        with terminal.Terminal(quiet=quiet).progress("occlusion") as step:
+            if patience == 0:
+                _until(lambda: "occlusion" in screen.getvalue() or quiet)
+            step(3, 8)
+        return screen.getvalue()
+
+    def test_appears_when_the_work_takes_long(self, monkeypatch):
+        shown = self.shown(monkeypatch, patience=0)
+        assert "occlusion" in shown
+        assert "38%" in shown
+
+    def test_does_not_appear_before(self, monkeypatch):
+        assert self.shown(monkeypatch, patience=60) == ""
+
+    def test_does_not_appear_when_quiet(self, monkeypatch):
+        assert self.shown(monkeypatch, patience=0, quiet=True) == ""
+
+
+def _until(true, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_names_in_tables_are_no_markup_and_steer_no_terminal(capsys):
+    table = Table(("class", "count"), (("[bold]b[/bold]", 1), ("\x1b[31mred :smile:", 2)))
+    terminal.Terminal().show(table)
+    shown = capsys.readouterr().out
+    assert "[bold]b[/bold]" in shown
+    assert "?[31mred :smile:" in shown
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_nothing_is_cut_off_where_there_is_little_room(width):
+    columns = ("layer", "silenced at", "filter", "broken", "mean confidence lost", "classes")
+    rows = (("blocks.6.0.conv_pw", "blocks.6.0.bn1", 1151, 120, -0.012345, "German shepherd 3"),)
+    screen = StringIO()
+    Console(file=screen, width=width).print(terminal._drawn(Table(columns, rows)))
+    shown = screen.getvalue()
+    assert "…" not in shown
+    for number in ("1151", "120", "-0.012345"):
+        assert number in shown.split()

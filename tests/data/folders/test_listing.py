@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from interpret_kit.data.folders.listing import list_files, list_folder
+from interpret_kit.errors import (
+    ClassMismatch,
+    NoImages,
+    NothingThere,
+    UnreadableImage,
+    UsageError,
+)
+
+
+def make(folder, *names):
+    """Make files of these names; those that are pictures by name are pictures."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".png":
+            Image.new("RGB", (2, 2)).save(path)
+        else:
+            path.write_text("something else")
+    return folder
+
+
+def labelled(listing):
+    """Names and class names, in order."""
+    return [
+        (name, listing.classes[label] if label >= 0 else None)
+        for name, label in zip(listing.names, listing.labels.tolist(), strict=True)
+    ]
+
+
+def test_a_folder_of_images_is_sorted_and_unlabelled(tmp_path):
+    listing = list_folder(make(tmp_path, "b.png", "a.png", "c.png"))
+    assert labelled(listing) == [("a.png", None), ("b.png", None), ("c.png", None)]
+    assert [path.name for path in listing.paths] == ["a.png", "b.png", "c.png"]
+
+
+def test_what_is_no_image_by_name_is_passed_over(tmp_path):
+    make(tmp_path, "a.png", ".hidden.png", "._a.png", "Thumbs.db", "notes.txt")
+    make(tmp_path, "__MACOSX/a.png", ".cache/b.png")
+    assert list_folder(tmp_path).names == ("a.png",)
+
+
+def test_suffixes_count_in_capitals_too(tmp_path):
+    names = ("a.JPG", "b.Jpeg", "c.PNG", "d.TIF", "e.webp", "f.PGM")
+    assert list_folder(make(tmp_path, *names)).names == names
+
+
+def test_class_folders_give_the_labels(tmp_path):
+    make(tmp_path, "dog/1.png", "cat/2.png", "cat/deeper/3.png", "notes/readme.txt")
+    listing = list_folder(tmp_path)
+    assert listing.classes == ("cat", "dog")
+    assert labelled(listing) == [
+        ("cat/2.png", "cat"),
+        ("cat/deeper/3.png", "cat"),
+        ("dog/1.png", "dog"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folders", "asked", "taken", "split"),
+    [
+        (["train", "val", "test"], None, "test", "test"),
+        (["train", "val"], None, "val", "val"),
+        (["train"], None, "train", "train"),
+        (["train", "val", "test"], "train", "train", "train"),
+        (["train", "validation"], "val", "validation", "val"),
+        (["train", "valid"], None, "valid", "val"),
+        (["Train", "Test"], "test", "Test", "test"),
+    ],
+)
+def test_split_folders(tmp_path, folders, asked, taken, split):
+    for folder in folders:
+        make(tmp_path, f"{folder}/cat/{folder}.png")
+    listing = list_folder(tmp_path, asked)
+    assert labelled(listing) == [(f"cat/{taken}.png", "cat")]
+    assert listing.split == split
+
+
+def test_a_label_means_the_same_class_in_every_split(tmp_path):
+    make(tmp_path, "train/ant/1.png", "train/bee/2.png", "test/bee/3.png")
+    assert list_folder(tmp_path, "train").classes == ("ant", "bee")
+    assert list_folder(tmp_path, "test").classes == ("ant", "bee")
+    assert list_folder(tmp_path, "test").labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+def test_a_folder_called_like_a_split_among_others_is_refused_with_both_readings(tmp_path, split):
+    make(tmp_path, "bus/1.png", "train/2.png")
+    with pytest.raises(
+        UsageError,
+        match=r"looks like splits \(train\) beside other folders of images \(bus\): for splits, "
+        r"move .* or give one folder, as .*/train; for class folders, rename train",
+    ):
+        list_folder(tmp_path, split)
+
+
+def test_a_split_may_hold_images_without_labels(tmp_path):
+    make(tmp_path, "train/cat/1.png", "test/2.png")
+    assert labelled(list_folder(tmp_path)) == [("2.png", None)]
+
+
+def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path):
+    make(tmp_path / "splits", "train/cat/1.png", "test/cat/1.png")
+    with pytest.raises(NothingThere, match=r"no split 'val' in .*; there are: test, train"):
+        list_folder(tmp_path / "splits", "val")
+    with pytest.raises(NothingThere, match=r"has no split 'val'.* leave --split away"):
+        list_folder(make(tmp_path / "plain", "cat/1.png"), "val")
+
+
+def test_images_beside_folders_of_images_are_refused(tmp_path):
+    make(tmp_path, "montage.png", "cat/1.png", "dog/1.png")
+    with pytest.raises(UsageError, match=r"holds both images \(montage\.png\) and folders"):
+        list_folder(tmp_path)
+
+
+def test_images_beside_split_folders_are_refused(tmp_path):
+    make(tmp_path, "photo.png", "test/1.png")
+    with pytest.raises(UsageError, match=r"holds both images \(photo\.png\) and folders"):
+        list_folder(tmp_path)
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    make(tmp_path / "elsewhere", "1.png")
+    make(tmp_path / "images", "cat/0.png")
+    (tmp_path / "images" / "dog").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images" / "cat" / "round").symlink_to(tmp_path / "images")
+    (tmp_path / "images" / "self").symlink_to(tmp_path / "images" / "self")
+    listing = list_folder(tmp_path / "images")
+    assert labelled(listing) == [("cat/0.png", "cat"), ("dog/1.png", "dog")]
+
+
+def test_a_dangling_link_stays_in_the_listing(tmp_path):
+    make(tmp_path, "a.png", "c.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
+    assert list_folder(tmp_path).names == ("a.png", "b.png", "c.png")
+
+
+def test_a_folder_called_like_an_image_is_a_folder(tmp_path):
+    make(tmp_path, "cat.jpg/1.png")
+    assert labelled(list_folder(tmp_path)) == [("cat.jpg/1.png", "cat.jpg")]
+
+
+@pytest.mark.parametrize("names", [(), ("notes.txt",), ("deep/er/notes.txt",)])
+def test_a_folder_without_images_is_an_error_that_says_what_to_give(tmp_path, names):
+    with pytest.raises(NoImages, match=r"holds no images \(\.jpg, .*\); give a file, a folder"):
+        list_folder(make(tmp_path, *names))
+
+
+def test_a_table_gives_the_labels(tmp_path):
+    make(tmp_path, "b.png", "a.png", "sub/c.png", "unmentioned.png")
+    table = '\ufefffile,index,name\nb.png,7,tench\nsub/c.png,1,"crane, bird"\nabsent.png,2,ox\n'
+    (tmp_path / "labels.csv").write_text(table, encoding="utf-8")
+    listing = list_folder(tmp_path)
+    assert listing.classes == ("crane, bird", "tench")
+    assert labelled(listing) == [
+        ("a.png", None),
+        ("b.png", "tench"),
+        ("sub/c.png", "crane, bird"),
+        ("unmentioned.png", None),
+    ]
+
+
+@pytest.mark.parametrize("column", ["label", "class", "name"])
+def test_the_label_column_has_one_of_three_names(tmp_path, column):
+    make(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_text(f"{column},file\ncat,a.png\n")
+    assert labelled(list_folder(tmp_path)) == [("a.png", "cat")]
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "match"),
+    [
+        ("path,label\na.png,cat\n", UsageError, "has the columns path, label; it needs 'file'"),
+        ("file,score\na.png,1\n", UsageError, "has the columns file, score; it needs 'file'"),
+        ("", UsageError, "has the columns none"),
+        ("file,label\nz.png,cat\n", UsageError, r"mentions none .* starts with z\.png"),
+        ("file,label\na.png,cat\na.png,dog\n", ClassMismatch, r"a\.png two labels, 'cat' and"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_explained(tmp_path, table, error, match):
+    make(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(error, match=match):
+        list_folder(tmp_path)
+
+
+def test_a_table_that_is_no_text_is_explained(tmp_path):
+    make(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_bytes(b"file,label\na.png,\xff\xfe\n")
+    with pytest.raises(UnreadableImage, match=r"labels\.csv: .* save it as CSV in UTF-8"):
+        list_folder(tmp_path)
+
+
+def test_files_keep_the_order_they_were_given_in(tmp_path):
+    make(tmp_path, "a.png", "b/c.png")
+    listing = list_files([tmp_path / "b" / "c.png", tmp_path / "a.png"])
+    assert listing.names == ("b/c.png", "a.png")
+    assert listing.labels.dtype == np.int64
+    assert labelled(listing) == [("b/c.png", None), ("a.png", None)]
+
+
+def test_files_that_are_not_there_are_an_error(tmp_path):
+    make(tmp_path, "a.png")
+    with pytest.raises(NothingThere, match=r"no such file: .*b\.png"):
+        list_files([tmp_path / "a.png", tmp_path / "b.png"])
+    with pytest.raises(UsageError, match="is a folder: give one folder, or several files"):
+        list_files([tmp_path / "a.png", tmp_path])

@@ -1,0 +1,152 @@
+import os
+import runpy
+import sys
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+import apart  # noqa: E402
+import clock  # noqa: E402
+import contenders  # noqa: E402
+import table  # noqa: E402
+import trained  # noqa: E402
+from small_runs import small_recipe, write_splits  # noqa: E402
+
+
+def test_contenders_take_turns_and_every_other_round_goes_backwards():
+    ran, now = [], [0.0]
+
+    def taking(name, seconds):
+        def work():
+            ran.append(name)
+            now[0] += seconds[ran.count(name) - 1]
+
+        return work
+
+    work = {"a": taking("a", [9, 1, 2, 3]), "b": taking("b", [9, 2, 8, 3])}
+    times = clock.interleaved(work, rounds=3, warm_up=1, clock=lambda: now[0])
+    assert "".join(ran) == "ab" + "ab" + "ba" + "ab"
+    assert times == {"a": [1, 2, 3], "b": [2, 8, 3]}
+
+
+def test_a_ratio_is_the_median_of_the_rounds_ratios():
+    # 2, 4, 1: their median is 2; the ratio of the medians would be 3 / 2.
+    ratios = clock.ratios({"ours": [1, 2, 3], "theirs": [2, 8, 3]}, base="ours")
+    assert ratios == {"theirs": {"median": 2, "lower": 1.5, "upper": 3, "min": 1, "max": 4}}
+
+
+def test_one_round_has_no_spread():
+    assert set(clock.spread([0.123456]).values()) == {0.12346}
+
+
+def test_peak_memory_is_that_of_the_call():
+    if (peak := clock.peak_memory(partial, torch.ones, 200 * 2**18)) is None:
+        pytest.skip("only Linux tells")
+    assert 195 < peak < 240
+
+
+def test_a_report_becomes_a_section(tmp_path, capsys):
+    asked = Namespace(threads=0, device="cpu", out=tmp_path, short=False)
+    report = clock.Report("mining", "How long?", asked)
+    report.add({"network": "net"}, {"a": [1.0, 1.0], "b": [2.0, 2.0]}, "a", {"error": 2e-7})
+    report.add({"network": "two"}, {"a": [1.0, 1.0]}, "a")
+    report.note(clock.why_missing("torch"))
+    report.note(clock.why_missing("no-such-peer"))
+    report.save()
+    lines = table.page(tmp_path).splitlines()
+    assert "| network | a (s) | b (s) | b / a | error |" in lines
+    assert "| net | 1 (1 to 1) | 2 (2 to 2) | 2 (2 to 2) | 2e-07 |" in lines
+    assert "| two | 1 (1 to 1) |  |  |  |" in lines
+    left_out = "- no-such-peer is left out: it is not installed (pip install -e '.[bench]')."
+    assert [line for line in lines if "left out" in line] == [left_out]
+
+
+def test_the_page_is_that_of_the_committed_results():
+    assert table.PAGE.read_text() == table.page(table.RESULTS), "run python benchmarks/table.py"
+
+
+def test_the_short_table_is_that_of_the_committed_results():
+    readme = table.README.read_text()
+    assert table.with_summary(readme, table.RESULTS) == readme, "run python benchmarks/table.py"
+
+
+def test_the_short_table_has_the_medians_and_those_with_memory_kept(tmp_path):
+    for name, peer, others in (("occlusion", "plain loop", 2), ("ablation", "loop", 1)):
+        report = clock.Report(
+            name, "?", Namespace(threads=0, device="cpu", out=tmp_path, short=False)
+        )
+        for memory in ("as it is", "kept")[:others]:
+            slow = [10.0, 12.0, 30.0] if memory == "as it is" else [4.0, 4.0, 4.0]
+            times = {"ours": [2.0] * 3, peer: slow, "Captum": [20.0] * 3}
+            what = {"network": "net", "window": 8, "stride": 4, "filters": 3, "images": 5}
+            report.add({**what, "memory": memory}, times, "ours")
+        report.save()
+    before, after = (f"# Title\n\n{table.MARKS[0]}", f"{table.MARKS[1]}\n\nMore.\n")
+    found = table.with_summary(f"{before}old\n{after}", tmp_path)
+    assert found.startswith(before)
+    assert found.endswith(after)
+    assert found[len(before) : -len(after)].splitlines()[2:] == [
+        "| occlusion, 8 px every 4: net | 6 | 10 | 2 | 10 |",
+        "| 3 filters on 5 images: net | 6 | 10 |  |  |",
+    ]
+
+
+PROGRAMS = [p.name for p in sorted(BENCHMARKS.glob("*.py")) if "\nif __name__ ==" in p.read_text()]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_tells_how_to_use_it(program, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [program, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(BENCHMARKS / program), run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage:")
+
+
+def test_contenders_apart_are_prepared_once_and_each_in_its_own_process(tmp_path):
+    with apart.apart(
+        {"a": (contenders.marking, tmp_path, 1), "b": (contenders.marking, tmp_path, 2)}
+    ) as work:
+        work["b"]()
+        work["b"]()
+        work["a"]()
+    lines = [line.split() for line in (tmp_path / "ran").read_text().splitlines()]
+    assert [number for number, _ in lines] == ["1", "2", "2", "2", "1"]  # once in preparation
+    assert len({*map(tuple, lines)}) == 2
+    assert len({process for _, process in lines} | {str(os.getpid())}) == 3
+
+
+def test_a_contender_that_fails_says_why():
+    with (
+        pytest.raises(RuntimeError, match="no such network"),
+        apart.apart({"a": (contenders.failing,)}),
+    ):
+        pass
+
+
+def test_a_network_is_trained_once_with_gradients_and_then_found(tmp_path):
+    recipe = small_recipe(write_splits(tmp_path / "colours"), epochs=1)
+    torch.set_grad_enabled(False)  # as in a contender, and as in `evaluating`
+    try:
+        run = trained.trained(recipe, tmp_path / "run")
+        written = (run / "model.safetensors").stat().st_mtime_ns
+        assert trained.trained(recipe, tmp_path / "run") == run
+        assert not torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)
+    assert (run / "model.safetensors").stat().st_mtime_ns == written
+    case = trained.Case("small", run, 1, 1, "shapes")
+    assert trained.classifier_of(case).find_layers("all")[1].filters == 6
+
+
+def test_the_command_of_a_report_can_be_typed():
+    words = ["/home/me/benchmarks/occlusion.py", "--network", "two words", "--photos", "/data/own"]
+    typed = "python benchmarks/occlusion.py --network 'two words' --photos own"
+    assert clock._command(words) == typed

@@ -1,0 +1,113 @@
+"""Do figures need nothing but Agg, and do numbers survive when a figure cannot be drawn?"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from networks_on_paper import noisy_images, small_classifier
+from small_runs import small_recipe, write_splits
+
+from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.errors import CannotWrite
+from interpret_kit.models.loading.load import load_classifier
+from interpret_kit.results.storage import load_result
+from interpret_kit.trainers.train import resume, train
+
+DRAW = """
+import os, sys
+from interpret_kit.results.storage import load_result
+load_result("result").save(sys.argv[1], figures=True)
+import matplotlib
+print(os.environ.get("MPLBACKEND"), matplotlib.rcParams._get("backend"))
+print("matplotlib.pyplot" in sys.modules)
+"""
+NOTEBOOKS = "module://matplotlib_inline.backend_inline"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("drawing")
+    Misclassifications(mistakes=2).run(small_classifier(), noisy_images()).save(root / "result")
+    return root
+
+
+def drawn_with(place, name, backend):
+    """Draw the saved result in a new process; return its figures, and the lines it printed."""
+    variables = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    if backend is not None:
+        variables["MPLBACKEND"] = backend
+    command = [sys.executable, "-c", DRAW, name]
+    ran = subprocess.run(
+        command, cwd=place, env=variables, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    figures = {each.name: each.read_bytes() for each in sorted((place / name).glob("*.png"))}
+    return figures, ran.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def plain(place):
+    return drawn_with(place, "plain", None)[0]
+
+
+@pytest.mark.parametrize(
+    ("backend", "kept"), [(NOTEBOOKS, False), ("nonsense", False), ("svg", True)]
+)
+def test_a_backend_that_is_not_there_changes_no_figure(place, plain, backend, kept):
+    figures, lines = drawn_with(place, f"with-{backend.rpartition('.')[2]}", backend)
+    assert figures == plain
+    assert len(figures) > 1
+    variable, setting = lines[0].split(maxsplit=1)
+    assert variable == backend, "the variable is left to programs that are started from here"
+    if kept:
+        assert setting == backend, "pyplot would still take the user's backend"
+    assert lines[1] == "False", "pyplot is never imported"
+
+
+def breaks(error):
+    def figures(_self):
+        raise error
+
+    return figures
+
+
+def test_a_bug_in_the_drawing_leaves_the_numbers_and_keeps_its_traceback(
+    tmp_path, monkeypatch, caplog
+):
+    result = Misclassifications(mistakes=2).run(small_classifier(), noisy_images())
+    monkeypatch.setattr(type(result), "figures", breaks(KeyError("a bug")))
+    with pytest.raises(KeyError, match="a bug"):
+        result.save(tmp_path / "out", figures=True)
+    found = load_result(tmp_path / "out")
+    np.testing.assert_array_equal(found.confusion, result.confusion)
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+    assert f"'ikit show {tmp_path / 'out'}' draws them again" in caplog.text
+
+
+def test_a_disk_that_is_full_of_figures_leaves_the_numbers(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    def half(_figure, file):
+        file.write_bytes(b"half a figure")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    result = Misclassifications(mistakes=2).run(small_classifier(), noisy_images())
+    with pytest.raises(CannotWrite, match=r"but not all figures: .*No space left.*'ikit show"):
+        result.save(tmp_path / "out", figures=True)
+    assert load_result(tmp_path / "out").confusion.sum() == 17
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_a_training_whose_curves_cannot_be_drawn_is_finished_all_the_same(tmp_path, monkeypatch):
+    from interpret_kit.render import curves
+
+    recipe = small_recipe(write_splits(tmp_path / "colours"), epochs=1)
+    monkeypatch.setattr(curves, "draw_history", breaks(KeyError("a bug")))
+    with pytest.raises(KeyError, match="a bug"):
+        train(recipe, tmp_path / "run")
+    assert load_classifier(tmp_path / "run").classes
+    (note,) = resume(recipe, tmp_path / "run").notes
+    assert note.endswith("was finished already: nothing was left to do")

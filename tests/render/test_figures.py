@@ -1,0 +1,533 @@
+from collections import Counter
+from io import BytesIO
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.cbook import is_math_text
+from PIL import Image
+
+from interpret_kit.analyses.ablation import Ablation, AblationCounts
+from interpret_kit.analyses.activations import ActivationMaps, Activations
+from interpret_kit.analyses.base import Origin
+from interpret_kit.analyses.misclassifications import MisclassificationCounts, Misclassifications
+from interpret_kit.analyses.occlusion import Occlusion, OcclusionMaps
+from interpret_kit.analyses.top_patches import TopPatches, TopPatchesFound
+from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.render import draw, scales
+from interpret_kit.render.occlusion import telling_windows
+from interpret_kit.render.page import DPI, Page, Place, file_names, fitted
+from interpret_kit.render.scales import COUNTS, SIGNED, Scale, overlay
+
+CLASSES = ("$x^2$", "<b>cat</b>", "日本\n語", "a name that goes on " * 12)
+RED_OVER_BLUE = 255 * 0.8 * (0.80 - 0.10)  # of the hottest pixel: cover times (red less blue)
+
+
+def origin(images, classes=CLASSES):
+    names = {each: f"photo_${each}$.png" for each in range(images)}
+    return Origin("net", "weights", classes, "photos", "contents", names)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def occlusion(images=2, size=(20, 60), window=10, **changed):
+    """A window that hurts more the further right it lies; the first image twice as much."""
+    grid = WindowGrid(size, (window, window), (window, window))
+    rows, cols = grid.shape
+    fall = np.linspace(0, 0.8, cols) * np.ones((rows, 1)) / np.arange(1, images + 1)[:, None, None]
+    arrays = {
+        "confidence": (0.9 - fall).astype(np.float32),
+        "predicted": np.ones((images, rows, cols), np.int64),
+        "attribution": grid.spread(fall),
+        "target": np.ones(images, np.int64),
+        "uncovered": np.full(images, 0.9, np.float32),
+        "uncovered_predicted": np.ones(images, np.int64),
+        "ids": np.arange(images),
+        "labels": np.full(images, -1),
+        "pictures": noise(images, *size),
+    } | changed
+    return OcclusionMaps(
+        Occlusion(), origin(images), **arrays, window=(window, window), stride=(window, window)
+    )
+
+
+def activations(maps):
+    images, filters = maps.shape[:2]
+    statistics = {name: np.ones(filters, np.float32) for name in ("mean", "std", "peak", "active")}
+    return ActivationMaps(
+        Activations(),
+        origin(images),
+        maps=maps,
+        chosen=np.arange(filters),
+        ids=np.arange(images),
+        pictures=noise(images, 20, 60),
+        layer="block.$conv$#2",
+        module="block.act",
+        **statistics,
+    )
+
+
+def top_patches(full, picture=(16, 32), labels=(3,), dead=(False,), inexact=""):
+    """One filter whose top patches would be ``full`` boxes if the picture went on."""
+    full = np.array([full])
+    height, width = picture
+    top = full.shape[1]
+    return TopPatchesFound(
+        TopPatches(),
+        origin(1),
+        layer=np.array([0]),
+        filter=np.array([7]),
+        values=np.ones((1, top), np.float32),
+        images=np.zeros((1, top), np.int64),
+        rows=np.zeros((1, top), np.int64),
+        cols=np.zeros((1, top), np.int64),
+        boxes=full.clip(0, (height, width, height, width)),
+        full_boxes=full,
+        labels=np.array([labels * top]),
+        dead=np.array(dead),
+        shown=np.array([0]),
+        picture_ids=np.array([0]),
+        pictures=noise(1, *picture),
+        layers=("stem/conv",),
+        inexact=(inexact,),
+    )
+
+
+def ablation(broken, repaired=None, layer=None, layers=("conv1",)):
+    """Filters numbered 10, 11, ... and 40 images, half of them right, in four classes."""
+    broken = np.array(broken)
+    none = np.zeros(0, np.int64)
+    count = len(broken)
+    return AblationCounts(
+        Ablation(),
+        origin(1),
+        layer=np.zeros(count, np.int64) if layer is None else np.array(layer),
+        filter=10 + np.arange(count),
+        total=np.full(4, 10),
+        correct=np.full(4, 5),
+        broken=broken,
+        repaired=np.zeros_like(broken) if repaired is None else np.array(repaired),
+        confidence_lost=np.zeros(count, np.float32),
+        flip_row=none,
+        flip_id=none,
+        flip_label=none,
+        flip_before=none,
+        flip_after=none,
+        layers=layers,
+        silenced_at=layers,
+    )
+
+
+def misclassifications(confusion, before=None, mistakes=0, ablated=(), classes=CLASSES):
+    confusion = np.array(confusion)
+    return MisclassificationCounts(
+        Misclassifications(),
+        origin(1, classes),
+        confusion=confusion,
+        confusion_before=confusion if before is None else np.array(before),
+        mistake_id=np.arange(mistakes),
+        mistake_label=np.zeros(mistakes, np.int64),
+        mistake_predicted=np.full(mistakes, 2),
+        mistake_confidence=np.linspace(0.9, 0.5, mistakes, dtype=np.float32),
+        pictures=noise(mistakes, 20, 60),
+        ablated=ablated,
+    )
+
+
+BROKEN = [[3, 1, 0, 0], [0, 0, 0, 0], [0, 2, 4, 0]]
+CONFUSION = [[3, 0, 1, 0], [0, 2, 2, 0], [0, 0, 5, 0], [0, 0, 0, 0]]
+RESULTS = {
+    "occlusion": occlusion,
+    "occlusion that changes predictions": lambda: occlusion(
+        labels=np.array([0, 3]), predicted=np.arange(24).reshape(2, 2, 6) % 4
+    ),
+    "occlusion that costs nothing": lambda: occlusion(
+        confidence=np.full((2, 2, 6), 0.9), attribution=np.zeros((2, 20, 60))
+    ),
+    "occlusion at one position": lambda: occlusion(images=1, size=(10, 10)),
+    "activations": lambda: activations(np.random.default_rng(0).normal(size=(9, 12, 5, 15))),
+    "activation of one unit": lambda: activations(np.zeros((1, 1, 1, 1))),
+    "top patches": lambda: top_patches([(-2, -3, 6, 5)] * 11),
+    "top patches of a dead filter": lambda: top_patches([(0, 0, 1, 1)], dead=(True,), labels=(-1,)),
+    "top patches of all": lambda: top_patches([(-9, -9, 50, 50)]),
+    "top patches that are inexact": lambda: top_patches([(0, 0, 16, 32)], inexact="mean over all"),
+    "ablation": lambda: ablation(BROKEN, repaired=BROKEN[::-1]),
+    "ablation without flips": lambda: ablation([[0, 0, 0, 0]]),
+    "ablation of many filters": lambda: ablation(np.eye(4, dtype=int).repeat(40, 0)),
+    "misclassifications": lambda: misclassifications(CONFUSION, mistakes=10),
+    "misclassifications before and after": lambda: misclassifications(
+        CONFUSION, before=np.diag([4, 4, 5, 0]), ablated=(("conv$3$", (1, 2)),), mistakes=1
+    ),
+    "no misclassification": lambda: misclassifications(np.diag([1, 0, 0, 0])),
+    "misclassifications in 50 classes": lambda: misclassifications(
+        np.eye(50, dtype=int), classes=tuple(f"class {k}" for k in range(50))
+    ),
+}
+
+
+def rendered(figure):
+    """Pixels (height, width, 3) of the saved figure."""
+    stream = BytesIO()
+    figure.savefig(stream, format="png")
+    return np.asarray(Image.open(stream).convert("RGB")).astype(int)
+
+
+def shown(figure, index):
+    """The ``index``-th picture of a figure: its pixels, and left, top, right, bottom in inches."""
+    image = figure.ground.images[index]
+    left, right, bottom, top = image.get_extent()
+    return np.asarray(image.get_array()), (left, top, right, bottom)
+
+
+def words(figure):
+    return [text.get_text() for text in figure.findobj(mpl.text.Text)]
+
+
+@pytest.mark.parametrize("make", RESULTS.values(), ids=RESULTS.keys())
+def test_every_result_is_drawn_within_its_page_without_warnings_or_mathematics(make):
+    settings = dict(mpl.rcParams)
+    for name, figure in draw(make()).items():
+        assert name.replace("_", "").replace("-", "").isalnum()
+        height, width = rendered(figure).shape[:2]
+        assert width <= 1600
+        for text in figure.texts:  # title and note
+            corners = text.get_window_extent()
+            assert 0 <= corners.x0 < corners.x1 <= width
+            assert 0 <= corners.y0 < corners.y1 <= height
+        for text in words(figure):
+            assert not is_math_text(text)
+            assert "\\\\$" not in text, "escaped twice"
+    assert dict(mpl.rcParams) == settings
+
+
+def test_a_name_keeps_its_dollars_and_loses_its_line_breaks():
+    assert fitted(" $a$ \n b").replace(r"\$", "$") == "$a$ b"
+
+
+def test_a_name_is_shortened_to_its_place_and_says_so():
+    short = fitted("a name that goes on", inches=0.5, size=8)
+    assert short.endswith("…")
+    assert "a name that goes on".startswith(short[:-1])
+    assert fitted("a name that goes on", inches=5, size=8) == "a name that goes on"
+
+
+def test_file_names_of_layers_are_safe_and_differ():
+    labels = ("conv1", "block.0/conv", "block_0.conv", "Conv1", "conv1#2", "日")
+    expected = ["conv1", "block_0_conv", "block_0_conv_2", "Conv1_2", "conv1_2", "_"]
+    expected[4] = "conv1_2_2"  # "conv1_2" is "Conv1_2" on some file systems
+    assert file_names(labels) == expected
+
+
+# Colours and scales
+
+
+def test_the_hottest_pixel_of_the_overlay_is_the_hottest_of_the_map():
+    values = np.random.default_rng(1).uniform(-0.3, 0.4, (8, 30))
+    values[2, 17], values[5, 3] = 0.5, -0.5
+    shown = overlay(noise(8, 30), values, Scale(-0.5, 0.5, SIGNED)).astype(int)
+    redness = shown[..., 0] - shown[..., 2]
+    assert np.unravel_index(redness.argmax(), redness.shape) == (2, 17)
+    assert np.unravel_index(redness.argmin(), redness.shape) == (5, 3)
+
+
+def test_the_colour_over_a_picture_is_in_proportion_to_the_value_whatever_the_picture():
+    values = np.linspace(0, 0.5, 240).reshape(8, 30)
+    shown = overlay(noise(8, 30), values, Scale(-0.5, 0.5, SIGNED)).astype(int)
+    redness = shown[..., 0] - shown[..., 2]
+    np.testing.assert_allclose(redness, RED_OVER_BLUE * values / 0.5, atol=1)
+
+
+def test_a_signed_scale_is_white_at_zero_and_reaches_equally_far():
+    scale = Scale.signed(np.array([-3.0, 1.0]), at_least=0.01)
+    assert (scale.low, scale.high) == (-3, 3)
+    assert scale.rgb(np.zeros(1)).tolist() == [[255, 255, 255]]
+
+
+def test_a_map_of_nothing_is_not_blown_up():
+    assert Scale.signed(np.array([1e-9]), at_least=0.01).high == 0.01
+
+
+def test_numbers_are_black_on_light_and_white_on_dark():
+    scale = Scale(0, 1, COUNTS)
+    assert (scale.ink(0.0), scale.ink(1.0)) == ("black", "white")
+
+
+# Pages
+
+
+def test_a_part_of_a_place_lies_where_the_box_lies_in_the_frame():
+    place = Place(1, 2, 4, 3)
+    assert place.part((2, 1, 4, 3), (0, 0, 6, 8)) == Place(1.5, 3, 1, 1)
+
+
+def test_a_picture_is_drawn_at_its_place_the_right_way_up():
+    page = Page(3, 2, "title")
+    corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]], np.uint8)
+    page.picture(corners, Place(1, 0.5, 1, 1))
+    pixels = rendered(page)
+    for row, col in np.ndindex(2, 2):
+        y = int((page.header + 0.5 + 0.25 + 0.5 * row) * DPI)
+        x = int((1 + 0.25 + 0.5 * col) * DPI)
+        assert pixels[y, x].tolist() == corners[row, col].tolist()
+
+
+# Occlusion
+
+
+def test_a_picture_that_is_not_square_keeps_its_orientation():
+    hot = np.zeros((1, 20, 60))
+    hot[0, :10, 50:] = 0.6  # top right
+    figure = draw(occlusion(images=1, attribution=hot))["image_0"]
+    left, top, right, bottom = shown(figure, 1)[1]
+    assert (right - left) / (bottom - top) == pytest.approx(60 / 20)
+    pixels = rendered(figure)
+    x = (np.array([1 / 12, 11 / 12]) * (right - left) + left) * DPI
+    y = (np.array([1 / 4, 3 / 4]) * (bottom - top) + top + figure.header) * DPI
+    redness = pixels[..., 0] - pixels[..., 2]
+    found = redness[np.ix_(y.astype(int), x.astype(int))]
+    np.testing.assert_allclose(found, [[0, RED_OVER_BLUE], [0, 0]], atol=2)
+
+
+def test_maps_of_one_result_share_their_scale():
+    result = occlusion()  # the second image's map is half of the first one's
+    figures = draw(result)
+    redness = [shown(figures["overview"], k)[0].astype(int) @ np.array([1, 0, -1]) for k in (1, 3)]
+    expected = RED_OVER_BLUE * result.attribution / result.attribution.max()
+    np.testing.assert_allclose(redness, expected, atol=1)
+    for name in ("image_0", "image_1"):
+        bars = [axes for axes in figures[name].axes if axes.get_ylabel() == "confidence lost"]
+        assert [axes.get_ylim() for axes in bars] == [pytest.approx((-0.8, 0.8))]
+
+
+def test_the_confidence_array_is_printed_number_by_number():
+    confidence = np.random.default_rng(2).uniform(size=(1, 2, 6))
+    figure = draw(occlusion(images=1, confidence=confidence))["image_0"]
+    (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
+    printed = {text.get_position(): text.get_text() for text in axes.texts}
+    expected = {(c, r): f"{confidence[0, r, c]:.2f}" for r, c in np.ndindex(2, 6)}
+    assert printed == expected
+
+
+def test_a_confidence_array_too_fine_for_numbers_is_drawn_without():
+    figure = draw(occlusion(images=1, size=(20, 160)))["image_0"]
+    (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
+    assert not axes.texts
+    assert np.asarray(axes.images[0].get_array()).shape == (2, 16, 3)
+
+
+def test_windows_that_change_the_prediction_are_outlined():
+    predicted = np.ones((1, 2, 6), np.int64)
+    predicted[0, 1, 3:5] = 2
+    figure = draw(occlusion(images=1, predicted=predicted))["image_0"]
+    (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
+    segments = {tuple(map(tuple, segment)) for segment in axes.collections[0].get_segments()}
+    over, under = ({((c - 0.5, y), (c + 0.5, y)) for c in (3, 4)} for y in (0.5, 1.5))
+    assert segments == over | under | {((x, 0.5), (x, 1.5)) for x in (2.5, 4.5)}
+
+
+def test_the_most_telling_windows_are_the_worst_and_those_that_change_the_prediction():
+    predicted = np.ones((1, 2, 6), np.int64)
+    predicted[0, 0, :2] = 2, 3
+    confidence = np.array([[[0.8, 0.7, 0.9, 0.9, 0.6, 0.5], [0.9, 0.9, 0.9, 0.9, 0.9, 0.1]]])
+    result = occlusion(images=1, predicted=predicted, confidence=confidence)
+    assert telling_windows(result, 0, most=3) == [11, 1, 0]
+    assert telling_windows(result, 0, most=5) == [11, 5, 4, 1, 0]
+
+
+def test_windows_that_mostly_overlap_are_shown_once():
+    grid = WindowGrid((20, 60), (10, 10), (10, 2))  # neighbours share 8 of 10 columns
+    shape = (1, *grid.shape)
+    result = occlusion(
+        images=1, confidence=np.linspace(0.9, 0.1, 52).reshape(shape), predicted=np.ones(shape, int)
+    )
+    object.__setattr__(result, "stride", (10, 2))
+    boxes = grid.boxes()[telling_windows(result, 0)]
+    assert boxes[:4, 1].tolist() == [50, 42, 34, 26]  # two columns shared: less than a third
+
+
+def test_the_strip_shows_each_mask_where_the_window_is():
+    figure = draw(occlusion(images=1, size=(10, 20)))["windows_0"]
+    frames, windows = figure.ground.patches[::2], figure.ground.patches[1::2]
+    shares = [(w.get_x() - f.get_x()) / f.get_width() for f, w in zip(frames, windows, strict=True)]
+    assert shares == pytest.approx([0.5, 0.0])  # the right one is worse, and comes first
+    assert [w.get_width() / f.get_width() for f, w in zip(frames, windows, strict=True)] == (
+        pytest.approx([0.5, 0.5])
+    )
+    gray = shown(figure, 0)[0][:, 10:]
+    assert (gray == 128).all()
+
+
+def test_the_first_dozen_images_are_drawn_and_the_overview_says_so():
+    figures = draw(occlusion(images=13, size=(10, 10)))
+    expected = {"overview"} | {f"{kind}_{k}" for kind in ("image", "windows") for k in range(12)}
+    assert set(figures) == expected
+    assert any(
+        text.startswith("The first 12 of 13 pictures") for text in words(figures["overview"])
+    )
+
+
+def test_one_image_needs_no_overview():
+    assert set(draw(occlusion(images=1))) == {"image_0", "windows_0"}
+
+
+# Activations
+
+
+def test_maps_that_are_never_negative_are_drawn_on_one_scale_from_zero():
+    maps = np.zeros((2, 2, 1, 3))
+    maps[0, 0, 0], maps[1, 1, 0] = (0, 2, 4), (1, 2, 0)
+    figure = draw(activations(maps))["layer_block__conv__2"]
+    colours = [shown(figure, k)[0] for k in (1, 2, 4, 5)]  # 0 and 3 are the pictures
+    expected = (mpl.colormaps["magma"](maps / 4)[..., :3] * 255).reshape(4, 1, 3, 3)
+    np.testing.assert_allclose(colours, expected, atol=1)
+
+
+def test_maps_with_negative_activations_are_white_at_zero():
+    maps = np.zeros((1, 1, 1, 3))
+    maps[0, 0, 0] = -2, 0, 1
+    figure = draw(activations(maps))["layer_block__conv__2"]
+    blue, white, red = shown(figure, 1)[0][0].astype(int)
+    assert white.tolist() == [255, 255, 255]
+    assert blue[2] - blue[0] > red[0] - red[2] > 0
+
+
+def test_each_chosen_filter_is_numbered():
+    figure = draw(activations(np.ones((1, 3, 2, 2))))["layer_block__conv__2"]
+    assert [text for text in words(figure) if text.startswith("filter ")] == [
+        "filter 0",
+        "filter 1",
+        "filter 2",
+    ]
+
+
+# Top patches
+
+
+def test_the_patch_beyond_the_picture_is_hatched_and_keeps_its_geometry():
+    result = top_patches([(-2, -3, 6, 5)])
+    figure = draw(result)["layer_stem_conv"]
+    patch, (left, top, right, bottom) = shown(figure, 0)
+    np.testing.assert_array_equal(patch, result.pictures[0, :6, :5])
+    (full,) = [each for each in figure.ground.patches if each.get_hatch()]
+    assert full.get_width() == pytest.approx(full.get_height())  # 8 x 8 px
+    unit = full.get_width() / 8
+    assert left - full.get_x() == pytest.approx(3 * unit)
+    assert top - full.get_y() == pytest.approx(2 * unit)
+    assert (right - left, bottom - top) == pytest.approx((5 * unit, 6 * unit))
+
+
+def test_the_box_lies_where_the_patch_was_cut():
+    figure = draw(top_patches([(4, 8, 12, 24)]))["layer_stem_conv"]
+    whole, (left, top, right, bottom) = shown(figure, 1)
+    assert whole.shape == (16, 32, 3)
+    (box,) = [each for each in figure.ground.patches if not each.get_fill()]
+    width, height = right - left, bottom - top
+    assert ((box.get_x() - left) / width, (box.get_y() - top) / height) == pytest.approx(
+        (0.25, 0.25)
+    )
+    assert (box.get_width() / width, box.get_height() / height) == pytest.approx((0.5, 0.5))
+
+
+def test_patches_that_are_nearly_the_whole_picture_are_not_cut():
+    figure = draw(top_patches([(-9, -9, 50, 41)]))["layer_stem_conv"]
+    assert len(figure.ground.images) == 1
+    assert any("(nearly) all of it" in " ".join(text.split()) for text in words(figure))
+    left, _, right, bottom = shown(figure, 0)[1]
+    (cross,) = figure.ground.lines  # in the middle of columns -9 to 41, and at the lower edge
+    assert cross.get_xdata()[0] == pytest.approx(left + (right - left) / 2)
+    assert cross.get_ydata()[0] == pytest.approx(bottom)
+
+
+def test_a_dead_filter_is_said_to_be_dead():
+    figure = draw(top_patches([(0, 0, 1, 1)], dead=(True,)))["layer_stem_conv"]
+    assert "dead: never above 0" in words(figure)
+
+
+def test_at_most_nine_patches_are_drawn_per_filter():
+    assert len(draw(top_patches([(0, 0, 4, 4)] * 11))["layer_stem_conv"].ground.images) == 2 * 9
+
+
+# Ablation
+
+
+def test_bars_are_the_counts_with_the_filter_that_breaks_most_first():
+    figure = draw(ablation(BROKEN, repaired=[[0, 0, 0, 1], [0, 0, 2, 0], [0, 0, 0, 0]]))
+    (axes,) = figure["filters_conv1"].axes
+    assert [bar.get_height() for bar in axes.patches] == [6, 4, 0, 0, -1, -2]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["12", "10", "11"]
+
+
+def test_the_numbers_by_class_are_those_of_the_result():
+    axes = draw(ablation(BROKEN))["classes_conv1"].axes
+    printed = {text.get_position(): int(text.get_text()) for text in axes[0].texts}
+    # Rows: filters 12, 10, 11. Columns: classes 2, 0 and 1, by 4, 3 and 3 broken images.
+    expected = [[4, 0, 2], [0, 3, 1], [0, 0, 0]]
+    assert printed == {(c, r): expected[r][c] for r, c in np.ndindex(3, 3)}
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == [
+        "filter 12",
+        "filter 10",
+        "filter 11",
+    ]
+
+
+def test_the_two_filters_that_break_most_have_their_frequencies():
+    axes = draw(ablation(BROKEN))["classes_conv1"].axes[1:]
+    assert [place.get_title(loc="left") for place in axes] == [
+        "filter 12: 6 broken",
+        "filter 10: 4 broken",
+    ]
+    assert [[bar.get_width() for bar in place.patches] for place in axes] == [[4, 2], [3, 1]]
+
+
+def test_layers_are_compared_by_their_filters():
+    layers = ("conv1", "conv2")
+    axes = draw(ablation(BROKEN, layer=[0, 0, 1], layers=layers))["layers"].axes[0]
+    clouds = [each.get_offsets().tolist() for each in axes.collections if len(each.get_offsets())]
+    dots = [sorted(x for x, _ in cloud) for cloud in clouds]
+    # Of each layer: the middle half as a line, without dots; its filters; their mean.
+    assert [dots[k] for k in (1, 2, 4, 5)] == [[0, 4], [2], [6], [6]]
+    assert [text.get_text() for text in axes.texts[:2]] == ["2.00", "6.00"]
+
+
+def test_a_layer_that_breaks_nothing_has_no_picture_of_broken_classes():
+    assert set(draw(ablation([[0, 0, 0, 0]]))) == {"layers", "filters_conv1"}
+
+
+# Misclassifications
+
+
+def test_the_confusion_matrix_is_coloured_by_share_of_its_row_and_keeps_classes_that_occur():
+    axes = draw(misclassifications(CONFUSION))["confusion"].axes[0]
+    shares = np.array([[0.75, 0, 0.25], [0, 0.5, 0.5], [0, 0, 1]])
+    expected = mpl.colormaps["Blues"](shares)[..., :3] * 255
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), expected, atol=1)
+    printed = {text.get_position(): text.get_text() for text in axes.texts}
+    assert printed == {(0, 0): "3", (2, 0): "1", (1, 1): "2", (2, 1): "2", (2, 2): "5"}
+
+
+def test_classes_are_sorted_by_accuracy_before_and_after():
+    before = np.diag([4, 3, 5, 0]) + np.eye(4, k=1, dtype=int) * [0, 0, 1, 0]
+    result = misclassifications(CONFUSION, before=before, ablated=(("conv1", (1,)),))
+    axes = draw(result)["classes"].axes[0]
+    was, now = (each.get_offsets()[:, 0].tolist() for each in axes.collections[1:])
+    assert now == pytest.approx([0.5, 0.75, 1.0])
+    assert was == pytest.approx([0.75, 1.0, 1.0])
+    counts = [tick.get_text().rpartition("  ")[2] for tick in axes.get_yticklabels()]
+    assert counts == ["(4)", "(4)", "(5)"]
+
+
+def test_without_a_mistake_there_is_no_picture_of_mistakes():
+    assert set(draw(misclassifications(np.diag([1, 0, 0, 0])))) == {"confusion", "classes"}
+
+
+def test_mistakes_are_shown_with_their_confidence():
+    figure = draw(misclassifications(CONFUSION, mistakes=3))["mistakes"]
+    assert len(figure.ground.images) == 3
+    assert Counter(words(figure))["0.70"] == 1
+
+
+def test_no_colour_map_is_a_rainbow():
+    names = {each.name for each in vars(scales).values() if hasattr(each, "N")}
+    assert names == {"signed", "viridis", "magma", "Blues"}

@@ -1,0 +1,221 @@
+"""Does a page show everything, open from disk, load nothing, and escape every name?"""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from networks_on_paper import HALVES, SmallNet, noise
+from PIL import Image
+from small_runs import write_run
+
+from interpret_kit.analyses import ANALYSES
+from interpret_kit.analyses.ablation import Ablation
+from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.analyses.occlusion import Occlusion
+from interpret_kit.analyses.top_patches import TopPatches
+from interpret_kit.data.image_set import load_images
+from interpret_kit.errors import NothingThere, OutputExists
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.report import Front, Section, write_page
+from interpret_kit.report.words import KINDS
+from interpret_kit.results.storage import ASKED, load_result
+
+SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x onerror=alert(1)>"
+CLASSES = (SCRIPT, HANDLER, IMAGE)
+SMALL = [
+    Occlusion(window=5, stride=4),
+    Activations(layer=1, top=2),
+    TopPatches(layer="all", top=2),
+    Ablation(layer="all"),
+    Misclassifications(silence="2:1", mistakes=3),
+]
+
+
+class Page(HTMLParser):
+    """The elements of a page, as a browser would see them, and its text."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.folder, self.source = file.parent, file.read_text(encoding="utf-8")
+        self.elements, self.words = [], []
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def addresses(self):
+        """All that the page refers to, apart from its own sections."""
+        found = [each.get("src") or each.get("href") or "" for _, each in self.elements]
+        return [each for each in found if each and not each.startswith("#")]
+
+    def files(self):
+        return [self.folder / unquote(address) for address in self.addresses()]
+
+
+def assert_safe_and_whole(page):
+    """What holds for every page: it loads nothing, runs nothing, and every link leads somewhere."""
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {
+        t for t, _ in page.elements
+    }
+    for tag, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+    assert not re.search(r"https?://|@import|url\(|javascript:", page.source)
+    for address in page.addresses():
+        parts = urlsplit(address)
+        assert (parts.scheme, parts.netloc) == ("", ""), address
+    assert [file for file in page.files() if not file.is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A page of all analyses, in which the names of everything would be markup."""
+    folder = tmp_path_factory.mktemp("hostile")
+    for number, (name, pixels) in enumerate(zip(CLASSES, noise(3), strict=True)):
+        file = folder / "pictures" / name / f"{number}{IMAGE if number % 2 else HANDLER}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    classifier = Classifier(
+        SmallNet((12, 10), classes=3),
+        size=(12, 10),
+        **HALVES,
+        classes=CLASSES,
+        name=f"{SCRIPT}/run",
+    )
+    images = load_images(folder / "pictures")
+    sections = []
+    for analysis in SMALL:
+        place = folder / "out" / f'{analysis.name} "#?%41:é&<b>'
+        analysis.run(classifier, images).save(place, figures=True)
+        sections.append(Section(place, f"{analysis.name} {SCRIPT}", text=IMAGE, part=HANDLER))
+    front = Front(SCRIPT, IMAGE, ((HANDLER, SCRIPT),))
+    return Page(write_page(folder / "out", sections, front))
+
+
+def test_names_are_shown_and_never_obeyed(hostile):
+    assert_safe_and_whole(hostile)
+    assert not hostile.all("b")
+    for name in (*CLASSES, f"{SCRIPT}/run"):
+        assert name in hostile.text
+
+
+def test_every_figure_and_every_table_is_on_the_page(hostile):
+    linked = {file.resolve() for file in hostile.files()}
+    written = {
+        file.resolve()
+        for file in hostile.folder.rglob("*")
+        if file.is_file() and file.parent != hostile.folder
+    }
+    assert linked == written
+
+
+def test_figures_say_what_they_show_and_how_large_they_are(hostile):
+    pictures = hostile.all("img")
+    assert len({each["src"] for each in pictures}) == len(pictures) > 10
+    for each in pictures:
+        assert each["loading"] == "lazy"
+        assert each["alt"].strip()
+        with Image.open(hostile.folder / unquote(each["src"])) as figure:
+            assert figure.size == (int(each["width"]), int(each["height"]))
+    alts = {each["alt"] for each in pictures}
+    assert "Galleries: layer conv1" in alts
+    assert f"Heat map and confidence array: {CLASSES[1]}/1{IMAGE}.png" in alts
+
+
+def test_every_kind_of_figure_is_explained(hostile):
+    assert set(KINDS) == {*ASKED, "training"}
+    assert "Other figures" not in hostile.text
+    for kinds in (KINDS[name] for name in ANALYSES):
+        for kind in kinds:
+            assert " ".join(kind.reading.split()) in hostile.text
+
+
+def test_a_page_says_what_was_asked_and_of_what(hostile):
+    for asked in ("window 5 side of the window", "silence 2:1 filters to silence"):
+        assert asked in hostile.text
+    assert "fingerprint of the model" in hostile.text
+    assert "torch " in hostile.text
+
+
+def test_figures_come_in_the_order_of_the_result_and_the_first_are_unfolded(tmp_path, classifier):
+    for k, pixels in enumerate(noise(12)):
+        Image.fromarray(pixels).save(tmp_path / f"n{k:02}.png")
+    result = Occlusion(window=5, stride=5).run(classifier, load_images(tmp_path))
+    result.save(tmp_path / "out/x")
+    for name in ("overview", *(f"image_{k}" for k in range(12)), "mine"):
+        Image.new("RGB", (2, 2)).save(tmp_path / f"out/x/{name}.png")
+    page = Page(write_page(tmp_path / "out", [Section(tmp_path / "out/x")]))
+    names = [Path(each["src"]).stem for each in page.all("img")]
+    assert names == ["overview", *(f"image_{k}" for k in range(12)), "mine"]
+    assert "10 more: n02.png, n03.png" in page.text
+    assert "Other figures mine" in page.text
+    assert "images: 10 of 12 rows" in page.text
+
+
+def test_a_section_without_a_title_is_called_by_its_question(tmp_path, classifier, images):
+    Misclassifications().run(classifier, images).save(tmp_path / "counts")
+    page = Page(write_page(tmp_path, [Section(tmp_path / "counts")]))
+    assert "Which classes fail?" in page.text
+    assert page.all("img") == []
+
+
+def test_a_page_still_works_where_its_folder_was_moved_to(tmp_path, classifier, images):
+    Activations(layer=1).run(classifier, images).save(tmp_path / "here/maps", figures=True)
+    write_page(tmp_path / "here", [Section(tmp_path / "here/maps")])
+    (tmp_path / "here").rename(tmp_path / "there")
+    page = Page(tmp_path / "there/index.html")
+    assert page.all("img")
+    assert_safe_and_whole(page)
+
+
+def test_results_elsewhere_are_linked_to_where_they_are(tmp_path, classifier, images):
+    Misclassifications().run(classifier, images).save(tmp_path / "results/a", figures=True)
+    page = Page(write_page(tmp_path / "pages/one", [Section(tmp_path / "results/a")]))
+    assert_safe_and_whole(page)
+
+
+def test_a_run_is_shown_with_its_scores_and_choices(tmp_path):
+    write_run(tmp_path / "run")
+    Image.new("RGB", (30, 20)).save(tmp_path / "run/curves.png")
+    (tmp_path / "run/history.csv").write_text("epoch,val_accuracy\n1,0.125\n2,0.25\n")
+    page = Page(write_page(tmp_path, [Section(tmp_path / "run")]))
+    assert_safe_and_whole(page)
+    assert "epoch val_accuracy 1 0.125 2 0.25" in page.text
+    assert "architecture ikit_convnet" in page.text
+    assert [each["width"] for each in page.all("img")] == ["30"]
+
+
+def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
+    Misclassifications().run(classifier, images).save(tmp_path / "counts")
+    sections = [Section(tmp_path / "counts")]
+    write_page(tmp_path, sections, Front("first"))
+    with pytest.raises(OutputExists, match="exists already"):
+        write_page(tmp_path, sections, Front("second"))
+    assert "first" in Page(tmp_path / "index.html").text
+    write_page(tmp_path, sections, Front("second"), force=True)
+    assert "second" in Page(tmp_path / "index.html").text
+
+
+def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(NothingThere, match=f"it holds a network: ask that, .*--model {tmp_path}"):
+        load_result(tmp_path)
+
+
+def test_nothing_is_written_where_a_section_is_no_result(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingThere, match="no result in"):
+        write_page(tmp_path / "page", [Section(tmp_path / "empty")])
+    assert not (tmp_path / "page").exists()

@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks_on_paper import noise, small_classifier
+from PIL import Image
+
+from interpret_kit.analyses.base import Table
+from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.errors import CannotWrite, OutputExists, RunError
+from interpret_kit.results.storage import check_free, load_result, whole_folder, write_csv
+
+
+@pytest.fixture
+def result(classifier, images):
+    return Misclassifications(mistakes=2).run(classifier, images)
+
+
+def left_in(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+def fill(folder, name="new"):
+    (folder / name).write_text(name)
+
+
+def test_a_folder_appears_whole(tmp_path):
+    with whole_folder(tmp_path / "a" / "b", force=False) as aside:
+        fill(aside)
+        assert not (tmp_path / "a" / "b").exists()
+    assert left_in(tmp_path / "a") == ["b"]
+    assert left_in(tmp_path / "a" / "b") == ["new"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_was_not_finished_leaves_everything_as_it_was(tmp_path, there):
+    if there:
+        (tmp_path / "out").mkdir()
+        fill(tmp_path / "out", "manifest.json")
+
+    def breaks():
+        with whole_folder(tmp_path / "out", force=True) as aside:
+            fill(aside)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        breaks()
+    assert left_in(tmp_path) == (["out"] if there else [])
+    if there:
+        assert left_in(tmp_path / "out") == ["manifest.json"]
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    fill(tmp_path / "out", "manifest.json")
+    replace = Path.replace
+
+    def full(self, target):
+        if (self / "new").exists():
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    def put():
+        with whole_folder(tmp_path / "out", force=True) as aside:
+            fill(aside)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(CannotWrite, match=r"cannot write .*out: No space left on device"):
+        put()
+    assert left_in(tmp_path) == ["out"]
+    assert left_in(tmp_path / "out") == ["manifest.json"]
+
+
+def test_an_empty_folder_is_free_and_a_file_never_is(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with whole_folder(tmp_path / "empty", force=False) as aside:
+        fill(aside, "manifest.json")
+    assert left_in(tmp_path / "empty") == ["manifest.json"]
+    with pytest.raises(OutputExists, match="exists already; give another --out, or --force"):
+        check_free(tmp_path / "empty", force=False)
+    check_free(tmp_path / "empty", force=True)
+    for force in (False, True):
+        with pytest.raises(OutputExists, match=r"manifest\.json is a file; give another --out"):
+            check_free(tmp_path / "empty" / "manifest.json", force=force)
+
+
+def test_force_replaces_results_only(tmp_path):
+    fill(tmp_path, "thesis.txt")
+    with pytest.raises(OutputExists, match="holds files that are no result"):
+        check_free(tmp_path, force=True)
+
+
+def test_a_place_without_permission_is_an_error_that_names_it(tmp_path, result):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(CannotWrite, match=r"cannot write .*file/out: "):
+        result.save(tmp_path / "file" / "out")
+    assert left_in(tmp_path) == ["file"]
+
+
+def test_tables_are_written_with_their_columns_first(tmp_path):
+    write_csv(Table(("class", "frequency"), (('a "b", c', 2), ("é", 0.5))), tmp_path / "t.csv")
+    text = (tmp_path / "t.csv").read_text(encoding="utf-8")
+    assert text == 'class,frequency\n"a ""b"", c",2\né,0.5\n'
+
+
+def test_the_first_rows_of_a_table_are_a_table():
+    table = Table(("n",), ((1,), (2,), (3,)))
+    assert table.head(2) == Table(("n",), ((1,), (2,)))
+    assert len(table.head(9)) == 3
+
+
+def test_a_result_of_another_format_or_analysis_is_refused(tmp_path, result):
+    folder = result.save(tmp_path / "out")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for change in ({"format": 99}, {"analysis": "phrenology"}):
+        (folder / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        with pytest.raises(RunError, match=r"this version reads format 1 for occlusion, activ"):
+            load_result(folder)
+
+
+def test_a_result_whose_fields_are_unknown_here_is_refused(tmp_path, result):
+    folder = result.save(tmp_path / "out")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["fields"]["depth"] = 3
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=r"is damaged .*depth.*; run the analysis again"):
+        load_result(folder)
+
+
+def test_file_names_that_are_no_text_are_shown_as_well_as_they_can_be(tmp_path):
+    folder = tmp_path / "photos" / "ant"
+    folder.mkdir(parents=True)
+    Image.fromarray(noise(1)[0]).save(folder / "plain.png")
+    odd = Path(str(folder / "caf") + "\udce9.png")  # the byte 0xE9: Latin-1, not UTF-8
+    try:
+        (folder / "plain.png").rename(odd)
+    except OSError:
+        pytest.skip("this file system takes text only")
+    classifier = small_classifier()
+    result = Misclassifications().run(classifier, load_images(tmp_path / "photos"))
+    back = load_result(result.save(tmp_path / "out"))
+    assert back.origin == result.origin
+    assert back.origin.names == {0: "ant/caf\ufffd.png"}
+
+
+def test_class_names_of_any_script_are_kept(tmp_path):
+    classes = ("ameise", "пчела", "猫", 'd"o,g', "eel\n")
+    classifier = small_classifier()
+    classifier._given_classes = classes
+    images = ImageSet.from_arrays(noise(5), np.arange(5), classes)
+    result = Misclassifications().run(classifier, images)
+    back = load_result(result.save(tmp_path / "out"))
+    assert back.origin.classes == classes
+    assert back.tables() == result.tables()

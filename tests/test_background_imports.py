@@ -1,0 +1,49 @@
+"""Is a module imported while other work goes on, and is what is wrong with it left for later?"""
+
+import sys
+import threading
+
+import pytest
+
+from interpret_kit.background_imports import importing
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Write the code of a module; return its name."""
+
+    def write(name, code):
+        (tmp_path / f"{name}.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    return write
+
+
+def test_the_block_runs_while_the_module_is_imported(module):
+    # Each waits for the other: one after the other, they would never end.
+    name = module("slow_one", "import threading\nthreading.barrier.wait(30)\n")
+    threading.barrier = threading.Barrier(2)
+    try:
+        with importing(name):
+            threading.barrier.wait(30)
+        assert name in sys.modules
+    finally:
+        del threading.barrier
+
+
+def test_what_is_wrong_with_the_module_is_met_where_it_is_needed(module):
+    name = module("broken_one", "raise ValueError('broken')\n")
+    with importing(name):
+        done = True
+    assert done
+    with pytest.raises(ValueError, match="broken"):
+        __import__(name)
+
+
+def test_an_error_of_the_block_comes_through(module):
+    name = module("plain_one", "x = 1\n")
+    with pytest.raises(KeyError, match="mine"), importing(name):
+        raise KeyError("mine")
+    assert name in sys.modules

@@ -1,0 +1,259 @@
+"""Is a run that was killed, and gone on with, the same run bit for bit?"""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from small_runs import small_recipe, write_splits
+
+from interpret_kit.errors import BadWeights, OutputExists, UsageError
+from interpret_kit.models.loading.load import load_classifier
+from interpret_kit.models.loading.recorded_runs import unfinished
+from interpret_kit.trainers import train as loop
+from interpret_kit.trainers.runs import checkpoint
+from interpret_kit.trainers.runs.lock import alone_in
+from interpret_kit.trainers.train import resume, train
+
+TIMES = ("seconds", "images_per_second", "learning_share")
+
+# Everything that draws random numbers, or remembers something from step to step.
+ALL = {
+    "dropout": 0.2, "ema": 0.9, "mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1, "clip": 1.0,
+    "crop": 0.6, "colour": 0.3, "erase": 0.5, "epochs": 3,
+}  # fmt: skip
+
+KILLED = """
+import json, os, signal, sys
+import torch
+torch.set_num_threads(1)
+from interpret_kit.trainers.runs import checkpoint
+from interpret_kit.trainers.train import resume
+from interpret_kit.trainers.recipe import Recipe
+
+checkpoint.EVERY = 0.0  # one after each step
+save, saved = torch.save, 0
+
+def save_half(state, file):
+    global saved
+    saved += 1
+    save(state, file)
+    if saved == int(sys.argv[3]):
+        file.truncate(file.tell() // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+torch.save = save_half
+resume(Recipe(**json.loads(sys.argv[1])), sys.argv[2], "cpu")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_splits(tmp_path_factory.mktemp("colours"))
+
+
+@pytest.fixture(scope="module")
+def recipe(folder):
+    return small_recipe(folder, **ALL)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe, tmp_path_factory):
+    """The run that was never interrupted."""
+    return train(recipe, tmp_path_factory.mktemp("runs") / "whole", "cpu")
+
+
+def assert_same_run(one, other):
+    for name in ("model.safetensors", "last.safetensors"):
+        assert (one.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
+    for name in one.history.keys() - set(TIMES):
+        assert one.history[name] == other.history[name], name
+    scores = (
+        {name: value for name, value in each.metrics.items() if name != "seconds"}
+        for each in (one, other)
+    )
+    assert next(scores) == next(scores)
+
+
+def kill(recipe, out, *, at):
+    """Start it, and kill it while it writes a checkpoint; 6 steps, and 7 checkpoints, an epoch."""
+    command = [sys.executable, "-c", KILLED, json.dumps(vars(recipe)), str(out), str(at)]
+    died = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+
+
+def test_a_run_killed_twice_ends_with_the_same_weights_as_one_never_killed(recipe, whole, tmp_path):
+    out = tmp_path / "run"
+    kill(recipe, out, at=4)  # of epoch 1, after step 4: three checkpoints are whole
+    state = checkpoint.read_state(out / "resume.pt")
+    assert (len(state["history"]["epoch"]), state["sums"]["batches"]) == (0, 3)
+    kill(recipe, out, at=9)  # step 4 is the first now: of epoch 2, after step 5
+    state = checkpoint.read_state(out / "resume.pt")
+    assert (len(state["history"]["epoch"]), state["sums"]["batches"]) == (1, 4)
+    assert_same_run(resume(recipe, out, "cpu"), whole)
+    assert {each.name for each in out.iterdir()} >= {"config.json", "history.csv"}
+    assert not (out / "resume.pt").exists()
+
+
+def test_a_run_killed_in_its_first_write_can_be_begun_again(recipe, whole, tmp_path):
+    kill(recipe, tmp_path / "run", at=1)
+    assert [each.name for each in (tmp_path / "run").iterdir() if each.suffix == ".part"]
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+    assert not [each.name for each in (tmp_path / "run").iterdir() if each.suffix == ".part"]
+
+
+def test_weights_alone_are_what_a_killed_run_can_leave(recipe, whole, tmp_path):
+    # The weights are put in place before the config.json that tells what they are.
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"of the run before")
+    with pytest.raises(OutputExists, match="is not empty"):
+        train(recipe, tmp_path / "run", "cpu")
+    assert_same_run(train(recipe, tmp_path / "run", "cpu", force=True), whole)
+
+
+def test_two_trainings_are_not_at_work_in_one_folder(recipe, whole, tmp_path):
+    with (
+        alone_in(tmp_path / "run"),
+        pytest.raises(OutputExists, match=r"is at work in .*run: wait"),
+    ):
+        train(recipe, tmp_path / "run", "cpu")
+    with pytest.raises(OutputExists, match=r"is at work in .*run: wait"):
+        train(recipe, tmp_path / "run", "cpu", lambda _: train(recipe, tmp_path / "run", "cpu"))
+    assert not (tmp_path / "run").exists()
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(epoch, batch):
+    def told(now):
+        if (now.epoch, now.batch) == (epoch, batch):
+            raise Stopped
+
+    return told
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(1, 1), (2, 1), (3, 6)])
+def test_wherever_it_stops_it_goes_on_from_the_last_checkpoint(
+    recipe, whole, tmp_path, epoch, batch
+):
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", "cpu", stop_after(epoch, batch))
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+def test_other_optimizers_and_networks_go_on_alike(folder, tmp_path):
+    recipe = small_recipe(
+        folder, **ALL, optimizer="nmuon", lr=0.02, activation="gelu", global_pool=True
+    )
+    whole = train(recipe, tmp_path / "whole", "cpu")
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", "cpu", stop_after(2, 6))
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+def test_a_run_stopped_while_it_is_completed_is_completed(recipe, whole, tmp_path, monkeypatch):
+    def stop(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "concluded", stop)
+        with pytest.raises(Stopped):
+            train(recipe, tmp_path / "run", "cpu")
+    assert (tmp_path / "run" / "resume.pt").exists()
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+def test_without_a_run_to_go_on_with_one_begins(recipe, whole, tmp_path):
+    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+def test_a_run_says_how_far_it_got_until_it_has_ended(recipe, whole, tmp_path):
+    def stop(now):
+        if now.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", "cpu", stop)
+    assert unfinished(tmp_path / "run") == "unfinished, epoch 2 of 3"
+    assert unfinished(whole.folder) == ""
+
+
+def test_a_finished_run_is_returned_as_it_is(whole, recipe):
+    before = {each.name: each.stat().st_mtime_ns for each in whole.folder.iterdir()}
+    again = resume(recipe, whole.folder, "cpu")
+    assert (again.history, again.metrics) == (whole.history, whole.metrics)
+    assert again.notes == (f"{whole.folder} was finished already: nothing was left to do",)
+    assert {each.name: each.stat().st_mtime_ns for each in whole.folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"lr": 0.5}, "its lr is 0.02, and 0.5 was asked for"),
+        ({"epochs": 9}, "its epochs is 3, and 9 was asked for"),
+        (
+            {"epochs": 9, "lr": 0.5},
+            "its epochs is 3, and 9 was asked for; its lr is 0.02, and 0.5 was asked for; give",
+        ),
+        ({"channels": (4, 8)}, r"its channels is \(4, 6\), and \(4, 8\) was asked for"),
+    ],
+)
+def test_another_recipe_is_refused_by_all_fields_that_differ(
+    folder, whole, tmp_path, fields, message
+):
+    other = small_recipe(folder, **(ALL | fields))
+    with pytest.raises(UsageError, match=message):
+        resume(other, whole.folder, "cpu")
+    with pytest.raises(Stopped):
+        train(small_recipe(folder, **ALL), tmp_path / "run", "cpu", stop_after(2, 1))
+    with pytest.raises(UsageError, match=message):
+        resume(other, tmp_path / "run", "cpu")
+    with pytest.raises(OutputExists, match="broken off: add --resume"):
+        train(other, tmp_path / "run", "cpu")
+
+
+def test_images_that_have_moved_are_the_same(tmp_path):
+    folder = write_splits(tmp_path / "data")
+    with pytest.raises(Stopped):
+        train(small_recipe(folder, epochs=2), tmp_path / "run", "cpu", stop_after(2, 1))
+    moved = folder.rename(tmp_path / "elsewhere")
+    run = resume(small_recipe(moved, epochs=2), tmp_path / "run", "cpu")
+    assert run.metrics["epochs"] == 2
+
+
+def test_other_images_are_refused(tmp_path):
+    folder = write_splits(tmp_path / "data")
+    recipe = small_recipe(folder, epochs=2)
+    with pytest.raises(Stopped):
+        train(recipe, tmp_path / "run", "cpu", stop_after(2, 1))
+    (folder / "train" / "red" / "3.png").write_bytes(
+        (folder / "train" / "red" / "4.png").read_bytes()
+    )
+    with pytest.raises(UsageError, match="are no longer those it learned from"):
+        resume(recipe, tmp_path / "run", "cpu")
+
+
+def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputExists, match="holds files that are no run"):
+        resume(recipe, tmp_path, "cpu")
+
+
+def test_a_state_that_is_no_checkpoint_is_refused(recipe, tmp_path):
+    (tmp_path / "resume.pt").write_bytes(b"PK nothing")
+    with pytest.raises(BadWeights, match=r"is no checkpoint of a run .*--force"):
+        resume(recipe, tmp_path, "cpu")
+
+
+def test_the_last_weights_are_loaded_by_the_name_of_their_file(whole):
+    last = load_classifier(whole.folder / "last.safetensors", device="cpu")
+    best = load_classifier(whole.folder, device="cpu")
+    assert last.classes == best.classes == ("blue", "green", "red")
+    assert last.preprocessing == best.preprocessing
+    same = torch.equal(last.network.conv1.weight, best.network.conv1.weight)
+    assert same == (whole.metrics["best_epoch"] == whole.metrics["epochs"])

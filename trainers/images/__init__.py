@@ -1,0 +1,1 @@
+"""Which images a network learns from, and how they become batches."""

@@ -1,0 +1,137 @@
+"""How does a batch of training images change at random, so that no image is seen twice alike?
+
+On whole batches of tensors, wherever these are. Each number is drawn for every image of the
+whole batch, and a process keeps those of its own images: so a batch is the same whether one
+process learns from it or eight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interpret_kit.trainers.images.data import as_input
+from interpret_kit.trainers.recipe import Recipe
+
+MOST_SHIFT = 1 / 16  # of the height and of the width
+RATIOS = (3 / 4, 4 / 3)  # width to height of a random crop, as usual for ImageNet
+ERASED = (0.02, 1 / 3)  # share of the area; this and the ratios as in timm's RandomErasing
+ERASED_RATIOS = (0.3, 1 / 0.3)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers for the images of a batch."""
+
+    generator: torch.Generator  # on the CPU, so that the numbers are those of every device
+    batch: int  # images of the whole batch
+    rows: Tensor  # which of them are ours
+    device: torch.device
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """One number for each of our images, (images,) from low to below high."""
+        drawn = torch.rand(self.batch, generator=self.generator)[self.rows]
+        return drawn.mul_(high - low).add_(low).to(self.device)
+
+    def proportion(self, low: float, high: float) -> Tensor:
+        """As `uniform`, but twice as much is as likely as half as much."""
+        return self.uniform(math.log(low), math.log(high)).exp()
+
+
+def augmented(pixels: Tensor, recipe: Recipe, draws: Draws, fill: Tensor) -> Tensor:
+    """Change what the recipe says.
+
+    Args:
+        pixels: (images, height, width, 3) uint8.
+        recipe: says what, and how far.
+        draws: one for each image.
+        fill: (3,) in [0, 1], the colour of what is erased.
+
+    Returns:
+        (images, 3, height, width) in [0, 1]; the memory lies with the channels last.
+    """
+    if recipe.augment and recipe.crop == 1:
+        pixels = shifted(pixels, draws)
+    images = as_input(pixels)
+    if recipe.crop < 1:
+        images = cropped(images, recipe.crop, draws)
+    if recipe.colour:
+        images = coloured(images, recipe.colour, draws)
+    if recipe.erase:
+        images = erased(images, recipe.erase, draws, fill)
+    return images
+
+
+def shifted(pixels: Tensor, draws: Draws) -> Tensor:
+    """Mirror half of the images and shift each by up to a sixteenth; edges are repeated."""
+    height, width = pixels.shape[1:3]
+    rows = _shift(height, draws)
+    cols = _shift(width, draws)
+    mirrored = (draws.uniform() < 0.5)[:, None]
+    cols = torch.where(mirrored, cols.flip(1), cols)
+    first = torch.arange(len(pixels), device=pixels.device) * (height * width)
+    cells = first[:, None, None] + rows[:, :, None] * width + cols[:, None, :]
+    # Rows of a flat array: many times as fast as an index along each of three axes.
+    return pixels.reshape(-1, 3).index_select(0, cells.flatten()).view(pixels.shape)
+
+
+def _shift(side: int, draws: Draws) -> Tensor:
+    """For each image, which cell to take for each of ``side`` cells, (images, side)."""
+    most = int(side * MOST_SHIFT)
+    shift = draws.uniform(-most, most + 1).floor().long()
+    cells = torch.arange(side, device=shift.device)
+    return (cells + shift[:, None]).clamp(0, side - 1)
+
+
+def cropped(images: Tensor, least: float, draws: Draws) -> Tensor:
+    """Take a random part of each image, of at least this share of its area; mirror half."""
+    area = draws.uniform(least, 1)
+    ratio = draws.proportion(*RATIOS).clamp(area, 1 / area)  # beyond, a side is the whole one
+    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
+    across, down = draws.uniform(-1, 1) * (1 - width), draws.uniform(-1, 1) * (1 - height)
+    mirror = torch.where(draws.uniform() < 0.5, -1.0, 1.0)
+    none = torch.zeros_like(width)
+    places = torch.stack([width * mirror, none, across, none, height, down], 1).view(-1, 2, 3)
+    grid = F.affine_grid(places, list(images.shape), align_corners=False)
+    taken = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return taken.contiguous(memory_format=torch.channels_last)
+
+
+def coloured(images: Tensor, most: float, draws: Draws) -> Tensor:
+    """Multiply brightness, contrast and saturation, each by 1 - most to 1 + most."""
+    brightness, contrast, saturation = (
+        draws.uniform(1 - most, 1 + most).view(-1, 1, 1, 1) for _ in range(3)
+    )
+    images = images * brightness
+    gray = _gray(images)
+    images = gray + (images - gray) * saturation
+    mean = gray.mean((2, 3), keepdim=True)
+    return (mean + (images - mean) * contrast).clamp(0, 1)
+
+
+def _gray(images: Tensor) -> Tensor:
+    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def erased(images: Tensor, share: float, draws: Draws, fill: Tensor) -> Tensor:
+    """Paint a rectangle over a random ``share`` of the images."""
+    height, width = images.shape[2:]
+    area, ratio = draws.uniform(*ERASED), draws.proportion(*ERASED_RATIOS)
+    rows = _within(height, (area / ratio).sqrt(), draws)[:, None, :, None]
+    cols = _within(width, (area * ratio).sqrt(), draws)[:, None, None, :]
+    chosen = (draws.uniform() < share)[:, None, None, None]
+    return torch.where(rows & cols & chosen, fill.view(1, 3, 1, 1), images)
+
+
+def _within(side: int, share: Tensor, draws: Draws) -> Tensor:
+    """Which of ``side`` cells lie in a random stretch of so many, (images, side)."""
+    length = (share * side).round().clamp(1, side)
+    first = (draws.uniform() * (side - length + 1)).floor()
+    cells = torch.arange(side, device=share.device)
+    return (cells >= first[:, None]) & (cells < (first + length)[:, None])

@@ -1,0 +1,278 @@
+"""Which images does a run learn from, which choose its best epoch, and which test it once?"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpret_kit.data.folders.omitted import Omitted, line_of
+from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
+from interpret_kit.models.preprocessing import Preprocessing
+from interpret_kit.trainers.images.image_cache import Packed, Told, packed
+
+HELD_OUT = 0.1  # of the training images, where no others are there to validate with
+COUNTED = 1024  # images that are counted, or hashed, at once
+SHAPES = "shapes"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Decoded images, in memory or mapped into it."""
+
+    pixels: Tensor  # (images, height, width, 3) uint8, RGB
+    labels: Tensor  # (images,) int64, index into the classes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, index: Tensor) -> Split:
+        """Copy these rows, in this order."""
+        index = index.to(self.labels.device)
+        return Split(self.pixels.index_select(0, index), self.labels[index])
+
+    def batches(self, size: int) -> Iterator[Split]:
+        """All images in order, ``size`` at a time."""
+        for first in range(0, len(self), size):
+            yield Split(self.pixels[first : first + size], self.labels[first : first + size])
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The three splits, and what was noticed on the way."""
+
+    train: Split
+    val: Split | None  # None where it is learned from, too
+    test: Split | None  # None where there is no test split
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]  # what a user should know, a sentence each
+    omitted: tuple[Omitted, ...] = ()  # what lies in the folders of the splits and is not used
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """How often each level is in each channel of the training images, (3, 256) int64."""
+        return count_levels(self.train.pixels)
+
+    def preprocessing(self) -> Preprocessing:
+        """What a classifier trained on these images does to a picture."""
+        mean, std = channel_statistics(self.levels)
+        height, width = self.train.pixels.shape[1:3]
+        return Preprocessing((height, width), mean, std)
+
+    def fingerprint(self) -> str:
+        """Hash of the classes and of every split's labels and pixels."""
+        digest = hashlib.sha256("\n".join(self.classes).encode("utf-8", "surrogateescape"))
+        for split in (self.train, self.val, self.test):
+            digest.update(f"{None if split is None else split.pixels.shape}".encode())
+            for part in split.batches(COUNTED) if split is not None else ():
+                digest.update(part.labels.numpy().tobytes())
+                digest.update(part.pixels.contiguous().numpy().data)
+        return digest.hexdigest()[:16]
+
+
+_DRAWN: WeakValueDictionary[tuple[int, int], TrainingData] = WeakValueDictionary()
+"""The generated images, by size, as long as somebody holds them: they take seconds to draw."""
+
+
+def load_training_data(
+    spec: str, size: tuple[int, int], seed: int = 0, told: Told = lambda _done, _total: None
+) -> TrainingData:
+    """Decode all splits, or find them decoded; without a val split, ``seed`` draws one from train.
+
+    Raises:
+        NothingThere: no such images, or no train split among the splits.
+        NoImages: none are labelled, or all are of one class.
+    """
+    if spec != SHAPES:
+        return _decoded(spec, size, seed, told)
+    data = _DRAWN.get(size)
+    if data is None:
+        data = _DRAWN[size] = _decoded(spec, size, seed, told)
+    return data
+
+
+def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> TrainingData:
+    images = _train_images(spec)
+    if len(images.classes) < 2:
+        raise NoImages(
+            f"{spec} has {len(images.classes)} classes to tell apart: "
+            "give a folder with one folder of images for each of two or more classes"
+        )
+    reader = _Reader(size, told)
+    train = reader.read(images)
+    val = _read_other(images, "val", reader)
+    if val is None:
+        reader.notes.extend(_rare(train, images.classes))
+        train, val = hold_out(train, seed)
+        reader.notes.append(
+            f"{spec} has no val split: {len(val)} of its {len(train) + len(val)} training "
+            f"images, drawn with seed {seed}, choose the best epoch instead"
+        )
+    test = _read_other(images, "test", reader)
+    if test is None:
+        reader.notes.append(f"{spec} has no test split: there is no test accuracy")
+    omitted = tuple(dict.fromkeys(reader.omitted))
+    return TrainingData(train, val, test, images.classes, tuple(reader.notes), omitted)
+
+
+def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
+    """Split off a tenth at random, at least one image: what stays, what was split off.
+
+    The last image of a class always stays, so that there is no class that is not trained on.
+
+    Raises:
+        NoImages: no class has a second image.
+    """
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    count = max(1, round(HELD_OUT * len(split)))
+    left = torch.bincount(split.labels).tolist()
+    stays = torch.ones(len(split), dtype=torch.bool)
+    for row, label in zip(order.tolist(), split.labels[order].tolist(), strict=True):
+        if count and left[label] > 1:
+            stays[row] = False
+            left[label] -= 1
+            count -= 1
+    if stays.all():
+        raise NoImages(
+            f"{len(split)} labelled images, one of each class, and none of them can be held out to "
+            "choose the best epoch: give at least 2 images of a class, better hundreds, or a val "
+            "split"
+        )
+    return split.rows(stays.nonzero()[:, 0]), split.rows((~stays).nonzero()[:, 0])
+
+
+def _rare(split: Split, classes: tuple[str, ...]) -> Iterator[str]:
+    """Say which classes have a single image, or none that could be read."""
+    counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
+    whats = ("no image that can be read", "a single image, which is trained on and not validated")
+    for images, what in enumerate(whats):
+        rare = [name for name, count in zip(classes, counts, strict=True) if count == images]
+        if rare:
+            yield f"{len(rare)} of the {len(classes)} classes have {what}: {shortened(rare)}"
+
+
+def with_val(data: TrainingData) -> TrainingData:
+    """Learn from the val images, too: they follow the others, in memory."""
+    assert data.val is not None
+    pixels = torch.cat([data.train.pixels, data.val.pixels])
+    train = Split(pixels, torch.cat([data.train.labels, data.val.labels]))
+    return dataclasses.replace(data, train=train, val=None)
+
+
+def thinned(data: TrainingData, share: float) -> TrainingData:
+    """Learn from this share of each class only, at least one image; always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    kept = []
+    for label in sorted(set(data.train.labels.tolist())):
+        rows = (data.train.labels == label).nonzero().flatten()
+        order = torch.randperm(len(rows), generator=generator)
+        kept.append(rows[order[: max(1, round(share * len(rows)))]])
+    return dataclasses.replace(data, train=data.train.rows(torch.cat(kept).sort().values))
+
+
+def count_levels(pixels: Tensor) -> Tensor:
+    """How often each of the 256 levels is in each channel, (channels, 256) int64."""
+    counts = torch.zeros(pixels.shape[-1], 256, dtype=torch.int64)
+    for first in range(0, len(pixels), COUNTED):
+        some = pixels[first : first + COUNTED]
+        for channel in range(len(counts)):
+            counts[channel] += torch.bincount(some[..., channel].flatten(), minlength=256)
+    return counts
+
+
+def channel_statistics(levels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in [0, 1]; the latter at least one level.
+
+    Args:
+        levels: how often each is there, (channels, 256).
+    """
+    grays = torch.arange(256, dtype=torch.float64) / 255
+    shares = levels.double() / levels.sum(1, keepdim=True)
+    means = [float(grays @ each) for each in shares]
+    spreads = [
+        float(((grays - mean) ** 2 @ each).sqrt()) for mean, each in zip(means, shares, strict=True)
+    ]
+    return tuple(round(each, 4) for each in means), tuple(
+        round(max(each, 1 / 255), 4) for each in spreads
+    )
+
+
+def as_input(pixels: Tensor) -> Tensor:
+    """Pixels (batch, height, width, 3) of 0 to 255 to (batch, 3, height, width) in [0, 1].
+
+    The memory stays as it lies (channels last), which is also what convolutions like best.
+    """
+    return pixels.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _train_images(spec: str) -> ImageSet:
+    images = _split_of(spec, "train")
+    if images is None:
+        images = load_images(spec)
+        if images.split is not None:
+            raise NothingThere(f"{spec} has a split {images.split!r}, but no split 'train'")
+    return images
+
+
+@dataclass
+class _Reader:
+    """Decodes one split after the other, and notes what it left out."""
+
+    size: tuple[int, int]
+    told: Told
+    notes: list[str] = field(default_factory=list)
+    omitted: list[Omitted] = field(default_factory=list)
+
+    def read(self, images: ImageSet) -> Split:
+        self.omitted += images.omitted
+        unused = line_of(images.omitted)
+        self._say(unused and f"{images.split or images.source}: {unused}", *images.notes)
+        labelled = images.only(images.ids[images.labels >= 0])
+        if not len(labelled):
+            raise NoImages(f"{images.source} has no labelled images; put them into class folders")
+        if len(labelled) < len(images):
+            self.notes.append(f"left out {len(images) - len(labelled)} images without a label")
+        decoded = packed(labelled, self.size, self.told)
+        self._note(decoded)
+        labels = labelled.labels[np.searchsorted(labelled.ids, decoded.ids)]
+        return Split(decoded.pixels, torch.from_numpy(labels))
+
+    def _note(self, decoded: Packed) -> None:
+        if decoded.unreadable:
+            self.notes.append(
+                f"left out {len(decoded.unreadable)} unreadable images; "
+                f"the first: {decoded.unreadable[0]}"
+            )
+        self._say(*decoded.notes, decoded.note)
+
+    def _say(self, *notes: str) -> None:
+        self.notes += [each for each in notes if each and each not in self.notes]
+
+
+def _read_other(train: ImageSet, split: str, reader: _Reader) -> Split | None:
+    images = _split_of(train.source, split)
+    if images is None:
+        return None
+    if images.classes != train.classes:
+        raise ClassMismatch(
+            f"the classes of {train.source} are not the same in train "
+            f"({shortened(train.classes, most=4)}) and {split} "
+            f"({shortened(images.classes, most=4)}); give all splits the same class folders"
+        )
+    return reader.read(images)
+
+
+def _split_of(spec: str, split: str) -> ImageSet | None:
+    try:
+        images = load_images(spec, split)
+    except NothingThere:
+        return None
+    return images if images.split == split else None

@@ -1,0 +1,114 @@
+"""From what can a run go on that was broken off at any moment, and is it the same run?"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interpret_kit.errors import BadWeights, UsageError
+from interpret_kit.models.checkpoints.weights import first_line, refuse_unsafe_pickles
+from interpret_kit.models.loading.recorded_runs import STATE
+from interpret_kit.trainers.learner import Learner
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.folder import History, RunFolder
+from interpret_kit.trainers.timing import Sums
+
+EVERY = 300.0  # seconds from one checkpoint inside an epoch to the next; the end of each has one
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """Where a run is: after some batches of the epoch that follows the history."""
+
+    folder: RunFolder
+    learner: Learner
+    data: str  # fingerprint of the images
+    history: History
+    sums: Sums
+    saved_at: float = dataclasses.field(default_factory=time.monotonic)
+
+    def save_epoch(self) -> None:
+        """Save at the end of an epoch, which the history holds now."""
+        self.sums = Sums()
+        self.save()
+
+    def save_sometimes(self) -> None:
+        """Save inside an epoch, if the last time was long ago."""
+        if time.monotonic() - self.saved_at >= EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Write all that is needed to go on, whole or not at all."""
+        self.folder.write(STATE, self._write)
+        self.saved_at = time.monotonic()
+
+    def _write(self, aside: Path) -> None:
+        state = {
+            "recipe": dataclasses.asdict(self.learner.recipe),
+            "data": self.data,
+            "history": self.history.columns,
+            "sums": dataclasses.asdict(self.sums),
+            "learner": self.learner.state(),
+        }
+        with aside.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # so that a loss of power leaves the one before
+
+    def restore(self, state: dict[str, Any], *, first: bool) -> None:
+        """Go on from a state; only the first process of all goes on counting.
+
+        Raises:
+            UsageError: the state is of other images.
+        """
+        if state["data"] != self.data:
+            raise UsageError(
+                f"cannot go on with {self.folder.path}: the images of {self.learner.recipe.data} "
+                "are no longer those it learned from; take another --out, or leave --resume away"
+            )
+        self.history.columns = state["history"]
+        self.learner.restore(state["learner"])
+        batches = state["sums"]["batches"]
+        self.sums = Sums(**state["sums"]) if first else Sums(batches)
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """Read what `Checkpoint.save` wrote, as pure data.
+
+    Raises:
+        BadWeights: it is something else.
+    """
+    refuse_unsafe_pickles(file, torch.__version__)
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle raises whatever the bytes lead to
+        raise BadWeights(
+            f"{file} is no checkpoint of a run ({first_line(error)}); start again with --force"
+        ) from error
+    return state
+
+
+def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> None:
+    """Refuse to go on by a recipe that says something else, and say where.
+
+    Raises:
+        UsageError: naming every field that differs, and how.
+    """
+    known = {each.name for each in dataclasses.fields(Recipe)}
+    was = Recipe(**{name: value for name, value in before.items() if name in known})
+    pairs = {name: (getattr(was, name), getattr(now, name)) for name in sorted(known)}
+    differing = [
+        f"its {name} is {old!r}, and {new!r} was asked for"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
+    if differing:
+        raise UsageError(
+            f"cannot go on with {folder}: {'; '.join(differing)}; give the recipe it was started "
+            "with, or another --out"
+        )

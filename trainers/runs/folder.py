@@ -1,0 +1,259 @@
+"""What does a training run leave behind, and how is it kept whole?"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from interpret_kit.analyses.base import versions
+from interpret_kit.errors import CannotWrite, OutputExists
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.loading.load import (
+    CONFIG,
+    WEIGHTS,
+    load_classifier,
+    load_run,
+    save_run,
+    save_weights,
+)
+from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE
+from interpret_kit.trainers.learner import network_arguments
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.timing import Sums
+
+CURVES, EVENTS = "curves.png", "events.out.tfevents.*"
+LAST = "last.safetensors"
+PART = ".part"  # how the name of a file ends that is being written
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "lr",
+    "seconds",
+    "images_per_second",  # over the pass that learns
+    "learning_share",  # of that pass, in forward, backward and step; in [0, 1]
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a network does on some images."""
+
+    loss: float  # mean cross entropy, in nats
+    accuracy: float  # share of images that are right, in [0, 1]
+
+
+class History:
+    """What each epoch came to; the best is that of the highest validation accuracy."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+
+    def add(self, scores: tuple[Score, Score], lr: float, seconds: float, sums: Sums) -> None:
+        """Append an epoch: scores of train and val (NaN where there is none), and how long."""
+        train, val = scores
+        row = (
+            self.epochs + 1,
+            train.loss,
+            train.accuracy,
+            val.loss,
+            val.accuracy,
+            lr,
+            round(seconds, 3),
+            round(sums.images_per_second, 1),
+            round(sums.learning_share, 4),
+        )
+        for name, value in zip(COLUMNS, row, strict=True):
+            self.columns[name].append(value)
+
+    @property
+    def epochs(self) -> int:
+        """How many there are."""
+        return len(self.columns["epoch"])
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest validation accuracy, of equals the one of lower loss.
+
+        Where nothing was validated, the last.
+        """
+        scores = list(zip(self.columns["val_accuracy"], self.columns["val_loss"], strict=True))
+        if math.isnan(scores[-1][0]):
+            return self.epochs
+        return 1 + min(range(len(scores)), key=lambda each: (-scores[each][0], scores[each][1]))
+
+    def waited(self, patience: int) -> bool:
+        """Whether so many epochs have passed without a better one; never, if 0."""
+        return 0 < patience <= self.epochs and self.epochs - self.best_epoch >= patience
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers of the best epoch, and how much was done in all."""
+        best = self.best_epoch - 1
+        numbers = {
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "val_loss": self.columns["val_loss"][best],
+            "val_accuracy": self.columns["val_accuracy"][best],
+            "seconds": round(sum(self.columns["seconds"]), 3),
+        }
+        return {name: value for name, value in numbers.items() if not math.isnan(value)}
+
+    @classmethod
+    def read(cls, file: Path) -> History:
+        """Read what was written as a table."""
+        history = cls()
+        with file.open(newline="") as table:
+            for row in csv.DictReader(table):
+                for name in COLUMNS:
+                    history.columns[name].append(float(row[name]))
+        return history
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run, and how it went."""
+
+    folder: Path
+    recipe: Recipe
+    history: Mapping[str, list[float]]  # one column for each of COLUMNS, one entry an epoch
+    metrics: Mapping[str, float]  # epochs, best_epoch, val_accuracy, ...; test_accuracy, if any
+    notes: tuple[str, ...] = ()  # what a user should know, a sentence each
+
+    def classifier(self, device: str = "auto") -> Classifier:
+        """Load the best epoch's weights from the folder."""
+        return load_classifier(self.folder, device=device)
+
+
+@dataclass
+class RunFolder:
+    """Writes a run: each file whole or not at all, ``config.json`` after its weights."""
+
+    path: Path
+    recipe: Recipe
+    writes: bool = True  # of several processes, only the first of all does
+    fresh: bool = True  # what is in the folder is not to be kept
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, *, force: bool) -> None:
+        """Refuse at once what could not be written after an hour of training.
+
+        Raises:
+            OutputExists: there is something in the folder, and no ``force``, or no run.
+            CannotWrite: no permission, or a file where the folder should be.
+        """
+        nearest = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
+        if not nearest.is_dir():
+            raise CannotWrite(f"cannot write a run to {self.path}: {nearest} is a file")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise CannotWrite(f"cannot write a run to {self.path}: no permission in {nearest}")
+        here = {each.name for each in self.path.iterdir()} if nearest == self.path else set()
+        here -= {LOCK, *(each for each in here if each.endswith(PART))}
+        if not here:
+            return
+        if not force and STATE in here:
+            raise OutputExists(
+                f"{self.path} holds a run that was broken off: add --resume to go on with it, or "
+                "--force to replace it"
+            )
+        if not force:
+            raise OutputExists(f"{self.path} is not empty: take another --out, or add --force")
+        if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # broken off between the two
+            raise OutputExists(
+                f"{self.path} holds files that are no run, and --force replaces runs only; take "
+                "another --out"
+            )
+
+    def describe(self, classifier: Classifier, manner: str) -> None:
+        """Say what ``config.json`` will say of the network."""
+        self.config = {
+            "architecture": self.recipe.arch,
+            "arguments": network_arguments(self.recipe, len(classifier.classes)),
+            **dataclasses.asdict(classifier.preprocessing),
+            "classes": list(classifier.classes),
+            "data": self.recipe.data,
+            "seed": self.recipe.seed,
+            "recipe": dataclasses.asdict(self.recipe),
+            "manner": manner,
+            "versions": versions(),
+        }
+
+    def _begin(self) -> None:
+        """Make the folder, and remove an earlier run from it."""
+        self.fresh = False
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in (CONFIG, WEIGHTS, HISTORY, CURVES, LAST, STATE):
+                (self.path / name).unlink(missing_ok=True)
+            for old in (*self.path.glob(EVENTS), *self.path.glob(f".*{PART}")):
+                old.unlink()
+        except OSError as error:
+            raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
+
+    def save(self, network: nn.Module, metrics: Mapping[str, float], **more: object) -> None:
+        """Write a network with all that `load_classifier` needs, and these metrics."""
+        if self.writes:
+            if self.fresh:
+                self._begin()
+            config = self.config | {"metrics": dict(metrics)} | more
+            try:
+                save_run(self.path, network, config)
+            except OSError as error:
+                raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
+
+    def save_last(self, network: nn.Module) -> None:
+        """Write the weights that the last step left, for ``load_classifier`` to find by name."""
+        self.write(LAST, lambda aside: save_weights(aside, network))
+
+    def load(self, device: torch.device) -> Classifier:
+        """Load what was saved last."""
+        return load_run(self.path).to(device)
+
+    def save_history(self, history: History) -> None:
+        """Write all epochs so far, as a table."""
+
+        def write(aside: Path) -> None:
+            with aside.open("w", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(COLUMNS)
+                rows.writerows(zip(*history.columns.values(), strict=True))
+
+        self.write(HISTORY, write)
+
+    def save_curves(self, history: History) -> None:
+        """Draw the epochs."""
+        if self.writes:
+            from interpret_kit.render.curves import draw_history
+
+            figure = draw_history(history.columns)
+            self.write(CURVES, lambda aside: figure.savefig(aside, format="png", dpi=100))
+
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file aside, then put it in place, so that no reader sees half of it."""
+        if not self.writes:
+            return
+        if self.fresh:
+            self._begin()
+        aside = self.path / f".{name}{PART}"
+        try:
+            write(aside)
+            aside.replace(self.path / name)
+        except OSError as error:
+            raise CannotWrite(f"cannot write {self.path / name}: {error.strerror}") from error
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def forget_state(self) -> None:
+        """Forget from where the run could go on: it is done."""
+        if self.writes:
+            (self.path / STATE).unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""Where is a training, and what stopped it?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from interpret_kit.errors import TrainingDiverged
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.folder import History
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is."""
+
+    epoch: int  # from 1; 0 while images are decoded, and then they are what is counted as batches
+    epochs: int
+    batch: int  # done in this epoch
+    batches: int
+    train_loss: float  # mean over this epoch's batches so far, in nats
+    val_accuracy: float | None = None  # after the last whole epoch, in [0, 1]
+    images_per_second: float | None = None  # in the last whole epoch
+    learning_share: float | None = None  # of its time, in forward, backward and step; in [0, 1]
+    manner: str = ""  # device, precision and so on, for a person
+
+
+Told = Callable[[Progress], object]
+
+DIVERGED = "the loss became"  # how `diverged` begins: a study of recipes counts such trials by it
+
+
+def decoding(recipe: Recipe, told: Told | None) -> Callable[[int, int], None]:
+    """What to call while images are decoded."""
+
+    def tell(done: int, total: int) -> None:
+        if told is not None:
+            told(Progress(0, recipe.epochs, done, total, math.nan))
+
+    return tell
+
+
+def last_epoch(history: History) -> tuple[float | None, float | None, float | None]:
+    """What a `Progress` says of the last whole epoch."""
+    if not history.epochs:
+        return None, None, None
+    val, speed, share = (
+        history.columns[name][-1]
+        for name in ("val_accuracy", "images_per_second", "learning_share")
+    )
+    return None if math.isnan(val) else val, speed, share
+
+
+def diverged(recipe: Recipe, loss: float, step: int, history: History) -> TrainingDiverged:
+    """Say at which step the loss was no number any more, and what to try."""
+    kept = f"; epoch {history.best_epoch} is kept" if history.epochs else ""
+    return TrainingDiverged(
+        f"{DIVERGED} {loss} at step {step} (epoch {history.epochs + 1}), at learning rate "
+        f"{recipe.lr:g} and most: try --lr {recipe.lr / 10:g}, or a longer --warmup{kept}"
+    )

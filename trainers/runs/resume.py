@@ -1,0 +1,115 @@
+"""What is there in the folder of a run before it begins: nothing, another run, or half of this?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from typing import Any
+
+from accelerate import Accelerator
+
+from interpret_kit.models.loading.load import CONFIG, read_config
+from interpret_kit.models.loading.recorded_runs import HISTORY, STATE
+from interpret_kit.trainers.distributed import from_first
+from interpret_kit.trainers.images.data import TrainingData, load_training_data, thinned, with_val
+from interpret_kit.trainers.learner import Learner
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state, refuse_other_recipe
+from interpret_kit.trainers.runs.folder import History, RunFolder, TrainedRun
+from interpret_kit.trainers.runs.lock import alone_in
+from interpret_kit.trainers.runs.progress import Told, decoding
+from interpret_kit.trainers.runs.tensorboard import Events, writing_events
+from interpret_kit.trainers.timing import Sums
+
+
+class Start(Enum):
+    """What to do with a run that is there."""
+
+    NEW = "refuse"
+    REPLACE = "replace it"
+    RESUME = "go on with it"
+
+
+@contextmanager
+def at_work(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterator[Events]:
+    """Keep other trainings out of the folder, and TensorBoard informed.
+
+    Of several processes of one training, the first of all does it.
+
+    Raises:
+        OutputExists: another training is at work there, or `opened` would refuse it.
+        CannotWrite: no permission, or a file where the folder should be.
+    """
+    folder.writes = accelerator.is_main_process
+    with ExitStack() as stack:
+        if folder.writes:
+            folder.check(force=start is not Start.NEW)
+            stack.enter_context(alone_in(folder.path))
+        yield stack.enter_context(writing_events(folder))
+
+
+def opened(
+    folder: RunFolder, start: Start, accelerator: Accelerator
+) -> dict[str, Any] | TrainedRun | None:
+    """See what is there: a state to go on from, a run that is finished, or nothing to keep.
+
+    Raises:
+        OutputExists: something that is not to be replaced.
+        CannotWrite: no permission, or a file where the folder should be.
+        UsageError: a run to go on with, of another recipe.
+    """
+    found: dict[str, Any] | TrainedRun | None = None
+    if folder.writes:
+        folder.check(force=start is not Start.NEW)
+        if start is Start.RESUME:
+            found = _begun(folder)
+    return from_first(accelerator, found)
+
+
+def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
+    if (folder.path / STATE).is_file():
+        folder.fresh = False
+        state = read_state(folder.path / STATE)
+        # The images may have moved: whether they are the same is seen when they are read.
+        before = state["recipe"] | {"data": folder.recipe.data}
+        refuse_other_recipe(folder.path, before, folder.recipe)
+        return state
+    if not (folder.path / CONFIG).is_file():
+        return None
+    config = read_config(folder.path)
+    refuse_other_recipe(folder.path, config.get("recipe", {}), folder.recipe)
+    if not config.get("finished"):  # broken off before its first checkpoint
+        return None
+    note = f"{folder.path} was finished already: nothing was left to do"
+    history = History.read(folder.path / HISTORY).columns
+    return TrainedRun(folder.path, folder.recipe, history, config["metrics"], (note,))
+
+
+def load_data(recipe: Recipe, accelerator: Accelerator, told: Told | None) -> TrainingData:
+    """Load the images; the first process of each machine decodes them for the others."""
+    with accelerator.local_main_process_first():
+        data = load_training_data(
+            recipe.data, recipe.input_size, recipe.seed, decoding(recipe, told)
+        )
+    if recipe.val_too:
+        data = with_val(data)
+    if recipe.data_share < 1:
+        data = thinned(data, recipe.data_share)
+    return data if recipe.test else dataclasses.replace(data, test=None)
+
+
+def checkpoint(
+    folder: RunFolder, learner: Learner, data: TrainingData, before: dict[str, Any] | None
+) -> Checkpoint:
+    """Where the run begins, or goes on.
+
+    Raises:
+        UsageError: the images are no longer those that it learned from.
+    """
+    folder.describe(learner.classifier, learner.manner)
+    point = Checkpoint(folder, learner, data.fingerprint(), History(), Sums())
+    if before is not None:
+        point.restore(before, first=learner.accelerator.is_main_process)
+    return point

@@ -1,0 +1,233 @@
+"""What do the recipes of a study come to? Each trial is trained once, and then they are compared.
+
+The folder of a sweep holds its result, as that of an analysis does, and ``trials/``: a run folder
+for each trial, called after all that decides its numbers. So a sweep that was broken off goes on
+where it stopped, and one with more values or seeds trains only these.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
+from interpret_kit.models.loading.recorded_runs import LOCK
+from interpret_kit.results.storage import MANIFEST, write_whole
+from interpret_kit.results.sweep_table import Study, StudyTable
+from interpret_kit.trainers.distributed import can_learn_in, in_precision
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.lock import alone_in
+from interpret_kit.trainers.runs.progress import Progress
+from interpret_kit.trainers.sweep.study import Place, Trial, trials_of
+from interpret_kit.trainers.sweep.table import compared
+from interpret_kit.trainers.sweep.trial import (
+    TRIALS,
+    Images,
+    Outcome,
+    Planned,
+    attempt,
+    attempt_apart,
+    fingerprint,
+    look_at,
+    outcome,
+    record_failure,
+)
+from interpret_kit.trainers.sweep.workers import in_processes, refuse_within_import
+
+STUDY = "study.json"
+
+
+class Listener:
+    """Is told how a sweep goes, and does nothing about it: for others to do something."""
+
+    def found(self, over: int, trials: int) -> None:
+        """Hear how many of the trials were over before, as they are told next."""
+
+    def learns(self, trial: Trial, now: Progress) -> None:
+        """Hear of a trial a step further, or of its images; not of one in another process."""
+
+    def ended(self, trial: Trial, outcome: Outcome, over: int, trials: int) -> None:
+        """Hear of a trial that ended, or was found finished, and of how many are over in all."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a sweep goes about its work."""
+
+    device: str = "auto"
+    jobs: int = 1  # trials at once; in processes of their own, if more than 1
+
+
+ONE_BY_ONE, NOBODY = How(), Listener()
+
+
+def sweep(
+    study: Study,
+    out: str | Path,
+    how: How = ONE_BY_ONE,
+    listener: Listener = NOBODY,
+    *,
+    force: bool = False,
+) -> StudyTable:
+    """Train every trial that is not finished yet, and save the table of all in ``out``.
+
+    A trial that fails is told, and the others go on.
+
+    Args:
+        study: what to compare.
+        out: a folder for the result and the trials; it may hold an earlier sweep of the study.
+        how: changes nothing but the speed and, with other threads, the last bits of the weights.
+        listener: hears of each step and of each trial's end.
+        force: begin anew, also where ``out`` holds another sweep.
+
+    Raises:
+        UsageError: images that are not there, or an ``out`` that is in use.
+    """
+    refuse_within_import()
+    out = Path(out)
+    check_free(out, study, force=force)
+    trials = {each.place: each for each in trials_of(study)}
+    planned, hopeless = _plan(trials.values(), out / TRIALS, how.device, listener)
+    with alone_in(out):
+        check_free(out, study, force=force)  # others may have been at work since
+        _begin(out, study, force=force)
+        work = _Work(study, trials, planned, how, listener)
+        outcomes: dict[Place, Outcome] = {}
+        for place, ended in itertools.chain(hopeless.items(), work.ends()):
+            outcomes[place] = ended
+            listener.ended(trials[place], ended, len(outcomes), len(trials))
+        table = compared(study, planned, outcomes)
+        _save(table, out)
+    return table
+
+
+def _plan(
+    trials: Iterable[Trial], folder: Path, device: str, listener: Listener
+) -> tuple[dict[Place, Planned], dict[Place, Outcome]]:
+    """What is to be trained, and where; and the end of those whose choices make no recipe."""
+    planned: dict[Place, Planned] = {}
+    hopeless: dict[Place, Outcome] = {}
+    seen: dict[object, Images] = {}
+    for trial in trials:
+        try:
+            recipe = in_precision(trial.recipe, device)
+        except DoesNotFit as error:
+            hopeless[trial.place] = Outcome(str(error))
+            continue
+        key = recipe.data, recipe.input_size, recipe.seed
+        if key not in seen:
+            seen[key] = look_at(recipe, partial(listener.learns, trial))
+        where = folder / fingerprint(recipe, seen[key].contents)
+        planned[trial.place] = Planned(recipe, seen[key], where)
+    return planned, hopeless
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The trials that can be trained, one by one or several at once."""
+
+    study: Study
+    trials: Mapping[Place, Trial]
+    planned: Mapping[Place, Planned]
+    how: How
+    listener: Listener
+
+    def ends(self) -> Iterator[tuple[Place, Outcome]]:
+        """Each trial's end, as it comes; first of those that there is nothing left to do for."""
+        to_do: list[Place] = []
+        over: dict[Place, Outcome] = {}
+        for place, each in self.planned.items():
+            ended = outcome(each.folder)
+            if ended is None or not ended.final:
+                to_do.append(place)
+            else:
+                over[place] = ended
+        self.listener.found(len(over), len(self.trials))
+        yield from over.items()
+        precisions = {each.recipe.precision for each in self.planned.values()}
+        here = self.how.jobs == 1 and can_learn_in(precisions)
+        for place in (self._one_by_one if here else self._at_once)(to_do):
+            ended = outcome(self.planned[place].folder)
+            assert ended is not None
+            yield place, ended
+
+    def _one_by_one(self, to_do: Sequence[Place]) -> Iterator[Place]:
+        for place in to_do:
+            each = self.planned[place]
+            told = partial(self.listener.learns, self.trials[place])
+            attempt(each.recipe, each.folder, self.how.device, told)
+            yield place
+
+    def _at_once(self, to_do: Sequence[Place]) -> Iterator[Place]:
+        threads = max(1, torch.get_num_threads() // self.how.jobs)
+        work = [
+            partial(attempt_apart, each.recipe, each.folder, self.how.device, threads)
+            for each in (self.planned[place] for place in to_do)
+        ]
+        for index, code in in_processes(work, self.how.jobs):
+            folder = self.planned[to_do[index]].folder
+            if outcome(folder) is None:
+                record_failure(folder, RunError(f"its process ended early, with code {code}"))
+            yield to_do[index]
+
+
+def check_free(out: Path, study: Study, *, force: bool) -> None:
+    """Refuse a place that holds something else, before the work starts.
+
+    Raises:
+        OutputExists: it does; of another study, unless ``force`` is given.
+        CannotWrite: it is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise CannotWrite(f"cannot write a sweep to {out}: it is a file; give another --out")
+    if not out.is_dir() or not any(each.name != LOCK for each in out.iterdir()):
+        return
+    if not (out / STUDY).is_file():
+        raise OutputExists(f"{out} holds files that are no sweep; take another --out")
+    other = json.loads((out / STUDY).read_text(encoding="utf-8"))
+    if other != _mark(study) and not force:
+        raise OutputExists(
+            f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g} on "
+            f"{other.get('data', 'other images')}: take another --out, or --force to replace it"
+        )
+
+
+def _mark(study: Study) -> dict[str, object]:
+    data = str(study.recipe.get("data", Recipe.data))
+    if Path(data).exists():
+        data = str(Path(data).resolve())
+    return {"title": study.title, "scale": study.scale, "data": data}
+
+
+def _begin(out: Path, study: Study, *, force: bool) -> None:
+    """Make the folder, and say whose it is.
+
+    Raises:
+        CannotWrite: no permission, or a file where a folder should be.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if force:
+            (out / MANIFEST).unlink(missing_ok=True)  # what is there is no result of this any more
+            if (out / TRIALS).exists():
+                shutil.rmtree(out / TRIALS)
+        write_whole(out / STUDY, json.dumps(_mark(study)) + "\n")
+    except OSError as error:
+        raise CannotWrite(f"cannot write a sweep to {out}: {error.strerror}") from error
+
+
+def _save(table: StudyTable, out: Path) -> None:
+    """Put the result's files beside the trials, each whole; without the manifest it is none."""
+    (out / MANIFEST).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".result-", dir=out) as aside:
+        made = table.save(Path(aside) / "result", figures=True)
+        for file in sorted(made.iterdir(), key=lambda each: each.name == MANIFEST):
+            file.replace(out / file.name)

@@ -1,0 +1,223 @@
+"""Which trials does a study ask for? A TOML file names a base recipe, a grid and some seeds.
+
+[study]
+title = "kernel"
+question = "How large should kernels be?"
+seeds = [0, 1]
+
+[recipe]
+channels = [32, 64, 128]
+
+[vary]
+kernel = [3, 5, 7]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from interpret_kit.errors import NothingThere, UsageError, close_names
+from interpret_kit.results.sweep_table import Study, trial_name
+from interpret_kit.trainers.recipe import OURS, Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SECTIONS = ("study", "recipe", "vary")
+ABOUT = ("title", "question", "seeds", "report")
+CHOICES: dict[str, Any] = typing.get_type_hints(Recipe)
+NOTHING: Mapping[str, Sequence[Any]] = MappingProxyType({})
+
+Place = tuple[int, int]  # of a trial's recipe in the grid, and of its seed
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe of the grid, with one seed."""
+
+    place: Place
+    name: str
+    choices: Mapping[str, Any]
+    study: Study
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe, made smaller by the scale of the study.
+
+        Raises:
+            DoesNotFit: choices that cannot be trained, or not together.
+        """
+        return shrunk(Recipe(**self.choices), self.study.scale, self.study.vary)
+
+
+def trials_of(study: Study) -> tuple[Trial, ...]:
+    """All trials, recipe by recipe; the test images are left alone unless the study says."""
+    return tuple(
+        Trial(
+            (k, s),
+            trial_name(study.labels[k], seed),
+            {"test": False, **study.recipe, **cell, "seed": seed},
+            study,
+        )
+        for k, cell in enumerate(study.grid)
+        for s, seed in enumerate(study.seeds)
+    )
+
+
+def shrunk(recipe: Recipe, scale: float, vary: Mapping[str, Sequence[Any]] = NOTHING) -> Recipe:
+    """The recipe with a share of the epochs, the images and the multiply-adds.
+
+    Multiply-adds grow with the square of the widths, so these shrink by its root. timm's networks
+    keep their widths.
+
+    Args:
+        recipe: at full size.
+        scale: in (0, 1].
+        vary: what a study compares the recipe with: what differs there is to differ still.
+    """
+    if scale == 1:
+        return recipe
+    epochs = apart([recipe.epochs, *vary.get("epochs", ())], scale)
+    smaller: dict[str, Any] = {
+        "epochs": epochs[recipe.epochs],
+        "data_share": scale * recipe.data_share,
+    }
+    if recipe.arch == OURS:
+        for name in ("channels", "fc"):
+            widths = getattr(recipe, name)
+            small = apart(itertools.chain(widths, *vary.get(name, ())), scale**0.5)
+            smaller[name] = tuple(small[each] for each in widths)
+    return dataclasses.replace(recipe, **smaller)
+
+
+def apart(numbers: Iterable[int], share: float) -> dict[int, int]:
+    """This share of whole numbers, rounded, by number; none is 0, and no two are the same.
+
+    >>> apart([1, 2, 4, 64], 0.3)
+    {1: 1, 2: 2, 4: 3, 64: 19}
+    """
+    small: dict[int, int] = {}
+    least = 1
+    for each in sorted(set(numbers)):
+        small[each] = max(least, round(share * each))
+        least = small[each] + 1
+    return small
+
+
+def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
+    """Read a study, and check every choice but whether they fit together.
+
+    Args:
+        file: TOML, with the sections study, recipe and vary.
+        scale: in (0, 1]; below 1, all is trained smaller: see `shrunk`.
+        changed: choices of the recipe that are to be others than the file's.
+
+    Raises:
+        NothingThere: no such file.
+        UsageError: it is not TOML, or says something that no recipe has.
+    """
+    try:
+        told = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        there = [each.name for each in file.parent.glob("*.toml")]
+        more = close_names(file.name, there) if there else "examples/studies/ has some"
+        raise NothingThere(f"cannot read the study {file}: {error.strerror}; {more}") from error
+    except ValueError as error:  # both of UTF-8 and of TOML
+        raise UsageError(f"{file} is no TOML: {error}; examples/studies/ has some") from error
+    try:
+        return dataclasses.replace(_study(told, changed), scale=scale)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from error
+
+
+def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
+    _known(told, SECTIONS, "section")
+    about, base, vary = (_section(told, name) for name in SECTIONS)
+    _known(about, ABOUT, "field of [study]")
+    for name in changed.keys() & vary.keys():
+        raise UsageError(f"the study varies {name}: leave --{name} away")
+    base = {**base, **changed}
+    for name, value in base.items():
+        _check(name, value)
+    for name, values in vary.items():
+        if name in base:
+            raise UsageError(f"{name} is in [recipe] and in [vary]; keep one of them")
+        for value in _several(f"[vary] {name}", values):
+            _check(name, value)
+    seeds = _several("seeds", about.get("seeds", [0]))
+    if not all(_is(each, int) and each >= 0 for each in seeds):
+        raise UsageError(f"seeds is {seeds}: whole numbers from 0 on are needed")
+    for name in ("title", "question"):
+        if not isinstance(about.get(name), str) or not about[name].strip():
+            raise UsageError(f'[study] has no {name}: a line such as {name} = "kernel" is needed')
+    study = Study(about["title"], about["question"], base, vary, tuple(seeds))
+    return dataclasses.replace(study, report=_report(about.get("report", []), len(study.grid)))
+
+
+def _report(given: Any, recipes: int) -> tuple[float, ...]:
+    if not _is(given, tuple[float, ...]) or len(given) not in (0, recipes):
+        raise UsageError(
+            f"report is {given}: one accuracy in percent for each of {recipes} recipes"
+        )
+    return tuple(float(each) for each in given)
+
+
+def _section(told: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = told.get(name, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{name} is {found!r}: a section [{name}] is needed")
+    return found
+
+
+def _several(name: str, values: Any) -> list[Any]:
+    if not isinstance(values, list) or not values:
+        raise UsageError(f"{name} is {values!r}: a list of one value or more is needed")
+    if any(values.count(each) > 1 for each in values):
+        raise UsageError(f"{name} is {values}: a value stands there twice")
+    return values
+
+
+def _known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise UsageError(f"no {what} {name!r}; {close_names(name, known)}")
+
+
+def _check(name: str, value: Any) -> None:
+    if name == "seed":
+        raise UsageError("seed is a choice of each trial: name them all as seeds, in [study]")
+    _known({name: value}, tuple(CHOICES), "choice of a recipe")
+    if not _is(value, CHOICES[name]):
+        raise UsageError(f"{name} is {value!r}, which is no {_words(CHOICES[name])}")
+
+
+def _words(hint: Any) -> str:
+    kinds = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    if hint in kinds:
+        return kinds[hint]
+    parts = [each for each in typing.get_args(hint) if each not in (type(None), Ellipsis)]
+    if typing.get_origin(hint) is tuple:
+        return f"list of {_words(parts[0])}s"
+    return " or ".join(map(_words, parts))
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether a value of TOML is of a type; a whole number is a number, too."""
+    if typing.get_origin(hint) is tuple:
+        kind = typing.get_args(hint)[0]
+        return isinstance(value, list) and all(_is(each, kind) for each in value)
+    if typing.get_args(hint):
+        return any(_is(value, each) for each in typing.get_args(hint))
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)

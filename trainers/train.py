@@ -1,0 +1,151 @@
+"""How does a network learn? One loop, to be read from top to bottom.
+
+The optimizers, the schedules, Mixup and the mean of the weights are timm's; the device, the
+precision and the processes are Accelerate's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from interpret_kit.trainers.distributed import accelerated, summed
+from interpret_kit.trainers.evaluate import concluded, judged
+from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.checkpoint import Checkpoint
+from interpret_kit.trainers.runs.folder import RunFolder, Score, TrainedRun
+from interpret_kit.trainers.runs.progress import Progress, Told, diverged, last_epoch
+from interpret_kit.trainers.runs.resume import Start, at_work, checkpoint, load_data, opened
+from interpret_kit.trainers.sweep.workers import refuse_within_import
+from interpret_kit.trainers.timing import Watch
+
+UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    device: str = "auto",
+    progress: Told | None = None,
+    *,
+    force: bool = False,
+) -> TrainedRun:
+    """Train by a recipe; the epoch with the best validation accuracy is kept in ``out``.
+
+    Each better epoch is saved at once, so that a run that was broken off can be used. The same
+    recipe gives the same weights again, on a CPU with the same number of threads.
+
+    Args:
+        recipe: the choices.
+        out: a folder for the run, made if it is not there.
+        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        progress: called after each batch; on a GPU, after each twentieth.
+        force: replace the run that is in ``out``.
+
+    Raises:
+        UsageError: a recipe that does not fit the images, or an ``out`` that is in use.
+        TrainingDiverged: the loss is no longer finite.
+    """
+    start = Start.REPLACE if force else Start.NEW
+    return _run(RunFolder(Path(out), recipe), start, device, progress)
+
+
+def resume(
+    recipe: Recipe, out: str | Path, device: str = "auto", progress: Told | None = None
+) -> TrainedRun:
+    """Go on with a run that was broken off, as if it never was; begin it, if there is none.
+
+    Raises:
+        UsageError: the run in ``out`` is by another recipe, or from other images.
+    """
+    return _run(RunFolder(Path(out), recipe), Start.RESUME, device, progress)
+
+
+def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) -> TrainedRun:
+    refuse_within_import()
+    recipe = folder.recipe
+    check_optimizer(recipe.optimizer)
+    check_network(recipe)
+    with (
+        accelerated(device, recipe.precision) as machine,
+        at_work(folder, start, machine) as events,
+    ):
+        before = opened(folder, start, machine)
+        if isinstance(before, TrainedRun):
+            return before
+        data = load_data(recipe, machine, progress)
+        learner = make_learner(recipe, data, machine)
+        point = checkpoint(folder, learner, data, before)
+        history = point.history
+        while history.epochs < recipe.epochs and not history.waited(recipe.patience):
+            learned = learn(point, progress)
+            learned_at = time.perf_counter()
+            checked = judged(learner, data.val)
+            if not math.isfinite(checked.loss) and data.val is not None:
+                raise diverged(recipe, checked.loss, learner.steps, history)
+            seconds = point.sums.seconds + time.perf_counter() - learned_at
+            history.add((learned, checked), learner.lr, seconds, point.sums)
+            if history.best_epoch == history.epochs:
+                folder.save(learner.judged.network, history.metrics())
+            folder.save_history(history)
+            events.add(history)  # first: what is told twice is shown once, what is not is missing
+            point.save_epoch()
+        return concluded(point, data)
+
+
+def learn(point: Checkpoint, progress: Told | None) -> Score:
+    """Take a step for each batch that is left of an epoch; score it as it was before its step."""
+    learner, sums, history = point.learner, point.sums, point.history
+    batches, epoch = len(learner.batches), history.epochs + 1
+    watch, unread = Watch(learner.device), list[Tensor]()
+    learner.model.train()
+    for batch in range(sums.batches + 1, batches + 1):
+        learner.batches.seed(epoch, batch)
+        images, targets = learner.batches.draw(epoch, batch)
+        with watch.step():
+            unread.append(_step(learner, images, targets))
+        if len(unread) < UNREAD and batch < batches and learner.device.type == "cuda":
+            continue
+        for loss, right in torch.stack(unread).tolist():
+            sums.add(loss, right, len(images))
+            if not math.isfinite(loss):
+                at_step = history.epochs * batches + sums.batches
+                raise diverged(learner.recipe, loss, at_step, history)
+        unread.clear()
+        watch.read(sums)
+        point.save_sometimes()
+        if progress is not None:
+            where = (epoch, learner.recipe.epochs, batch, batches)
+            progress(Progress(*where, sums.mean_loss, *last_epoch(history), learner.manner))
+    everywhere = summed(learner.accelerator, sums.loss, sums.right, sums.images)
+    sums.loss, sums.right, sums.images = everywhere
+    return Score(sums.mean_loss, sums.right / sums.images)
+
+
+def _step(learner: Learner, images: Tensor, targets: Tensor) -> Tensor:
+    """Change the weights; the loss, summed, and how many images were right, (2,)."""
+    recipe, accelerator = learner.recipe, learner.accelerator
+    logits = learner.model(images)
+    losses = F.cross_entropy(
+        logits, targets, reduction="none", label_smoothing=recipe.label_smoothing
+    )
+    # The mean over the whole batch: processes average their gradients, and have unequal shares.
+    mean = losses.sum() * (accelerator.num_processes / learner.batches.size)
+    accelerator.backward(mean)
+    if recipe.clip:
+        accelerator.clip_grad_norm_(learner.classifier.parameters(), recipe.clip)
+    learner.optimizer.step()
+    learner.optimizer.zero_grad()
+    learner.steps += 1
+    if learner.schedule is not None:
+        learner.schedule.step_update(learner.steps)
+    if learner.average is not None:
+        learner.average.update(learner.classifier, learner.steps)
+    labels = targets if targets.ndim == 1 else targets.argmax(1)
+    return torch.stack([losses.detach().sum(), (logits.argmax(1) == labels).sum()]).float()
