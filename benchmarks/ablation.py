@@ -33,7 +33,8 @@ from interpret_kit.incremental.ablation.engine import Reruns
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import Layer, evaluating
+from interpret_kit.models.layers.catalogue import Layer
+from interpret_kit.models.probing.evaluation import evaluating
 
 BATCHES = (4, 8, 16, 32, 64)
 FEW = 64  # images that the loop and Captum are measured on

@@ -8,7 +8,7 @@ import sys
 import torch
 
 import interpret_kit as ik
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 
 run, count = sys.argv[1], int(sys.argv[2])
 classifier = ik.load_classifier(run, device="cpu")

@@ -20,14 +20,14 @@ from clock import Report, options
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.analyses.base import Array
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards, WholeForwards
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Place, Stretch
-from interpret_kit.models.layers.find import evaluating
 from interpret_kit.models.loading.timm_registration import ConvNet
+from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.results.result import Array
 
 WINDOW, STRIDE, GRAY = 32, 16, 128 / 255
 

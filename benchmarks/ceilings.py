@@ -12,7 +12,7 @@ from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.grid import WindowGrid
-from interpret_kit.models.layers.find import Layer
+from interpret_kit.models.layers.catalogue import Layer
 
 
 def occlusion_ceiling(made: nn.Module, picture: Tensor, grid: WindowGrid) -> float:

@@ -17,7 +17,7 @@ from clock import Report, interleaved, options, spread
 import interpret_kit as ik
 from interpret_kit.data.loader import Reading
 from interpret_kit.incremental.allocator import kept_memory
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 def main() -> None:

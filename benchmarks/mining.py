@@ -20,11 +20,12 @@ from clock import Report, interleaved, options, peak_memory, spread, why_missing
 from torch import Tensor
 
 import interpret_kit as ik
-from interpret_kit.analyses.base import Pace
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.data.loader import Batch
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import evaluating, observed
+from interpret_kit.models.layers.hooks import observed
+from interpret_kit.models.probing.evaluation import evaluating
 
 NETWORKS = ("resnet18", "EfficientNet-Lite0")
 
@@ -64,7 +65,8 @@ def main() -> None:
         "ours 9; it ran on contiguous maps, which it needs."
     )
     report.note(
-        "All contenders keep freed memory for the next map (interpret_kit/incremental/allocator.py)."
+        "All contenders keep freed memory for the next map "
+        "(interpret_kit/incremental/allocator.py)."
     )
     report.save()
 

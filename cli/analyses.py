@@ -22,7 +22,8 @@ from interpret_kit.cli.common.terminal import MOST_ROWS, Terminal
 from interpret_kit.models.loading.recorded_runs import size_of
 
 if TYPE_CHECKING:
-    from interpret_kit.analyses.base import Analysis, Result
+    from interpret_kit.analyses.base import Analysis
+    from interpret_kit.results.result import Result
 
 OUT = Path("ikit-out")
 EXAMPLES = {

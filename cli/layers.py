@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interpret_kit.analyses.base import Table
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.options import example_of, shared
 from interpret_kit.cli.common.terminal import Terminal
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
-    from interpret_kit.models.layers.find import Layer
+    from interpret_kit.models.layers.catalogue import Layer
 
 
 def _run(ctx: click.Context, every: bool) -> None:

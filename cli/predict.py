@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interpret_kit.analyses.base import Table
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.options import example_of, images_argument, shared
 from interpret_kit.cli.common.terminal import Step, Terminal
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import Reading

@@ -14,7 +14,7 @@ from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import CannotWrite, shortened
 
 if TYPE_CHECKING:
-    from interpret_kit.analyses.base import Result
+    from interpret_kit.results.result import Result
 
 
 def _run(ctx: click.Context) -> None:

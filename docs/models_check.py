@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.analyses.base import Array
 from interpret_kit.incremental import worth
-from interpret_kit.models.layers.find import Layer
+from interpret_kit.models.layers.catalogue import Layer
+from interpret_kit.results.result import Array
 
 CLASSES = 10
 IMAGES = 2

@@ -17,12 +17,12 @@ from report_measures import Array
 
 import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationCounts
-from interpret_kit.analyses.base import Table
 from interpret_kit.analyses.misclassifications import MisclassificationCounts
 from interpret_kit.analyses.occlusion import OcclusionMaps
 from interpret_kit.analyses.top_patches import TopPatchesFound
-from interpret_kit.models.layers.find import evaluating
 from interpret_kit.models.loading.load import read_config
+from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.results.table import Table
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.sweep.trial import cost
 

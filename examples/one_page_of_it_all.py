@@ -5,7 +5,7 @@ from pathlib import Path
 
 import interpret_kit as ik
 from interpret_kit.render.photo import sample_photo
-from interpret_kit.report import Front, Section, write_page
+from interpret_kit.report.page import Front, Section, write_page
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-out/page")
 

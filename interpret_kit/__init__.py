@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.ablation import Ablation as Ablation
     from interpret_kit.analyses.activations import Activations as Activations
     from interpret_kit.analyses.base import Analysis as Analysis
-    from interpret_kit.analyses.base import Result as Result
     from interpret_kit.analyses.misclassifications import Misclassifications as Misclassifications
     from interpret_kit.analyses.occlusion import Occlusion as Occlusion
     from interpret_kit.analyses.top_patches import TopPatches as TopPatches
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from interpret_kit.models.convnet import ConvNet as ConvNet
     from interpret_kit.models.loading.load import load_classifier as load_classifier
     from interpret_kit.models.preprocessing import Preprocessing as Preprocessing
+    from interpret_kit.results.result import Result as Result
     from interpret_kit.results.storage import load_result as load_result
 
 _HOMES = {

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InterpretError(Exception):
@@ -112,3 +113,13 @@ def shortened(names: Iterable[str], *, most: int = 8) -> str:
     listed = list(names)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return (", ".join(listed[:most]) or "none") + rest
+
+
+def close_files(path: Path) -> str:
+    """What lies beside a path that is not there and is called nearly so, for an error message."""
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except (OSError, ValueError):  # no such folder either, or not to be read
+        return ""
+    close = difflib.get_close_matches(path.name, beside)
+    return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from interpret_kit.analyses.ablation import Ablation, AblationCounts
 from interpret_kit.analyses.activations import Activations
-from interpret_kit.analyses.base import Analysis, Result
+from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
@@ -21,7 +21,8 @@ from interpret_kit.data.image_set import ImageSet, load_images
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo
-from interpret_kit.report import Front, Section, write_page
+from interpret_kit.report.page import Front, Section, write_page
+from interpret_kit.results.result import Result
 from interpret_kit.results.storage import whole_folder
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.progress import Progress

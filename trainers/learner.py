@@ -17,8 +17,9 @@ from torch import nn
 
 from interpret_kit.errors import UsageError, close_names
 from interpret_kit.models.checkpoints.weights import first_line
-from interpret_kit.models.classifier import Classifier, Preprocessing
+from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import create, create_pretrained
+from interpret_kit.models.preprocessing import Preprocessing
 from interpret_kit.trainers.distributed import share_of, with_shared_statistics
 from interpret_kit.trainers.images.data import TrainingData
 from interpret_kit.trainers.images.loader import Batches, make_batches, on_device

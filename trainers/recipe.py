@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from interpret_kit.analyses.base import parameter
 from interpret_kit.errors import DoesNotFit, close_names
+from interpret_kit.results.result import parameter
 
 OURS = "ikit_convnet"
 SCHEDULES = ("cosine", "poly", "step", "none")  # those of timm's that need no more settings
@@ -27,7 +27,7 @@ NETWORK = (
     "fc",
     "dropout",
 )
-"""The fields that are choices of `interpret_kit.models.convnet.ConvNet`; other networks have theirs."""
+"""The fields that are choices of `ConvNet`; other networks have theirs."""
 
 CHOICES = {"schedule": SCHEDULES, "precision": PRECISIONS, "compile": COMPILE}
 

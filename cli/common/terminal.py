@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table as RichTable
 
-    from interpret_kit.analyses.base import Table
+    from interpret_kit.results.table import Table
 
 MOST_ROWS = 12
 PATIENCE = 2.0  # seconds before a progress bar appears

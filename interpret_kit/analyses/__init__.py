@@ -6,10 +6,11 @@ from typing import Any
 
 from interpret_kit.analyses.ablation import Ablation, AblationCounts
 from interpret_kit.analyses.activations import ActivationMaps, Activations
-from interpret_kit.analyses.base import Analysis, Result
+from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.misclassifications import MisclassificationCounts, Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion, OcclusionMaps
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesFound
+from interpret_kit.results.result import Result
 
 RESULTS: dict[type[Analysis[Any]], type[Result]] = {
     Occlusion: OcclusionMaps,

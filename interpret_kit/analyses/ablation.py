@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import (
-    Analysis,
-    Array,
-    Origin,
-    Pace,
-    Result,
-    Table,
-    array,
-    parameter,
-)
+from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.flips import classes_table, filters_table, flips_table
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.models.argument_values import flag_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
 from interpret_kit.models.layers.selectors import LAYERS, SITE, parse_filters, site_notes
+from interpret_kit.results.result import Array, Origin, Result, array, parameter
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interpret_kit.data.image_set import Batch, ImageSet
     from interpret_kit.models.classifier import Classifier
-    from interpret_kit.models.layers.find import Layer
+    from interpret_kit.models.layers.catalogue import Layer
 
 
 LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a layer tells its progress

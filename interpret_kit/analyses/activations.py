@@ -7,25 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import (
-    Analysis,
-    Array,
-    Origin,
-    Pace,
-    Result,
-    Table,
-    array,
-    parameter,
-)
+from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, OneLayer, filters_argument
 from interpret_kit.models.layers.selectors import LAYER, SITE, parse_filters
+from interpret_kit.results.result import Array, Origin, Result, array, parameter
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import Batch, ImageSet
     from interpret_kit.models.classifier import Classifier
-    from interpret_kit.models.layers.find import Layer
+    from interpret_kit.models.layers.catalogue import Layer
 
 STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
@@ -108,7 +102,7 @@ class ActivationFold:
         self, analysis: Activations, classifier: Classifier, layer: Layer, chosen: Array
     ) -> None:
         from interpret_kit.analyses.counting.accumulators import FilterStatistics
-        from interpret_kit.captum_api.filter_ablation import activation_reader
+        from interpret_kit.captum_api.layer_activation import activation_reader
 
         self.analysis, self.layer = analysis, layer
         self.chosen = chosen
@@ -150,7 +144,7 @@ def _strongest(
 ) -> Array:
     import torch
 
-    from interpret_kit.captum_api.filter_ablation import activation_reader
+    from interpret_kit.captum_api.layer_activation import activation_reader
 
     read = activation_reader(classifier, layer, analysis.site)
     total = torch.zeros(layer.filters, dtype=torch.float64)

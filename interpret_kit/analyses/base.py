@@ -9,146 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from numpy.typing import NDArray
-
-from interpret_kit.analyses.progress import Pace as Pace  # noqa: PLC0414 - also met here
-from interpret_kit.analyses.progress import Progress, telling
-from interpret_kit.data.folders.omitted import Omitted, refuse_losses
+from interpret_kit.analyses.progress import Pace, Progress, telling
+from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
-from interpret_kit.models.argument_values import Reader, count_argument, flag_argument
+from interpret_kit.models.argument_values import count_argument, flag_argument
 from interpret_kit.models.arguments import named
+from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from typing_extensions import Self
 
     from interpret_kit.data.image_set import Batch, ImageSet, Reading
     from interpret_kit.models.classifier import Classifier
-
-Array = NDArray[Any]
-
-
-def parameter(default: Any, help: str, reads: Reader | None = None) -> Any:  # noqa: A002
-    """Declare a field of an analysis or a recipe, with the help text of its option.
-
-    Args:
-        default: the canonical value.
-        help: what it is, for a person.
-        reads: makes the canonical value of whatever may be given, text of an option among it.
-    """
-    return field(default=default, metadata={"help": help, "reads": reads})
-
-
-def array(axes: str, meaning: str) -> Any:
-    """Declare an array of a result: its axes, and its unit, range and sign."""
-    return field(metadata={"axes": axes, "meaning": meaning})
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under named columns: a CSV file, or a table on the terminal."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def head(self, rows: int) -> Table:
-        """Keep the first ``rows`` rows."""
-        return Table(self.columns, self.rows[:rows])
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Which classifier and which images a result was made from."""
-
-    model: str  # what was loaded, for a person
-    weights: str  # fingerprint of the classifier
-    classes: tuple[str, ...]
-    images: str  # where the images came from, for a person
-    contents: str  # fingerprint of the images
-    names: Mapping[int, str]  # of the images asked for, by id
-    unreadable: tuple[tuple[int, str], ...] = ()  # ids left out, and why
-    versions: Mapping[str, str] = field(default_factory=dict)
-    omitted: tuple[Omitted, ...] = ()  # what lies in the images' folder and was not used
-    notes: tuple[str, ...] = ()  # what to know of the images and their labels, a sentence each
-
-
-@dataclass(frozen=True)
-class Question:
-    """What was asked: all that decides the answer, field by field."""
-
-    name: ClassVar[str]
-
-    def fields(self) -> Iterator[tuple[str, Any]]:
-        """Names and values of what was asked."""
-        for each in dataclasses.fields(self):
-            yield each.name, getattr(self, each.name)
-
-
-@dataclass(frozen=True)
-class Result:
-    """Named CPU arrays, and what made them. Subclasses add the arrays."""
-
-    analysis: Question
-    origin: Origin
-
-    @classmethod
-    def array_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
-        """The fields declared with `array`, in order."""
-        return tuple(each for each in dataclasses.fields(cls) if "axes" in each.metadata)
-
-    @classmethod
-    def fact_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
-        """The fields that are neither arrays nor provenance: names that go with the arrays."""
-        known = {"analysis", "origin"}
-        return tuple(
-            each
-            for each in dataclasses.fields(cls)
-            if "axes" not in each.metadata and each.name not in known
-        )
-
-    def tables(self) -> dict[str, Table]:
-        """Tables a person would want, by name; each is saved as a CSV file."""
-        return {}
-
-    def summary(self) -> Table:
-        """The short table for the terminal."""
-        raise NotImplementedError(f"{type(self).__name__} has no summary")
-
-    def lead(self) -> str:
-        """The answer in a line, to go before the summary; "" if the summary says it."""
-        return ""
-
-    def numbers(self) -> dict[str, Any]:
-        """The numbers of the lead, by name, for JSON."""
-        return {}
-
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the summary must know, a sentence each."""
-        return self.origin.notes
-
-    def pages(self) -> dict[str, str]:
-        """Texts to put into another document, by the name of their file."""
-        return {}
-
-    def figures(self) -> dict[str, Figure]:
-        """Pictures of the result, by name, as matplotlib figures."""
-        from interpret_kit.render import draw
-
-        return draw(self)
-
-    def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
-        """Write manifest, arrays, tables (and figures) as one folder; see `storage`."""
-        from interpret_kit.results.storage import save_result
-
-        return save_result(self, Path(folder), figures=figures, force=force)
 
 
 R = TypeVar("R", bound=Result)
@@ -240,7 +115,7 @@ class Analysis(Question, ABC, Generic[R]):
         from interpret_kit.analyses.subjects import as_classifier, refuse_other_than_images
         from interpret_kit.data.folders.class_matching import only_labelled
         from interpret_kit.incremental.allocator import kept_memory
-        from interpret_kit.models.layers.find import evaluating
+        from interpret_kit.models.probing.evaluation import evaluating
 
         classifier = as_classifier(classifier)
         refuse_other_than_images(images)
@@ -277,10 +152,3 @@ def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origi
         omitted=images.omitted,
         notes=(*images.notes, *reading.notes()),
     )
-
-
-def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
-    from importlib.metadata import version
-
-    return {each: version(each) for each in ("interpret-kit", "torch", "timm", "captum", "numpy")}

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.models.argument_values import Example, integer, items, refusal
+from interpret_kit.results.result import Array
 
 Fill = str | float | Sequence[float]
 

@@ -8,28 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import (
-    Analysis,
-    Array,
-    Origin,
-    Pace,
-    Result,
-    Table,
-    array,
-    parameter,
-)
+from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.arguments import Silence, silence_argument
 from interpret_kit.models.layers.selectors import SITE, parse_filters, site_notes
+from interpret_kit.results.result import Array, Origin, Result, array, parameter
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interpret_kit.data.image_set import Batch, ImageSet
     from interpret_kit.models.classifier import Classifier
-    from interpret_kit.models.layers.find import Layer
+    from interpret_kit.models.layers.catalogue import Layer
 
 
 @dataclass(frozen=True)
@@ -195,7 +189,7 @@ def _silenced(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ..
     """The filters of each layer; one that is named twice has all of them."""
     if not silence:
         return {}
-    from interpret_kit.models.layers.find import find_layer
+    from interpret_kit.models.layers.selectors import find_layer
 
     layers = classifier.layers()
     found: dict[Layer, tuple[int, ...]] = {}
@@ -246,7 +240,7 @@ class MisclassificationFold:
 
     def _without_filters(self, batch: Batch) -> Tensor:
         """Probabilities (batch, classes) with the filters of all layers at zero."""
-        from interpret_kit.models.layers.find import ablated
+        from interpret_kit.models.layers.hooks import ablated
 
         with ExitStack() as stack:
             for layer, filters in self.silenced.items():

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import (
-    Analysis,
-    Array,
-    Origin,
-    Pace,
-    Result,
-    Table,
-    array,
-    parameter,
-)
+from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_picture
+from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.unseen import unseen
 from interpret_kit.captum_api.targets import targets_by_id
 from interpret_kit.errors import NoImages
 from interpret_kit.incremental.occlusion.grid import (
@@ -29,7 +22,9 @@ from interpret_kit.incremental.occlusion.grid import (
     sides_argument,
 )
 from interpret_kit.models.arguments import Target, target_argument
-from interpret_kit.models.resize_and_crop import outside, unseen
+from interpret_kit.models.resize_and_crop import outside
+from interpret_kit.results.result import Array, Origin, Result, array, parameter
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from torch import Tensor

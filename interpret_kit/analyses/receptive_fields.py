@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.errors import NotSupported
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.receptive_field.fields import ReceptiveFields, all_receptive_fields
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import Layer, evaluating
+from interpret_kit.models.layers.catalogue import Layer
+from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.results.result import Array
 
 
 @dataclass(frozen=True, eq=False)

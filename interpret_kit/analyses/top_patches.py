@@ -9,19 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import (
-    Analysis,
-    Array,
-    Origin,
-    Pace,
-    Result,
-    Table,
-    array,
-    parameter,
-)
+from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.arguments import LAST, Layers
 from interpret_kit.models.layers.selectors import LAYERS, SITE
+from interpret_kit.results.result import Array, Origin, Result, array, parameter
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +23,7 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.receptive_fields import Patches
     from interpret_kit.data.image_set import Batch, ImageSet
     from interpret_kit.models.classifier import Classifier
-    from interpret_kit.models.layers.find import Layer, Point
+    from interpret_kit.models.layers.catalogue import Layer, Point
 
 SHOWN_PER_LAYER = 8  # filters per layer whose pictures are kept for the figures
 
@@ -196,7 +190,7 @@ class TopPatchesFold:
         """Consider the next images: one forward each, in which every layer is looked at."""
         import torch
 
-        from interpret_kit.models.layers.find import observed
+        from interpret_kit.models.layers.hooks import observed
 
         pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
         if len(batch) == 1:
@@ -208,7 +202,7 @@ class TopPatchesFold:
 
     def _look(self, at: _At, batch: Batch, output: Tensor) -> None:
         from interpret_kit.analyses.counting.accumulators import strongest_units
-        from interpret_kit.captum_api.filter_ablation import refuse_other_rows
+        from interpret_kit.models.layers.hooks import refuse_other_rows
         from interpret_kit.models.probing.network_kinds import widened
 
         layers = [*at.ranked, *at.ended]  # their outputs here are laid out alike

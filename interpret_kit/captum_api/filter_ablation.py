@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from captum.attr import LayerActivation, PerturbationAttribution
+from captum.attr import PerturbationAttribution
 from torch import Tensor, nn
 
 from interpret_kit.captum_api.targets import as_captum_takes_it
-from interpret_kit.errors import NotSupported, UsageError
+from interpret_kit.errors import UsageError
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.models.arguments import ALL, Filters, OneLayer, Target, layer_argument, named
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import (
-    Layer,
-    Point,
-    catalogue,
-    evaluating,
-    find_layer,
-    observed,
-    recorded,
-)
-from interpret_kit.models.layers.layout import PLAIN, Layout
-from interpret_kit.models.layers.selectors import parse_filters
+from interpret_kit.models.layers.catalogue import Layer
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.hooks import silenced_by_row
+from interpret_kit.models.layers.selectors import find_layer, parse_filters
+from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import try_out
 from interpret_kit.models.probing.misfits import refuse_unusable
 from interpret_kit.models.probing.network_kinds import unwrapped, widened
@@ -179,63 +172,3 @@ def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tens
         )
     rows = chosen.expand(len(outputs))
     return outputs.gather(1, rows.unsqueeze(1)).squeeze(1)
-
-
-def activation_reader(classifier: Classifier, layer: Layer, site: str) -> Forward:
-    """A function from pixels (batch, 3, height, width) to a layer's feature maps at a site.
-
-    They are (batch, filters, rows, cols), however the network lays them out. It is Captum's
-    LayerActivation, except where a module is called several times: Captum returns its last call,
-    so that there the point's own call is recorded.
-    """
-    name, _ = point = layer.at(site)
-    called_once = name in {each.label for each in classifier.layers()}  # else "name#1"
-    captums = LayerActivation(classifier, classifier.network.get_submodule(name))
-
-    def read(pixels: Tensor) -> Tensor:
-        if called_once:
-            output = captums.attribute(pixels)
-        else:
-            with recorded(classifier.network, [point]) as outputs:
-                classifier(pixels)
-            output = outputs[point]
-        maps = layer.layout.maps(widened(output))
-        refuse_other_rows(maps, len(pixels), name)
-        return maps
-
-    return read
-
-
-def refuse_other_rows(maps: Tensor, images: int, name: str) -> None:
-    """Refuse maps that are not one row for each image.
-
-    Raises:
-        NotSupported: naming the layer.
-    """
-    if len(maps) != images:
-        raise NotSupported(
-            f"layer {name} returns {len(maps)} rows for {images} images: which belongs to which "
-            "image cannot be told; choose another layer"
-        )
-
-
-@contextmanager
-def silenced_by_row(
-    network: nn.Module, point: Point, filters: Tensor, layout: Layout = PLAIN
-) -> Iterator[None]:
-    """Hold another filter at zero for every image of a batch, ``filters`` (batch,).
-
-    with silenced_by_row(network, ("conv3", 1), torch.tensor([0, 1, 2])):
-        logits = network(pixels.expand(3, -1, -1, -1))  # three ablations in one forward pass
-    """
-
-    def overwrite(output: Tensor) -> Tensor:
-        ablated = output.clone(memory_format=torch.preserve_format)
-        parts = layout.channels(ablated)
-        refuse_other_rows(parts, len(filters), point[0])
-        images = torch.arange(len(filters), device=output.device)
-        parts[images, filters.to(output.device)] = 0
-        return ablated
-
-    with observed(network, {point: overwrite}):
-        yield

@@ -21,7 +21,7 @@ from interpret_kit.incremental.occlusion.backend import Occluding, occluding, ta
 from interpret_kit.incremental.occlusion.engine import Stale
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.misfits import refuse_unusable
 from interpret_kit.models.probing.network_kinds import is_exported, is_scripted, unwrapped
 

@@ -28,7 +28,8 @@ from interpret_kit.data.sources import Files, Rows, Store, as_labels, as_uint8
 from interpret_kit.errors import NoImages, NothingThere, UnreadableImage, UsageError
 
 if TYPE_CHECKING:
-    from interpret_kit.models.classifier import Classifier, Preprocessing
+    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.preprocessing import Preprocessing
 
 __all__ = ["Batch", "ImageSet", "Reading", "Unreadable", "load_images"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interpret_kit.data.image_set import ImageSet
-    from interpret_kit.models.classifier import Preprocessing
+    from interpret_kit.models.preprocessing import Preprocessing
 
 T = TypeVar("T")
 S = TypeVar("S")

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from interpret_kit.data.decoding.decode import read_rgb
-from interpret_kit.data.pixels import ROUNDING as ROUNDING  # noqa: PLC0414 - also here
-from interpret_kit.data.pixels import refuse_other_range
 from interpret_kit.errors import UsageError
+from interpret_kit.models.pixels import refuse_other_range
 
 
 class Store(Protocol):

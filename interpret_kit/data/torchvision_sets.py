@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.data.folders.listing import close_files
 from interpret_kit.data.paths import at_home, is_there
-from interpret_kit.errors import NothingThere, RunError, shortened
+from interpret_kit.errors import NothingThere, RunError, close_files, shortened
 
 
 class Published(NamedTuple):

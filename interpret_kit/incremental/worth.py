@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
 from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES, BYTE, CALL, MULTIPLY_ADD
 from interpret_kit.models.dispatching import DispatchMode
-from interpret_kit.models.layers.find import Point, evaluating, observed
+from interpret_kit.models.layers.catalogue import Point
+from interpret_kit.models.layers.hooks import observed
+from interpret_kit.models.probing.evaluation import evaluating
 
 # The incremental way is taken if its price is at most this share of the other's: infinity and 0
 # take it always and never.

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.data.pixels import refuse_other_than_pixels
 from interpret_kit.errors import ClassNotFound, UsageError, close_names
 from interpret_kit.models.arguments import Layers, layers_argument, named
 from interpret_kit.models.classes.names import class_names
-from interpret_kit.models.layers.find import Layer, catalogue, find_layers
-from interpret_kit.models.preprocessing import Preprocessing as Preprocessing  # noqa: PLC0414 - also here
-from interpret_kit.models.preprocessing import preprocessing_for
+from interpret_kit.models.layers.catalogue import Layer
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.selectors import find_layers
+from interpret_kit.models.pixels import refuse_other_than_pixels
+from interpret_kit.models.preprocessing import Preprocessing, preprocessing_for
 from interpret_kit.models.probing.evaluation import evaluating, in_eval_mode, switchable
 from interpret_kit.models.probing.examine import Examined, examine, two_images
 from interpret_kit.models.probing.misfits import explained, refuse_unusable, rows_of

@@ -15,12 +15,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor
 
-    from interpret_kit.data.image_set import ImageSet
-    from interpret_kit.models.classifier import Preprocessing
 
 INTERPOLATIONS = {
     each.name.lower(): each
@@ -88,13 +84,6 @@ class Framing:
             image = ImageOps.expand(image, border, (red, green, blue))
         top, left = round((image.height - height) / 2), round((image.width - width) / 2)
         return image.crop((left, top, left + width, top + height))
-
-
-def unseen(images: ImageSet, ids: Iterable[int], preprocessing: Preprocessing) -> tuple[float, ...]:
-    """Share of each of these images that lies outside what the network gets, in [0, 1)."""
-    mode = getattr(preprocessing, "crop_mode", "center")
-    framing = Framing(preprocessing.size, preprocessing.crop, crop_mode=mode)
-    return tuple(round(1 - framing.seen(*images.decode(each).size), 4) for each in ids)
 
 
 def outside(shares: Sequence[float], crop: float) -> tuple[str, ...]:

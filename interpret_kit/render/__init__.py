@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from interpret_kit.analyses.base import Result
+    from interpret_kit.results.result import Result
 
 
 def _import_matplotlib() -> None:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from interpret_kit.analyses.ablation import AblationCounts
-from interpret_kit.analyses.base import Array
 from interpret_kit.render.page import (
     GREY,
     NOTE,
@@ -22,6 +21,7 @@ from interpret_kit.render.page import (
     whole_numbers,
 )
 from interpret_kit.render.scales import COUNTS, Scale, show_numbers
+from interpret_kit.results.result import Array
 
 MOST = 12  # filters and classes of the heat map
 MOST_FREQUENT = 10  # classes in a frequency table

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.analyses.misclassifications import MisclassificationCounts
 from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, fitted, shortened
 from interpret_kit.render.scales import COUNTS, Scale
+from interpret_kit.results.result import Array
 
 MOST_NAMES = 40  # classes that still have room for their names
 MOST_NUMBERS = 20  # classes whose counts are printed in the cells

@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.analyses.fills import fill_words
 from interpret_kit.analyses.occlusion import OcclusionMaps
 from interpret_kit.render.page import (
@@ -28,6 +27,7 @@ from interpret_kit.render.scales import (
     overlay,
     show_numbers,
 )
+from interpret_kit.results.result import Array
 
 MOST_IMAGES = 12
 MOST_WINDOWS = 8

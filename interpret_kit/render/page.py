@@ -23,8 +23,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.render.fonts import families
+from interpret_kit.results.result import Array
 
 DPI = 110
 MARGIN = 0.2  # inches

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.render.page import NOTE, SMALL, Page, Place
+from interpret_kit.results.result import Array
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
 OPAQUE = 0.8  # how much of the picture the strongest colour covers

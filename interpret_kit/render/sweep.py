@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.render.page import GREY, LABEL, NOTE, Page, fitted, whole_numbers
 from interpret_kit.render.scales import CONFIDENCE
+from interpret_kit.results.result import Array
 from interpret_kit.results.sweep_table import SHRUNK, StudyTable, text
 
 SPLITS = {"train": "#8a9ba8", "val": "#c8442f", "test": "#2a6f4e"}

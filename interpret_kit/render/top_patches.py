@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.analyses.top_patches import TopPatchesFound
 from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names, shortened
+from interpret_kit.results.result import Array
 
 MOST_PATCHES = 9
 BEYOND: dict[str, Any] = {  # the picture's edge

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interpret_kit.analyses.base import Origin, Result, Table
 from interpret_kit.errors import shortened
 from interpret_kit.models.argument_values import readable
 from interpret_kit.report.words import KINDS, Kind
+from interpret_kit.results.result import Origin, Result
+from interpret_kit.results.table import Table
 
 Link = Callable[[Path], str]  # from a file to its address on the page
 OPEN = 2  # figures of one kind that are seen at once; the others are folded

@@ -21,11 +21,12 @@ from zipfile import BadZipFile
 import numpy as np
 
 from interpret_kit.analyses import RESULTS
-from interpret_kit.analyses.base import Origin, Question, Result, Table
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, RunError, shortened
 from interpret_kit.models.loading.recorded_runs import CONFIG
+from interpret_kit.results.result import Origin, Question, Result
 from interpret_kit.results.sweep_table import Study, StudyTable
+from interpret_kit.results.table import Table
 
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
 OURS = (MANIFEST, "index.html")  # what a folder holds that was written here

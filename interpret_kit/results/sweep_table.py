@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import Array, Question, Result, Table, array
+from interpret_kit.results.result import Array, Question, Result, array
+from interpret_kit.results.table import Table
 
 SHRUNK = ("epochs", "channels", "fc")  # the choices that a scale below 1 makes smaller
 

@@ -4,8 +4,8 @@ import torch
 from networks_on_paper import noisy_images, pixels_of, plain, small_classifier
 from torch import nn
 
-from interpret_kit.analyses.base import Pace
 from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound
 

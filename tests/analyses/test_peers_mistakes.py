@@ -21,15 +21,14 @@ from torch import nn
 
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
-from interpret_kit.analyses.base import Pace
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
+from interpret_kit.analyses.progress import Pace
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.captum_api.filter_ablation import silenced_by_row
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import ablated
+from interpret_kit.models.layers.hooks import ablated, silenced_by_row
 from interpret_kit.results.storage import load_result
 
 

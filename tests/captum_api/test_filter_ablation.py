@@ -17,14 +17,12 @@ from networks_on_paper import (
 )
 from torch import nn
 
-from interpret_kit.captum_api.filter_ablation import (
-    FilterAblation,
-    activation_reader,
-    silenced_by_row,
-)
+from interpret_kit.captum_api.filter_ablation import FilterAblation
+from interpret_kit.captum_api.layer_activation import activation_reader
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.incremental import worth
+from interpret_kit.models.layers.hooks import silenced_by_row
 
 BATCH = 5
 

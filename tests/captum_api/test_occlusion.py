@@ -14,7 +14,7 @@ from interpret_kit import IncrementalOcclusion
 from interpret_kit.errors import UsageError
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards
-from interpret_kit.models.layers.find import ablated
+from interpret_kit.models.layers.hooks import ablated
 
 SIZE = (12, 10)
 WINDOW, STRIDES = (3, 5, 4), (3, 3, 2)  # windows end beyond both edges

@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from interpret_kit.analyses.base import Table
 from interpret_kit.cli.common import terminal
+from interpret_kit.results.table import Table
 
 
 class Screen(StringIO):

@@ -16,7 +16,8 @@ from interpret_kit.errors import (
     UnreadableImage,
     UsageError,
 )
-from interpret_kit.models.classifier import Classifier, Preprocessing
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.preprocessing import Preprocessing
 
 EXACT = Preprocessing(size=(2, 3), **HALVES)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from interpret_kit.data.image_set import ImageSet, load_images
 from interpret_kit.errors import NoImages, UnreadableImage, UsageError
-from interpret_kit.models.classifier import Preprocessing
+from interpret_kit.models.preprocessing import Preprocessing
 
 EXACT = Preprocessing(size=(2, 3), **HALVES)  # the size of the pictures below: nothing is resized
 

@@ -10,7 +10,7 @@ import pytest
 
 import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationCounts
-from interpret_kit.analyses.base import Origin
+from interpret_kit.results.result import Origin
 
 sys.path.append(str(Path(__file__).parents[2] / "docs"))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interpret_kit.analyses.base import Origin
 from interpret_kit.errors import NothingThere
+from interpret_kit.results.result import Origin
 from interpret_kit.results.sweep_table import StudyTable
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs import progress

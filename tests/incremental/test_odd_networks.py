@@ -19,7 +19,7 @@ from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import Reruns
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import observed
+from interpret_kit.models.layers.hooks import observed
 
 WINDOW, STRIDES = (3, 4, 4), (3, 3, 3)
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 from interpret_kit.analyses.ablation import Ablation, AblationCounts
 from interpret_kit.analyses.activations import ActivationMaps, Activations
-from interpret_kit.analyses.base import Origin
 from interpret_kit.analyses.misclassifications import MisclassificationCounts, Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion, OcclusionMaps
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesFound
@@ -18,6 +17,7 @@ from interpret_kit.render import draw, scales
 from interpret_kit.render.occlusion import telling_windows
 from interpret_kit.render.page import DPI, Page, Place, file_names, fitted
 from interpret_kit.render.scales import COUNTS, SIGNED, Scale, overlay
+from interpret_kit.results.result import Origin
 
 CLASSES = ("$x^2$", "<b>cat</b>", "日本\n語", "a name that goes on " * 12)
 RED_OVER_BLUE = 255 * 0.8 * (0.80 - 0.10)  # of the hottest pixel: cover times (red less blue)

@@ -19,7 +19,7 @@ from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.image_set import load_images
 from interpret_kit.errors import NothingThere, OutputExists
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.report import Front, Section, write_page
+from interpret_kit.report.page import Front, Section, write_page
 from interpret_kit.report.words import KINDS
 from interpret_kit.results.storage import ASKED, load_result
 

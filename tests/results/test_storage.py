@@ -6,11 +6,11 @@ import pytest
 from networks_on_paper import noise, small_classifier
 from PIL import Image
 
-from interpret_kit.analyses.base import Table
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.data.image_set import ImageSet, load_images
 from interpret_kit.errors import CannotWrite, OutputExists, RunError
 from interpret_kit.results.storage import check_free, load_result, whole_folder, write_csv
+from interpret_kit.results.table import Table
 
 
 @pytest.fixture

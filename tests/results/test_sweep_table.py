@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from interpret_kit.analyses.base import Origin
+from interpret_kit.results.result import Origin
 from interpret_kit.results.sweep_table import Study, StudyTable
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from interpret_kit.analyses.base import versions
 from interpret_kit.errors import CannotWrite, OutputExists
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import (
@@ -26,6 +25,7 @@ from interpret_kit.models.loading.load import (
     save_weights,
 )
 from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE
+from interpret_kit.results.result import versions
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.timing import Sums

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from interpret_kit.analyses.base import Array, Origin, versions
 from interpret_kit.errors import UsageError
+from interpret_kit.results.result import Array, Origin, versions
 from interpret_kit.results.sweep_table import SHRUNK, Study, StudyTable, label
 from interpret_kit.trainers.recipe import OURS
 from interpret_kit.trainers.sweep.study import Place, trials_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpret_kit.analyses.base import Table
+from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from interpret_kit.analyses.ablation import AblationCounts

@@ -8,7 +8,6 @@ nothing but one of these is seen through. What is not used is counted; see `omit
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -40,6 +39,7 @@ from interpret_kit.errors import (
     NoImages,
     NothingThere,
     UsageError,
+    close_files,
     shortened,
 )
 
@@ -79,16 +79,6 @@ def list_files(paths: Sequence[Path]) -> Listing:
     labels, classes = numbered([class_of.get(path) for path in whole])
     presumed = {k: path.parent.name for k, path in enumerate(whole)} if not class_of else {}
     return Listing(tuple(paths), names, labels, tuple(classes), notes=notes, presumed=presumed)
-
-
-def close_files(path: Path) -> str:
-    """What lies beside a path that is not there and is called nearly so, for an error message."""
-    try:
-        beside = [each.name for each in path.parent.iterdir()]
-    except (OSError, ValueError):  # no such folder either, or not to be read
-        return ""
-    close = difflib.get_close_matches(path.name, beside)
-    return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""
 
 
 def list_folder(folder: Path, split: str | None = None) -> Listing:

@@ -12,13 +12,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-from interpret_kit.captum_api.filter_ablation import refuse_other_rows, silenced_by_row
 from interpret_kit.incremental.ablation.engine import Reruns
 from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
 from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
 from interpret_kit.incremental.worth import ablating_pays
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import Point, observed
+from interpret_kit.models.layers.catalogue import Point
+from interpret_kit.models.layers.hooks import observed, refuse_other_rows, silenced_by_row
 from interpret_kit.models.layers.layout import PLAIN, Layout
 
 _log = logging.getLogger(__name__)

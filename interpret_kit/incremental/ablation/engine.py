@@ -25,7 +25,8 @@ from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import NOTHING, Dims, FoldedGraph, folded
 from interpret_kit.incremental.graph.fuse_padding import PADS
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
-from interpret_kit.models.layers.find import Point, evaluating
+from interpret_kit.models.layers.catalogue import Point
+from interpret_kit.models.probing.evaluation import evaluating
 
 KEPT = 2**28  # bytes of maps that are kept of all images looked at together
 

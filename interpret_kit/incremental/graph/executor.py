@@ -29,7 +29,8 @@ from interpret_kit.incremental.graph.reasons import (
     why_other_outputs,
 )
 from interpret_kit.incremental.graph.verify import agree, rounding_of
-from interpret_kit.models.layers.find import Point, evaluating
+from interpret_kit.models.layers.catalogue import Point
+from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.network_kinds import whole_passes_only
 
 Values = Mapping[Node, Tensor]

@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import ExportGraphSignature, InputKind, OutputKind
 
-from interpret_kit.incremental.graph.reasons import Untraceable as Untraceable  # noqa: PLC0414 - also met here
-from interpret_kit.incremental.graph.reasons import why_not_traced
-from interpret_kit.models.layers.find import Point, evaluating
+from interpret_kit.incremental.graph.reasons import Untraceable, why_not_traced
+from interpret_kit.models.layers.catalogue import Point
+from interpret_kit.models.probing.evaluation import evaluating
 
 PIXELS, WEIGHT, ITEM = "pixels", "weight", "getitem"
 

@@ -19,7 +19,7 @@ from interpret_kit.incremental.graph.executor import RunnableGraph, Values
 from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node
 from interpret_kit.incremental.graph.fuse_padding import is_depthwise, pads_with_zeros, widened
 from interpret_kit.incremental.graph.reasons import Untraceable
-from interpret_kit.models.layers.find import Point
+from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.layout import Layout
 
 Dims = tuple[int, int]  # which dimension of a value holds the images, and which the filters

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.incremental.graph.cache import is_kept
 from interpret_kit.incremental.graph.executor import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.reasons import (
@@ -29,9 +28,10 @@ from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.worth import occluding_pays, pays, work_of
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
 from interpret_kit.models.probing.network_kinds import whole_passes_only
+from interpret_kit.results.result import Array
 
 # For the windows of a photo or two, the memory of larger batches costs more than it gains: 200 MB
 # for a tenth of two seconds.

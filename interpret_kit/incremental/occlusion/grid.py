@@ -8,9 +8,9 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from interpret_kit.analyses.base import Array
 from interpret_kit.errors import DoesNotFit
 from interpret_kit.models.argument_values import Example, integer, items, refusal, shown
+from interpret_kit.results.result import Array
 
 Pair = tuple[int, int]
 

@@ -20,11 +20,8 @@ class ImageNetNames(NamedTuple):
 
 def imagenet_names() -> ImageNetNames:
     """The first lemma of each class; with its synset where two classes share one (crane)."""
-    lines = (
-        (files("interpret_kit.models.classes") / "imagenet.tsv")
-        .read_text(encoding="utf-8")
-        .splitlines()
-    )
+    table = files("interpret_kit.models.classes") / "imagenet.tsv"
+    lines = table.read_text(encoding="utf-8").splitlines()
     pairs = [line.split("\t") for line in lines]
     lemmas = [names.split(", ") for _, names in pairs]
     firsts = [each[0] for each in lemmas]

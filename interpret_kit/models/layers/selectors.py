@@ -22,7 +22,7 @@ from interpret_kit.models.arguments import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from interpret_kit.models.layers.find import Layer
+    from interpret_kit.models.layers.catalogue import Layer
 
 _LAYER = (
     "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, "

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from interpret_kit.data.folders.listing import close_files
-from interpret_kit.errors import NothingThere, close_names
+from interpret_kit.errors import NothingThere, close_files, close_names
 from interpret_kit.models.convnet import CONVNET, convnet
 
 

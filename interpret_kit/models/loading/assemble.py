@@ -12,8 +12,9 @@ from typing import Any
 from torch import nn
 
 from interpret_kit.errors import NotSupported, UsageError
-from interpret_kit.models.classifier import Classifier, Preprocessing
+from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.overrides import IMAGENET, Names, Said
+from interpret_kit.models.preprocessing import Preprocessing
 
 IMAGENET_CLASSES = 1000
 _PREPROCESSING = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpolation")

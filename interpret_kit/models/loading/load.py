@@ -15,7 +15,7 @@ from interpret_kit.models.checkpoints.name_matching import best_match, fill
 from interpret_kit.models.checkpoints.tied_weights import save_weights
 from interpret_kit.models.checkpoints.weights import read_checkpoint
 from interpret_kit.models.classes.imagenet import imagenet_names
-from interpret_kit.models.classifier import Classifier, Preprocessing
+from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.architectures import create
 from interpret_kit.models.loading.assemble import wrapped
 from interpret_kit.models.loading.hub import create_pretrained
@@ -38,6 +38,7 @@ from interpret_kit.models.loading.recorded_runs import (
     runs_by_age,
 )
 from interpret_kit.models.loading.timm_weights import from_checkpoint, from_timm_folder, published
+from interpret_kit.models.preprocessing import Preprocessing
 
 __all__ = [
     "CONFIG",

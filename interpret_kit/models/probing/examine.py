@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.errors import NotSupported
-from interpret_kit.models.layers.find import observed
+from interpret_kit.models.layers.hooks import observed
 from interpret_kit.models.probing.misfits import explained, not_finite, rows_of, tensor_of
 from interpret_kit.models.probing.network_kinds import is_quantised, is_scripted, opaque, widened
 from interpret_kit.models.probing.output_bounds import Bounds

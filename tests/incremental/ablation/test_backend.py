@@ -17,7 +17,7 @@ from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 class Mixed(nn.Module):

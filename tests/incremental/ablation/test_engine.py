@@ -17,8 +17,10 @@ from interpret_kit import FilterAblation
 from interpret_kit.incremental.ablation import batching as levels
 from interpret_kit.incremental.ablation.engine import Reruns, _Run
 from interpret_kit.incremental.graph.reasons import Untraceable
-from interpret_kit.models.layers.find import ablated, catalogue, evaluating
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.hooks import ablated
 from interpret_kit.models.loading.timm_registration import ConvNet
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 class Branches(nn.Module):

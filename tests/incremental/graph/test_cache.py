@@ -17,8 +17,8 @@ from interpret_kit.incremental.graph import executor as suffix
 from interpret_kit.incremental.graph.executor import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
-from interpret_kit.models.layers.find import evaluating
 from interpret_kit.models.loading.efficientnet_lite0 import embedded_network
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 class Net(nn.Module):

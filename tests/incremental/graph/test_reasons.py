@@ -13,7 +13,8 @@ from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import Reruns
 from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.reasons import Untraceable
-from interpret_kit.models.layers.find import ablated, evaluating
+from interpret_kit.models.layers.hooks import ablated
+from interpret_kit.models.probing.evaluation import evaluating
 
 SIZE = (8, 7)
 UNAVAILABLE = (

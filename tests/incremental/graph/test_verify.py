@@ -14,7 +14,7 @@ from interpret_kit.incremental.graph.verify import agree, rounding_of, terms
 from interpret_kit.incremental.occlusion import engine as incremental
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards
 from interpret_kit.incremental.occlusion.grid import WindowGrid
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 
 EPS = torch.finfo(torch.float32).eps
 CONV, SIZE = ("conv", 1), (12, 10)

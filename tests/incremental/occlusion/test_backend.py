@@ -31,7 +31,7 @@ from interpret_kit.incremental.occlusion.backend import (
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.find import evaluating
+from interpret_kit.models.probing.evaluation import evaluating
 
 SIZE = (12, 10)
 GRID = WindowGrid(SIZE, (5, 4), (3, 3))

@@ -9,7 +9,9 @@ from networks_on_paper import ResidualNet, SmallNet, TwiceNet, drawn, noisy_imag
 from torch import nn
 
 from interpret_kit import Ablation, Misclassifications
-from interpret_kit.models.layers.find import ablated, catalogue, evaluating, recorded
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.hooks import ablated, recorded
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 def ends(network, *size):

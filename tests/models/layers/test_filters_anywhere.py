@@ -7,7 +7,9 @@ from torch import nn
 from interpret_kit import FilterAblation
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import Reruns
-from interpret_kit.models.layers.find import catalogue, evaluating, find_layer
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.selectors import find_layer
+from interpret_kit.models.probing.evaluation import evaluating
 
 SIZE = (8, 6)
 

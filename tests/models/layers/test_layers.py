@@ -7,16 +7,10 @@ from networks_on_paper import ColourNet, ResidualNet, SmallNet, TwiceNet, small_
 from torch import nn
 
 from interpret_kit.errors import LayerNotFound, UsageError
-from interpret_kit.models.layers.find import (
-    ablated,
-    catalogue,
-    evaluating,
-    find_layer,
-    find_layers,
-    observed,
-    recorded,
-)
-from interpret_kit.models.layers.selectors import parse_filters
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.hooks import ablated, observed, recorded
+from interpret_kit.models.layers.selectors import find_layer, find_layers, parse_filters
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 def layers_of(network, *size):

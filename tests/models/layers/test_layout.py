@@ -8,7 +8,9 @@ from torch import nn
 
 from interpret_kit import Ablation, Activations, FilterAblation, Misclassifications, TopPatches
 from interpret_kit.errors import LayerNotFound, NotSupported
-from interpret_kit.models.layers.find import catalogue, evaluating, find_layer, find_layers
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.selectors import find_layer, find_layers
+from interpret_kit.models.probing.evaluation import evaluating
 
 SIZE = (7, 7)
 

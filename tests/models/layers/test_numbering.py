@@ -7,7 +7,8 @@ import torchvision
 from networks_on_paper import ResidualNet, drawn
 from torch import nn
 
-from interpret_kit.models.layers.find import catalogue, find_layers
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.layers.selectors import find_layers
 
 
 def numbered(network, size, images=2):

@@ -13,7 +13,8 @@ from interpret_kit.incremental.graph import executor as suffix
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards
 from interpret_kit.incremental.occlusion.grid import WindowGrid
-from interpret_kit.models.layers.find import ablated, evaluating
+from interpret_kit.models.layers.hooks import ablated
+from interpret_kit.models.probing.evaluation import evaluating
 
 SIZE, FILTERS = (7, 6), 4
 GRID = WindowGrid(SIZE, (3, 2), (2, 2))

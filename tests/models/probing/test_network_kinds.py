@@ -8,7 +8,8 @@ from torch import nn
 
 from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.errors import NotSupported
-from interpret_kit.models.layers.find import catalogue, evaluating
+from interpret_kit.models.layers.find import catalogue
+from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.network_kinds import unwrapped
 
 SIZE = 10, 12
