@@ -49,7 +49,8 @@ def main() -> None:
     report.note(
         "Ours keeps freed memory in the process while it runs "
         "(interpret_kit/incremental/allocator.py). 'as it is': the others run as their users have "
-        "them; 'kept': all keep it, which is no work of theirs, but shows what the rest of ours is worth."
+        "them; 'kept': all keep it, which is no work of theirs, but shows what the rest of ours "
+        "is worth."
     )
     names = asked.network or ((next(iter(CONVNETS)), "resnet18") if asked.short else NETWORKS)
     for name in names:

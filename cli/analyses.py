@@ -118,7 +118,7 @@ def _take_full_float32() -> None:
 
 def tell(result: Result, terminal: Terminal) -> None:
     """Print the short table, what could not be read and, where asked for, the manifest."""
-    from interpret_kit.results.storage import manifest
+    from interpret_kit.results.save import manifest
 
     tell_a_person(result, terminal)
     terminal.answer(manifest(result))

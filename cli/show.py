@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _run(ctx: click.Context) -> None:
-    from interpret_kit.results.storage import load_result
+    from interpret_kit.results.load import load_result
 
     given = ctx.params
     folder, out = Path(given["folder"]), given["out"]

@@ -31,7 +31,7 @@ def _run(ctx: click.Context) -> None:
         check_there(given["data"])
     for out in studies:
         check_writable(out)
-    from interpret_kit.results.storage import manifest
+    from interpret_kit.results.save import manifest
     from interpret_kit.trainers.sweep.runner import check_free
 
     for out, study in studies.items():

@@ -32,7 +32,7 @@ from interpret_kit.analyses.top_patches import TopPatchesFound
 from interpret_kit.errors import NothingThere
 from interpret_kit.models.loading.recorded_runs import HISTORY
 from interpret_kit.render.curves import draw_history
-from interpret_kit.results.storage import write_csv
+from interpret_kit.results.table import write_csv
 from interpret_kit.trainers.runs.folder import History
 
 HOME = Path(__file__).parent

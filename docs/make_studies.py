@@ -23,8 +23,8 @@ from studies_rules import Measured, Split
 from studies_text import SECTIONS, SWEEPS, Swept, page
 
 from interpret_kit.errors import NothingThere
+from interpret_kit.results.load import load_result
 from interpret_kit.results.result import Array
-from interpret_kit.results.storage import load_result
 from interpret_kit.results.sweep_table import StudyTable, text
 from interpret_kit.trainers.runs.progress import DIVERGED
 

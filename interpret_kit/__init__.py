@@ -15,6 +15,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from interpret_kit.results import registry
+
 if TYPE_CHECKING:
     from interpret_kit.analyses.ablation import Ablation as Ablation
     from interpret_kit.analyses.activations import Activations as Activations
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from interpret_kit.models.convnet import ConvNet as ConvNet
     from interpret_kit.models.loading.load import load_classifier as load_classifier
     from interpret_kit.models.preprocessing import Preprocessing as Preprocessing
+    from interpret_kit.results.load import load_result as load_result
     from interpret_kit.results.result import Result as Result
-    from interpret_kit.results.storage import load_result as load_result
 
 _HOMES = {
     "Ablation": "analyses.ablation",
@@ -47,14 +49,17 @@ _HOMES = {
     "Misclassifications": "analyses.misclassifications",
     "Occlusion": "analyses.occlusion",
     "Preprocessing": "models.preprocessing",
-    "Result": "analyses.base",
+    "Result": "results.result",
     "TopPatches": "analyses.top_patches",
     "load_classifier": "models.loading.load",
     "load_images": "data.image_set",
-    "load_result": "results.storage",
+    "load_result": "results.load",
 }
 
 __all__ = list(_HOMES)
+
+registry.results_in("interpret_kit.analyses", "interpret_kit.results.sweep_table")
+registry.figures_in("interpret_kit.render")
 
 
 def __getattr__(name: str) -> Any:

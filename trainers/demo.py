@@ -22,8 +22,8 @@ from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo
 from interpret_kit.report.page import Front, Section, write_page
+from interpret_kit.results.atomic import whole_folder
 from interpret_kit.results.result import Result
-from interpret_kit.results.storage import whole_folder
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.progress import Progress
 from interpret_kit.trainers.train import train

@@ -37,7 +37,7 @@ def check_place(folder: Path, *, force: bool) -> None:
         OutputExists: something is there, and ``force`` is not given.
         CannotWrite: no permission, or a file where a folder should be.
     """
-    from interpret_kit.results.storage import check_free
+    from interpret_kit.results.atomic import check_free
 
     check_free(folder, force=force)
     check_writable(folder)

@@ -29,7 +29,7 @@ LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a laye
 
 
 @dataclass(frozen=True)
-class AblationCounts(Result):
+class AblationCounts(Result, of="ablation"):
     """Which images flip when one filter is held at zero, per filter and class.
 
     A row of ``filters`` is one silenced filter. Broken: right before, wrong after. Repaired:

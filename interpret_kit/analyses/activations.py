@@ -25,7 +25,7 @@ STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
 
 @dataclass(frozen=True)
-class ActivationMaps(Result):
+class ActivationMaps(Result, of="activations"):
     """The maps of some filters of a layer, and statistics of all of its filters."""
 
     maps: Array = array(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MisclassificationCounts(Result):
+class MisclassificationCounts(Result, of="misclassifications"):
     """What images of each class are called; with a filter silenced, both before and after."""
 
     confusion: Array = array(

@@ -37,7 +37,7 @@ PREDICTED, LABEL = "predicted", "label"
 
 
 @dataclass(frozen=True)
-class OcclusionMaps(Result):
+class OcclusionMaps(Result, of="occlusion"):
     """What the classifier says while each part of each picture is covered."""
 
     confidence: Array = array(

@@ -29,7 +29,7 @@ SHOWN_PER_LAYER = 8  # filters per layer whose pictures are kept for the figures
 
 
 @dataclass(frozen=True)
-class TopPatchesFound(Result):
+class TopPatchesFound(Result, of="top_patches"):
     """The strongest units of every filter, and the patch of the picture that each one sees.
 
     A row of ``filters`` is one filter. Units are ordered by activation, then by image, then by

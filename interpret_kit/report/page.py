@@ -68,7 +68,7 @@ def write_page(
 
 def _contents(folder: Path, link: Link) -> Contents:
     from interpret_kit.models.loading.load import CONFIG, read_config
-    from interpret_kit.results.storage import load_result
+    from interpret_kit.results.load import load_result
 
     if (folder / CONFIG).is_file():
         return contents_of_run(read_config(folder), folder, link)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.models.argument_values import Reader
+from interpret_kit.results import registry
+from interpret_kit.results.save import save_result
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
@@ -47,6 +49,12 @@ class Question:
 
     name: ClassVar[str]
 
+    def __init_subclass__(cls, **given: Any) -> None:
+        """Register what can be asked by its name, so that its saved results can be read."""
+        super().__init_subclass__(**given)
+        if "name" in cls.__dict__:
+            registry.QUESTIONS[cls.name] = cls
+
     def fields(self) -> Iterator[tuple[str, Any]]:
         """Names and values of what was asked."""
         for each in dataclasses.fields(self):
@@ -59,6 +67,12 @@ class Result:
 
     analysis: Question
     origin: Origin
+
+    def __init_subclass__(cls, *, of: str = "", **given: Any) -> None:
+        """Register the result ``of`` a question, by that question's name."""
+        super().__init_subclass__(**given)
+        if of:
+            registry.RESULTS[of] = cls
 
     @classmethod
     def array_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
@@ -100,15 +114,11 @@ class Result:
         return {}
 
     def figures(self) -> dict[str, Figure]:
-        """Pictures of the result, by name, as matplotlib figures."""
-        from interpret_kit.render import draw
-
-        return draw(self)
+        """Draw the result: matplotlib figures, by name."""
+        return registry.draw(self)
 
     def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
-        """Write manifest, arrays, tables (and figures) as one folder; see `storage`."""
-        from interpret_kit.results.storage import save_result
-
+        """Write manifest, arrays, tables (and figures) as one folder; see `save_result`."""
         return save_result(self, Path(folder), figures=figures, force=force)
 
 

@@ -29,7 +29,7 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.hooks import ablated, silenced_by_row
-from interpret_kit.results.storage import load_result
+from interpret_kit.results.load import load_result
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,7 +11,7 @@ from small_runs import CLASSES, write_images, write_run
 
 import interpret_kit as ik
 from interpret_kit.cli.main import ikit
-from interpret_kit.results.storage import manifest
+from interpret_kit.results.save import manifest
 
 NAMED = {
     "occlusion": "photos/3.png --window 12 --stride 12",

@@ -20,7 +20,7 @@ from interpret_kit import (
 )
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.models.argument_values import readable
-from interpret_kit.results.storage import load_result
+from interpret_kit.results.load import load_result
 
 SAME = [
     (Ablation, "filters", (0, 2), [[0, 2], "0,2", "0, 2", np.array([0, 2]), torch.tensor([0, 2])]),

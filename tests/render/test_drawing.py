@@ -12,12 +12,12 @@ from small_runs import small_recipe, write_splits
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.errors import CannotWrite
 from interpret_kit.models.loading.load import load_classifier
-from interpret_kit.results.storage import load_result
+from interpret_kit.results.load import load_result
 from interpret_kit.trainers.train import resume, train
 
 DRAW = """
 import os, sys
-from interpret_kit.results.storage import load_result
+from interpret_kit.results.load import load_result
 load_result("result").save(sys.argv[1], figures=True)
 import matplotlib
 print(os.environ.get("MPLBACKEND"), matplotlib.rcParams._get("backend"))

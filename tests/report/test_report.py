@@ -21,7 +21,7 @@ from interpret_kit.errors import NothingThere, OutputExists
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.report.page import Front, Section, write_page
 from interpret_kit.report.words import KINDS
-from interpret_kit.results.storage import ASKED, load_result
+from interpret_kit.results.load import ASKED, load_result
 
 SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x onerror=alert(1)>"
 CLASSES = (SCRIPT, HANDLER, IMAGE)

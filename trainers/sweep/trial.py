@@ -21,8 +21,8 @@ from interpret_kit.errors import CannotWrite, DoesNotFit, InterpretError, Traini
 from interpret_kit.models.checkpoints.weights import first_line
 from interpret_kit.models.loading.load import CONFIG, create, read_config
 from interpret_kit.models.loading.recorded_runs import HISTORY
+from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.result import versions
-from interpret_kit.results.storage import write_whole
 from interpret_kit.trainers.images.data import SHAPES, TrainingData, load_training_data
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.incremental.graph.reasons import Untraceable, why_other_outputs
-from interpret_kit.incremental.graph.verify import agree, rounding_of, terms
+from interpret_kit.incremental.graph.verify import rounding_of, terms
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.hooks import ablated
+from interpret_kit.models.probing.rounding import agree
 
 if TYPE_CHECKING:
     from interpret_kit.incremental.ablation.engine import Reruns

@@ -28,10 +28,11 @@ from interpret_kit.incremental.graph.reasons import (
     untraceable_if_it_fails,
     why_other_outputs,
 )
-from interpret_kit.incremental.graph.verify import agree, rounding_of
+from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.network_kinds import whole_passes_only
+from interpret_kit.models.probing.rounding import agree
 
 Values = Mapping[Node, Tensor]
 

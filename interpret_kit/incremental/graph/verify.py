@@ -1,4 +1,4 @@
-"""Are two outputs of a network the same, up to rounding?
+"""How much can rounding change the outputs of a network?
 
 Rounding is measured, not guessed. Two ways to the same sum differ by a few units in the last place
 of the terms that are summed (which may cancel in the sum), and by what the network makes of the
@@ -16,14 +16,10 @@ import torch
 from torch import Tensor
 
 from interpret_kit.incremental.graph.export import Node
+from interpret_kit.models.probing.rounding import largest, movement, ulp
 
 if TYPE_CHECKING:
     from interpret_kit.incremental.graph.executor import RunnableGraph
-
-# Times the measured size of rounding. Two ways through 14 architectures differed by at most 6; a
-# wrong index or a lost term makes thousands.
-_MARGIN = 16
-_DRAWS = 3  # ways in which the input is moved
 
 _SUMS = {
     "linear", "conv2d", "matmul", "bmm", "mm", "addmm", "mean", "sum", "avg_pool2d",
@@ -36,21 +32,6 @@ _SEEN_THROUGH = {
     "squeeze", "unsqueeze", "permute", "transpose", "select", "slice", "alias", "detach", "clone",
     "contiguous", "dropout",
 }  # fmt: skip
-
-
-def agree(ours: Tensor, theirs: Tensor, rounding: Callable[[], float] = float) -> bool:
-    """Whether outputs differ by rounding alone.
-
-    Args:
-        ours: outputs (rows, ...).
-        theirs: what they should be; another shape or type, or a NaN, is no agreement.
-        rounding: measures the size of rounding, see `rounding_of`; called only if the outputs
-            differ by more than a few units in the last place of the largest of them.
-    """
-    if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
-        return False
-    off = torch.where(ours == theirs, 0.0, (ours - theirs).abs()).max()  # infinities may be equal
-    return bool(off <= _MARGIN * _ulp(theirs)) or bool(off <= _MARGIN * rounding())
 
 
 def rounding_of(
@@ -68,13 +49,10 @@ def rounding_of(
         trusted: such a graph that is known to compute what the network does: in float64 it tells
             how far the network itself is off.
     """
-    generator = torch.Generator().manual_seed(0)
     outputs = network(inputs.clone()).clone()  # it may write the next ones over them
     noise = 0.0 if trusted is None else _own_error(outputs, inputs, trusted)
-    for _ in range(_DRAWS):
-        signs = torch.randint(0, 2, inputs.shape, generator=generator).to(inputs) * 2 - 1
-        noise = max(noise, _largest(network(inputs + signs * _ulp(inputs)) - outputs))
-    return noise + (0.0 if graph is None else _ulp(terms(graph, inputs)))
+    noise = max(noise, movement(network, inputs, outputs))
+    return noise + (0.0 if graph is None else ulp(terms(graph, inputs)))
 
 
 def _own_error(outputs: Tensor, inputs: Tensor, trusted: RunnableGraph) -> float:
@@ -85,7 +63,7 @@ def _own_error(outputs: Tensor, inputs: Tensor, trusted: RunnableGraph) -> float
         exact = [double.run(each[None], ())[double.output] for each in inputs.double()]
     except RuntimeError:  # such as: float32 by its own code, and weights in float64
         return 0.0
-    return _largest(outputs - torch.cat(exact).reshape(outputs.shape))
+    return largest(outputs - torch.cat(exact).reshape(outputs.shape))
 
 
 def terms(graph: RunnableGraph, inputs: Tensor) -> Tensor:
@@ -128,16 +106,3 @@ def _tail(graph: RunnableGraph) -> list[Node]:
         if node.op in _SEEN_THROUGH:
             waiting.extend(varying)
     return [node for node in graph.graph.nodes if node in tail]
-
-
-def _ulp(values: Tensor) -> float:
-    """One unit in the last place of the largest value."""
-    return torch.finfo(values.dtype).eps * _largest(values) if _is_inexact(values) else 0.0
-
-
-def _is_inexact(values: Tensor) -> bool:
-    return values.is_floating_point() or values.is_complex()
-
-
-def _largest(values: Tensor) -> float:
-    return float(values.abs().nan_to_num(0.0, 0.0, 0.0).max())

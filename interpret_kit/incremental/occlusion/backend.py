@@ -23,7 +23,7 @@ from interpret_kit.incremental.graph.reasons import (
     untraceable_if_it_fails,
     why_other_outputs,
 )
-from interpret_kit.incremental.graph.verify import agree, rounding_of
+from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
@@ -31,6 +31,7 @@ from interpret_kit.incremental.worth import occluding_pays, pays, work_of
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
 from interpret_kit.models.probing.network_kinds import whole_passes_only
+from interpret_kit.models.probing.rounding import agree
 from interpret_kit.results.result import Array
 
 # For the windows of a photo or two, the memory of larger batches costs more than it gains: 200 MB

@@ -23,7 +23,7 @@ from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
-from interpret_kit.incremental.graph.verify import agree, rounding_of
+from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.occlusion.affected import Ints
 from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES, choose, whole_seconds
 from interpret_kit.incremental.occlusion.croppable import Changing
@@ -31,6 +31,7 @@ from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Cells, Indi
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
 from interpret_kit.incremental.occlusion.schedule import Waiting
 from interpret_kit.incremental.ops.rules import Layout
+from interpret_kit.models.probing.rounding import agree
 
 _INDICES_BYTES = 32 * 2**20  # of the indices that are kept for the next picture
 

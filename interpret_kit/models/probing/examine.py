@@ -20,6 +20,7 @@ from interpret_kit.models.probing.misfits import explained, not_finite, rows_of,
 from interpret_kit.models.probing.network_kinds import is_quantised, is_scripted, opaque, widened
 from interpret_kit.models.probing.output_bounds import Bounds
 from interpret_kit.models.probing.output_kind import Head, head_of
+from interpret_kit.models.probing.rounding import agree, movement
 
 
 @dataclass(frozen=True)
@@ -121,16 +122,11 @@ def mixing(network: nn.Module, inputs: Tensor, name: str) -> str:
 
 def rows_apart(network: nn.Module, inputs: Tensor, name: str = "") -> bool:
     """Whether each of several inputs (batch, ...) has the same outputs alone, up to rounding."""
-    from interpret_kit.incremental.graph.verify import (  # with it comes torch.export
-        agree,
-        rounding_of,
-    )
-
     together = _outputs(network, inputs, name)
     alone = torch.cat([_outputs(network, each[None], name) for each in inputs])
     if any(map(is_quantised, network.modules())):  # integers are not rounded
         return agree(together, alone)
-    return agree(together, alone, partial(rounding_of, network, inputs))
+    return agree(together, alone, partial(movement, network, inputs))
 
 
 def _outputs(network: nn.Module, inputs: Tensor, name: str) -> Tensor:

@@ -12,7 +12,8 @@ from small_runs import write_colours, write_images, write_run
 import interpret_kit as ik
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import ClassMismatch, UnreadableImage
-from interpret_kit.results.storage import load_result, manifest
+from interpret_kit.results.load import load_result
+from interpret_kit.results.save import manifest
 from interpret_kit.trainers.images.data import load_training_data
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.sweep.trial import look_at

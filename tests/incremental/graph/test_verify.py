@@ -10,11 +10,12 @@ from interpret_kit.incremental.ablation.engine import Reruns, _Run
 from interpret_kit.incremental.ablation.probing import probes
 from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.reasons import Untraceable
-from interpret_kit.incremental.graph.verify import agree, rounding_of, terms
+from interpret_kit.incremental.graph.verify import rounding_of, terms
 from interpret_kit.incremental.occlusion import engine as incremental
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.models.probing.rounding import agree
 
 EPS = torch.finfo(torch.float32).eps
 CONV, SIZE = ("conv", 1), (12, 10)

@@ -14,7 +14,7 @@ from small_runs import SMALL, TOO_LARGE, small_study, write_splits
 from interpret_kit.cli.main import ikit
 from interpret_kit.data import shapes
 from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError, UsageError
-from interpret_kit.results.storage import load_result
+from interpret_kit.results.load import load_result
 from interpret_kit.results.sweep_table import Study, StudyTable
 from interpret_kit.trainers.sweep import trial
 from interpret_kit.trainers.sweep.runner import How, Listener, sweep

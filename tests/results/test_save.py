@@ -9,8 +9,9 @@ from PIL import Image
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.data.image_set import ImageSet, load_images
 from interpret_kit.errors import CannotWrite, OutputExists, RunError
-from interpret_kit.results.storage import check_free, load_result, whole_folder, write_csv
-from interpret_kit.results.table import Table
+from interpret_kit.results.atomic import check_free, whole_folder
+from interpret_kit.results.load import load_result
+from interpret_kit.results.table import Table, write_csv
 
 
 @pytest.fixture

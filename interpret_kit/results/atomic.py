@@ -1,0 +1,78 @@
+"""How does a file or a folder appear whole or not at all? Written aside, then moved into place."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from interpret_kit.errors import CannotWrite, OutputExists
+
+MANIFEST = "manifest.json"  # of a result
+OURS = (MANIFEST, "index.html")  # what a folder holds that was written here
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file aside, then put it in place: a reader finds all of it, or the one before."""
+    aside = file.with_name(f".{file.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(file)
+
+
+def check_free(folder: Path, *, force: bool) -> None:
+    """Refuse a place that holds something, before the work starts.
+
+    Raises:
+        OutputExists: unless ``force`` is given and it is a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"{folder} is a file; give another --out")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not force:
+        raise OutputExists(f"{folder} exists already; give another --out, or --force to replace it")
+    if not any((folder / each).is_file() for each in OURS):
+        raise OutputExists(
+            f"{folder} holds files that are no result, and --force replaces results only; give "
+            "another --out"
+        )
+
+
+@contextmanager
+def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` only when the block ends well.
+
+    with whole_folder(Path("out/occlusion"), force=False) as aside:
+        (aside / "manifest.json").write_text("{}")
+    """
+    check_free(folder, force=force)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error
+    try:
+        yield aside
+        aside.chmod(0o755)
+        check_free(folder, force=force)  # another run may have taken the place meanwhile
+        _put_in_place(aside, folder)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    if not folder.exists():
+        aside.replace(folder)
+        return
+    old = aside.with_name(f"{aside.name}-old")
+    folder.replace(old)
+    try:
+        aside.replace(folder)
+    except OSError:
+        old.replace(folder)
+        raise
+    shutil.rmtree(old)

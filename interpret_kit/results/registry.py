@@ -1,0 +1,41 @@
+"""Which analyses have results, and what draws them? Each registers itself when it is imported.
+
+The folders of results know nothing of those above them: the analyses that make results, the
+figures that draw them. Those are named here, and imported when a result is read or drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUESTIONS: dict[str, type[Any]] = {}  # by name: what was asked
+RESULTS: dict[str, type[Any]] = {}  # by the same name: what came of it
+_homes: list[str] = []
+_drawing: list[str] = []
+
+
+def results_in(*modules: str) -> None:
+    """Name modules whose import registers analyses and their results."""
+    _homes.extend(modules)
+
+
+def figures_in(module: str) -> None:
+    """Name the module with a function ``draw(result)``, which returns figures by name."""
+    _drawing[:] = [module]
+
+
+def import_all() -> None:
+    """Import every module that was named, so that `QUESTIONS` and `RESULTS` are complete."""
+    for home in _homes:
+        importlib.import_module(home)
+
+
+def draw(result: object) -> dict[str, Figure]:
+    """Draw the figures of a result, by name."""
+    (module,) = _drawing
+    figures: dict[str, Figure] = importlib.import_module(module).draw(result)
+    return figures
