@@ -31,7 +31,7 @@ from trained import EPOCHS, NETWORKS, Case, classifier_of, trained_convnet
 import interpret_kit as ik
 from interpret_kit.incremental.ablation.engine import Reruns
 from interpret_kit.incremental.allocator import kept_memory
-from interpret_kit.incremental.graph.executor import TracedNetwork
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.probing.evaluation import evaluating

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
-from interpret_kit.incremental.graph.executor import RunnableGraph, TracedNetwork
+from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.layers.catalogue import Layer

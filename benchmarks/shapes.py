@@ -21,7 +21,8 @@ import torch
 from torch.nn import functional as F
 
 from interpret_kit.analyses.occlusion import Occlusion
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import create, load_classifier
 from interpret_kit.trainers.evaluate import evaluate

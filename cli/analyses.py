@@ -92,7 +92,7 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     images.check_readable(strict=given["strict"])
     # All that needs no network has been checked; from here on torch is imported.
     _take_full_float32()
-    classifier = models.load(model, ctx, terminal, given["device"])
+    classifier = models.load(model.spec, ctx, terminal, given["device"])
     drawing = importing(f"interpret_kit.render.{analysis.name}")
     with drawing, terminal.progress(str(ctx.info_name), len(images)) as step:
         result: Result = analysis.run(

@@ -19,7 +19,7 @@ def _run(ctx: click.Context, every: bool) -> None:
     terminal = Terminal(ctx.params["json"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
-    classifier = models.load(model, ctx, terminal, "cpu")
+    classifier = models.load(model.spec, ctx, terminal, "cpu")
     height, width = classifier.size
     listed = [each for each in classifier.layers() if every or each.number is not None]
     if not terminal.json:

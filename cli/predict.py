@@ -12,7 +12,7 @@ from interpret_kit.cli.common.terminal import Step, Terminal
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
-    from interpret_kit.data.image_set import Reading
+    from interpret_kit.data.loader import Reading
     from interpret_kit.models.classifier import Classifier
 
 FEW = 8  # images, where none are named
@@ -29,7 +29,7 @@ def _run(ctx: click.Context) -> None:
     terminal.say(line)
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
-    classifier = models.load(model, ctx, terminal, given["device"])
+    classifier = models.load(model.spec, ctx, terminal, given["device"])
     settings = {"batch_size": given["batch_size"], "strict": given["strict"]}
     reading = images.read(classifier.preprocessing, **settings)
     with terminal.progress("predict", len(images)) as step:

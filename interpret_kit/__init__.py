@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from interpret_kit.captum_api.filter_ablation import FilterAblation as FilterAblation
     from interpret_kit.captum_api.occlusion import IncrementalOcclusion as IncrementalOcclusion
     from interpret_kit.data.image_set import ImageSet as ImageSet
-    from interpret_kit.data.image_set import load_images as load_images
+    from interpret_kit.data.load import load_images as load_images
     from interpret_kit.errors import InterpretError as InterpretError
     from interpret_kit.models.classifier import Classifier as Classifier
     from interpret_kit.models.convnet import ConvNet as ConvNet
@@ -52,7 +52,7 @@ _HOMES = {
     "Result": "results.result",
     "TopPatches": "analyses.top_patches",
     "load_classifier": "models.loading.load",
-    "load_images": "data.image_set",
+    "load_images": "data.load",
     "load_result": "results.load",
 }
 

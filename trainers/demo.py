@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from interpret_kit.analyses.ablation import Ablation, AblationCounts
+from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.counting.flips import AblationCounts
 from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo

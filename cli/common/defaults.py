@@ -103,7 +103,7 @@ def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
 
 def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[ImageSet, str]:
     """Load images, at most so many; and say which these are."""
-    from interpret_kit.data.image_set import load_images
+    from interpret_kit.data.load import load_images
 
     split = ctx.params["split"]
     try:

@@ -9,7 +9,6 @@ import click
 from interpret_kit.models.loading.overrides import IMAGENET
 
 if TYPE_CHECKING:
-    from interpret_kit.cli.common.defaults import Chosen
     from interpret_kit.cli.common.terminal import Terminal
     from interpret_kit.models.classifier import Classifier
 
@@ -18,12 +17,12 @@ MODEL = ("model", "arch", *SAID)
 """Options of every command that takes a classifier."""
 
 
-def load(chosen: Chosen, ctx: click.Context, terminal: Terminal, device: str) -> Classifier:
+def load(spec: object, ctx: click.Context, terminal: Terminal, device: str) -> Classifier:
     """Load the classifier, and say what should be known of it."""
     from interpret_kit.models.loading.load import load_classifier
 
     arch = ctx.params["arch"]
-    classifier = load_classifier(str(chosen.spec), arch=arch, device=device, **said_by(ctx))
+    classifier = load_classifier(str(spec), arch=arch, device=device, **said_by(ctx))
     for note in classifier.notes:
         terminal.say(f"note: {note}")
     return classifier

@@ -3,122 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.counting.flips import classes_table, filters_table, flips_table
-from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
+from interpret_kit.analyses.counting.flips import (
+    AblationCounts,
+)
+from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
 from interpret_kit.analyses.progress import Pace
 from interpret_kit.models.argument_values import flag_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
 from interpret_kit.models.layers.selectors import LAYERS, SITE, parse_filters, site_notes
-from interpret_kit.results.result import Array, Origin, Result, array, parameter
-from interpret_kit.results.table import Table
+from interpret_kit.results.result import Array, Origin, parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Layer
 
 
 LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a layer tells its progress
-
-
-@dataclass(frozen=True)
-class AblationCounts(Result, of="ablation"):
-    """Which images flip when one filter is held at zero, per filter and class.
-
-    A row of ``filters`` is one silenced filter. Broken: right before, wrong after. Repaired:
-    wrong before, right after. Both count under the image's true class. With ``only_right``, the
-    filters were silenced only on images that are right with all of them, so none is repaired.
-    """
-
-    layer: Array = array("filters", "which of the layers the filter is in")
-    filter: Array = array("filters", "number of the filter in its layer, from 0")
-    total: Array = array("classes", "images of each true class")
-    correct: Array = array("classes", "of these, classified correctly with all filters")
-    broken: Array = array("filters classes", "images right before, wrong after")
-    repaired: Array = array("filters classes", "images wrong before, right after")
-    confidence_lost: Array = array(
-        "filters",
-        "fall of the true class's probability, in [-1, 1], positive: filter helps; mean over all "
-        "images, or, with only_right, over those that are right",
-    )
-    flip_row: Array = array("flips", "which filter, as row of the arrays over filters")
-    flip_id: Array = array("flips", "id of the image that flipped")
-    flip_label: Array = array("flips", "its true class")
-    flip_before: Array = array("flips", "class predicted with all filters")
-    flip_after: Array = array("flips", "class predicted with the filter silenced")
-    layers: tuple[str, ...] = ()
-    silenced_at: tuple[str, ...] = ()  # for each layer, the module whose output is overwritten
-
-    def tables(self) -> dict[str, Table]:
-        """Per filter, per filter and class, per layer, and every flipped image."""
-        return {
-            "filters": filters_table(self),
-            "classes": classes_table(self),
-            "layers": self.summary(),
-            "flips": flips_table(self),
-        }
-
-    @property
-    def score(self) -> Score:
-        """How many images are classified correctly with all filters."""
-        return Score(int(self.correct.sum()), int(self.total.sum()))
-
-    def lead(self) -> str:
-        """The accuracy that the filters are ablated from."""
-        return f"with all filters: {self.score}"
-
-    def numbers(self) -> dict[str, Any]:
-        """The accuracy with all filters."""
-        return self.score.numbers()
-
-    def notes(self) -> tuple[str, ...]:
-        """Whether there was an image to break, and by which labels."""
-        if self.score.correct:
-            return super().notes()
-        return (
-            *super().notes(),
-            "no image is classified correctly with all filters, so that none can be newly "
-            "misclassified: --labels predicted compares with the network's own predictions",
-        )
-
-    def summary(self) -> Table:
-        """Compare the layers: images broken per filter."""
-        rows = []
-        images = max(int(self.total.sum()), 1)
-        for k, name in enumerate(self.layers):
-            mine = self.layer == k
-            broken = self.broken[mine].sum(1)
-            rows.append(
-                (
-                    name,
-                    self.silenced_at[k],
-                    int(mine.sum()),
-                    round(float(broken.mean()), 3),
-                    round(100 * float(broken.mean()) / images, 2),
-                    int(broken.max()),
-                    int(self.filter[mine][broken.argmax()]),
-                    int((broken == 0).sum()),
-                    round(float(self.repaired[mine].sum(1).mean()), 3),
-                    round(float(self.confidence_lost[mine].mean()), 5),
-                )
-            )
-        columns = ("layer", "silenced at", "filters", "broken per filter", "% of images")
-        more = ("most broken", "by filter", "filters that break none", "repaired per filter")
-        return Table((*columns, *more, "mean confidence lost"), tuple(rows))
-
-    def class_table(self, row: int) -> Table:
-        """How often one filter breaks each class: "class, frequency", top classes first."""
-        counts = self.broken[row]
-        order = np.argsort(-counts, kind="stable")
-        rows = tuple((self.origin.classes[k], int(counts[k])) for k in order if counts[k] > 0)
-        return Table(("class", "frequency"), rows)
 
 
 @dataclass(frozen=True)

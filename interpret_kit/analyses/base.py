@@ -22,7 +22,8 @@ from interpret_kit.results.result import Origin, Question, Result, versions
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from interpret_kit.data.image_set import Batch, ImageSet, Reading
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Batch, Reading
     from interpret_kit.models.classifier import Classifier
 
 
@@ -113,7 +114,6 @@ class Analysis(Question, ABC, Generic[R]):
             progress: True for a bar, or a function called with (images done, images in all).
         """
         from interpret_kit.analyses.subjects import as_classifier, refuse_other_than_images
-        from interpret_kit.data.folders.class_matching import only_labelled
         from interpret_kit.incremental.allocator import kept_memory
         from interpret_kit.models.probing.evaluation import evaluating
 
@@ -128,7 +128,7 @@ class Analysis(Question, ABC, Generic[R]):
         if len(images) == 0:
             raise NoImages(f"{images.source} holds no images; give at least one")
         if self.needs_labels and self.asks_labels():
-            images = only_labelled(images, self.name)
+            images = images.only_labelled(self.name)
         with evaluating(classifier), kept_memory(), telling(progress, self.name) as told:
             pace = Pace(batch_size, len(images), told)
             fold = self.on(classifier).begin(classifier, images, pace)

@@ -29,7 +29,8 @@ from interpret_kit.results.table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Batch
     from interpret_kit.incremental.occlusion.backend import Occluding
     from interpret_kit.models.classifier import Classifier
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interpret_kit.analyses.receptive_fields import Patches
-    from interpret_kit.data.image_set import Batch, ImageSet
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Layer, Point
 

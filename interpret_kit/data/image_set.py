@@ -8,30 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from interpret_kit.data.folders.class_matching import (
+    dropped,
+    labels_of,
+    no_labels,
+    presumed_labels,
+)
 from interpret_kit.data.folders.class_names import ClassNames, names_in_order
-from interpret_kit.data.folders.listing import Listing, list_files, list_folder
 from interpret_kit.data.folders.omitted import Omitted, refuse_losses
-from interpret_kit.data.loader import Batch, Reading, Unreadable, not_a_strip, nothing_left
-from interpret_kit.data.paths import at_home, given_paths, is_there
-from interpret_kit.data.sources import Files, Rows, Store, as_labels, as_uint8
-from interpret_kit.errors import NoImages, NothingThere, UnreadableImage, UsageError
+from interpret_kit.data.loader import Reading, Unreadable, not_a_strip, nothing_left
+from interpret_kit.data.sources import Rows, Store, as_labels, as_uint8
+from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, UsageError
 
 if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.preprocessing import Preprocessing
-
-__all__ = ["Batch", "ImageSet", "Reading", "Unreadable", "load_images"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,96 +201,39 @@ class ImageSet:
         Files that were named one by one are labelled by their folder's name if it is a class.
 
         Raises:
-            ClassMismatch: if a label in use is no class of the classifier, or might be several.
+            ClassMismatch: if a label in use is not a class of the classifier, or might be several.
         """
-        from interpret_kit.data.folders.class_matching import relabelled
-
-        return relabelled(self, classifier)
+        used = np.unique(self.labels[self.labels >= 0]).tolist()
+        if not used:
+            presumed = [self.presumed.get(image, "") for image in self.ids.tolist()]
+            labels = presumed_labels(presumed, classifier)
+            if labels is None:
+                return self
+            return dataclasses.replace(self, labels=labels, classes=classifier.classes)
+        labels = labels_of(classifier, self.labels, self.classes)
+        return dataclasses.replace(self, labels=labels, classes=classifier.classes)
 
     def with_known_labels(self, classifier: Classifier) -> ImageSet:
         """Express the labels as the classifier's, or drop them all, with a note, if they differ."""
-        from interpret_kit.data.folders.class_matching import relabelled_or_not
+        try:
+            return self.with_classes_of(classifier)
+        except ClassMismatch:
+            note = dropped(self.source, self.classes, classifier)
+            return dataclasses.replace(self.unlabelled(), notes=(*self.notes, note))
 
-        return relabelled_or_not(self, classifier)
+    def only_labelled(self, question: str) -> ImageSet:
+        """Keep the images that have a label, and note how many have none.
 
-
-Paths = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Spec = Paths | Iterable[Paths] | ImageSet
-
-
-def load_images(spec: Spec, split: str | None = None) -> ImageSet:
-    """Find images: in a file, several files or a folder, or a data set by name.
-
-    Args:
-        spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or
-            one of `published.NAMES`, such as "cifar10". A folder called so: "./shapes".
-        split: train, val or test, where there are such; test unless told.
-    """
-    if isinstance(spec, ImageSet):
-        return spec
-    paths = given_paths(spec)
-    if not paths:
-        raise NoImages("no images were given; give a file, a folder, or 'shapes'")
-    if len(paths) > 1:
-        return _from_files([at_home(each) for each in paths], split, f"{len(paths)} files")
-    from interpret_kit.data import torchvision_sets as published
-
-    (only,) = paths
-    path = at_home(only)
-    name = only.casefold() if isinstance(only, str) else ""  # a Path is never a data set's name
-    if name == "shapes":
-        return _shapes(split)
-    if name in published.NAMES:
-        return _published(name, split)
-    if is_there(path) and path.is_dir():
-        listing = list_folder(path, split)
-        seen_through = listing.folder not in (None, path)
-        return _from_listing(listing, str(listing.folder if seen_through else only))
-    if not is_there(path):
-        raise published.no_such_data(str(only))
-    return _from_files([path], split, str(only))
-
-
-def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageSet:
-    if split is not None:
-        raise UsageError(f"split {split!r} of {source}: only a folder has splits; omit --split")
-    return _from_listing(list_files(paths), source)
-
-
-def _from_listing(listing: Listing, source: str) -> ImageSet:
-    files = Files(listing.paths, listing.names)
-    ids = np.arange(len(files))
-    return ImageSet(
-        files,
-        ids,
-        listing.labels,
-        listing.classes,
-        source,
-        listing.split,
-        omitted=listing.omitted,
-        notes=listing.notes,
-        presumed=listing.presumed,
-    )
-
-
-def _shapes(split: str | None) -> ImageSet:
-    from interpret_kit.data.shapes import shape_images
-
-    split = {"valid": "val", "validation": "val"}.get(split or "test", split or "test")
-    drawn = shape_images(split)
-    ids = np.arange(len(drawn.labels))
-    return ImageSet(
-        Rows(drawn.pixels), ids, drawn.labels, drawn.names, "shapes", split, drawn.boxes
-    )
-
-
-def _published(name: str, split: str | None) -> ImageSet:
-    from interpret_kit.data.torchvision_sets import load_published
-
-    split = split or "test"
-    data = load_published(name, split)
-    ids = np.arange(len(data.labels))
-    return ImageSet(Rows(data.pixels), ids, data.labels, data.classes, name, split)
+        Raises:
+            NoImages: if none has one; ``question`` is what needs it.
+        """
+        labelled = np.flatnonzero(self.labels >= 0)
+        if len(labelled) == 0:
+            raise NoImages(no_labels(self.source, self.split, question))
+        missing = len(self) - len(labelled)
+        note = f"{missing} of the {len(self)} images have no label and are not counted"
+        notes = (*self.notes, note) if missing else self.notes
+        return dataclasses.replace(self.only(self.ids[labelled]), notes=notes)
 
 
 def _at_least_one(count: int) -> int:

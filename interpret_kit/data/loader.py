@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.data.decoding.decode import notes_of
-from interpret_kit.data.folders.omitted import refuse_losses
+from interpret_kit.data.folders.omitted import Omitted, refuse_losses
 from interpret_kit.errors import NoImages, UnreadableImage, UsageError, shortened
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from interpret_kit.data.image_set import ImageSet
     from interpret_kit.models.preprocessing import Preprocessing
 
 T = TypeVar("T")
@@ -63,6 +62,35 @@ class Unreadable:
         return f"cannot read {self.name}: {self.why}"
 
 
+class Source(Protocol):
+    """What images are read from, such as an `ImageSet`."""
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The images to read, ascending."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Their labels; -1 where there is none."""
+
+    @property
+    def source(self) -> str:
+        """Where they came from, for a person."""
+
+    @property
+    def omitted(self) -> tuple[Omitted, ...]:
+        """What lies there and is not used."""
+
+    def __len__(self) -> int:
+        """How many images there are to read."""
+
+    def name(self, image: int) -> str:
+        """What an image is called, for a person."""
+
+    def decode(self, image: int) -> Image.Image:
+        """The whole image, RGB; raises `UnreadableImage`."""
+
+
 @dataclass
 class Reading:
     """One pass over an image set: iterate over its batches, then see what was left out.
@@ -80,7 +108,7 @@ class Reading:
     Iterating again starts again.
     """
 
-    images: ImageSet
+    images: Source
     preprocessing: Preprocessing
     batch_size: int = 32
     strict: bool = False

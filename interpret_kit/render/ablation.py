@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from interpret_kit.analyses.ablation import AblationCounts
+from interpret_kit.analyses.counting.flips import AblationCounts
 from interpret_kit.render.page import (
     GREY,
     NOTE,

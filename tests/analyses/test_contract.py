@@ -20,17 +20,17 @@ from networks_on_paper import (
 from PIL import Image
 
 from interpret_kit.analyses import ANALYSES
-from interpret_kit.results import registry
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.progress import Pace
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, NothingThere, OutputExists, RunError, UnreadableImage
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.results import registry
 from interpret_kit.results.load import load_result
 
 SMALL = [

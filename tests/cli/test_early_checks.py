@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from interpret_kit import Ablation, Activations, Misclassifications, Occlusion, TopPatches
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import (
     ClassNotFound,
     DoesNotFit,

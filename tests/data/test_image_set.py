@@ -8,7 +8,8 @@ from networks_on_paper import HALVES
 from PIL import Image
 from torch import nn
 
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import (
     ClassMismatch,
     NoImages,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from networks_on_paper import HALVES
 from PIL import Image
 
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, UnreadableImage, UsageError
 from interpret_kit.models.preprocessing import Preprocessing
 

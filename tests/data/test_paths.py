@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.data.paths import is_there
 from interpret_kit.errors import NothingThere, UsageError
 

@@ -5,7 +5,7 @@ import pytest
 from torchvision import datasets
 
 from interpret_kit.data import torchvision_sets as published
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import NothingThere, RunError
 
 

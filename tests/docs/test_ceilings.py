@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from ceilings import ablation_ceiling, occlusion_ceiling
 
-from interpret_kit.incremental.graph.executor import TracedNetwork
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.classifier import Classifier
 

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.cbook import is_math_text
 from PIL import Image
 
-from interpret_kit.analyses.ablation import Ablation, AblationCounts
+from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import ActivationMaps, Activations
+from interpret_kit.analyses.counting.flips import AblationCounts
 from interpret_kit.analyses.misclassifications import MisclassificationCounts, Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion, OcclusionMaps
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesFound

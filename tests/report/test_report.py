@@ -16,7 +16,7 @@ from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import NothingThere, OutputExists
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.report.page import Front, Section, write_page

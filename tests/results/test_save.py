@@ -7,7 +7,8 @@ from networks_on_paper import noise, small_classifier
 from PIL import Image
 
 from interpret_kit.analyses.misclassifications import Misclassifications
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import CannotWrite, OutputExists, RunError
 from interpret_kit.results.atomic import check_free, whole_folder
 from interpret_kit.results.load import load_result

@@ -11,7 +11,7 @@ from float_rules import EXACT, terms_of
 from incremental_networks import SIZE, made
 from torch import Tensor, nn
 
-from interpret_kit.incremental.graph.executor import TracedNetwork
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.affected import Ints, grouped
 from interpret_kit.incremental.occlusion.cost_model import Choice
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork, plan

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from interpret_kit.data.folders.omitted import Omitted, line_of
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
 from interpret_kit.models.preprocessing import Preprocessing
 from interpret_kit.trainers.images.image_cache import Packed, Told, packed

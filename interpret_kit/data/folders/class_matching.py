@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from interpret_kit.errors import ClassMismatch, NoImages, close_names, shortened
+from interpret_kit.errors import ClassMismatch, close_names, shortened
 
 if TYPE_CHECKING:
-    from interpret_kit.data.image_set import ImageSet
     from interpret_kit.models.classifier import Classifier
 
 _WAYS_OUT = (
@@ -51,71 +50,56 @@ def match_classes(names: Iterable[str], classifier: Classifier) -> dict[str, int
     return {name: index for index, name in owner.items()}
 
 
-def relabelled(images: ImageSet, classifier: Classifier) -> ImageSet:
-    """Express labels as the classifier's class indices; presume those of files without one.
+def labels_of(
+    classifier: Classifier, labels: NDArray[np.int64], classes: Sequence[str]
+) -> NDArray[np.int64]:
+    """Express labels as the classifier's class indices.
+
+    Args:
+        classifier: whose classes are meant.
+        labels: (images,) indices into ``classes``, or into the classifier's own if there are none;
+            -1 for none, and at least one is not.
+        classes: the names that the labels stand for.
 
     Raises:
         ClassMismatch: if a label in use is not a class of the classifier, or might be several.
     """
-    used = np.unique(images.labels[images.labels >= 0]).tolist()
-    if not used:
-        return _with_presumed_labels(images, classifier)
-    if not images.classes:
+    used = np.unique(labels[labels >= 0]).tolist()
+    if not classes:
         if used[-1] >= len(classifier.classes):
             raise ClassMismatch(
                 f"the labels go up to {used[-1]}, and {classifier.name} has "
                 f"{len(classifier.classes)} classes, from 0; give class names, too"
             )
-        return dataclasses.replace(images, classes=classifier.classes)
-    index = match_classes([images.classes[label] for label in used], classifier)
-    number = np.full(len(images.classes) + 1, -1, np.int64)  # one more: -1 stays -1
-    number[used] = [index[images.classes[label]] for label in used]
-    return dataclasses.replace(images, labels=number[images.labels], classes=classifier.classes)
+        return labels
+    index = match_classes([classes[label] for label in used], classifier)
+    number = np.full(len(classes) + 1, -1, np.int64)  # one more: -1 stays -1
+    number[used] = [index[classes[label]] for label in used]
+    return number[labels]
 
 
-def relabelled_or_not(images: ImageSet, classifier: Classifier) -> ImageSet:
-    """Express labels as the classifier's, or drop them all, with a note, if they are others."""
-    try:
-        return relabelled(images, classifier)
-    except ClassMismatch:
-        names = f" ({shortened(map(repr, images.classes), most=3)})" if images.classes else ""
-        note = (
-            f"the labels of {images.source}{names} are dropped: they are not classes of "
-            f"{classifier.name}"
-        )
-        return dataclasses.replace(images.unlabelled(), notes=(*images.notes, note))
-
-
-def only_labelled(images: ImageSet, question: str) -> ImageSet:
-    """Keep the images that have a label, and note how many have none.
-
-    Raises:
-        NoImages: if none has one; ``question`` is what needs it.
-    """
-    labelled = np.flatnonzero(images.labels >= 0)
-    if len(labelled) == 0:
-        split = f", split {images.split}," if images.split else ""
-        other = "another split with --split; " if images.split else ""
-        raise NoImages(
-            f"{question} counts right and wrong answers, and {images.source}{split} has no labels; "
-            f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes' with "
-            "--data; or take the network's own predictions as labels with --labels predicted"
-        )
-    missing = len(images) - len(labelled)
-    note = f"{missing} of the {len(images)} images have no label and are not counted"
-    notes = (*images.notes, note) if missing else images.notes
-    return dataclasses.replace(images.only(images.ids[labelled]), notes=notes)
-
-
-def _with_presumed_labels(images: ImageSet, classifier: Classifier) -> ImageSet:
-    """Label files that were named one by one by their folders, if these mean one class each."""
-    candidates = {name: _candidates(name, classifier) for name in set(images.presumed.values())}
+def presumed_labels(names: Sequence[str], classifier: Classifier) -> NDArray[np.int64] | None:
+    """Label images by names that mean one class each; None if none does."""
+    candidates = {name: _candidates(name, classifier) for name in set(names) if name}
     index = {name: found[0] for name, found in candidates.items() if len(found) == 1}
-    if not index:
-        return images
-    labels = [index.get(images.presumed[image], -1) for image in images.ids.tolist()]
-    known = np.array(labels, np.int64)
-    return dataclasses.replace(images, labels=known, classes=classifier.classes)
+    return np.array([index.get(name, -1) for name in names], np.int64) if index else None
+
+
+def dropped(source: str, classes: Sequence[str], classifier: Classifier) -> str:
+    """The note on labels that are not classes of the classifier."""
+    names = f" ({shortened(map(repr, classes), most=3)})" if classes else ""
+    return f"the labels of {source}{names} are dropped: they are not classes of {classifier.name}"
+
+
+def no_labels(source: str, split: str | None, question: str) -> str:
+    """The message where ``question`` needs labels and there are none."""
+    of_split = f", split {split}," if split else ""
+    other = "another split with --split; " if split else ""
+    return (
+        f"{question} counts right and wrong answers, and {source}{of_split} has no labels; "
+        f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes' with "
+        "--data; or take the network's own predictions as labels with --labels predicted"
+    )
 
 
 def _candidates(name: str, classifier: Classifier) -> tuple[int, ...]:

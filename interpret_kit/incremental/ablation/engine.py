@@ -20,11 +20,12 @@ from interpret_kit.incremental.ablation.linear_update import Landed
 from interpret_kit.incremental.ablation.probing import refuse_if_wrong
 from interpret_kit.incremental.ablation.propagation import channel_path, respond
 from interpret_kit.incremental.graph.batch_sizes import numbers_per_image
-from interpret_kit.incremental.graph.executor import TracedNetwork, Values
+from interpret_kit.incremental.graph.executor import Values
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import NOTHING, Dims, FoldedGraph, folded
 from interpret_kit.incremental.graph.fuse_padding import PADS
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
 

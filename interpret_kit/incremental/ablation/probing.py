@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from interpret_kit.incremental.graph.executor import RunnableGraph
+from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.reasons import Untraceable, why_other_outputs
 from interpret_kit.incremental.graph.verify import rounding_of, terms
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.hooks import ablated
 from interpret_kit.models.probing.rounding import agree
-
-if TYPE_CHECKING:
-    from interpret_kit.incremental.ablation.engine import Reruns
-    from interpret_kit.incremental.graph.executor import RunnableGraph
 
 _IMAGES = 2
 _OTHERS = 4  # pairs that are tried for a point if the first does nothing
@@ -30,8 +28,33 @@ _OTHERS_IN_ALL = 16  # for all points: in a deep network of dead layers nothing 
 _FELT = 1e-5  # of the size of the terms: a smaller change could be rounding
 
 
+class Silenced(Protocol):
+    """One point whose filters are ablated."""
+
+    def strengths(self, values: Mapping[Node, Tensor]) -> Tensor:
+        """How far ablating each filter changes its own maps, (images, filters)."""
+
+
+class Incremental(Protocol):
+    """The incremental way, as far as it is asked here."""
+
+    graph: RunnableGraph
+    kept: frozenset[Node]
+    dims: dict[Point, tuple[int, int]]
+
+    @property
+    def silenced(self) -> Mapping[Point, Silenced]:
+        """The points whose filters can be ablated."""
+
+    def look(self, inputs: Tensor) -> Tensor:
+        """Take in images; their outputs with all filters."""
+
+    def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
+        """Outputs of these images, with another filter zero in each row."""
+
+
 def refuse_if_wrong(
-    reruns: Reruns, network: nn.Module, traced: RunnableGraph, example: Tensor
+    reruns: Incremental, network: nn.Module, traced: RunnableGraph, example: Tensor
 ) -> None:
     """Ablate a few filters of each point both ways, each on an image of its own.
 

@@ -7,32 +7,23 @@ in them. The numbers are those of full forward passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpret_kit.incremental.graph.batch_sizes import (
-    TRACED_ROWS,
     for_rows,
     numbers_per_image,
     rows_per_image,
     sizes_with_rows,
 )
-from interpret_kit.incremental.graph.cache import keep, kept_graphs
-from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node, trace
+from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node
 from interpret_kit.incremental.graph.reasons import (
     Untraceable,
-    untraceable_if_it_fails,
-    why_other_outputs,
 )
-from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.models.layers.catalogue import Point
-from interpret_kit.models.probing.evaluation import evaluating
-from interpret_kit.models.probing.network_kinds import whole_passes_only
-from interpret_kit.models.probing.rounding import agree
 
 Values = Mapping[Node, Tensor]
 
@@ -198,62 +189,6 @@ class RunnableGraph:
         return values
 
 
-class TracedNetwork(RunnableGraph):
-    """A network that can be run from any of its layers on, with any number of rows."""
-
-    def __init__(self, network: nn.Module, inputs: Tensor) -> None:
-        """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
-
-        Raises:
-            Untraceable: where there is no graph, it needs more than the network's weights, or it
-                does not answer as the network does.
-        """
-        why = whole_passes_only(network)
-        if why:
-            raise Untraceable(f"only they give the network's own numbers: {why}")
-        example = traced_example(inputs)
-        if any(self._fits(graph, network, inputs[:2]) for graph in kept_graphs(network, example)):
-            return
-        graph = trace(network, example)
-        self._take(graph, network, inputs[:2])
-        keep(network, example, graph)
-
-    def _fits(self, graph: Graph, network: nn.Module, inputs: Tensor) -> bool:
-        """Take a graph that was kept, unless it does not compute what the network does now."""
-        with suppress(Untraceable), untraceable_if_it_fails():
-            self._take(graph, network, inputs)
-            return True
-        return False
-
-    def _take(self, graph: Graph, network: nn.Module, inputs: Tensor) -> None:
-        super().__init__(graph, _weights(graph, network))
-        self._refuse_if_wrong(network, inputs)
-
-    def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
-        with evaluating(network):
-            theirs, kind = network(inputs.clone()), type(network).__name__  # it may work in place
-            if not isinstance(theirs, Tensor):
-                raise Untraceable(f"{kind} returns a {type(theirs).__name__}, not a tensor")
-            theirs = theirs.clone()  # it may write the next ones over them
-            if not agree(network(inputs.clone()), theirs):
-                raise Untraceable(f"{kind} draws random numbers: its outputs differ each time")
-            try:
-                ours = self.run(inputs, ())[self.output]
-            except Exception as error:
-                raise Untraceable(
-                    f"the forward() of {kind} is made for one number of images, or loops over them"
-                ) from error
-            if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
-                theirs = theirs.reshape(ours.shape)
-            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
-                raise Untraceable(why_other_outputs(network, inputs))
-
-
-def traced_example(inputs: Tensor) -> Tensor:
-    """What a network is traced with for inputs shaped like these, (any rows, ...)."""
-    return inputs.new_empty(TRACED_ROWS, *inputs.shape[1:])
-
-
 def in_place(node: Node) -> Callable[..., Tensor]:
     """The operation of ``node``, one of `IN_PLACE`, that overwrites its first argument."""
     packet = getattr(torch.ops.aten, f"{node.op}_")
@@ -264,14 +199,6 @@ def in_place(node: Node) -> Callable[..., Tensor]:
 _VIEWS = ("view", "_unsafe_view")
 # What reads the memory as it lies: `view` (of another type) too.
 _READ_MEMORY = ("view", "view_as_complex", "as_strided")
-
-
-def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:
-    known: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
-    known |= dict(network.named_buffers(remove_duplicate=False))
-    known |= graph.constants
-    weights = [node for node in graph.nodes if node.op == WEIGHT]
-    return {node: known[node.name].detach() for node in weights}
 
 
 def _after(graph: Graph, start: Node) -> tuple[Node, ...]:

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.incremental.graph.cache import is_kept
-from interpret_kit.incremental.graph.executor import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.reasons import (
     Untraceable,
     log_full_passes,
     untraceable_if_it_fails,
     why_other_outputs,
 )
+from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from interpret_kit.models.checkpoints.match import Match
 from interpret_kit.models.checkpoints.mismatches import heads_of
-from interpret_kit.models.checkpoints.name_matching import Match
 
 
 def arguments_for(network: nn.Module, match: Match) -> dict[str, int]:

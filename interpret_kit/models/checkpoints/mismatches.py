@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from interpret_kit.errors import BadWeights, shortened
-
-if TYPE_CHECKING:
-    from interpret_kit.models.checkpoints.name_matching import Match
+from interpret_kit.models.checkpoints.match import Match
 
 # How names end of weights that are computed from others, and what makes them plain again.
 _COMPUTED_FROM = (

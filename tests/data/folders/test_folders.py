@@ -12,7 +12,7 @@ from interpret_kit.data.folders.listing import list_folder
 from interpret_kit.data.folders.omitted import line_of
 from interpret_kit.data.folders.scanning import walk
 from interpret_kit.data.folders.splits import split_of
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import ClassMismatch, NoImages, UnreadableImage, UsageError
 
 

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 from PIL import Image
 
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import ClassMismatch, UsageError
 
 NFC, NFD = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))

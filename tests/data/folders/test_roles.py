@@ -5,8 +5,7 @@ import os
 import pytest
 from PIL import Image
 
-from interpret_kit.data.folders.class_matching import only_labelled
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, UnreadableImage, UsageError
 
 
@@ -105,7 +104,7 @@ def test_a_split_without_labels_points_at_one_that_has_them(tmp_path):
     )
     assert load_images(tmp_path, "test").notes == ()
     with pytest.raises(NoImages, match=r"split test, has no labels; give another split with --spl"):
-        only_labelled(images, "ablation")
+        images.only_labelled("ablation")
 
 
 @pytest.mark.parametrize("table", ["link", "pipe"])

@@ -13,9 +13,9 @@ from interpret_kit.analyses import Ablation
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.incremental.ablation.backend import SuffixForwards, WholeForwards, silencing
 from interpret_kit.incremental.ablation.propagation import channel_path
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.evaluation import evaluating
 

@@ -14,9 +14,9 @@ from torch import nn
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.incremental.graph import cache as kept
 from interpret_kit.incremental.graph import executor as suffix
-from interpret_kit.incremental.graph.executor import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
+from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.models.loading.efficientnet_lite0 import embedded_network
 from interpret_kit.models.probing.evaluation import evaluating
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph import cpu_kernels as pointwise
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
+from interpret_kit.incremental.graph.traced import TracedNetwork
 
 
 @pytest.fixture

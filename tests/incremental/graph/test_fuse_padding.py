@@ -7,9 +7,9 @@ from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
 
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.fuse_padding import PADS, widened
+from interpret_kit.incremental.graph.traced import TracedNetwork
 
 
 class Padded(nn.Module):

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import Reruns
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.models.layers.hooks import ablated
 from interpret_kit.models.probing.evaluation import evaluating
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from interpret_kit.incremental.ablation.engine import Reruns, _Run
 from interpret_kit.incremental.ablation.probing import probes
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.graph.verify import rounding_of, terms
 from interpret_kit.incremental.occlusion import engine as incremental
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from incremental_networks import SIZE, made
 from torch import nn
 
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.affected import grouped, touched
 from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.receptive_field.intervals import nothing_seen, pixels_span, varying

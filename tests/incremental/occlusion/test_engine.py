@@ -22,8 +22,8 @@ from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
 
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion import engine as incremental
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Stretch

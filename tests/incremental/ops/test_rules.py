@@ -8,8 +8,8 @@ from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
 
-from interpret_kit.incremental.graph.executor import TracedNetwork
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.ops.rules import padding_before, pair
 

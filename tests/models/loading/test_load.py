@@ -9,7 +9,7 @@ import torch
 from networks_on_paper import drawn
 from safetensors.torch import save_file
 
-from interpret_kit.data.image_set import load_images
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import BadWeights, NothingThere, UsageError, WeightsUnavailable
 from interpret_kit.models.checkpoints.weights import read_weights, refuse_unsafe_pickles
 from interpret_kit.models.loading import load as loading

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from small_runs import write_colours
 
-from interpret_kit.data.image_set import ImageSet, load_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import RunError
 from interpret_kit.trainers.images import image_cache as file
 from interpret_kit.trainers.images.image_cache import packed

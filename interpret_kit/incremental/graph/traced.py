@@ -1,0 +1,88 @@
+"""Which graph computes what a network computes? Traced, or cached; and checked in either case."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from torch import Tensor, nn
+
+from interpret_kit.incremental.graph.batch_sizes import (
+    TRACED_ROWS,
+)
+from interpret_kit.incremental.graph.cache import keep, kept_graphs
+from interpret_kit.incremental.graph.executor import RunnableGraph
+from interpret_kit.incremental.graph.export import WEIGHT, Graph, Node, trace
+from interpret_kit.incremental.graph.reasons import (
+    Untraceable,
+    untraceable_if_it_fails,
+    why_other_outputs,
+)
+from interpret_kit.incremental.graph.verify import rounding_of
+from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.models.probing.network_kinds import whole_passes_only
+from interpret_kit.models.probing.rounding import agree
+
+
+class TracedNetwork(RunnableGraph):
+    """A network that can be run from any of its layers on, with any number of rows."""
+
+    def __init__(self, network: nn.Module, inputs: Tensor) -> None:
+        """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
+
+        Raises:
+            Untraceable: where there is no graph, it needs more than the network's weights, or it
+                does not answer as the network does.
+        """
+        why = whole_passes_only(network)
+        if why:
+            raise Untraceable(f"only they give the network's own numbers: {why}")
+        example = traced_example(inputs)
+        if any(self._fits(graph, network, inputs[:2]) for graph in kept_graphs(network, example)):
+            return
+        graph = trace(network, example)
+        self._take(graph, network, inputs[:2])
+        keep(network, example, graph)
+
+    def _fits(self, graph: Graph, network: nn.Module, inputs: Tensor) -> bool:
+        """Take a graph that was kept, unless it does not compute what the network does now."""
+        with suppress(Untraceable), untraceable_if_it_fails():
+            self._take(graph, network, inputs)
+            return True
+        return False
+
+    def _take(self, graph: Graph, network: nn.Module, inputs: Tensor) -> None:
+        super().__init__(graph, _weights(graph, network))
+        self._refuse_if_wrong(network, inputs)
+
+    def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
+        with evaluating(network):
+            theirs, kind = network(inputs.clone()), type(network).__name__  # it may work in place
+            if not isinstance(theirs, Tensor):
+                raise Untraceable(f"{kind} returns a {type(theirs).__name__}, not a tensor")
+            theirs = theirs.clone()  # it may write the next ones over them
+            if not agree(network(inputs.clone()), theirs):
+                raise Untraceable(f"{kind} draws random numbers: its outputs differ each time")
+            try:
+                ours = self.run(inputs, ())[self.output]
+            except Exception as error:
+                raise Untraceable(
+                    f"the forward() of {kind} is made for one number of images, or loops over them"
+                ) from error
+            if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
+                theirs = theirs.reshape(ours.shape)
+            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
+                raise Untraceable(why_other_outputs(network, inputs))
+
+
+def traced_example(inputs: Tensor) -> Tensor:
+    """What a network is traced with for inputs shaped like these, (any rows, ...)."""
+    return inputs.new_empty(TRACED_ROWS, *inputs.shape[1:])
+
+
+def _weights(graph: Graph, network: nn.Module) -> dict[Node, Tensor]:
+    known: dict[str, Tensor] = dict(network.named_parameters(remove_duplicate=False))
+    known |= dict(network.named_buffers(remove_duplicate=False))
+    known |= graph.constants
+    weights = [node for node in graph.nodes if node.op == WEIGHT]
+    return {node: known[node.name].detach() for node in weights}
