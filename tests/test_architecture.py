@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FORBIDDEN = {
-    "interpret_kit": {"interpret_kit.trainers", "interpret_kit.cli", "click", "rich"},
-    "trainers": {"interpret_kit.cli", "click", "rich"},
-}
+# From the bottom to the top: each may import those below it, and what stands in its own folder.
+ORDER = [
+    "errors", "models", "data", "results", "incremental", "captum_api", "analyses", "render",
+    "report", "trainers", "cli",
+]  # fmt: skip
+ANYWHERE = {"background_imports"}  # needs nothing of ours
+ABOVE = {"__init__", "__main__"}  # the package itself: names and registers what is in it
+MOST_FILES = 12  # beside each other, apart from __init__.py
 
 
 def files(*packages):
@@ -30,11 +34,67 @@ def imports(file):
     return {".".join(name.split(".")[:k]) for name in names for k in range(1, 5)}
 
 
-@pytest.mark.parametrize("package", FORBIDDEN)
-def test_imports_point_one_way(package):
+def modules():
+    """Every module by its dotted name: the folders of trainers and cli lie beside the package."""
+    found = {}
+    for top, prefix in [("interpret_kit", ()), ("trainers", ("trainers",)), ("cli", ("cli",))]:
+        for file in files(top):
+            inside = file.relative_to(ROOT / top).with_suffix("").parts
+            name = [*prefix, *(part for part in inside if part != "__init__")]
+            found[".".join(["interpret_kit", *name])] = file
+    return found
+
+
+def layer_of(name):
+    """The folder of the package that a module lies in."""
+    return [*name.split("."), "__init__"][1]
+
+
+def imported_modules(file, known):
+    """The modules of ours that a file imports: at the top, in functions, for types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {each if each in known else node.module for each in whole}
+    return {each for each in found if each.split(".")[0] == "interpret_kit"}
+
+
+def test_imports_point_down():
+    known = modules()
+    for name, file in known.items():
+        own = layer_of(name)
+        if own in ABOVE:
+            continue
+        allowed = set(ORDER[: ORDER.index(own) + 1]) | ANYWHERE if own in ORDER else {own}
+        tops = {each: layer_of(each) for each in imported_modules(file, known)}
+        wrong = sorted(each for each, top in tops.items() if top not in allowed)
+        assert not wrong, f"{file.relative_to(ROOT)} imports {', '.join(wrong)}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    known = modules()
+    left = {name: imported_modules(file, known) & known.keys() for name, file in known.items()}
+    left = {name: others - {"interpret_kit"} for name, others in left.items()}
+    while free := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in free}
+    assert not left, f"these import each other: {', '.join(sorted(left))}"
+
+
+@pytest.mark.parametrize("package", ["interpret_kit", "trainers"])
+def test_the_library_needs_nothing_of_the_command_line(package):
     for file in files(package):
-        wrong = imports(file) & FORBIDDEN[package]
+        wrong = imports(file) & {"click", "rich"}
         assert not wrong, f"{file.relative_to(ROOT)} imports {', '.join(sorted(wrong))}"
+
+
+def test_folders_hold_few_files():
+    for top in ("interpret_kit", "trainers", "cli"):
+        for folder in {file.parent for file in files(top)}:
+            beside = [each.name for each in folder.glob("*.py") if each.name != "__init__.py"]
+            assert len(beside) <= MOST_FILES, f"{folder.relative_to(ROOT)}: group its files"
 
 
 def test_only_render_imports_matplotlib():
@@ -45,17 +105,17 @@ def test_only_render_imports_matplotlib():
         assert not drawing or home in file.parents, f"{file.relative_to(ROOT)} imports matplotlib"
 
 
-def test_only_layers_registers_hooks():
+def test_one_file_registers_hooks():
     hooks = re.compile(r"\.register_(\w+_)?hook\(")
     found = {
         str(file.relative_to(ROOT))
         for file in files("interpret_kit", "trainers", "cli")
         if hooks.search(file.read_text())
     }
-    assert found == {"interpret_kit/models/layers/find.py"}
+    assert found == {"interpret_kit/models/layers/hooks.py"}
 
 
-def test_only_decoding_opens_image_files():
+def test_one_file_opens_image_files():
     opening = re.compile(r"Image\.open\(|imread\(|imdecode\(|read_image\(")
     found = {
         str(file.relative_to(ROOT))
@@ -99,7 +159,7 @@ def test_help_needs_no_torch(module):
 
 
 @pytest.mark.parametrize(
-    "file", files("interpret_kit", "trainers", "cli"), ids=lambda file: file.name
+    "file", files("interpret_kit", "trainers", "cli"), ids=lambda file: str(file.relative_to(ROOT))
 )
 def test_files_stay_short_and_say_what_they_answer(file):
     text = file.read_text()

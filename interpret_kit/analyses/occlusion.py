@@ -11,7 +11,7 @@ import numpy as np
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_picture
 from interpret_kit.analyses.progress import Pace
-from interpret_kit.analyses.unseen import unseen
+from interpret_kit.analyses.unseen import outside, unseen
 from interpret_kit.captum_api.targets import targets_by_id
 from interpret_kit.errors import NoImages
 from interpret_kit.incremental.occlusion.grid import (
@@ -22,7 +22,6 @@ from interpret_kit.incremental.occlusion.grid import (
     sides_argument,
 )
 from interpret_kit.models.arguments import Target, target_argument
-from interpret_kit.models.resize_and_crop import outside
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
 from interpret_kit.results.table import Table
 
@@ -70,8 +69,7 @@ class OcclusionMaps(Result, of="occlusion"):
     @cached_property
     def mean_colour(self) -> Array:
         """Mean colour of the pictures, (3,) in [0, 255]: what the fill "mean" shows."""
-        mean: Array = np.mean([each.mean((0, 1)) for each in self.pictures], axis=0)
-        return mean
+        return np.asarray(np.mean([each.mean((0, 1)) for each in self.pictures], axis=0))
 
     def masks(self) -> Array:
         """Binary occlusion masks, bool (rows x cols, height, width): True where covered."""

@@ -84,13 +84,3 @@ class Framing:
             image = ImageOps.expand(image, border, (red, green, blue))
         top, left = round((image.height - height) / 2), round((image.width - width) / 2)
         return image.crop((left, top, left + width, top + height))
-
-
-def outside(shares: Sequence[float], crop: float) -> tuple[str, ...]:
-    """Say what `unseen` has found; nothing if the network gets all of every image."""
-    low, high = (f"{100 * each(shares, default=0.0):.0f}" for each in (min, max))
-    if high == "0":
-        return ()
-    percents = high if low == high else f"{low} to {high}"
-    which = "the image" if len(shares) == 1 else "each image"
-    return (f"{percents} % of {which} was not seen: the network gets its centre (crop {crop:g})",)

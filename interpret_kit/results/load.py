@@ -15,8 +15,9 @@ from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import NothingThere, RunError, shortened
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
+from interpret_kit.results.atomic import MANIFEST
 from interpret_kit.results.result import Origin, Result
-from interpret_kit.results.save import ARRAYS, FORMAT, MANIFEST
+from interpret_kit.results.save import ARRAYS, FORMAT
 
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
 

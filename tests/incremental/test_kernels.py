@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 # Each compares in float32 with the truth, most in float64 too; together they go every way.
 AGREEMENT = [
-    "test_kernels.py::test_kernels_and_threads_are_those_that_the_environment_names",
-    "test_rerun.py::test_each_network_answers_as_by_whole_forwards[branches]",
-    "test_rerun.py::test_each_network_answers_as_by_whole_forwards[chain]",
-    "test_rerun.py::test_each_network_answers_as_by_whole_forwards[convnet]",
-    "test_silencing.py::test_the_suffix_answers_as_whole_forwards_do[mixed-activation]",
-    "test_occluding.py::test_both_ways_give_the_same_answers",
-    "test_incremental.py::test_single_precision_is_as_near_to_the_truth_as_by_whole_forwards",
-    "test_agreeing.py::test_logits_that_cancel_are_no_reason_to_refuse_dead_filters[0]",
-    "test_attribution.py::test_a_weak_filter_is_as_exact_as_the_scores_it_changes",
+    "incremental/test_kernels.py::test_kernels_and_threads_are_those_that_the_environment_names",
+    "incremental/ablation/test_engine.py::test_each_network_answers_as_by_whole_forwards[branches]",
+    "incremental/ablation/test_engine.py::test_each_network_answers_as_by_whole_forwards[chain]",
+    "incremental/ablation/test_engine.py::test_each_network_answers_as_by_whole_forwards[convnet]",
+    "incremental/ablation/test_backend.py::test_the_suffix_answers_as_whole_forwards_do[mixed-activation]",
+    "incremental/occlusion/test_backend.py::test_both_ways_give_the_same_answers",
+    "incremental/occlusion/test_engine.py::test_single_precision_is_as_near_to_the_truth_as_by_whole_forwards",
+    "incremental/graph/test_verify.py::test_logits_that_cancel_are_no_reason_to_refuse_dead_filters[0]",
+    "captum_api/test_filter_ablation.py::test_a_weak_filter_is_as_exact_as_the_scores_it_changes",
 ]
 PASSED = len(AGREEMENT) + 3  # one of them is for four networks
 # What PyTorch's own kernels may use, what oneDNN's may, and threads.

@@ -1,12 +1,11 @@
 """Does a page show everything, open from disk, load nothing, and escape every name?"""
 
-import re
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
 from networks_on_paper import HALVES, SmallNet, noise
+from pages import Page, assert_safe_and_whole
 from PIL import Image
 from small_runs import write_run
 
@@ -21,7 +20,8 @@ from interpret_kit.errors import NothingThere, OutputExists
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.report.page import Front, Section, write_page
 from interpret_kit.report.words import KINDS
-from interpret_kit.results.load import ASKED, load_result
+from interpret_kit.results import registry
+from interpret_kit.results.load import load_result
 
 SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x onerror=alert(1)>"
 CLASSES = (SCRIPT, HANDLER, IMAGE)
@@ -32,51 +32,6 @@ SMALL = [
     Ablation(layer="all"),
     Misclassifications(silence="2:1", mistakes=3),
 ]
-
-
-class Page(HTMLParser):
-    """The elements of a page, as a browser would see them, and its text."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        self.folder, self.source = file.parent, file.read_text(encoding="utf-8")
-        self.elements, self.words = [], []
-        self.feed(self.source)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def addresses(self):
-        """All that the page refers to, apart from its own sections."""
-        found = [each.get("src") or each.get("href") or "" for _, each in self.elements]
-        return [each for each in found if each and not each.startswith("#")]
-
-    def files(self):
-        return [self.folder / unquote(address) for address in self.addresses()]
-
-
-def assert_safe_and_whole(page):
-    """What holds for every page: it loads nothing, runs nothing, and every link leads somewhere."""
-    assert not {"script", "link", "iframe", "object", "embed", "base"} & {
-        t for t, _ in page.elements
-    }
-    for tag, attributes in page.elements:
-        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
-    assert not re.search(r"https?://|@import|url\(|javascript:", page.source)
-    for address in page.addresses():
-        parts = urlsplit(address)
-        assert (parts.scheme, parts.netloc) == ("", ""), address
-    assert [file for file in page.files() if not file.is_file()] == []
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +90,7 @@ def test_figures_say_what_they_show_and_how_large_they_are(hostile):
 
 
 def test_every_kind_of_figure_is_explained(hostile):
-    assert set(KINDS) == {*ASKED, "training"}
+    assert set(KINDS) == {*registry.RESULTS, "training"}
     assert "Other figures" not in hostile.text
     for kinds in (KINDS[name] for name in ANALYSES):
         for kind in kinds:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pages import Page, assert_safe_and_whole
 from small_runs import write_squares
-from test_report import Page, assert_safe_and_whole
 
 import interpret_kit as ik
 from interpret_kit.analyses import ANALYSES

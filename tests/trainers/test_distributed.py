@@ -31,7 +31,7 @@ def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
     options = "--size 8 --channels 4,6 --fc 8 --epochs 4 --batch-size 7 --lr 0.02 --no-batch-norm"
     options += " --ema 0.9 --clip 1 --colour 0.3 --crop 0.6 --erase 0.5 --label-smoothing 0.1"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, "-m", "interpret_kit.cli.main", "train", "--data", str(folder)]
+    command = [*launch, "-m", "interpret_kit", "train", "--data", str(folder)]
     command += [*options.split(), "--device", "cpu", "--out", "two"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -20,8 +20,7 @@ import torch
 
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
 from interpret_kit.models.loading.recorded_runs import LOCK
-from interpret_kit.results.atomic import write_whole
-from interpret_kit.results.save import MANIFEST
+from interpret_kit.results.atomic import MANIFEST, write_whole
 from interpret_kit.results.sweep_table import Study, StudyTable
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe

@@ -38,9 +38,12 @@ class Silenced(Protocol):
 class Incremental(Protocol):
     """The incremental way, as far as it is asked here."""
 
-    graph: RunnableGraph
     kept: frozenset[Node]
     dims: dict[Point, tuple[int, int]]
+
+    @property
+    def graph(self) -> RunnableGraph:
+        """The network, as it is run."""
 
     @property
     def silenced(self) -> Mapping[Point, Silenced]:

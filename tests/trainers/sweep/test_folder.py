@@ -9,8 +9,8 @@ import torch
 from small_runs import SMALL, small_study, write_splits
 
 from interpret_kit.errors import NothingThere, OutputExists, UsageError
+from interpret_kit.results.atomic import MANIFEST
 from interpret_kit.results.load import load_result
-from interpret_kit.results.save import MANIFEST
 from interpret_kit.trainers.sweep.runner import How, Listener, sweep
 
 HOLDS = """
