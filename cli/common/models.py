@@ -29,7 +29,7 @@ def load(spec: object, ctx: click.Context, terminal: Terminal, device: str) -> C
 
 
 def said_by(ctx: click.Context) -> dict[str, Any]:
-    """What the options say of the classifier, as `loading.load_classifier` takes it."""
+    """What the options say of the classifier, as `load_classifier` takes it."""
     return {name: ctx.params.get(name) for name in SAID}
 
 

@@ -24,7 +24,7 @@ def load_images(spec: Spec, split: str | None = None) -> ImageSet:
 
     Args:
         spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or
-            one of `published.NAMES`, such as "cifar10". A folder called so: "./shapes".
+            one of `torchvision_sets.NAMES`, such as "cifar10". A folder called so: "./shapes".
         split: train, val or test, where there are such; test unless told.
     """
     if isinstance(spec, ImageSet):

@@ -1,6 +1,6 @@
 """Which way is expected to be faster: full forward passes, or only what changes?
 
-Decided by work: multiply-adds, bytes and a price for every operation, at the rates of `costs`, and
+Decided by work: multiply-adds, bytes and a price for every operation, at the rates of `cost_model`, and
 what it takes to trace the network and try it. Like those rates they are constants on purpose: a
 clock would choose another way from run to run, and the last bits of the results with it.
 """
@@ -26,7 +26,7 @@ from interpret_kit.models.probing.evaluation import evaluating
 # take it always and never.
 MARGIN = 0.9
 
-# Measured on 5 to 61 convolutions, in the seconds of `costs`, which are short.
+# Measured on 5 to 61 convolutions, in the seconds of `cost_model`, which are short.
 _TRACE = 0.4  # the first one in a process imports a compiler
 _TRACED = 0.003  # for every operation
 _TRIES = 4  # forward passes of a row for each point before it is trusted, and for the windows twice

@@ -167,7 +167,7 @@ def _layers(value: Any, name: str, example: Example) -> Iterator[Any]:
 def _layer(each: Any, value: Any, name: str, example: Example) -> Any:
     if _is_module(each):
         return each
-    label = getattr(each, "label", each)  # of a `layers.Layer`
+    label = getattr(each, "label", each)  # of a `Layer`
     if isinstance(label, str):
         label = label.strip()
         if not label:

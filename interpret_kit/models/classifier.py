@@ -127,7 +127,7 @@ class Classifier(nn.Module):
         """What two made-up images tell of the network; tried again when its weights change.
 
         Raises:
-            UsageError: if no analysis of the network can be right: see `examining`.
+            UsageError: if no analysis of the network can be right: see `examine`.
         """
         state = self.preprocessing, *map(_state, self.network.modules())
         if self._examined is None or self._examined[0] != state:

@@ -1,6 +1,6 @@
 """Which convolutional network do these choices make, and do they leave any pixels?
 
-Its registration with timm is in `networks`, so that no timm is needed to load one.
+Its registration with timm is in `timm_registration`, so that no timm is needed to load one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ConvNet(nn.Module):
         pool: side of the max-pooling window; 0 for no pooling.
         pool_stride: step of the pooling; the side of its window unless given.
         batch_norm: whether batch normalisation follows (the convolution then has no bias).
-        activation: one of `blocks.ACTIVATIONS`.
+        activation: one of `conv_block.ACTIVATIONS`.
         global_pool: whether the mean of each map, rather than all its cells, goes on from the
             last convolution (Lin et al. 2014, Network in Network, section 3.2).
         fc: units of each fully connected layer before the head; () for none.

@@ -1,7 +1,7 @@
 """What does a network answer for many pairs of an image and a silenced filter?
 
 Images are looked at once; then, for each pair, only what the filter's channel changes is computed
-(see `channel`). How many pairs go together is decided by what stays in the processor's cache:
+(see `propagation`). How many pairs go together is decided by what stays in the processor's cache:
 few where maps are large, more and more as they become small.
 """
 

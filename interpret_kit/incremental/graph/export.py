@@ -1,6 +1,6 @@
 """What does a network compute, one simple operation after the other?
 
-A traced network is read by `regions`: it says which pixels a cell can depend on. It only ever
+A traced network is read by `fields`: it says which pixels a cell can depend on. It only ever
 adds speed and knowledge; where a network cannot be traced, callers go on without.
 
 torch.export is used non-strict: it runs the Python of the network as it is, several times sooner

@@ -1,7 +1,7 @@
 """How does a network compute the same with fewer passes over its maps?
 
 A normalisation behind a convolution is folded into the convolution's weights, as every inference
-engine does, and so is the padding in front of it (see `padding`); operations that do nothing in
+engine does, and so is the padding in front of it (see `fuse_padding`); operations that do nothing in
 eval mode are left out. The answers change in their last bits only.
 """
 

@@ -1,6 +1,6 @@
 """Which cells of every map can a window reach?
 
-The other way round than `regions`: there, what a cell sees; here, the cells that see any of the
+The other way round than `fields`: there, what a cell sees; here, the cells that see any of the
 window. Rows and columns are apart, so that a window's reach is one stretch of rows and one of
 columns. Windows of about equal reach are computed together, as if theirs were the largest of them:
 what is computed too much has the value it had.

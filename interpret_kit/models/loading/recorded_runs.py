@@ -48,7 +48,7 @@ def check_model(
     """Refuse a model that cannot be loaded, as far as that is known without loading it.
 
     Args:
-        spec: as for `loading.load_classifier`; a timm name is not looked up.
+        spec: as for `load_classifier`; a timm name is not looked up.
         arch: the timm architecture of a checkpoint file.
         device: "auto", "cpu", "cuda", "cuda:1", ...; GPUs are not looked for.
         said: what the user says of the model.

@@ -28,7 +28,7 @@ def head_of(outputs: Tensor, between: Interval, name: str) -> Head:
 
     Args:
         outputs: of two images or more.
-        between: the numbers between which they lie whatever the images; see `bounds`.
+        between: the numbers between which they lie whatever the images; see `output_bounds`.
         name: of the network, for an error.
 
     Raises:
