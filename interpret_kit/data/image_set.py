@@ -90,7 +90,7 @@ class ImageSet:
         return self.store.name(image)
 
     def decode(self, image: int) -> Image.Image:
-        """The whole image, upright, RGB as stored, before any preprocessing; see `read_image`.
+        """The whole image, upright, RGB as stored, before any preprocessing; see `read_rgb`.
 
         Raises:
             UnreadableImage: saying why, but not which file; that is `name`.

@@ -45,7 +45,7 @@ def load_result(folder: str | Path) -> Result:
         if told["format"] != FORMAT or told["analysis"] not in registry.RESULTS:
             raise RunError(
                 f"{file} is of format {told['format']} for {told['analysis']!r}; this version "
-                f"reads format {FORMAT} for {', '.join(registry.RESULTS)}"
+                f"reads format {FORMAT} for {', '.join(sorted(registry.RESULTS))}"
             )
         return _read(told, folder)
     except (*_DAMAGED, OSError) as error:

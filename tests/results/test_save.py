@@ -118,7 +118,7 @@ def test_a_result_of_another_format_or_analysis_is_refused(tmp_path, result):
     manifest = json.loads((folder / "manifest.json").read_text())
     for change in ({"format": 99}, {"analysis": "phrenology"}):
         (folder / "manifest.json").write_text(json.dumps({**manifest, **change}))
-        with pytest.raises(RunError, match=r"this version reads format 1 for occlusion, activ"):
+        with pytest.raises(RunError, match=r"this version reads format 1 for ablation, activ"):
             load_result(folder)
 
 

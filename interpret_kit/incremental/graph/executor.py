@@ -52,6 +52,7 @@ class RunnableGraph:
         self.graph = graph
         (self.output,) = graph.outputs
         self._following: dict[Node, tuple[Node, ...]] = {}
+        self._leading: dict[Node, tuple[Node, ...]] = {}
         self.by_row = frozenset({graph.pixels, *self.after(graph.pixels)})
         self._sizes: dict[Node, tuple[str, ...]] = {}
         self._weights = dict(weights)
@@ -105,7 +106,7 @@ class RunnableGraph:
 
     def apply(self, node: Node, values: Mapping[Node, Any], rows: int) -> Any:
         """Compute one operation on ``rows`` rows; what no image changes may be missing."""
-        if not self.counted.isdisjoint(node.inputs):
+        if any(each not in values for each in node.inputs):
             values = {**self.fixed(node, rows), **values}
         if node.op == ITEM:
             return values[node.inputs[0]][node.arguments["index"]]
@@ -121,11 +122,23 @@ class RunnableGraph:
 
     def fixed(self, node: Node, rows: int) -> dict[Node, Any]:
         """What an operation reads that no image changes: weights, and what counts the rows."""
-        known = {each: self._weights[each] for each in node.inputs if each in self._weights}
-        for each in node.inputs:
-            if each in self.counted and each not in known:
-                known[each] = self.apply(each, self.fixed(each, rows), rows)
-        return known
+        counted: dict[Node, Any] = {}
+        for each in self._counted_before(node):
+            counted[each] = self.apply(each, {**self._weights, **counted}, rows)
+        known = {**self._weights, **counted}
+        return {each: known[each] for each in node.inputs if each in known}
+
+    def _counted_before(self, node: Node) -> tuple[Node, ...]:
+        """What counts the rows and leads to ``node``, in order: each once, however often read."""
+        if node not in self._leading:
+            wanted = self.counted.intersection(node.inputs)
+            found = []
+            for each in reversed(self.graph.nodes):
+                if each in wanted:
+                    found.append(each)
+                    wanted |= self.counted.intersection(each.inputs)
+            self._leading[node] = tuple(reversed(found))
+        return self._leading[node]
 
     def _sizes_of(self, node: Node) -> tuple[str, ...]:
         if node not in self._sizes:

@@ -13,7 +13,7 @@ from torch import nn
 
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.incremental.graph import cache as kept
-from interpret_kit.incremental.graph import executor as suffix
+from interpret_kit.incremental.graph import traced as suffix
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from interpret_kit.incremental.ablation import batching as levels
 from interpret_kit.incremental.ablation.engine import Reruns
-from interpret_kit.incremental.graph import executor as suffix
+from interpret_kit.incremental.graph import traced as suffix
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards
 from interpret_kit.incremental.occlusion.grid import WindowGrid
