@@ -1,8 +1,8 @@
 """How does a network compute the same with fewer passes over its maps?
 
 A normalisation behind a convolution is folded into the convolution's weights, as every inference
-engine does, and so is the padding in front of it (see `fuse_padding`); operations that do nothing in
-eval mode are left out. The answers change in their last bits only.
+engine does, and so is the padding in front of it (see `fuse_padding`); operations that do nothing
+in eval mode are left out. The answers change in their last bits only.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     with evaluating(network):
         logits = network(pixels)
     """
-    # Within the caller's inference mode, changes in place could not be told (see `activation_sites`).
+    # In the caller's inference mode, changes in place could not be told (see `activation_sites`).
     with in_eval_mode(network), uncompiled(), torch.inference_mode(False), torch.no_grad():
         yield
 
