@@ -22,7 +22,7 @@ from interpret_kit.arguments import Silence, silence_argument
 from interpret_kit.errors import UsageError
 from interpret_kit.scoring import GIVEN, LABELS, PREDICTED, Score
 from interpret_kit.selection import SITE, parse_filters, site_notes
-from interpret_kit.values import count_argument
+from interpret_kit.values import count_argument, counted, fewer_notes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -268,7 +268,9 @@ class MisclassificationFold:
     def finish(self, origin: Origin) -> MisclassificationCounts:
         """Read the counters, and look up the pictures of the mistakes."""
         notes = site_notes(self.silenced, self.analysis.site)
-        origin = replace(origin, notes=(*origin.notes, *notes))
+        what = f"only {counted(len(self.worst), 'mistake')} were made: all are taken"
+        fewer = fewer_notes(self.analysis, "mistakes", len(self.worst), what)
+        origin = replace(origin, notes=(*origin.notes, *notes, *fewer))
         columns = list(zip(*self.worst, strict=True)) or [()] * 4
         ids = np.array(columns[1], np.int64)
         ablated = tuple((each.label, filters) for each, filters in self.silenced.items())

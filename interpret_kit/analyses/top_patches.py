@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analysis import (
-    Analysis,
-    Array,
-    Origin,
-    Pace,
-    Result,
-    Table,
-    array,
-    parameter,
-)
+from interpret_kit.analysis import Analysis, Array, Origin, Pace, Result, Table, array, parameter
 from interpret_kit.arguments import LAST, Layers
 from interpret_kit.selection import LAYERS, SITE
-from interpret_kit.values import count_argument
+from interpret_kit.values import count_argument, fewer_notes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -249,7 +240,7 @@ class TopPatchesFold:
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
         return TopPatchesFound(
             self.analysis,
-            origin,
+            replace(origin, notes=(*origin.notes, *self._notes(top))),
             layer=layer,
             filter=np.concatenate([np.arange(size) for size in sizes]),
             labels=np.vectorize(label_of.__getitem__, otypes=[np.int64])(columns["images"]),
@@ -260,6 +251,12 @@ class TopPatchesFold:
             inexact=tuple(field.inexact for field in fields),
             **columns,
         )
+
+    def _notes(self, top: int) -> tuple[str, ...]:
+        fewest = min(self.layers, key=lambda each: len(self.best[each].best or ()))
+        there = f"layer {fewest.label} gives only {top} per filter"
+        what = f"{there} (per_image is {self.analysis.per_image}): all filters have {top}"
+        return fewer_notes(self.analysis, "top", top, what)
 
     def _read(self, layer: Layer, field: Patches, top: int) -> dict[str, Array]:
         """The arrays of one layer, each with its filters first."""
