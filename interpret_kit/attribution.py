@@ -28,8 +28,10 @@ from interpret_kit.layers import (
 from interpret_kit.layouts import PLAIN, Layout
 from interpret_kit.memory import kept_memory
 from interpret_kit.misfits import refuse_unusable
+from interpret_kit.pixels import refuse_other_than_images
 from interpret_kit.selection import parse_filters
 from interpret_kit.targets import as_captum_takes_it
+from interpret_kit.values import count_argument
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         Returns:
             Score lost, (batch, filters).
         """
+        rows_at_once = count_argument(perturbations_per_eval, "perturbations_per_eval")
         body, taken, mixes = self._checked(inputs)
         several = list(target) if isinstance(target, tuple) else target
         indices: Any = as_captum_takes_it(several, self.network, len(inputs))
@@ -81,7 +84,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         chosen = parse_filters(ALL if filters is None else filters, layer)
         rows = torch.tensor(chosen, device=inputs.device).repeat_interleave(len(inputs))
         images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
-        step = (1 if mixes else perturbations_per_eval) * len(inputs)
+        step = (1 if mixes else rows_at_once) * len(inputs)
         with evaluating(self.network), kept_memory():
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
@@ -106,8 +109,10 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         """
         if isinstance(self.network, Classifier):
             taken = self.network.normalised(inputs)
+            refuse_other_than_images(taken)
             _ = self.network.examined  # which raises
             return self.network.network, taken, False
+        refuse_other_than_images(inputs)
         refuse_unusable(self.network, type(self.network).__name__)
         with evaluating(self.network):
             why = try_out(self.network, inputs)
