@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analyses import ANALYSES
-from interpret_kit.background_imports import importing
+from interpret_kit.background_imports import importing, importing_torch
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.options import (
@@ -91,8 +91,9 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
     # All that needs no network has been checked; from here on torch is imported.
-    _take_full_float32()
-    classifier = models.load(model.spec, ctx, terminal, given["device"])
+    with importing_torch():
+        _take_full_float32()
+        classifier = models.load(model.spec, ctx, terminal, given["device"])
     drawing = importing(f"interpret_kit.render.{analysis.name}")
     with drawing, terminal.progress(str(ctx.info_name), len(images)) as step:
         result: Result = analysis.run(

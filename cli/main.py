@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from interpret_kit.cli.common.ending import ending_at_once
 from interpret_kit.cli.common.terminal import printable
 from interpret_kit.errors import InterpretError, close_names
 
@@ -104,7 +105,8 @@ def main() -> None:
     """Run the command line."""
     # So that what was begun is cleared away when the process is told to stop, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    ikit()
+    with ending_at_once():
+        ikit()
 
 
 if __name__ == "__main__":

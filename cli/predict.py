@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.options import example_of, images_argument, shared
@@ -36,7 +37,7 @@ def _run(ctx: click.Context) -> None:
         answers = _ask(classifier, reading, given["top"], step)
     if not terminal.json:
         terminal.show(_table(answers))
-    for note in (*images.notes, *reading.notes()):
+    for note in (*images.notes, *reading.notes(), *_fewer(ctx, classifier)):
         terminal.say(note)
     terminal.left_out((each.name, each.why) for each in reading.unreadable)
     terminal.answer(answers)
@@ -57,6 +58,14 @@ def _ask(classifier: Classifier, reading: Reading, top: int, step: Step) -> list
             answers.append({"image": reading.images.name(int(image)), "predicted": said})
         step(len(answers) + len(reading.unreadable), len(reading.images))
     return answers
+
+
+def _fewer(ctx: click.Context, classifier: Classifier) -> tuple[str, ...]:
+    """Say that there are fewer classes than --top asks for."""
+    top, classes = ctx.params["top"], len(classifier.classes)
+    if top <= classes or ctx.get_parameter_source("top") is ParameterSource.DEFAULT:
+        return ()
+    return (f"--top is {top}, and the classifier has only {classes} classes: all are listed",)
 
 
 def _table(answers: list[dict[str, Any]]) -> Table:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
@@ -23,6 +25,24 @@ def importing(module: str) -> Iterator[None]:
         yield
     finally:
         thread.join()
+
+
+@contextmanager
+def importing_torch() -> Iterator[None]:
+    """Import torch in the block without searching its objects for garbage, then or later.
+
+    A million objects that stay until the end are made, and the collector looks through all of them
+    four times. If torch is imported already, nothing is different.
+    """
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _import(module: str) -> None:

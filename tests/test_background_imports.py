@@ -1,5 +1,6 @@
 """Is a module imported while other work goes on, and is what is wrong with it left for later?"""
 
+import subprocess
 import sys
 import threading
 
@@ -47,3 +48,29 @@ def test_an_error_of_the_block_comes_through(module):
     with pytest.raises(KeyError, match="mine"), importing(name):
         raise KeyError("mine")
     assert name in sys.modules
+
+
+TORCH = """
+import gc, sys
+sys.path.insert(0, {folder!r})  # where another torch is: this test is about the collector alone
+from interpret_kit.ahead import importing_torch
+
+gc.set_threshold(10)
+before = sum(each["collections"] for each in gc.get_stats())
+with importing_torch():
+    import torch
+    inside = sum(each["collections"] for each in gc.get_stats()) - before
+print(inside, gc.isenabled(), gc.get_freeze_count() >= len(torch.objects))
+torch.objects.append(torch.objects)
+with importing_torch():
+    print(gc.isenabled())
+"""
+
+
+def test_what_torch_makes_is_never_searched_for_garbage(tmp_path):
+    (tmp_path / "torch.py").write_text("objects = [[] for _ in range(1000)]\n")
+    code = TORCH.format(folder=str(tmp_path))
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert run.stdout.split() == ["0", "True", "True", "True"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.progress import Pace
 from interpret_kit.errors import UsageError
-from interpret_kit.models.argument_values import count_argument
+from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
 from interpret_kit.models.arguments import ALL, LAST, Filters, OneLayer, filters_argument
 from interpret_kit.models.layers.selectors import LAYER, SITE, parse_filters
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
@@ -131,13 +131,18 @@ class ActivationFold:
         statistics = {k: v.float().cpu().numpy() for k, v in self.statistics.read().items()}
         return ActivationMaps(
             self.analysis,
-            origin,
+            replace(origin, notes=(*origin.notes, *self._notes())),
             chosen=self.chosen,
             layer=self.layer.label,
             module=self.layer.at(self.analysis.site)[0],
             **statistics,
             **stacked,
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        there = counted(self.layer.filters, "filter")
+        what = f"layer {self.layer.label} has only {there}: all are taken"
+        return fewer_notes(self.analysis, "top", self.layer.filters, what)
 
 
 def _strongest(

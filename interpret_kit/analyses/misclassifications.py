@@ -12,7 +12,7 @@ from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
 from interpret_kit.analyses.progress import Pace
 from interpret_kit.errors import UsageError
-from interpret_kit.models.argument_values import count_argument
+from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
 from interpret_kit.models.arguments import Silence, silence_argument
 from interpret_kit.models.layers.selectors import SITE, parse_filters, site_notes
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
@@ -263,7 +263,9 @@ class MisclassificationFold:
     def finish(self, origin: Origin) -> MisclassificationCounts:
         """Read the counters, and look up the pictures of the mistakes."""
         notes = site_notes(self.silenced, self.analysis.site)
-        origin = replace(origin, notes=(*origin.notes, *notes))
+        what = f"only {counted(len(self.worst), 'mistake')} were made: all are taken"
+        fewer = fewer_notes(self.analysis, "mistakes", len(self.worst), what)
+        origin = replace(origin, notes=(*origin.notes, *notes, *fewer))
         columns = list(zip(*self.worst, strict=True)) or [()] * 4
         ids = np.array(columns[1], np.int64)
         ablated = tuple((each.label, filters) for each, filters in self.silenced.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.progress import Pace
-from interpret_kit.models.argument_values import count_argument
+from interpret_kit.models.argument_values import count_argument, fewer_notes
 from interpret_kit.models.arguments import LAST, Layers
 from interpret_kit.models.layers.selectors import LAYERS, SITE
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
@@ -244,7 +244,7 @@ class TopPatchesFold:
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
         return TopPatchesFound(
             self.analysis,
-            origin,
+            replace(origin, notes=(*origin.notes, *self._notes(top))),
             layer=layer,
             filter=np.concatenate([np.arange(size) for size in sizes]),
             labels=np.vectorize(label_of.__getitem__, otypes=[np.int64])(columns["images"]),
@@ -255,6 +255,12 @@ class TopPatchesFold:
             inexact=tuple(field.inexact for field in fields),
             **columns,
         )
+
+    def _notes(self, top: int) -> tuple[str, ...]:
+        fewest = min(self.layers, key=lambda each: len(self.best[each].best or ()))
+        there = f"layer {fewest.label} gives only {top} per filter"
+        what = f"{there} (per_image is {self.analysis.per_image}): all filters have {top}"
+        return fewer_notes(self.analysis, "top", top, what)
 
     def _read(self, layer: Layer, field: Patches, top: int) -> dict[str, Array]:
         """The arrays of one layer, each with its filters first."""

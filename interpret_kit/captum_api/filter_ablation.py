@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from interpret_kit.captum_api.targets import as_captum_takes_it
 from interpret_kit.errors import UsageError
 from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.arguments import ALL, Filters, OneLayer, Target, layer_argument, named
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import silenced_by_row
 from interpret_kit.models.layers.selectors import find_layer, parse_filters
+from interpret_kit.models.pixels import refuse_other_than_images
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import try_out
 from interpret_kit.models.probing.misfits import refuse_unusable
@@ -66,6 +68,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         Returns:
             Score lost, (batch, filters).
         """
+        rows_at_once = count_argument(perturbations_per_eval, "perturbations_per_eval")
         body, taken, mixes = self._checked(inputs)
         several = list(target) if isinstance(target, tuple) else target
         indices: Any = as_captum_takes_it(several, self.network, len(inputs))
@@ -74,7 +77,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         chosen = parse_filters(ALL if filters is None else filters, layer)
         rows = torch.tensor(chosen, device=inputs.device).repeat_interleave(len(inputs))
         images = torch.arange(len(inputs), device=inputs.device).repeat(len(chosen))
-        step = (1 if mixes else perturbations_per_eval) * len(inputs)
+        step = (1 if mixes else rows_at_once) * len(inputs)
         with evaluating(self.network), kept_memory():
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
@@ -99,8 +102,10 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         """
         if isinstance(self.network, Classifier):
             taken = self.network.normalised(inputs)
+            refuse_other_than_images(taken)
             _ = self.network.examined  # which raises
             return self.network.network, taken, False
+        refuse_other_than_images(inputs)
         refuse_unusable(self.network, type(self.network).__name__)
         with evaluating(self.network):
             why = try_out(self.network, inputs)

@@ -109,14 +109,14 @@ class ImageSet:
         return self._rows(np.searchsorted(self.ids, wanted))
 
     def take(self, count: int, seed: int | None = None) -> ImageSet:
-        """Keep the first ``count`` images or, with a seed, so many drawn at random."""
+        """Keep the first ``count`` images, or all; with a seed, ``count`` drawn at random."""
         rows = np.arange(len(self))[: _at_least_one(count)]
         if seed is not None:
             rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
         return self._rows(rows)
 
     def spread(self, count: int) -> ImageSet:
-        """Keep ``count`` images, as many of each class as can be; always the same ones."""
+        """Keep ``count`` images, or all, evenly over the classes; always the same ones."""
         order = np.random.default_rng(0).permutation(len(self))
         turn = np.zeros(len(self), np.int64)  # of each image, among those of its class
         for label in np.unique(self.labels):

@@ -39,8 +39,18 @@ NAMES = tuple(_DATA_SETS)
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept."""
-    return Path(os.environ.get("IKIT_CACHE") or "~/.cache/interpret_kit").expanduser()
+    """Where downloads are kept.
+
+    Raises:
+        RunError: if the user has no home folder.
+    """
+    named = os.environ.get("IKIT_CACHE") or "~/.cache/interpret_kit"
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:  # as in a container without HOME, for a user that it does not know
+        raise RunError(
+            f"{named} cannot be found, as there is no home folder; set IKIT_CACHE to a folder"
+        ) from None
 
 
 def load_published(name: str, split: str = "test") -> Published:

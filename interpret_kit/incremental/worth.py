@@ -1,8 +1,9 @@
 """Which way is expected to be faster: full forward passes, or only what changes?
 
 Decided by work: multiply-adds, bytes and a price for every operation, at the rates of
-`cost_model`, and what it takes to trace the network and try it. Like those rates they are constants on purpose: a
-clock would choose another way from run to run, and the last bits of the results with it.
+`cost_model`, and what it takes to trace the network and try it. Like those rates they are constants
+on purpose: a clock would choose another way from run to run, and the last bits of the results with
+it.
 """
 
 from __future__ import annotations

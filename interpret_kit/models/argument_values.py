@@ -32,6 +32,26 @@ def count_argument(value: Any, name: str) -> int:
     return number
 
 
+def fewer_notes(question: Any, name: str, found: int, what: str) -> tuple[str, ...]:
+    """Say that there are fewer than a field asks for; nothing of its default, nobody asked for it.
+
+    Args:
+        question: what has the field.
+        name: of the field, an integer.
+        found: how many there are.
+        what: clauses to follow "and", such as "layer conv1 has only 3 filters: all are taken".
+    """
+    asked = getattr(question, name)
+    if asked <= found or asked == getattr(type(question), name):
+        return ()
+    return (f"{name} is {asked}, and {what}",)
+
+
+def counted(count: int, what: str) -> str:
+    """Write a count and its noun: "1 image", "3 images"."""
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
 def word_argument(*words: str) -> Reader:
     """Make a reader of one of these words."""
 

@@ -124,7 +124,7 @@ class Classifier(nn.Module):
 
     @property
     def examined(self) -> Examined:
-        """What two made-up images tell of the network; tried again when its weights change.
+        """What two made-up images tell of the network; tried again when it has changed.
 
         Raises:
             UsageError: if no analysis of the network can be right: see `examine`.
@@ -135,6 +135,7 @@ class Classifier(nn.Module):
             with evaluating(self):
                 found = examine(self.network, self.normalised(inputs), self.name)
             self._examined = state, found
+            vars(self).pop("classes", None)  # there may be others now
         return self._examined[1]
 
     def train(self, mode: bool = True) -> Classifier:
@@ -245,9 +246,14 @@ def _trains(network: nn.Module) -> bool:
 
 
 def _state(module: nn.Module) -> tuple[object, ...]:
-    """Equal as long as a module's tensors are the same ones and not written to."""
+    """Equal as long as a module's tensors are the same ones and not written to, nor its switches.
+
+    Numbers are left out: a network may count its forward passes.
+    """
     tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    return id(module), *((id(e), 0 if e.is_inference() else e._version) for e in tensors)
+    own = vars(module).items()
+    switches = {k: v for k, v in own if isinstance(v, (bool, str)) and k != "training"}
+    return id(module), switches, *((id(e), 0 if e.is_inference() else e._version) for e in tensors)
 
 
 def _as_bytes(value: object) -> bytes:

@@ -28,6 +28,26 @@ def refuse_other_range(low: float, high: float, slack: float = ROUNDING) -> None
         )
 
 
+def refuse_other_than_images(inputs: object) -> None:
+    """Refuse what is not a batch of images (batch, channels, height, width), as a network takes it.
+
+    Raises:
+        UsageError: saying what it is instead.
+    """
+    import torch
+
+    if not isinstance(inputs, torch.Tensor):
+        raise UsageError(
+            f"inputs are a tensor (batch, channels, height, width), not a {type(inputs).__name__}; "
+            "give torch.from_numpy(array), or wrap the network in a Classifier for an ImageSet"
+        )
+    if inputs.dim() != 4 or not inputs.numel():
+        raise UsageError(
+            f"inputs of shape {tuple(inputs.shape)}: they must be (batch, channels, height, width) "
+            "with at least one image; for a single image inputs[None]"
+        )
+
+
 def refuse_other_than_pixels(pixels: Tensor) -> None:
     """Refuse what is not RGB pixels (batch, 3, height, width), floats in [0, 1].
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ARRAYS = "arrays.npz"
 FORMAT = 1
+COMPRESS = 1  # of zlib, for figures: 6 takes three times as long
 _log = logging.getLogger(__name__)
 
 
@@ -91,7 +92,7 @@ def _draw_into(folder: Path, result: Savable) -> Exception | None:
         for name, figure in result.figures().items():
             file = folder / f"{name}.png"
             try:
-                figure.savefig(file)
+                figure.savefig(file, pil_kwargs={"compress_level": COMPRESS})
             except BaseException:
                 file.unlink(missing_ok=True)
                 raise

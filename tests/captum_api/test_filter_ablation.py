@@ -191,3 +191,29 @@ def test_the_maps_of_an_activation_that_also_serves_a_vector_are_the_maps():
         expected = classifier.network.conv(pixels).relu()
         found = activation_reader(classifier, classifier.layers()[0], "activation")(pixels)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "is 0; it must be at least 1"), (-1, "at least 1"), (1.5, "is 1.5; give an integer")],
+)
+def test_a_number_of_filters_per_forward_pass_that_is_none_is_refused(count, said):
+    with pytest.raises(UsageError, match=f"^perturbations_per_eval .*{said}"):
+        FilterAblation(SmallNet(), "conv1").attribute(
+            inputs_of(), target=0, perturbations_per_eval=count
+        )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (noise(2, (12, 10)), "not a ndarray; give torch.from_numpy"),
+        (ImageSet.from_arrays(noise(2, (12, 10))), "not a ImageSet"),
+        (inputs_of()[0], r"inputs of shape \(3, 12, 10\).* for a single image inputs\[None\]"),
+        (inputs_of()[:0], r"inputs of shape \(0, 3, 12, 10\).* with at least one image"),
+    ],
+    ids=["array", "images", "one image", "no image"],
+)
+def test_what_is_not_a_batch_of_images_is_refused(inputs, said):
+    with pytest.raises(UsageError, match=said):
+        FilterAblation(SmallNet(), "conv1").attribute(inputs, target=0)

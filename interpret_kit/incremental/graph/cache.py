@@ -23,21 +23,22 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from types import CodeType
 
 from torch import Tensor, nn
 
 from interpret_kit.data.torchvision_sets import cache_folder
+from interpret_kit.errors import InterpretError
 from interpret_kit.incremental.graph.export import Graph
 from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
+from interpret_kit.incremental.graph.structure import VERSIONED, Unknown, structure
 from interpret_kit.models.loading.efficientnet_lite0 import EfficientNet
 
 FORMAT = 1  # of what is in a file; another one is not read
 EMBEDDED = "lite0.json"  # the embedded network's graph, for inputs of `EMBEDDED_SHAPE`
 EMBEDDED_SHAPE = (103, 3, 224, 224)
+EMBEDDED_MODULES = "612a351f5541d767"  # hash of how its modules print
 
 _MOST_BYTES = 64 * 2**20
-_PLAIN = (bool, int, float, str, bytes, type(None))
 
 
 def kept_graphs(network: nn.Module, inputs: Tensor) -> Iterator[Graph]:
@@ -47,7 +48,7 @@ def kept_graphs(network: nn.Module, inputs: Tensor) -> Iterator[Graph]:
     """
     for text in _texts(network, inputs):
         # Whatever is wrong with a file, it can be done without.
-        with suppress(ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        with suppress(ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError):
             yield read_graph(json.loads(text))
 
 
@@ -69,65 +70,39 @@ def keep(network: nn.Module, inputs: Tensor, graph: Graph) -> None:
 
 def _texts(network: nn.Module, inputs: Tensor) -> Iterator[str]:
     file = _file(network, inputs)
-    if file is None:
-        return
-    text = _read_own(file)
+    text = None if file is None else _read_own(file)
     if text is not None:
         yield text
-    if type(network) is EfficientNet and tuple(inputs.shape) == EMBEDDED_SHAPE:
+    if tuple(inputs.shape) == EMBEDDED_SHAPE and _is_embedded(network):
         yield (files("interpret_kit.incremental.graph") / EMBEDDED).read_text(encoding="utf-8")
 
 
+def _is_embedded(network: nn.Module) -> bool:
+    """Whether it is the embedded network, in whose modules nothing was replaced."""
+    if type(network) is not EfficientNet or _has_hooks(network):
+        return False
+    return hashlib.sha256(repr(network).encode()).hexdigest()[:16] == EMBEDDED_MODULES
+
+
+def _has_hooks(network: nn.Module) -> bool:
+    return any(each._forward_hooks or each._forward_pre_hooks for each in network.modules())
+
+
 def _file(network: nn.Module, inputs: Tensor) -> Path | None:
-    """Where a graph is kept; None for a network whose hooks may do anything."""
-    if any(each._forward_hooks or each._forward_pre_hooks for each in network.modules()):
+    """Where a graph is kept; None without a cache, and for a network that may do anything."""
+    if _has_hooks(network):
         return None
     said = f"{FORMAT} {_versions()} {tuple(inputs.shape)} {inputs.dtype} {inputs.device.type}"
-    digest = hashlib.sha256(f"{said}\n{structure(network)}".encode())
-    return cache_folder() / "graphs" / f"{digest.hexdigest()[:32]}.json"
-
-
-def structure(network: nn.Module) -> str:
-    """Hash of the modules, their settings and code, and the shapes of their weights."""
-    digest = hashlib.sha256(repr(network).encode())
-    codes: dict[type, str] = {}
-    for name, module in network.named_modules():
-        kind = type(module)
-        if kind not in codes:
-            codes[kind] = f"{kind.__module__}.{kind.__qualname__} {_code(kind)}"
-        own = {k: v for k, v in vars(module).items() if _is_plain(v)}
-        digest.update(f"{name} {codes[kind]} {own}\n".encode())
-    for name, weight in [*network.named_parameters(), *network.named_buffers()]:
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-    return digest.hexdigest()
-
-
-def _is_plain(value: object) -> bool:
-    """Whether its text says all of it, the same in every process."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, (*value, *value.values())))
-    return isinstance(value, _PLAIN)
-
-
-def _code(kind: type) -> str:
-    """Hash of what a class does when it is called; "" if that is not written in Python."""
-    code = getattr(getattr(kind, "forward", None), "__code__", None)
-    digest = hashlib.sha256()
-    waiting = [code] if isinstance(code, CodeType) else []
-    while waiting:
-        each = waiting.pop()
-        inner = [value for value in each.co_consts if isinstance(value, CodeType)]
-        plain = [value for value in each.co_consts if _is_plain(value)]
-        digest.update(each.co_code + f"{each.co_names} {each.co_varnames} {plain}".encode())
-        waiting.extend(inner)
-    return digest.hexdigest()
+    try:
+        digest = hashlib.sha256(f"{said}\n{structure(network)}".encode())
+        return cache_folder() / "graphs" / f"{digest.hexdigest()[:32]}.json"
+    except (Unknown, InterpretError):
+        return None
 
 
 def _versions() -> str:
     found = [f"python {sys.version_info[:3]}"]
-    for name in ("interpret-kit", "torch", "timm"):
+    for name in ("interpret-kit", *VERSIONED):
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return ", ".join(found)

@@ -1,6 +1,8 @@
 """Are graphs kept for the next process, never trusted, and never in the way?"""
 
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -12,10 +14,12 @@ from PIL import Image
 from torch import nn
 
 from interpret_kit.data import torchvision_sets as published
+from interpret_kit.errors import RunError
 from interpret_kit.incremental.graph import cache as kept
 from interpret_kit.incremental.graph import traced as suffix
 from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
+from interpret_kit.incremental.graph.structure import structure
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.models.loading.efficientnet_lite0 import embedded_network
 from interpret_kit.models.probing.evaluation import evaluating
@@ -116,8 +120,135 @@ def test_another_setting_size_or_code_is_traced_anew(traces, kind, arguments, si
     assert len(traces) == len(graph_files()) == 2
 
 
+class Helped(Net):
+    """What it computes stands in everything but its `forward`."""
+
+    def forward(self, images):
+        maps = self.bounded(self.one(images) * 9) * LARGEST
+        return self.head(torch.cat([maps, self.two(maps)], 1).mean((2, 3)))
+
+    def bounded(self, maps):
+        return _bounded(maps)
+
+
+LARGEST = 9.0
+
+
+def _bounded(maps):
+    return maps.clamp(0, LARGEST)
+
+
+def _unbounded(maps):
+    return maps.relu()
+
+
+class Configured(Net):
+    """Its activation is a function that it was given."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def forward(self, images):
+        maps = self.act(self.norm(self.one(images)))
+        return self.head(torch.cat([maps, self.two(maps)], 1).mean((2, 3)))
+
+
+def assert_never_taken_for_each_other(traces, one, change):
+    """A graph kept before a change is not used after it, even if one image does not tell.
+
+    On black images the bounded and the unbounded map are equal.
+    """
+    black, bright = torch.zeros(2, 3, 9, 7), 20 * images()
+    TracedNetwork(one, black)
+    other = change() or one
+    with torch.no_grad():
+        expected = other(bright)
+    got = outputs_of(TracedNetwork(other, black), bright)
+    torch.testing.assert_close(got, expected)
+    assert len(traces) == len(graph_files()) == 2
+
+
+CHANGES = {
+    "a method": lambda patch: patch.setattr(Helped, "bounded", lambda _self, x: _unbounded(x)),
+    "a function": lambda patch: patch.setitem(globals(), "_bounded", _unbounded),
+    "a number": lambda patch: patch.setitem(globals(), "LARGEST", 11.0),
+    "a default": lambda patch: patch.setattr(Helped.bounded, "__defaults__", (3.0,)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_graph_is_not_used_after_the_code_that_forward_calls_has_changed(
+    traces, monkeypatch, change
+):
+    made = network(Helped)
+    assert_never_taken_for_each_other(traces, made, lambda: change(monkeypatch))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.relu, nn.functional.relu6),
+        (_unbounded, _bounded),
+        (functools.partial(torch.clamp, min=0), functools.partial(torch.clamp, min=0, max=0.5)),
+        (_unbounded, functools.partial(nn.functional.hardtanh, min_val=0.0, max_val=0.5)),
+    ],
+    ids=["of torch", "one's own", "partial", "partial or not"],
+)
+def test_a_graph_is_not_used_for_another_function_among_the_attributes(traces, one, other):
+    made, another = network(Configured, act=one), network(Configured, act=other)
+    assert_never_taken_for_each_other(traces, made, lambda: another)
+
+
+def test_a_network_whose_code_cannot_be_read_is_not_kept(traces):
+    class Hidden(Net):
+        def forward(self, images):
+            return super().forward(self.hidden(images))
+
+    made = network(Hidden)
+    made.hidden = operator.methodcaller("mul", 2)
+    assert_right(made, images())
+    made.hidden = operator.methodcaller("mul", 3)
+    assert_right(made, images())
+    assert len(traces) == 2
+
+
+def test_a_setting_is_part_of_what_a_network_does_and_its_mode_is_not():
+    made = network()
+    evaluated = structure(made)
+    assert structure(made.train()) == evaluated
+    made.slope = 0.2
+    assert structure(made) != evaluated
+
+
+HASHED = """
+from torch import nn
+from interpret_kit.incremental.graph.structure import structure
+class Named(nn.Sequential):
+    kinds = {"a", "b", "c"}
+    def forward(self, images):
+        return super().forward(images) if self.kind in {"one", "two", "three"} else images
+made = Named(nn.Conv2d(3, 4, 3), nn.ReLU())
+made.kind, made.act = "one", lambda maps: maps * 2
+print(structure(made))
+"""
+
+
+def test_the_hash_of_a_network_is_the_same_in_another_process():
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", HASHED],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in "12"
+    }
+    assert len(hashes) == 1
+
+
 def test_code_that_was_changed_behind_its_back_is_found_out(traces):
-    """As a function that `forward` calls: no hash of the class tells."""
     made, factor = network(), [1.0]
 
     class Scaled(nn.Module):
@@ -133,9 +264,10 @@ def test_code_that_was_changed_behind_its_back_is_found_out(traces):
     factor[0] = 3.0
     assert_right(whole, images())
     assert len(traces) == 2
-    assert len(graph_files()) == 1, "the wrong one was replaced"
+    assert len(graph_files()) == 2
+    factor[0] = 1.0
     assert_right(whole, images())
-    assert len(traces) == 2
+    assert len(traces) == 2, "the first graph is at hand"
 
 
 def broken(change):
@@ -162,6 +294,7 @@ DAMAGE = {
     "one that writes into its argument": lambda told: with_operator(told, "relu_", "default"),
     "one that opens files": lambda told: with_operator(told, "from_file", "default"),
     "another computation": lambda told: with_operator(told, "relu", "default"),
+    "no device": lambda told: told["nodes"][-1]["arguments"].update(bias={"device": "nowhere"}),
     "a wrong slope": lambda told: next(
         each["arguments"].update(negative_slope=0.7)
         for each in told["nodes"]
@@ -215,6 +348,19 @@ def test_a_cache_that_cannot_be_written_is_gone_without(traces, monkeypatch, tmp
     assert len(traces) == 2
 
 
+def test_without_a_home_folder_there_is_no_cache(traces, monkeypatch):
+    def homeless(_path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("IKIT_CACHE", raising=False)
+    monkeypatch.setattr(published.Path, "expanduser", homeless)
+    with pytest.raises(RunError, match="there is no home folder; set IKIT_CACHE to a folder"):
+        published.cache_folder()
+    assert_right(network(), images())
+    assert not kept.is_kept(network(), traced_example(images()))
+    assert len(traces) == 1
+
+
 def test_a_full_disk_leaves_no_half_of_a_file(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -258,6 +404,13 @@ def test_the_graph_of_the_embedded_network_is_what_tracing_gives():
     assert [each.shape for each in shipped.nodes] == [each.shape for each in traced.nodes]
     assert [each.modules for each in shipped.nodes] == [each.modules for each in traced.nodes]
     assert not kept.is_kept(made, traced_example(torch.zeros(2, 3, 64, 64)))
+
+
+def test_the_graph_of_the_embedded_network_is_not_that_of_a_changed_one():
+    made = embedded_network()
+    example = traced_example(torch.zeros(2, 3, 224, 224))
+    made.blocks[1][0].bn1.act = nn.ReLU()
+    assert list(kept.kept_graphs(made, example)) == []
 
 
 def test_the_embedded_network_is_not_traced(traces):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from networks_on_paper import plain
@@ -178,3 +180,48 @@ def test_a_timm_network_made_without_classes_is_refused():
     network = timm.create_model("resnet18", num_classes=0)
     with pytest.raises(NotSupported, match=r"no classifier head \(its num_classes is 0\)"):
         Classifier(network)
+
+
+class Switched(nn.Module):
+    """Two logits, 3 and 0 for every image, or their probabilities: as it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.probabilities = False
+        self.calls = 0
+        self.head = nn.Linear(1, 2)
+        nn.init.zeros_(self.head.weight)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([3.0, 0.0]))
+
+    def forward(self, images):
+        self.calls += 1
+        logits = self.head(images.mean((1, 2, 3))[:, None])
+        return logits.softmax(1) if self.probabilities else logits
+
+
+def test_a_switch_of_the_network_that_is_turned_later_is_noticed():
+    network = Switched().eval()
+    classifier = Classifier(network, size=(4, 4), mean=(0.5,) * 3, std=(0.5,) * 3)
+    expected = [math.exp(3) / (math.exp(3) + 1), 1 / (math.exp(3) + 1)]
+    assert classifier.probabilities(classifier.example())[0].tolist() == pytest.approx(expected)
+    network.probabilities = True
+    assert classifier.probabilities(classifier.example())[0].tolist() == pytest.approx(expected)
+
+
+def test_a_network_that_counts_its_calls_is_tried_out_once():
+    network = Switched().eval()
+    classifier = Classifier(network, size=(4, 4), mean=(0.5,) * 3, std=(0.5,) * 3)
+    classifier.probabilities(classifier.example())
+    before = network.calls
+    classifier.probabilities(classifier.example())
+    assert network.calls == before + 1
+
+
+def test_a_head_for_other_classes_has_other_names():
+    network = Switched().eval()
+    classifier = Classifier(network, size=(4, 4), mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert classifier.classes == ("class 0", "class 1")
+    network.head = nn.Linear(1, 3)
+    assert classifier.probabilities(classifier.example()).shape == (2, 3)
+    assert classifier.classes == ("class 0", "class 1", "class 2")
