@@ -27,7 +27,7 @@ from interpret_kit.layers import (
 )
 from interpret_kit.layouts import PLAIN, Layout
 from interpret_kit.memory import kept_memory
-from interpret_kit.misfits import refuse_unusable
+from interpret_kit.misfits import refuse_other_than_network, refuse_unusable
 from interpret_kit.pixels import refuse_other_than_images
 from interpret_kit.selection import parse_filters
 from interpret_kit.targets import as_captum_takes_it
@@ -51,6 +51,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
 
     def __init__(self, network: nn.Module, layer: OneLayer) -> None:
         """Ablate ``layer`` (number, name, module or "last") of a module or a `Classifier`."""
+        refuse_other_than_network(network)
         network = unwrapped(network)
         super().__init__(network)
         self.network, self.layer = network, layer_argument(layer)
