@@ -72,7 +72,7 @@ def test_what_is_lost_in_any_split_is_an_error_with_strict_alone(lacking):
 
 def test_the_command_train_stops_before_its_first_epoch(lacking, tmp_path):
     root, said = lacking
-    line = ["train", "--data", str(root), "--size", "8", "--out", str(tmp_path / "run"), "--strict"]
+    line = ["train", "--data", str(root), "--out", str(tmp_path / "run"), "--strict"]
     ran = CliRunner().invoke(ikit, line)
     assert ran.exit_code == 1
     assert said in ran.stderr

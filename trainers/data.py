@@ -120,12 +120,12 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
             f"{spec} has {len(images.classes)} classes to tell apart: "
             "give a folder with one folder of images for each of two or more classes"
         )
-    others = [_other_split(images, split) for split in ("val", "test")]
+    validated, tested = (_other_split(images, split) for split in ("val", "test"))
     if reader.strict:
-        for each in (images, *others):
-            refuse_losses(each.omitted if each else (), spec)
+        for each in (images, validated, tested):
+            refuse_losses(() if each is None else each.omitted, spec)
     train = reader.read(images)
-    val, test = (each and reader.read(each) for each in others)
+    val = None if validated is None else reader.read(validated)
     if val is None:
         reader.notes.extend(_rare(train, images.classes))
         train, val = hold_out(train, seed)
@@ -133,6 +133,7 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
             f"{spec} has no val split: {len(val)} of its {len(train) + len(val)} training "
             f"images, drawn with seed {seed}, choose the best epoch instead"
         )
+    test = None if tested is None else reader.read(tested)
     if test is None:
         reader.notes.append(f"{spec} has no test split: there is no test accuracy")
     omitted = tuple(dict.fromkeys(reader.omitted))
