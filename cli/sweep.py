@@ -76,7 +76,7 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
     terminal.say(f"{study.title}: {study.question}")
     terminal.say(f"{study.extent}; the sweep goes to {out}")
     with terminal.progress("sweep") as step:
-        speed = How(given["device"], given["jobs"])
+        speed = How(given["device"], given["jobs"], given["strict"])
         told = Trials(terminal, step, len(study.grid) * len(study.seeds))
         try:
             table = sweep(study, out, speed, told, force=given["force"])
@@ -134,7 +134,7 @@ sweep = click.Command(
             out=f"folder for the table and the trials, {OUT}/<STUDY> unless given; of several "
             "studies, each has a folder in it",
         ),
-        *shared("device"),
+        *shared("device", "strict"),
         *shared("force", force="begin anew, and replace the sweep in --out"),
         *shared("json", "quiet"),
     ],

@@ -69,8 +69,8 @@ def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -
     if given["resume"]:
         if not any((out / name).is_file() for name in (STATE, CONFIG)):
             told.terminal.say(f"there is nothing to resume in {out}: the run begins")
-        return resume(recipe, out, given["device"], told)
-    return train(recipe, out, given["device"], told, force=given["force"])
+        return resume(recipe, out, given["device"], told, strict=given["strict"])
+    return train(recipe, out, given["device"], told, force=given["force"], strict=given["strict"])
 
 
 class _Epochs:
@@ -132,7 +132,7 @@ train = click.Command(
     params=[
         *options_of(Recipe, envvars=["data"]),
         *shared("out", out=f"folder for the run; {RUNS}/<data>-1, -2, ... unless given"),
-        *shared("device", "force", "json", "quiet"),
+        *shared("device", "strict", "force", "json", "quiet"),
         click.Option(
             ["--resume"],
             is_flag=True,

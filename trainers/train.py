@@ -28,13 +28,14 @@ from interpret_kit.trainers.timing import Watch
 UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
 
 
-def train(
+def train(  # noqa: PLR0913  # the last two are flags
     recipe: Recipe,
     out: str | Path,
     device: str = "auto",
     progress: Told | None = None,
     *,
     force: bool = False,
+    strict: bool = False,
 ) -> TrainedRun:
     """Train by a recipe; the epoch with the best validation accuracy is kept in ``out``.
 
@@ -47,27 +48,37 @@ def train(
         device: "auto" (a GPU where there is one), "cpu" or "cuda".
         progress: called after each batch; on a GPU, after each twentieth.
         force: replace the run that is in ``out``.
+        strict: raise `UnreadableImage` if images are not used or cannot be read.
 
     Raises:
         UsageError: a recipe that does not fit the images, or an ``out`` that is in use.
         TrainingDiverged: the loss is no longer finite.
     """
     start = Start.REPLACE if force else Start.NEW
-    return _run(RunFolder(Path(out), recipe), start, device, progress)
+    return _run(RunFolder(Path(out), recipe), start, device, progress, strict)
 
 
 def resume(
-    recipe: Recipe, out: str | Path, device: str = "auto", progress: Told | None = None
+    recipe: Recipe,
+    out: str | Path,
+    device: str = "auto",
+    progress: Told | None = None,
+    *,
+    strict: bool = False,
 ) -> TrainedRun:
     """Go on with a run that was broken off, as if it never was; begin it, if there is none.
+
+    The arguments are those of `train`.
 
     Raises:
         UsageError: the run in ``out`` is by another recipe, or from other images.
     """
-    return _run(RunFolder(Path(out), recipe), Start.RESUME, device, progress)
+    return _run(RunFolder(Path(out), recipe), Start.RESUME, device, progress, strict)
 
 
-def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) -> TrainedRun:
+def _run(
+    folder: RunFolder, start: Start, device: str, progress: Told | None, strict: bool
+) -> TrainedRun:
     refuse_within_import()
     recipe = folder.recipe
     check_optimizer(recipe.optimizer)
@@ -79,7 +90,7 @@ def _run(folder: RunFolder, start: Start, device: str, progress: Told | None) ->
         before = opened(folder, start, machine)
         if isinstance(before, TrainedRun):
             return before
-        data = load_data(recipe, machine, progress)
+        data = load_data(recipe, machine, progress, strict=strict)
         learner = make_learner(recipe, data, machine)
         point = checkpoint(folder, learner, data, before)
         history = point.history

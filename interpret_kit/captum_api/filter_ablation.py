@@ -23,7 +23,7 @@ from interpret_kit.models.layers.selectors import find_layer, parse_filters
 from interpret_kit.models.pixels import refuse_other_than_images
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import try_out
-from interpret_kit.models.probing.misfits import refuse_unusable
+from interpret_kit.models.probing.misfits import refuse_other_than_network, refuse_unusable
 from interpret_kit.models.probing.network_kinds import unwrapped, widened
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
 
     def __init__(self, network: nn.Module, layer: OneLayer) -> None:
         """Ablate ``layer`` (number, name, module or "last") of a module or a `Classifier`."""
+        refuse_other_than_network(network)
         network = unwrapped(network)
         super().__init__(network)
         self.network, self.layer = network, layer_argument(layer)

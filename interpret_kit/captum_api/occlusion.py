@@ -13,16 +13,22 @@ from captum.attr import Occlusion as CaptumOcclusion
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from interpret_kit.captum_api.arguments import (
+    refuse_other_baselines,
+    targets_explained,
+    windows_argument,
+)
 from interpret_kit.captum_api.targets import as_captum_takes_it, check_columns
-from interpret_kit.errors import DoesNotFit
+from interpret_kit.errors import DoesNotFit, UsageError
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.fingerprint import fingerprint_of, has_hooks
 from interpret_kit.incremental.occlusion.backend import Occluding, occluding, takes_rows_apart
 from interpret_kit.incremental.occlusion.engine import Stale
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.evaluation import evaluating
-from interpret_kit.models.probing.misfits import refuse_unusable
+from interpret_kit.models.probing.misfits import article, explained, refuse_unusable
 from interpret_kit.models.probing.network_kinds import is_exported, is_scripted, unwrapped
 
 _log = logging.getLogger(__name__)
@@ -46,6 +52,11 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
 
     def __init__(self, forward_func: Function) -> None:
         """Attribute what ``forward_func`` returns."""
+        if not callable(forward_func):
+            raise UsageError(
+                f"forward_func is a network or a function, not {article(forward_func)}; give the "
+                "module itself, or classifier.probabilities"
+            )
         super().__init__(forward_func)
         self._question: object = None  # what was asked last, and how it was answered
         self._asked = 0  # pictures, of that question
@@ -69,6 +80,9 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             Score uncovered minus score covered, mean over the windows that cover the pixel, shaped
             like the inputs; with ``target=None`` a map for each input and class, in that order.
         """
+        at_once = count_argument(perturbations_per_eval, "perturbations_per_eval")
+        sliding_window_shapes, strides = windows_argument(inputs, sliding_window_shapes, strides)
+        refuse_other_baselines(inputs, baselines)
         if isinstance(inputs, Tensor):
             target = as_captum_takes_it(target, self.forward_func, len(inputs))
         told = inputs, sliding_window_shapes, strides, baselines
@@ -83,12 +97,13 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 with kept_memory():
                     question, targets = _question(asked, *told), _targets(target, inputs)
                     if question is not None and targets is not None:
-                        ours = self._ours(question, targets, perturbations_per_eval, show_progress)
+                        ours = self._ours(question, targets, at_once, show_progress)
             if ours is not None:
                 return ours
-            return super().attribute(
-                *told, target, additional_forward_args, perturbations_per_eval, show_progress
-            )
+            with targets_explained(target):
+                return super().attribute(
+                    *told, target, additional_forward_args, at_once, show_progress
+                )
 
     def _ours(
         self, question: _Question, targets: _Targets, batch_size: int, show_progress: bool
@@ -237,7 +252,8 @@ def _uncovered(asked: _Asked, inputs: Tensor) -> Tensor | None:
     """What the network says of the inputs; None unless it is a row of scores for each."""
     answers = []
     for some in torch.split(inputs, _BATCH):
-        outputs = asked.network(some.clone())  # it may work in place
+        with explained(asked.network, some, type(asked.network).__name__, bare=True):
+            outputs = asked.network(some.clone())  # it may work in place
         if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(some),):
             return None
         if outputs.dtype in (torch.float16, torch.bfloat16):  # by themselves, or by autocast

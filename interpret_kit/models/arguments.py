@@ -138,7 +138,11 @@ def named(value: Any, network: ModuleLike) -> Any:
         return tuple(named(each, network) for each in value)
     if not _is_module(value):
         return value
-    name = next((name for name, each in network.named_modules() if each is value), None)
+    from interpret_kit.models.probing.network_kinds import unwrapped
+
+    inner = unwrapped(value)
+    known = (name for name, each in network.named_modules() if _is_same(each, inner))
+    name = next(known, None)
     if name:
         return _collapsed((name,))
     kind = type(value).__name__
@@ -262,6 +266,12 @@ def _is_layer(value: Any) -> bool:
 
 def _holds(each: Any, value: Any, what: str) -> str:
     return "" if each is value else f"holds {shown(each)}, which is not {what}"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two modules are one, or one a copy without wrappers, which shares its parameters."""
+    shared = getattr(one, "_parameters", None)
+    return one is other or (shared is not None and shared is getattr(other, "_parameters", None))
 
 
 def _is_module(value: Any) -> bool:

@@ -28,24 +28,37 @@ def refuse_other_range(low: float, high: float, slack: float = ROUNDING) -> None
         )
 
 
-def refuse_other_than_images(inputs: object) -> None:
-    """Refuse what is not a batch of images (batch, channels, height, width), as a network takes it.
+def refuse_other_than_tensors(inputs: object) -> None:
+    """Refuse what is not a tensor.
 
     Raises:
         UsageError: saying what it is instead.
     """
     import torch
 
+    from interpret_kit.models.probing.misfits import article
+
     if not isinstance(inputs, torch.Tensor):
         raise UsageError(
-            f"inputs are a tensor (batch, channels, height, width), not a {type(inputs).__name__}; "
-            "give torch.from_numpy(array), or wrap the network in a Classifier for an ImageSet"
+            f"inputs are a tensor (batch, channels, height, width), not {article(inputs)}; give "
+            "torch.from_numpy(array) of an array, or an ImageSet to the run of an analysis"
         )
+
+
+def refuse_other_than_images(inputs: Tensor) -> None:
+    """Refuse what is not a batch of images (batch, channels, height, width), as a network takes it.
+
+    Raises:
+        UsageError: saying what it is instead.
+    """
+    refuse_other_than_tensors(inputs)
     if inputs.dim() != 4 or not inputs.numel():
         raise UsageError(
             f"inputs of shape {tuple(inputs.shape)}: they must be (batch, channels, height, width) "
             "with at least one image; for a single image inputs[None]"
         )
+    if inputs.is_floating_point() and not inputs.isfinite().all():
+        raise UsageError("inputs hold values that are not finite (NaN or infinite)")
 
 
 def refuse_other_than_pixels(pixels: Tensor) -> None:
@@ -56,9 +69,11 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
     """
     import torch
 
+    from interpret_kit.models.probing.misfits import article
+
     if not isinstance(pixels, torch.Tensor):
         raise UsageError(
-            f"pixels are a tensor (batch, 3, height, width), not a {type(pixels).__name__}; give "
+            f"pixels are a tensor (batch, 3, height, width), not {article(pixels)}; give "
             "torch.from_numpy(array), or an ImageSet to the run of an analysis"
         )
     if pixels.dim() != 4 or pixels.shape[1] != 3:

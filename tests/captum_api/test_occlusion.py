@@ -11,7 +11,7 @@ from torch import nn
 
 import interpret_kit.incremental.occlusion.backend
 from interpret_kit import IncrementalOcclusion
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import DoesNotFit, UsageError
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards
 from interpret_kit.models.layers.hooks import ablated
@@ -194,9 +194,11 @@ def test_what_cannot_be_done_sooner_gets_captums_own_answer(quick, name):
         ({"strides": (3, 6, 2)}, "cannot be larger than sliding window"),
     ],
 )
-def test_errors_are_captums(network, changed, said):
+def test_what_captum_refuses_is_refused(network, changed, said):
     given = {"sliding_window_shapes": WINDOW, "strides": STRIDES, "target": 1, **changed}
     with pytest.raises(AssertionError, match=said):
+        captum.attr.Occlusion(network).attribute(pictures(2), **given)
+    with pytest.raises(DoesNotFit, match=r"are larger than the inputs|leave gaps between windows"):
         IncrementalOcclusion(network).attribute(pictures(2), **given)
 
 

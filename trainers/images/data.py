@@ -13,10 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpret_kit.data.folders.omitted import Omitted, line_of
+from interpret_kit.data.folders.omitted import Omitted, line_of, refuse_losses
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
-from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, shortened
+from interpret_kit.errors import (
+    ClassMismatch,
+    NoImages,
+    NothingThere,
+    UnreadableImage,
+    shortened,
+)
 from interpret_kit.models.preprocessing import Preprocessing
 from interpret_kit.trainers.images.image_cache import Packed, Told, packed
 
@@ -84,32 +90,43 @@ _DRAWN: WeakValueDictionary[tuple[int, int], TrainingData] = WeakValueDictionary
 
 
 def load_training_data(
-    spec: str, size: tuple[int, int], seed: int = 0, told: Told = lambda _done, _total: None
+    spec: str,
+    size: tuple[int, int],
+    seed: int = 0,
+    told: Told = lambda _done, _total: None,
+    *,
+    strict: bool = False,
 ) -> TrainingData:
     """Decode all splits, or find them decoded; without a val split, ``seed`` draws one from train.
 
+    With ``strict``, images of any split that are not used or cannot be read are an error.
+
     Raises:
+        UnreadableImage: with ``strict``, naming these images.
         NothingThere: no such images, or no train split among the splits.
         NoImages: none are labelled, or all are of one class.
     """
     if spec != SHAPES:
-        return _decoded(spec, size, seed, told)
+        return _decoded(spec, seed, _Reader(size, told, strict))
     data = _DRAWN.get(size)
     if data is None:
-        data = _DRAWN[size] = _decoded(spec, size, seed, told)
+        data = _DRAWN[size] = _decoded(spec, seed, _Reader(size, told, strict))
     return data
 
 
-def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> TrainingData:
+def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     images = _train_images(spec)
     if len(images.classes) < 2:
         raise NoImages(
             f"{spec} has {len(images.classes)} classes to tell apart: "
             "give a folder with one folder of images for each of two or more classes"
         )
-    reader = _Reader(size, told)
+    validated, tested = (_other_split(images, split) for split in ("val", "test"))
+    if reader.strict:
+        for each in (images, validated, tested):
+            refuse_losses(() if each is None else each.omitted, spec)
     train = reader.read(images)
-    val = _read_other(images, "val", reader)
+    val = None if validated is None else reader.read(validated)
     if val is None:
         reader.notes.extend(_rare(train, images.classes))
         train, val = hold_out(train, seed)
@@ -117,7 +134,7 @@ def _decoded(spec: str, size: tuple[int, int], seed: int, told: Told) -> Trainin
             f"{spec} has no val split: {len(val)} of its {len(train) + len(val)} training "
             f"images, drawn with seed {seed}, choose the best epoch instead"
         )
-    test = _read_other(images, "test", reader)
+    test = None if tested is None else reader.read(tested)
     if test is None:
         reader.notes.append(f"{spec} has no test split: there is no test accuracy")
     omitted = tuple(dict.fromkeys(reader.omitted))
@@ -229,6 +246,7 @@ class _Reader:
 
     size: tuple[int, int]
     told: Told
+    strict: bool = False
     notes: list[str] = field(default_factory=list)
     omitted: list[Omitted] = field(default_factory=list)
 
@@ -242,11 +260,14 @@ class _Reader:
         if len(labelled) < len(images):
             self.notes.append(f"left out {len(images) - len(labelled)} images without a label")
         decoded = packed(labelled, self.size, self.told)
-        self._note(decoded)
+        self._note(images, decoded)
         labels = labelled.labels[np.searchsorted(labelled.ids, decoded.ids)]
         return Split(decoded.pixels, torch.from_numpy(labels))
 
-    def _note(self, decoded: Packed) -> None:
+    def _note(self, images: ImageSet, decoded: Packed) -> None:
+        if decoded.unreadable and self.strict:
+            split = f"split {images.split}: " if images.split else ""
+            raise UnreadableImage(f"strict: {split}{shortened(decoded.unreadable, most=1)}")
         if decoded.unreadable:
             self.notes.append(
                 f"left out {len(decoded.unreadable)} unreadable images; "
@@ -258,7 +279,7 @@ class _Reader:
         self.notes += [each for each in notes if each and each not in self.notes]
 
 
-def _read_other(train: ImageSet, split: str, reader: _Reader) -> Split | None:
+def _other_split(train: ImageSet, split: str) -> ImageSet | None:
     images = _split_of(train.source, split)
     if images is None:
         return None
@@ -268,7 +289,7 @@ def _read_other(train: ImageSet, split: str, reader: _Reader) -> Split | None:
             f"({shortened(train.classes, most=4)}) and {split} "
             f"({shortened(images.classes, most=4)}); give all splits the same class folders"
         )
-    return reader.read(images)
+    return images
 
 
 def _split_of(spec: str, split: str) -> ImageSet | None:

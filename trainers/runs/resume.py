@@ -87,11 +87,17 @@ def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
     return TrainedRun(folder.path, folder.recipe, history, config["metrics"], (note,))
 
 
-def load_data(recipe: Recipe, accelerator: Accelerator, told: Told | None) -> TrainingData:
-    """Load the images; the first process of each machine decodes them for the others."""
+def load_data(
+    recipe: Recipe, accelerator: Accelerator, told: Told | None, *, strict: bool = False
+) -> TrainingData:
+    """Load the images; the first process of each machine decodes them for the others.
+
+    Raises:
+        UnreadableImage: with ``strict``, if images are not used or cannot be read.
+    """
     with accelerator.local_main_process_first():
         data = load_training_data(
-            recipe.data, recipe.input_size, recipe.seed, decoding(recipe, told)
+            recipe.data, recipe.input_size, recipe.seed, decoding(recipe, told), strict=strict
         )
     if recipe.val_too:
         data = with_val(data)

@@ -64,6 +64,7 @@ class How:
 
     device: str = "auto"
     jobs: int = 1  # trials at once; in processes of their own, if more than 1
+    strict: bool = False  # whether images that are not used or cannot be read are an error
 
 
 ONE_BY_ONE, NOBODY = How(), Listener()
@@ -90,12 +91,13 @@ def sweep(
 
     Raises:
         UsageError: images that are not there, or an ``out`` that is in use.
+        UnreadableImage: with ``how.strict``, images that are not used or cannot be read.
     """
     refuse_within_import()
     out = Path(out)
     check_free(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
-    planned, hopeless = _plan(trials.values(), out / TRIALS, how.device, listener)
+    planned, hopeless = _plan(trials.values(), out / TRIALS, how, listener)
     with alone_in(out):
         check_free(out, study, force=force)  # others may have been at work since
         _begin(out, study, force=force)
@@ -110,7 +112,7 @@ def sweep(
 
 
 def _plan(
-    trials: Iterable[Trial], folder: Path, device: str, listener: Listener
+    trials: Iterable[Trial], folder: Path, how: How, listener: Listener
 ) -> tuple[dict[Place, Planned], dict[Place, Outcome]]:
     """What is to be trained, and where; and the end of those whose choices make no recipe."""
     planned: dict[Place, Planned] = {}
@@ -118,13 +120,14 @@ def _plan(
     seen: dict[object, Images] = {}
     for trial in trials:
         try:
-            recipe = in_precision(trial.recipe, device)
+            recipe = in_precision(trial.recipe, how.device)
         except DoesNotFit as error:
             hopeless[trial.place] = Outcome(str(error))
             continue
         key = recipe.data, recipe.input_size, recipe.seed
         if key not in seen:
-            seen[key] = look_at(recipe, partial(listener.learns, trial))
+            told = partial(listener.learns, trial)
+            seen[key] = look_at(recipe, told, strict=how.strict)
         where = folder / fingerprint(recipe, seen[key].contents)
         planned[trial.place] = Planned(recipe, seen[key], where)
     return planned, hopeless

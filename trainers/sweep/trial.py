@@ -46,14 +46,15 @@ class Images:
     omitted: tuple[Omitted, ...] = ()  # what lies in their folders and is not used
 
 
-def look_at(recipe: Recipe, told: Told | None = None) -> Images:
+def look_at(recipe: Recipe, told: Told | None = None, *, strict: bool = False) -> Images:
     """Decode the images, or find them decoded, and see which they are.
 
     Raises:
+        UnreadableImage: with ``strict``, if images are not used or cannot be read.
         UsageError: there are none, or not as a training needs them.
     """
     tell = decoding(recipe, told)
-    data = load_training_data(recipe.data, recipe.input_size, recipe.seed, tell)
+    data = load_training_data(recipe.data, recipe.input_size, recipe.seed, tell, strict=strict)
     scored = {"val": data.val, "test": data.test}
     counts = {split: len(images) for split, images in scored.items() if images is not None}
     drawn = data if recipe.data == SHAPES else None

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _WAYS_OUT = (
     "rename them, name the model trained on these classes with --model, "
-    "or go without labels: give a folder of images without class folders, or, in Python, "
-    "images.unlabelled()"
+    "take the network's own predictions as labels with --labels predicted (occlusion: --target "
+    "predicted), or go without labels: give a folder of images without class folders, or, in "
+    "Python, images.unlabelled()"
 )
 
 

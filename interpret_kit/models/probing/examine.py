@@ -81,7 +81,7 @@ def try_out(network: nn.Module, inputs: Tensor) -> str:
     name = type(network).__name__
     other = (inputs[:1].flip(2, 3) * 0.5).to(inputs)
     both = torch.cat([inputs[:1], other])
-    with _own_chance(inputs), explained(network, inputs, name):
+    with _own_chance(inputs), explained(network, inputs, name, bare=True):
         refuse_chance(network, both, name)
         return mixing(network, both, name)
 

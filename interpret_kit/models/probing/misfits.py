@@ -28,11 +28,8 @@ def refuse_unusable(network: object, name: str) -> None:
         UsageError: not an nn.Module, lazy modules that were never run, weights on "meta".
         BadWeights: weights, or statistics of a normalisation, that are NaN or infinite.
     """
-    if not isinstance(network, nn.Module):
-        raise UsageError(
-            f"the network is an nn.Module, not {_article(network)}; give the module itself, or "
-            "ik.load_classifier('resnet18') for a network of that name"
-        )
+    refuse_other_than_network(network)
+    assert isinstance(network, nn.Module)
     for weight_name, weight in [*network.named_parameters(), *network.named_buffers()]:
         if nn.parameter.is_lazy(weight):
             raise UsageError(
@@ -47,6 +44,19 @@ def refuse_unusable(network: object, name: str) -> None:
     for weight_name, weight in _learned(network):
         if weight.is_floating_point() and not torch.isfinite(weight).all():
             raise not_finite(name, weight_name)
+
+
+def refuse_other_than_network(network: object) -> None:
+    """Refuse what is not an nn.Module.
+
+    Raises:
+        UsageError: naming its type.
+    """
+    if not isinstance(network, nn.Module):
+        raise UsageError(
+            f"the network is an nn.Module, not {article(network)}; give the module itself, or "
+            "ik.load_classifier('resnet18') for a network of that name"
+        )
 
 
 def not_finite(name: str, weight_name: str) -> BadWeights:
@@ -69,8 +79,16 @@ def _learned(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 @contextmanager
-def explained(network: nn.Module, inputs: Tensor, name: str) -> Iterator[None]:
+def explained(
+    network: nn.Module, inputs: Tensor, name: str, *, bare: bool = False
+) -> Iterator[None]:
     """Give the reason if the network fails on inputs (batch, channels, height, width).
+
+    Args:
+        network: what is run in the block.
+        inputs: of the network.
+        name: of the network.
+        bare: whether a caller made the inputs, and no preprocessing.
 
     Raises:
         UsageError: if they do not fit it; any other error is the network's own, and comes as it is.
@@ -78,13 +96,13 @@ def explained(network: nn.Module, inputs: Tensor, name: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError, AssertionError) as error:
-        why = _why(network, inputs, str(error))
+        why = _why(network, inputs, str(error), bare)
         if why:
             raise UsageError(f"{name} {why}") from error
         raise
 
 
-def _why(network: nn.Module, inputs: Tensor, said: str) -> str:
+def _why(network: nn.Module, inputs: Tensor, said: str, bare: bool) -> str:
     """What a person would say of the error; empty for one that is not of these kinds."""
     channels = _OTHER_CHANNELS.search(said)
     devices = {each.device for each in network.parameters()} | {inputs.device}
@@ -92,6 +110,8 @@ def _why(network: nn.Module, inputs: Tensor, said: str) -> str:
         return f"and the images are on different devices, {' and '.join(map(str, devices))}"
     if channels and channels[1] == str(list(inputs.shape)):
         taken, made = int(channels[2]), inputs.shape[1]
+        if bare:
+            return f"takes inputs of {taken} channels, and these have {made}"
         return (
             f"takes images of {taken} channels, and its preprocessing makes {made}: mean and std "
             f"have {made} numbers each; give {_channels_for(taken)}"
@@ -130,10 +150,12 @@ def _channels_for(taken: int) -> str:
     return "a module that makes its channels of the 3 of an RGB image, and then calls it"
 
 
-def _article(value: object) -> str:
+def article(value: object) -> str:
+    """Name the type of a value for an error: "a Tensor", "an ImageSet"."""
     if isinstance(value, type):
         return f"the class {value.__name__} (call it: {value.__name__}())"
-    return f"a {type(value).__name__}"
+    kind = type(value).__name__
+    return "None" if value is None else f"{'an' if kind[0] in 'AEIOaeio' else 'a'} {kind}"
 
 
 def rows_of(output: object, batch: int, name: str) -> Tensor:

@@ -6,6 +6,7 @@ taken off; those whose modules cannot be read say so.
 
 from __future__ import annotations
 
+import copy
 from itertools import chain
 
 import torch
@@ -25,7 +26,43 @@ _HALVES = (torch.float16, torch.bfloat16)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """Return the network inside `torch.compile`, DataParallel, an EMA, or several of these."""
+    """Return the network inside `torch.compile`, DataParallel, an EMA, or several of these.
+
+    Modules inside it that are wrapped are taken out, too, in a copy of what holds them: the copy
+    shares all other modules, and all tensors, and the network itself stays as it is.
+    """
+    network = _inside(network)
+    if not (isinstance(network, nn.Module) and any(map(_is_wrapper, network.modules()))):
+        return network
+    return _without_wrappers(network, {})
+
+
+def _without_wrappers(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
+    """Return the module with all wrappers inside taken off; ``made``: copies, by the id."""
+    module = _inside(module)
+    if opaque(module):
+        return module
+    if id(module) not in made:
+        children = {
+            name: None if each is None else _without_wrappers(each, made)
+            for name, each in module._modules.items()
+        }
+        if any(each is not module._modules[name] for name, each in children.items()):
+            own = type(module).__new__(type(module))
+            hooks = {k: copy.copy(v) for k, v in vars(module).items() if k.endswith("_hooks")}
+            own.__dict__.update({**vars(module), **hooks, "_modules": children})
+            made[id(module)] = own
+        else:
+            made[id(module)] = module
+    return made[id(module)]
+
+
+def _is_wrapper(module: nn.Module) -> bool:
+    return _inside(module) is not module
+
+
+def _inside(network: nn.Module) -> nn.Module:
+    """What a wrapper calls, if this is one."""
     while True:
         for base in type(network).__mro__:
             if base.__name__ in _WRAPPERS and base.__module__.startswith(("torch.", "timm.")):
