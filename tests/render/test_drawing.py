@@ -89,7 +89,7 @@ def test_a_bug_in_the_drawing_leaves_the_numbers_and_keeps_its_traceback(
 def test_a_disk_that_is_full_of_figures_leaves_the_numbers(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
-    def half(_figure, file):
+    def half(_figure, file, **_settings):
         file.write_bytes(b"half a figure")
         raise OSError(28, "No space left on device")
 
