@@ -53,7 +53,7 @@ def test_an_error_of_the_block_comes_through(module):
 TORCH = """
 import gc, sys
 sys.path.insert(0, {folder!r})  # where another torch is: this test is about the collector alone
-from interpret_kit.ahead import importing_torch
+from interpret_kit.background_imports import importing_torch
 
 gc.set_threshold(10)
 before = sum(each["collections"] for each in gc.get_stats())

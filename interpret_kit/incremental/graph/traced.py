@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from interpret_kit.incremental.graph.batch_sizes import (
     TRACED_ROWS,
 )
-from interpret_kit.incremental.graph.cache import keep, kept_graphs
 from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import WEIGHT, Graph, Node, trace
 from interpret_kit.incremental.graph.reasons import (
@@ -19,6 +18,7 @@ from interpret_kit.incremental.graph.reasons import (
     why_other_outputs,
 )
 from interpret_kit.incremental.graph.verify import rounding_of
+from interpret_kit.incremental.graph_cache.store import keep, kept_graphs
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.network_kinds import whole_passes_only
 from interpret_kit.models.probing.rounding import agree

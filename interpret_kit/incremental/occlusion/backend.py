@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.incremental.graph.cache import is_kept
 from interpret_kit.incremental.graph.reasons import (
     Untraceable,
     log_full_passes,
@@ -24,6 +23,7 @@ from interpret_kit.incremental.graph.reasons import (
 )
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.verify import rounding_of
+from interpret_kit.incremental.graph_cache.store import is_kept
 from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid

@@ -264,7 +264,7 @@ def test_the_second_class_of_a_single_output_is_asked_for_without_a_target():
     [
         ("resnet18", r"not a str; .*ik.load_classifier\('resnet18'\)"),
         (nn.Conv2d, r"not the class Conv2d \(call it: Conv2d\(\)\)"),
-        (nn.Conv2d(3, 2, 3).state_dict(), "not a OrderedDict"),
+        (nn.Conv2d(3, 2, 3).state_dict(), "not an OrderedDict"),
         (nn.Sequential(nn.Conv2d(3, 2, 3, device="meta")), "'0.weight' is on the device 'meta'"),
         (plain(layers(), SIZE), "a Classifier already"),
     ],

@@ -9,7 +9,7 @@ from small_runs import write_images
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import UnreadableImage
 from interpret_kit.trainers.images.data import load_training_data
-from interpret_kit.trainers.sweep import How, sweep
+from interpret_kit.trainers.sweep.runner import How, sweep
 from interpret_kit.trainers.sweep.study import read_study
 
 SIZE = (8, 8)

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from interpret_kit.data.torchvision_sets import cache_folder
 from interpret_kit.errors import InterpretError
 from interpret_kit.incremental.graph.export import Graph
-from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
-from interpret_kit.incremental.graph.structure import VERSIONED, Unknown, structure
+from interpret_kit.incremental.graph_cache.serialize import Unspeakable, read_graph, spelled
+from interpret_kit.incremental.graph_cache.structure import VERSIONED, Unknown, structure
 from interpret_kit.models.loading.efficientnet_lite0 import EfficientNet
 
 FORMAT = 1  # of what is in a file; another one is not read
@@ -74,7 +74,9 @@ def _texts(network: nn.Module, inputs: Tensor) -> Iterator[str]:
     if text is not None:
         yield text
     if tuple(inputs.shape) == EMBEDDED_SHAPE and _is_embedded(network):
-        yield (files("interpret_kit.incremental.graph") / EMBEDDED).read_text(encoding="utf-8")
+        yield (files("interpret_kit.incremental.graph_cache") / EMBEDDED).read_text(
+            encoding="utf-8"
+        )
 
 
 def _is_embedded(network: nn.Module) -> bool:

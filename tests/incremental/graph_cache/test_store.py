@@ -15,12 +15,12 @@ from torch import nn
 
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.errors import RunError
-from interpret_kit.incremental.graph import cache as kept
 from interpret_kit.incremental.graph import traced as suffix
 from interpret_kit.incremental.graph.export import trace
-from interpret_kit.incremental.graph.serialize import Unspeakable, read_graph, spelled
-from interpret_kit.incremental.graph.structure import structure
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
+from interpret_kit.incremental.graph_cache import store as kept
+from interpret_kit.incremental.graph_cache.serialize import Unspeakable, read_graph, spelled
+from interpret_kit.incremental.graph_cache.structure import structure
 from interpret_kit.models.loading.efficientnet_lite0 import embedded_network
 from interpret_kit.models.probing.evaluation import evaluating
 
@@ -223,7 +223,7 @@ def test_a_setting_is_part_of_what_a_network_does_and_its_mode_is_not():
 
 HASHED = """
 from torch import nn
-from interpret_kit.incremental.graph.structure import structure
+from interpret_kit.incremental.graph_cache.structure import structure
 class Named(nn.Sequential):
     kinds = {"a", "b", "c"}
     def forward(self, images):

@@ -1,0 +1,1 @@
+"""Graphs that need not be traced again: kept in the cache, or shipped."""
