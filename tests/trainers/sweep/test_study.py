@@ -167,7 +167,7 @@ def test_a_network_costs_its_weights_once_for_each_cell_they_are_used_in():
 
 
 def test_a_trial_is_called_after_all_that_decides_its_numbers(monkeypatch):
-    from interpret_kit.trainers.sweep.runner import trial
+    from interpret_kit.trainers.sweep import trial
 
     recipe = Recipe(lr=0.01)
     name = fingerprint(recipe, "images")

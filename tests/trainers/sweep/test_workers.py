@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from interpret_kit.trainers import train as loop
-from interpret_kit.trainers.sweep.runner import runner as sweep
-from interpret_kit.trainers.sweep.runner import workers as jobs
+from interpret_kit.trainers.sweep import runner as sweep
+from interpret_kit.trainers.sweep import workers as jobs
 
 SCRIPT = """
 import os
