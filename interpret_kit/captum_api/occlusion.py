@@ -25,6 +25,7 @@ from interpret_kit.incremental.graph.fingerprint import fingerprint_of, has_hook
 from interpret_kit.incremental.occlusion.backend import Occluding, occluding, takes_rows_apart
 from interpret_kit.incremental.occlusion.engine import Stale
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.tuning import FULL_PASS_WINDOWS
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.evaluation import evaluating
@@ -34,8 +35,6 @@ from interpret_kit.models.probing.network_kinds import is_exported, is_scripted,
 _log = logging.getLogger(__name__)
 
 Function = Callable[[Tensor], Tensor]
-
-_BATCH = 32  # windows in a whole forward, at least
 
 
 class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
@@ -148,7 +147,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             return None
         self._asked += len(inputs)
         if self._ready is None or not self._ready.settled:  # worth a trace by now?
-            batch_size = max(batch_size, _BATCH)
+            batch_size = max(batch_size, FULL_PASS_WINDOWS)
             self._ready = occluding(network, question.grid, inputs[:1], self._asked, batch_size)
         return self._ready
 
@@ -251,7 +250,7 @@ def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
 def _uncovered(asked: _Asked, inputs: Tensor) -> Tensor | None:
     """What the network says of the inputs; None unless it is a row of scores for each."""
     answers = []
-    for some in torch.split(inputs, _BATCH):
+    for some in torch.split(inputs, FULL_PASS_WINDOWS):
         with explained(asked.network, some, type(asked.network).__name__, bare=True):
             outputs = asked.network(some.clone())  # it may work in place
         if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(some),):

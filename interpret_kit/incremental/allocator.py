@@ -13,12 +13,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from interpret_kit.incremental.tuning import FREE_BYTES
+
 # Of glibc's malloc.h. The values to return to are those its own rules end at with large blocks.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}
 _RETURN = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
-
-_LEFT = 64 * 2**20  # free bytes that stay, warm for a next small block: what its own rule leaves
 
 _changing = threading.Lock()
 _blocks = 0  # how many blocks of `kept_memory` are running
@@ -51,7 +51,7 @@ def _set(options: dict[int, int]) -> None:
     library = ctypes.CDLL(None)
     for option, value in options.items():
         library.mallopt(option, value)
-    if options is _RETURN and _free_bytes(library) > _LEFT:
+    if options is _RETURN and _free_bytes(library) > FREE_BYTES:
         library.malloc_trim(0)
 
 
@@ -70,6 +70,6 @@ class _MallInfo(ctypes.Structure):
 def _free_bytes(library: ctypes.CDLL) -> int:
     """How much the process holds and does not use."""
     if not hasattr(library, "mallinfo2"):  # before glibc 2.33
-        return _LEFT + 1
+        return FREE_BYTES + 1
     library.mallinfo2.restype = _MallInfo
     return int(library.mallinfo2().fordblks)

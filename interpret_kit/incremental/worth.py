@@ -17,22 +17,22 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
-from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES, BYTE, CALL, MULTIPLY_ADD
+from interpret_kit.incremental.tuning import (
+    BATCH_BYTES,
+    BYTE,
+    CALL,
+    MARGIN,
+    MULTIPLY_ADD,
+    PAIRS_TOGETHER,
+    SHARE_UNDER_WINDOWS,
+    TRACE,
+    TRACED_OPERATION,
+    TRIES,
+)
 from interpret_kit.models.dispatching import DispatchMode
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.hooks import observed
 from interpret_kit.models.probing.evaluation import evaluating
-
-# The incremental way is taken if its price is at most this share of the other's: infinity and 0
-# take it always and never.
-MARGIN = 0.9
-
-# Measured on 5 to 61 convolutions, in the seconds of `cost_model`, which are short.
-_TRACE = 0.4  # the first one in a process imports a compiler
-_TRACED = 0.003  # for every operation
-_TRIES = 4  # forward passes of a row for each point before it is trusted, and for the windows twice
-_UNDER_WINDOWS = 0.3  # what is hoped for before the windows are planned, of full forward passes
-_TOGETHER = 128  # pairs of an image and a filter
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Work:
     @property
     def tracing(self) -> float:
         """What it takes to have a graph."""
-        return _TRACE + _TRACED * len(self.rows)
+        return TRACE + TRACED_OPERATION * len(self.rows)
 
     def trying(self, count: int) -> float:
         """Price ``count`` comparisons of both ways."""
-        return self.seconds(_TRIES * count, 1)
+        return self.seconds(TRIES * count, 1)
 
 
 def pays(incremental: float, full: float) -> bool:
@@ -83,7 +83,7 @@ def occluding_pays(work: Work, windows: int, batch: int, *, kept: bool = False) 
         kept: whether the graph is at hand, so that no trace is needed.
     """
     full = work.seconds(windows, batch)
-    return pays((0 if kept else work.tracing) + work.trying(2) + _UNDER_WINDOWS * full, full)
+    return pays((0 if kept else work.tracing) + work.trying(2) + SHARE_UNDER_WINDOWS * full, full)
 
 
 def ablating_pays(
@@ -100,7 +100,7 @@ def ablating_pays(
     """
     work = work_of(network, example, points)
     each = pairs / max(len(points), 1)
-    behind = sum(work.seconds(each, _TOGETHER, work.behind.get(point, 0)) for point in points)
+    behind = sum(work.seconds(each, PAIRS_TOGETHER, work.behind.get(point, 0)) for point in points)
     full = work.seconds(pairs, batch)
     return pays(work.tracing + work.trying(len(points)) + behind, full)
 

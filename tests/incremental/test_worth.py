@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from interpret_kit import FilterAblation
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.backend import WholeForwards, silencing
-from interpret_kit.incremental.occlusion.cost_model import BYTE, CALL, MULTIPLY_ADD
+from interpret_kit.incremental.tuning import BYTE, CALL, MULTIPLY_ADD
 from interpret_kit.incremental.worth import ablating_pays, occluding_pays, work_of
 from interpret_kit.models.loading.timm_registration import ConvNet
 

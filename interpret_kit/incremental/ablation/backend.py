@@ -15,6 +15,7 @@ from torch import Tensor
 from interpret_kit.incremental.ablation.engine import Reruns
 from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
 from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
+from interpret_kit.incremental.tuning import PROBABILITIES
 from interpret_kit.incremental.worth import ablating_pays
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Point
@@ -22,8 +23,6 @@ from interpret_kit.models.layers.hooks import observed, refuse_other_rows, silen
 from interpret_kit.models.layers.layout import PLAIN, Layout
 
 _log = logging.getLogger(__name__)
-
-ANSWERED = 2**24  # probabilities that are held together
 
 
 class Silencing(Protocol):
@@ -119,7 +118,7 @@ class SuffixForwards:
         dims = {point: dims_of(point, layout) for point, layout in (layouts or {}).items()}
         self.reruns = Reruns(classifier.network, points, example, dims)
         self.images_at_once = self.reruns.images_at_once
-        self.rows_at_once = max(1, ANSWERED // len(classifier.classes))
+        self.rows_at_once = max(1, PROBABILITIES // len(classifier.classes))
         self.speaking: dict[Point, Tensor] = {}
 
     def look(self, pixels: Tensor) -> Tensor:

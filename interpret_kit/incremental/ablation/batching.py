@@ -14,10 +14,7 @@ from interpret_kit.incremental.ablation.propagation import ChannelPath
 from interpret_kit.incremental.graph.batch_sizes import numbers_per_image
 from interpret_kit.incremental.graph.executor import IN_PLACE, OWN_MEMORY, RunnableGraph, in_place
 from interpret_kit.incremental.graph.export import ITEM, Node
-
-_CACHED = 2**25  # bytes that one operation reads and writes
-_FEWEST = 4  # pairs that go together even so; for fewer, an operation is not worth starting
-_FULLER = 4  # times as many pairs must fit in the cache for them to be put together anew
+from interpret_kit.incremental.tuning import CACHE_BYTES, FEWEST_PAIRS, REGROUP_AT
 
 _OPERANDS = ("self", "other")
 
@@ -55,7 +52,7 @@ def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...]
         rows.insert(0, min(_fitting(sum(map(numbers_per_image, touched))), *rows[:1], 2**30))
     cuts = [0]
     for k, fitting in enumerate(rows):
-        if fitting >= _FULLER * rows[cuts[-1]] and _has_rows(graph, path.dense, k):
+        if fitting >= REGROUP_AT * rows[cuts[-1]] and _has_rows(graph, path.dense, k):
             cuts.append(k)
     ends = [*cuts[1:], len(rows)]
     rows = rows or [_fitting(2 * numbers_per_image(graph.output))]
@@ -71,7 +68,7 @@ def _has_rows(graph: RunnableGraph, nodes: Sequence[Node], cut: int) -> bool:
 
 
 def _fitting(numbers: int) -> int:
-    return max(_FEWEST, _CACHED // (4 * numbers))
+    return max(FEWEST_PAIRS, CACHE_BYTES // (4 * numbers))
 
 
 def overwritten(path: ChannelPath) -> dict[Node, str]:

@@ -12,6 +12,7 @@ from interpret_kit.incremental.ablation.linear_update import Landed, is_linear, 
 from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import ITEM, Node
 from interpret_kit.incremental.graph.fuse_batch_norm import BATCH_NORM
+from interpret_kit.incremental.tuning import COPIED_WEIGHTS
 
 _EACH_CELL = {
     "relu", "hardtanh", "relu6", "silu", "gelu", "sigmoid", "tanh", "leaky_relu", "elu", "softplus",
@@ -20,7 +21,6 @@ _EACH_CELL = {
 _POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"}
 VIEWS = {"view", "reshape", "flatten", "_unsafe_view", "squeeze"}
 TWO_MAPS = {"add", "sub", "mul", "div"}
-_COPIED = 2**24  # numbers; weights above that are read where they are
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Finder:
     def _taps(self, weight: Tensor, alone: Alone) -> Tensor:
         """Weights (outputs, inputs, taps...) of the filters, as (filters, taps, outputs)."""
         taps = weight.narrow(1, alone.first, self.filters).flatten(2).permute(1, 2, 0)
-        return taps.contiguous() if taps.numel() <= _COPIED else taps
+        return taps.contiguous() if taps.numel() <= COPIED_WEIGHTS else taps
 
 
 def _is_sum(node: Node, read: Node, others: Sequence[Node]) -> bool:

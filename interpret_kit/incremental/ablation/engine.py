@@ -26,10 +26,9 @@ from interpret_kit.incremental.graph.fuse_batch_norm import NOTHING, Dims, Folde
 from interpret_kit.incremental.graph.fuse_padding import PADS
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
 from interpret_kit.incremental.graph.traced import TracedNetwork
+from interpret_kit.incremental.tuning import KEPT_BYTES
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
-
-KEPT = 2**28  # bytes of maps that are kept of all images looked at together
 
 
 class Reruns:
@@ -75,7 +74,7 @@ class Reruns:
         numbers += sum(
             sum(map(numbers_per_image, each.path.ends)) for each in self.silenced.values()
         )
-        self.images_at_once = max(1, KEPT // (4 * max(numbers, 1)))
+        self.images_at_once = max(1, KEPT_BYTES // (4 * max(numbers, 1)))
 
     def look(self, inputs: Tensor) -> Tensor:
         """Take in images and run them with all filters.

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.export import Node
-
-_MANY = 128  # rows from which on a convolution is quicker
+from interpret_kit.incremental.tuning import CONVOLUTION_ROWS
 
 
 def soonest(node: Node) -> Node:
@@ -31,7 +30,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`torch.nn.functional.linear`, up to the last bits."""
     matrix = weight.dim() == 2 and weight.numel() > 0
     biased = bias is None or bias.shape == weight.shape[:1]
-    many = matrix and input.numel() >= _MANY * weight.shape[1]
+    many = matrix and input.numel() >= CONVOLUTION_ROWS * weight.shape[1]
     if not (many and biased and _is_exact(input) and input.dtype == weight.dtype):
         return F.linear(input, weight, bias)
     cells = input.reshape(1, 1, -1, weight.shape[1]).contiguous().permute(0, 3, 1, 2)

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import nn
 
+from interpret_kit.incremental.tuning import HASHED_BYTES
+
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether functions of a user run before or after the module."""
@@ -15,7 +17,6 @@ def has_hooks(module: nn.Module) -> bool:
 
 
 _PLAIN = (bool, int, float, str, tuple)
-_PIECE = 4 * 2**20  # bytes, of large weights, that a thread reads
 
 
 def fingerprint_of(network: nn.Module) -> str:
@@ -28,10 +29,12 @@ def fingerprint_of(network: nn.Module) -> str:
         for name, weight in [*network.named_parameters(), *network.named_buffers()]:
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-            if len(held) <= _PIECE:  # not worth a thread
+            if len(held) <= HASHED_BYTES:  # not worth a thread
                 digest.update(held)
                 continue
-            pieces = [held[first : first + _PIECE] for first in range(0, len(held), _PIECE)]
+            pieces = [
+                held[first : first + HASHED_BYTES] for first in range(0, len(held), HASHED_BYTES)
+            ]
             for piece in threads.map(hashlib.sha256, pieces):
                 digest.update(piece.digest())
     return digest.hexdigest()

@@ -24,9 +24,9 @@ from interpret_kit.incremental.graph.reasons import (
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.graph_cache.store import is_kept
-from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.tuning import BATCH_BYTES, FEW_BATCH_BYTES, FEW_WINDOWS
 from interpret_kit.incremental.worth import occluding_pays, pays, work_of
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
@@ -34,9 +34,6 @@ from interpret_kit.models.probing.network_kinds import whole_passes_only
 from interpret_kit.models.probing.rounding import agree
 from interpret_kit.results.result import Array
 
-# For the windows of a photo or two, the memory of larger batches costs more than it gains: 200 MB
-# for a tenth of two seconds.
-_FEW, _FEW_BYTES = 512, 2 * 2**20
 _CHECKED = 4  # windows that are asked about both ways, before the quick one is trusted
 
 _log = logging.getLogger(__name__)
@@ -99,8 +96,8 @@ def occluding(
         kept = is_kept(network, traced_example(example))
         if not occluding_pays(work, windows, whole.batch_size, kept=kept):
             return whole
-        few = windows <= _FEW and example.device.type == "cpu"
-        batch_bytes = _FEW_BYTES if few else BATCH_BYTES
+        few = windows <= FEW_WINDOWS and example.device.type == "cpu"
+        batch_bytes = FEW_BATCH_BYTES if few else BATCH_BYTES
         return IncrementalForwards(network, grid, example, batch_bytes, if_faster=True)
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)

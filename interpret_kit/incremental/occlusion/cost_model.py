@@ -18,15 +18,16 @@ from torch import Tensor
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.occlusion.affected import Along, Ints, grouped
 from interpret_kit.incremental.occlusion.croppable import Changing
-
-MULTIPLY_ADD = 1 / 190e9  # seconds
-BYTE = 1 / 30e9  # read or written by an operation
-_GATHERED = 1 / 50e9  # a byte, read and written
-CALL = 30e-6  # of an operation, however small
-_MOST_WORTH = 0.75  # share of a map beyond which a crop is no saving, when windows are grouped
-_MOST_GROUPS = 4  # of rows, and of cols
-BATCH_BYTES = 16 * 2**20  # what the largest map of a batch may take
-_MOST_WINDOWS = 128
+from interpret_kit.incremental.tuning import (
+    BATCH_BYTES,
+    BYTE,
+    CALL,
+    GATHERED_BYTE,
+    MOST_AFFECTED,
+    MOST_GROUPS,
+    MULTIPLY_ADD,
+    PATCH_WINDOWS,
+)
 
 Floats = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ def choose(
     prices = _Prices(changing, batch_bytes)
     reached = changing.reached(rows, cols)
     best: list[Choice] = []
-    for groups in range(1, _MOST_GROUPS + 1):
+    for groups in range(1, MOST_GROUPS + 1):
         sides = [_along(changing, reached, axis, groups) for axis in (0, 1)]
         choices = [prices.choice(r, c) for r in sides[0] for c in sides[1]]
         if not best or _total(choices) < _total(best):
@@ -87,7 +88,7 @@ def _along(
         per_cell = (
             _multiply_adds(changing, node) * MULTIPLY_ADD + 4 * changing.channels(node) * BYTE
         )
-        work[node] = per_cell * means[1 - axis] if share < _MOST_WORTH else 0.0
+        work[node] = per_cell * means[1 - axis] if share < MOST_AFFECTED else 0.0
     return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
 
 
@@ -114,10 +115,10 @@ class _Prices:
         pasted, largest = np.zeros(count), np.zeros(count)
         for k, node in enumerate(self.order):
             size = 4.0 * self._cells(node) * self.changing.channels(node)
-            pasted[k : self.until[k]] += size * _GATHERED
+            pasted[k : self.until[k]] += size * GATHERED_BYTE
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
-        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, _MOST_WINDOWS)
+        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, PATCH_WINDOWS)
         calls = (count + 3 * np.arange(1, count + 1)) * CALL + np.cumsum(self.weights)
         total = (price + pasted) * windows + np.ceil(windows / batch) * calls
         cut = int(total.argmin())
@@ -181,7 +182,7 @@ class _Prices:
                     cols.sizes[read],
                 )
                 size = 4.0 * self.changing.channels(read) * sides[0] * sides[1]
-                price += 0.0 if same else size * _GATHERED
+                price += 0.0 if same else size * GATHERED_BYTE
         return price
 
 

@@ -25,15 +25,14 @@ from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.occlusion.affected import Ints
-from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES, choose, whole_seconds
+from interpret_kit.incremental.occlusion.cost_model import choose, whole_seconds
 from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
 from interpret_kit.incremental.occlusion.schedule import Waiting
 from interpret_kit.incremental.ops.rules import Layout
+from interpret_kit.incremental.tuning import BATCH_BYTES, INDICES_BYTES
 from interpret_kit.models.probing.rounding import agree
-
-_INDICES_BYTES = 32 * 2**20  # of the indices that are kept for the next picture
 
 
 class Stale(Exception):
@@ -127,7 +126,7 @@ class IncrementalNetwork:
         if batch in self._indices:
             return
         kept = sum(each.size for each in self._indices.values())
-        if kept + indices.size <= _INDICES_BYTES:
+        if kept + indices.size <= INDICES_BYTES:
             self._indices[batch] = indices
 
 

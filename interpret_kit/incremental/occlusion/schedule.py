@@ -16,8 +16,7 @@ from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.occlusion.affected import Ints
 from interpret_kit.incremental.occlusion.plan import Plan
-
-_MOST_WINDOWS = 256
+from interpret_kit.incremental.tuning import TAIL_WINDOWS
 
 Answers = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs there, (some, ...)
 
@@ -63,7 +62,7 @@ class Waiting:
     def _room(self, plan: Plan) -> int:
         """How many windows may be run together."""
         largest = max(map(self.network.row_bytes, (*plan.pasted, *plan.whole)), default=0)
-        return min(_MOST_WINDOWS, self.batch_bytes // max(largest, 1))
+        return min(TAIL_WINDOWS, self.batch_bytes // max(largest, 1))
 
 
 def _joined(parts: Sequence[dict[Node, Tensor]]) -> dict[Node, Tensor]:

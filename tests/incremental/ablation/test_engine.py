@@ -139,8 +139,8 @@ def test_each_network_answers_as_by_whole_forwards(name):
 @pytest.mark.parametrize("cached", [1, 2**13, 2**17])
 @pytest.mark.parametrize("name", ["branches", "chain", "convnet"])
 def test_how_many_pairs_go_together_changes_no_answer(monkeypatch, name, cached):
-    monkeypatch.setattr(levels, "_CACHED", cached)
-    monkeypatch.setattr(levels, "_FEWEST", 1)
+    monkeypatch.setattr(levels, "CACHE_BYTES", cached)
+    monkeypatch.setattr(levels, "FEWEST_PAIRS", 1)
     make, shape = SMALL[name]
     inputs = torch.rand(5, *shape, generator=torch.Generator().manual_seed(2))
     assert_exact_either_way(drawn(make(), seed=3), inputs)

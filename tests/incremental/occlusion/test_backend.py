@@ -95,9 +95,9 @@ def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way
         work = worth.work_of(network, seen)
         one, two = (work.seconds(len(GRID) * count, 4) for count in (1, 2))
         # As much is to be saved as there is to do for one picture and a half.
-        monkeypatch.setattr(worth, "_TRACE", (0.9 - 0.3) * (one + two) / 2)
-        monkeypatch.setattr(worth, "_TRACED", 0)
-        monkeypatch.setattr(worth, "_TRIES", 0)
+        monkeypatch.setattr(worth, "TRACE", (0.9 - 0.3) * (one + two) / 2)
+        monkeypatch.setattr(worth, "TRACED_OPERATION", 0)
+        monkeypatch.setattr(worth, "TRIES", 0)
         monkeypatch.setattr("interpret_kit.incremental.occlusion.backend.pays", lambda *_: True)
         monkeypatch.setattr("interpret_kit.incremental.occlusion.backend.is_kept", lambda *_: False)
         found = occluding(network, GRID, seen, pictures, 4)
@@ -108,7 +108,7 @@ def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way
 def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(monkeypatch, caplog):
     network, seen = SmallNet(), picture(size=SIZE)
     grid = WindowGrid(SIZE, (12, 9), (12, 1))  # of ten columns at least nine
-    monkeypatch.setattr(worth, "_TRACE", -1e9)
+    monkeypatch.setattr(worth, "TRACE", -1e9)
     with evaluating(network), caplog.at_level(logging.INFO, "interpret_kit"):
         found = occluding(network, grid, seen, 1, 4)
         assert type(found) is WholeForwards

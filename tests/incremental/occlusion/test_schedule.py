@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from interpret_kit.incremental.occlusion.cost_model import BATCH_BYTES
 from interpret_kit.incremental.occlusion.schedule import Waiting
+from interpret_kit.incremental.tuning import BATCH_BYTES
 
 HEAD = SimpleNamespace(whole=("mean", "linear"), pasted=("a", "b"))
 TAIL = SimpleNamespace(whole=("linear",), pasted=("a", "b"))

@@ -220,7 +220,7 @@ def assert_equal_in_double(found, wanted, unchanged):
 def test_windows_and_ablated_filters_give_the_outputs_of_full_forward_passes(monkeypatch, between):
     network = drawn(between)
     # Few bytes fit the cache: pairs are split, and joined again where maps have become small.
-    monkeypatch.setattr(levels, "_CACHED", 5504)
+    monkeypatch.setattr(levels, "CACHE_BYTES", 5504)
     monkeypatch.setattr(suffix, "trace", traced_once())  # once for both ways
     images = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(1)).double()
     fill = torch.full((3, *SIZE), 0.25).double()

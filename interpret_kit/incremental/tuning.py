@@ -1,0 +1,66 @@
+"""Which numbers decide how the work is arranged? Every tuning constant of the engine, in one file.
+
+None of them changes a result beyond its last bits: they choose between ways that compute the same.
+They are constants on purpose. A clock would choose another way from run to run, and with it other
+last bits. Only the relations between the rates matter, so they need not fit a machine closely;
+`benchmarks/calibrate.py` prints what the machine at hand measures beside each of them.
+"""
+
+from __future__ import annotations
+
+MIB = 2**20
+
+# --- Rates, in seconds, on two cores of an AMD EPYC that share a cache (calibrate.py) ---
+
+MULTIPLY_ADD = 1 / 190e9  # one multiply-add of a convolution or a linear layer, float32
+BYTE = 1 / 30e9  # one byte that an operation reads or writes
+GATHERED_BYTE = 1 / 50e9  # one byte of a patch that is gathered from a feature map
+CALL = 30e-6  # one operation, however small
+
+# --- Is incremental evaluation worth its trace? (calibrate.py; see `worth`) ---
+
+# Incremental evaluation is used if its price is at most this share of that of full forward
+# passes: the rates are off by a tenth easily. Infinity and 0 choose it always and never.
+MARGIN = 0.9
+TRACE = 0.4  # seconds; the first trace in a process imports a compiler
+TRACED_OPERATION = 0.003  # seconds, for each operation that is traced
+# Forward passes of one row for each ablated layer, before the graph is trusted; twice for windows.
+TRIES = 4
+# Share of the work of full forward passes that is assumed to be left, before windows are planned.
+SHARE_UNDER_WINDOWS = 0.3
+PAIRS_TOGETHER = 128  # pairs of an image and a filter that are assumed to share a call
+
+# --- Occlusion (cost_model.py, calibrate.py) ---
+
+# Share of a feature map above which a patch saves nothing: such maps do not count when windows
+# are grouped by the size of their affected regions.
+MOST_AFFECTED = 0.75
+MOST_GROUPS = 4  # of rows of windows, and of columns
+PATCH_WINDOWS = 128  # windows whose patches are computed together, at most
+TAIL_WINDOWS = 256  # windows whose full feature maps are computed together, at most
+BATCH_BYTES = 16 * MIB  # of the largest feature map of a batch
+# For the windows of a photo or two, the memory of larger batches costs more than it gains: 200 MB
+# for a tenth of two seconds.
+FEW_WINDOWS, FEW_BATCH_BYTES = 512, 2 * MIB
+INDICES_BYTES = 32 * MIB  # of the indices of gathers that are kept for the next image
+FULL_PASS_WINDOWS = 32  # windows in a full forward pass, at least
+
+# --- Filter ablation (calibrate.py) ---
+
+CACHE_BYTES = 32 * MIB  # that an operation may read and write: what the shared cache holds
+FEWEST_PAIRS = 4  # in a micro-batch, even if they do not fit the cache: calls cost, too
+# Micro-batches are joined where this many times as many pairs fit the cache: joining is a copy.
+REGROUP_AT = 4
+KEPT_BYTES = 256 * MIB  # of the feature maps that are kept of the images ablated together
+PROBABILITIES = 2**24  # probabilities that one call returns at most: 64 MiB
+# Weights of a linear update up to this number are copied into the order in which they are read,
+# 64 MiB; larger ones are read where they are.
+COPIED_WEIGHTS = 2**24
+
+# --- Kernels, hashes and memory on a CPU (calibrate.py) ---
+
+# Rows from which on oneDNN's 1x1 convolution is faster than a linear layer.
+CONVOLUTION_ROWS = 128
+HASHED_BYTES = 4 * MIB  # of a weight that one thread hashes; smaller weights need no thread
+# Free bytes that stay in the process, warm for the next small block: glibc's own rule leaves them.
+FREE_BYTES = 64 * MIB
