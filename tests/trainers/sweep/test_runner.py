@@ -16,7 +16,8 @@ from interpret_kit.data import shapes
 from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError, UsageError
 from interpret_kit.results.load import load_result
 from interpret_kit.results.sweep_table import Study, StudyTable
-from interpret_kit.trainers.sweep.runner import How, Listener, sweep, trial
+from interpret_kit.trainers.sweep import trial
+from interpret_kit.trainers.sweep.runner import How, Listener, sweep
 from interpret_kit.trainers.sweep.trial import outcome, record_failure
 from interpret_kit.trainers.sweep.workers import in_processes
 
