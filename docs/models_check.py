@@ -207,6 +207,12 @@ def _maps(layer: Layer, output: Tensor) -> Tensor:
         output = output[:, output.shape[1] - units :].transpose(1, 2)
     elif layer.axis != 1:
         output = output.permute(0, 3, 1, 2)
+    elif output.shape[2:] != (layer.rows, layer.cols):
+        # MobileViTv2 unfolds maps to (pixels of a patch, patches): both are squares, row by row.
+        side = math.isqrt(output.shape[2])
+        grid = layer.rows // side, layer.cols // side
+        unfolded = output.reshape(len(output), layer.filters, side, side, *grid)
+        output = unfolded.permute(0, 1, 4, 2, 5, 3)
     return output.reshape(len(output), layer.filters, layer.rows, layer.cols)
 
 
