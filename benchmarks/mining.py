@@ -20,7 +20,7 @@ from clock import Report, interleaved, options, peak_memory, spread, why_missing
 from torch import Tensor
 
 import interpret_kit as ik
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.data.loader import Batch
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.models.classifier import Classifier
@@ -94,7 +94,9 @@ def ours(name: str, data: str, images: int, size: int) -> Callable[[], None]:
 
     def run() -> None:
         with evaluating(classifier), kept_memory():
-            fold = ik.TopPatches("all").begin(classifier, ik.load_images(data), Pace(size, images))
+            fold = ik.TopPatches("all").begin(
+                classifier, ik.load_images(data), RunProgress(size, images)
+            )
             for batch in batches:
                 fold.add(batch)
             for best in fold.best.values():

@@ -17,7 +17,7 @@ from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.recorded_runs import check_device
 
 if TYPE_CHECKING:
-    from interpret_kit.results.sweep_table import Study, StudyTable
+    from interpret_kit.results.sweep_table import Study, SweepResult
 
 OUT = Path("sweeps")
 
@@ -32,10 +32,10 @@ def _run(ctx: click.Context) -> None:
     for out in studies:
         check_writable(out)
     from interpret_kit.results.save import manifest
-    from interpret_kit.trainers.sweep.runner import check_free
+    from interpret_kit.trainers.sweep.runner import check_out
 
     for out, study in studies.items():
-        check_free(out, study, force=given["force"])
+        check_out(out, study, force=given["force"])
     if given["data"]:
         terminal.say(f"images: {given['data']} ({how(ctx, 'data')})")
     tables = {out: _swept(ctx, study, out, terminal) for out, study in studies.items()}
@@ -68,7 +68,7 @@ def _studies(ctx: click.Context) -> dict[Path, Study]:
     return studies
 
 
-def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> StudyTable:
+def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> SweepResult:
     from interpret_kit.cli.common.trials import Trials
     from interpret_kit.trainers.sweep.runner import How, sweep
 
@@ -92,7 +92,7 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
     return table
 
 
-def _overview(out: Path, table: StudyTable) -> str:
+def _overview(out: Path, table: SweepResult) -> str:
     trials, failed = table.val_accuracy.size, len(table.failures)
     ended = f"{trials - failed} of {trials} trials ended well"
     return f"{table.study.title}: {table.headline()}; {ended}; {out}"

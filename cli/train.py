@@ -21,7 +21,7 @@ from interpret_kit.trainers.recipe import Recipe
 
 if TYPE_CHECKING:
     from interpret_kit.trainers.runs.folder import TrainedRun
-    from interpret_kit.trainers.runs.progress import Progress
+    from interpret_kit.trainers.runs.progress import TrainingProgress
 
 
 def _run(ctx: click.Context) -> None:
@@ -78,9 +78,9 @@ class _Epochs:
 
     def __init__(self, terminal: Terminal, step: Step) -> None:
         self.terminal, self.step = terminal, step
-        self.last: Progress | None = None
+        self.last: TrainingProgress | None = None
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, now: TrainingProgress) -> None:
         if not now.epoch:
             self.step(now.batch, now.batches, "decoding images")
             return

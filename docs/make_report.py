@@ -27,8 +27,8 @@ from report_measures import Array
 from report_text import page
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.flips import AblationCounts
-from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.errors import NothingThere
 from interpret_kit.models.loading.recorded_runs import HISTORY
 from interpret_kit.render.curves import draw_history
@@ -149,7 +149,7 @@ def boxes_of(boxes: Array | None, rows: Array) -> Array | None:
 
 
 def portray(
-    subject: Subject, of: tuple[AblationCounts, TopPatchesFound], shown: Array, folder: Path
+    subject: Subject, of: tuple[AblationResult, TopPatchesResult], shown: Array, folder: Path
 ) -> list[list[dict[str, Any]]]:
     """Draw what the filters that break most answer to, layer by layer; their numbers."""
     counts, patches = of

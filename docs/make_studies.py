@@ -25,7 +25,7 @@ from studies_text import SECTIONS, SWEEPS, Swept, page
 from interpret_kit.errors import NothingThere
 from interpret_kit.results.load import load_result
 from interpret_kit.results.result import Array
-from interpret_kit.results.sweep_table import StudyTable, text
+from interpret_kit.results.sweep_table import SweepResult, text
 from interpret_kit.trainers.runs.progress import DIVERGED
 
 HOME = Path(__file__).parent
@@ -51,7 +51,7 @@ def main() -> None:
     write(tables, given.out, given.machine)
 
 
-def read(sweeps: Path) -> dict[str, StudyTable]:
+def read(sweeps: Path) -> dict[str, SweepResult]:
     """Load the table of each study, by the name of its file.
 
     Raises:
@@ -66,13 +66,13 @@ def read(sweeps: Path) -> dict[str, StudyTable]:
     return {name: _named(load_result(sweeps / name)) for name in SWEEPS}
 
 
-def _named(table: StudyTable) -> StudyTable:
+def _named(table: SweepResult) -> SweepResult:
     """Name the images as a reader knows them, not by where they lay."""
     images = named(table.origin.classes, Path(table.origin.images).name)
     return dataclasses.replace(table, origin=dataclasses.replace(table.origin, images=images))
 
 
-def write(tables: dict[str, StudyTable], out: Path, where: str) -> None:
+def write(tables: dict[str, SweepResult], out: Path, where: str) -> None:
     """Write the page and a figure a study."""
     pictures = out / "pictures" / "studies"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def write(tables: dict[str, StudyTable], out: Path, where: str) -> None:
     (out / "studies.md").write_text(page(swept, command, where), encoding="utf-8")
 
 
-def measured(table: StudyTable) -> Measured:
+def measured(table: SweepResult) -> Measured:
     """What the rules want to know of a study.
 
     The best epoch of many is the better for it, on images that chose it; so where the recipes
@@ -115,7 +115,7 @@ def _last(curve: Array) -> Array:
     return np.array([[each[-1] if len(each) else math.nan for each in row] for row in told])
 
 
-def _draw(table: StudyTable, file: Path) -> None:
+def _draw(table: SweepResult, file: Path) -> None:
     drawn = BytesIO()
     table.figures()["sweep"].savefig(drawn, format="png")
     with Image.open(drawn) as picture:

@@ -16,10 +16,10 @@ import report_measures as measures
 from report_measures import Array
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.flips import AblationCounts
-from interpret_kit.analyses.misclassifications import MisclassificationCounts
-from interpret_kit.analyses.occlusion import OcclusionMaps
-from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.misclassifications import MisclassificationsResult
+from interpret_kit.analyses.occlusion import OcclusionResult
+from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.models.loading.load import read_config
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.results.table import Table
@@ -103,7 +103,7 @@ def spread_classes(right: Array, labels: Array, most: int) -> Array:
     return rows
 
 
-def network_numbers(subject: Subject, patches: TopPatchesFound) -> dict[str, Any]:
+def network_numbers(subject: Subject, patches: TopPatchesResult) -> dict[str, Any]:
     """The network, its recipe, and how it was trained."""
     config = read_config(subject.run)
     recipe = Recipe(**config["recipe"])
@@ -134,7 +134,7 @@ def network_numbers(subject: Subject, patches: TopPatchesFound) -> dict[str, Any
     }
 
 
-def accuracy_numbers(counts: MisclassificationCounts) -> dict[str, Any]:
+def accuracy_numbers(counts: MisclassificationsResult) -> dict[str, Any]:
     """How many test images are right, of which classes, and what the others are taken for."""
     right, images = int(counts.correct.sum()), int(counts.total.sum())
     share = right / images
@@ -151,7 +151,7 @@ def accuracy_numbers(counts: MisclassificationCounts) -> dict[str, Any]:
     }
 
 
-def occlusion_numbers(eight: OcclusionMaps) -> list[dict[str, Any]]:
+def occlusion_numbers(eight: OcclusionResult) -> list[dict[str, Any]]:
     """A line for each of the pictures shown."""
     names = eight.origin.classes
     lines = []
@@ -172,7 +172,7 @@ def occlusion_numbers(eight: OcclusionMaps) -> list[dict[str, Any]]:
     return lines
 
 
-def peak_numbers(maps: OcclusionMaps, boxes: Array) -> list[dict[str, Any]]:
+def peak_numbers(maps: OcclusionResult, boxes: Array) -> list[dict[str, Any]]:
     """Whether peaks lie in boxes (images, 4), for all, and for those with small boxes."""
     points, size = measures.peaks_of(maps.attribution), maps.attribution.shape[1:]
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / np.prod(size)
@@ -186,7 +186,7 @@ def peak_numbers(maps: OcclusionMaps, boxes: Array) -> list[dict[str, Any]]:
 
 
 def filter_numbers(
-    counts: AblationCounts, patches: TopPatchesFound, chosen: Sequence[Array]
+    counts: AblationResult, patches: TopPatchesResult, chosen: Sequence[Array]
 ) -> list[list[dict[str, Any]]]:
     """For each layer, what its chosen filters break and repair, class by class."""
     names = counts.origin.classes
@@ -207,7 +207,7 @@ def filter_numbers(
     return [[told(row) for row in rows.tolist()] for rows in chosen]
 
 
-def comparison(counts: AblationCounts) -> dict[str, Any]:
+def comparison(counts: AblationResult) -> dict[str, Any]:
     """All filters of all layers compared, at one site."""
     return {
         "site": dict(counts.analysis.fields())["site"],
@@ -235,7 +235,7 @@ def together(subject: Subject) -> list[dict[str, Any]]:
     return lines
 
 
-def every_filter(counts: AblationCounts, patches: TopPatchesFound) -> Table:
+def every_filter(counts: AblationResult, patches: TopPatchesResult) -> Table:
     """One row a filter, in order: what its silence does, and whether it is dead."""
     rows = tuple(
         (

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.analyses.counting.flips import AblationCounts
-from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.top_patches import TopPatchesResult
 
 Array = NDArray[Any]
 
@@ -49,19 +49,19 @@ def mean_interval(values: Array) -> float:
     return 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
-def layers_of(result: AblationCounts | TopPatchesFound) -> Iterator[Array]:
+def layers_of(result: AblationResult | TopPatchesResult) -> Iterator[Array]:
     """The rows of each layer's filters."""
     for k in range(len(result.layers)):
         yield np.flatnonzero(result.layer == k)
 
 
-def worst_filters(counts: AblationCounts, most: int) -> list[Array]:
+def worst_filters(counts: AblationResult, most: int) -> list[Array]:
     """Of each layer, the rows of the filters that break most; of equals, the lower number."""
     broken = counts.broken.sum(1)
     return [rows[np.argsort(-broken[rows], kind="stable")[:most]] for rows in layers_of(counts)]
 
 
-def compare_layers(counts: AblationCounts) -> list[dict[str, float]]:
+def compare_layers(counts: AblationResult) -> list[dict[str, float]]:
     """One line a layer: what silencing its filters, one at a time, breaks and repairs."""
     lines: list[dict[str, float]] = []
     before: Array | None = None
@@ -75,7 +75,7 @@ def compare_layers(counts: AblationCounts) -> list[dict[str, float]]:
     return lines
 
 
-def _of_filters(counts: AblationCounts, rows: Array) -> dict[str, float]:
+def _of_filters(counts: AblationResult, rows: Array) -> dict[str, float]:
     """Numbers per filter: what a random one of the layer does."""
     broken, repaired = counts.broken[rows].sum(1), counts.repaired[rows].sum(1)
     return {
@@ -88,7 +88,7 @@ def _of_filters(counts: AblationCounts, rows: Array) -> dict[str, float]:
     }
 
 
-def _of_layer(counts: AblationCounts, rows: Array) -> dict[str, float]:
+def _of_layer(counts: AblationResult, rows: Array) -> dict[str, float]:
     """Numbers per layer: all of its filters, still silenced one at a time."""
     broken = np.sort(counts.broken[rows].sum(1))[::-1]
     harmful = broken[: math.ceil(len(rows) / 10)]
@@ -102,12 +102,12 @@ def _of_layer(counts: AblationCounts, rows: Array) -> dict[str, float]:
     }
 
 
-def depth_correlation(counts: AblationCounts) -> float:
+def depth_correlation(counts: AblationResult) -> float:
     """Spearman's correlation, over all filters, of a filter's layer and the images it breaks."""
     return rank_correlation(counts.layer, counts.broken.sum(1))
 
 
-def breaks_what_excites(counts: AblationCounts, labels: Array) -> list[dict[str, float]]:
+def breaks_what_excites(counts: AblationResult, labels: Array) -> list[dict[str, float]]:
     """Per layer, the share of the broken images whose class is among a filter's top patches.
 
     ``labels`` (filters, top) are the classes of the top patches. ``shuffled`` is the same share

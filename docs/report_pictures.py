@@ -13,12 +13,12 @@ from PIL import Image
 from report_measures import Array, peaks_of
 
 import interpret_kit as ik
-from interpret_kit.analyses.activations import ActivationMaps
-from interpret_kit.analyses.occlusion import OcclusionMaps
-from interpret_kit.analyses.top_patches import TopPatchesFound
+from interpret_kit.analyses.activations import ActivationsResult
+from interpret_kit.analyses.occlusion import OcclusionResult
+from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.render.activations import scale_of
 from interpret_kit.render.occlusion import LEAST_LIMIT, PROBABILITY
-from interpret_kit.render.page import DPI, GREY, MARGIN, SMALL, Page, Place
+from interpret_kit.render.page import DPI, GREY, MARGIN, SMALL, Area, Page
 from interpret_kit.render.scales import Scale, colour_bar, overlay
 
 WIDTH = 1000  # as in make_pictures.py
@@ -66,23 +66,23 @@ def plain(pictures: Array) -> Array:
     return np.asarray(few).reshape(pictures.shape)
 
 
-def occlusion_pages(maps: OcclusionMaps, boxes: Array | None) -> list[Page]:
+def occlusion_pages(maps: OcclusionResult, boxes: Array | None) -> list[Page]:
     """All pictures of an occlusion on one scale, a few on a page; ``boxes`` (images, 4) or none."""
     scale = Scale.signed(maps.attribution, at_least=LEAST_LIMIT)
     parts = np.array_split(np.arange(len(maps.ids)), -(-len(maps.ids) // AT_ONCE))
     return [_occlusion_page(maps, rows, boxes, scale) for rows in parts]
 
 
-def _occlusion_page(maps: OcclusionMaps, rows: Array, boxes: Array | None, scale: Scale) -> Page:
+def _occlusion_page(maps: OcclusionResult, rows: Array, boxes: Array | None, scale: Scale) -> Page:
     tile, words = 2.0, 0.5
     width = 2 * MARGIN + len(rows) * (tile + GAP) + 0.9
     page = Page(
         width, 3 * (tile + GAP) + words, "Where does the decision rest?", _note(maps, boxes)
     )
-    photos = plain(maps.pictures)
+    photos = plain(maps.input_images)
     for column, i in enumerate(rows.tolist()):
         left = MARGIN + column * (tile + GAP)
-        place = Place.within(left, words, tile, maps.pictures[i].shape)
+        place = Area.within(left, words, tile, maps.input_images[i].shape)
         name = maps.origin.classes[maps.target[i]].replace("_", " ")
         lowest = f"{maps.uncovered[i]:.2f}, worst {maps.confidence[i].min():.2f}"
         page.write(name, left, 0.05, size=10, weight="bold", width=tile)
@@ -93,13 +93,13 @@ def _occlusion_page(maps: OcclusionMaps, rows: Array, boxes: Array | None, scale
         _mark(page, (place, below), maps, i, boxes)
         last = below._replace(top=below.top + tile + GAP)
         page.picture(PROBABILITY.rgb(maps.confidence[i]), last, cells=True)
-    bar = Place(width - 0.85, words + tile + GAP, 0.14, tile)
+    bar = Area(width - 0.85, words + tile + GAP, 0.14, tile)
     colour_bar(page, bar, scale, "confidence lost")
     colour_bar(page, bar._replace(top=bar.top + tile + GAP), PROBABILITY, "confidence")
     return page
 
 
-def _note(maps: OcclusionMaps, boxes: Array | None) -> str:
+def _note(maps: OcclusionResult, boxes: Array | None) -> str:
     height, width = maps.window
     said = (
         "Above: the picture, and its confidence uncovered and under the worst window. Middle: the "
@@ -110,10 +110,10 @@ def _note(maps: OcclusionMaps, boxes: Array | None) -> str:
 
 
 def _mark(
-    page: Page, places: tuple[Place, Place], maps: OcclusionMaps, i: int, boxes: Array | None
+    page: Page, places: tuple[Area, Area], maps: OcclusionResult, i: int, boxes: Array | None
 ) -> None:
     """Frame the object above, and cross the peak below."""
-    frame = (0, 0, *maps.pictures[i].shape[:2])
+    frame = (0, 0, *maps.input_images[i].shape[:2])
     x, y = peaks_of(maps.attribution[i : i + 1])[0]
     page.cross(places[1].part((y + 0.5, x + 0.5, y + 0.5, x + 0.5), frame))
     if boxes is not None:
@@ -121,7 +121,7 @@ def _mark(
         page.box(places[0].part((y0, x0, y1, x1), frame), on_picture=True)
 
 
-def responses_page(result: ActivationMaps, title: str) -> Page:
+def responses_page(result: ActivationsResult, title: str) -> Page:
     """What some filters answer to pictures: pictures above, a line of maps for each filter."""
     tile, start = 1.1, MARGIN + 0.75
     images, filters = result.maps.shape[:2]
@@ -129,9 +129,9 @@ def responses_page(result: ActivationMaps, title: str) -> Page:
     page = Page(width, (filters + 1) * line + 0.1, title, _read_at(result))
     scale = scale_of(result)
     scale = replace(scale, colours=scale.colours.resampled(STEPS))
-    photos = plain(result.pictures)
+    photos = plain(result.input_images)
     for i in range(images):
-        first = Place.within(start + i * line, 0.05, tile, result.pictures.shape[1:])
+        first = Area.within(start + i * line, 0.05, tile, result.input_images.shape[1:])
         page.picture(photos[i], first)
         for k in range(filters):
             there = first._replace(top=first.top + (k + 1) * line)
@@ -140,24 +140,24 @@ def responses_page(result: ActivationMaps, title: str) -> Page:
     for k, each in enumerate(result.chosen.tolist()):
         page.write(f"filter {each}", MARGIN, 0.1 + (k + 1) * line, weight="bold")
         page.write(f"peak {result.maps[:, k].max():.2g}", MARGIN, 0.28 + (k + 1) * line, size=SMALL)
-    bar = Place(start + images * line + 0.05, 0.05 + line, 0.14, filters * line - GAP)
+    bar = Area(start + images * line + 0.05, 0.05 + line, 0.14, filters * line - GAP)
     colour_bar(page, bar, scale, "activation")
     return page
 
 
-def _read_at(result: ActivationMaps) -> str:
+def _read_at(result: ActivationsResult) -> str:
     rows, cols = result.maps.shape[2:]
     return f"Maps of {rows} x {cols} units after the activation, one scale for all of them."
 
 
 def patch_pages(
-    found: TopPatchesFound, chosen: Sequence[Array], classifier: ik.Classifier, images: ik.ImageSet
+    found: TopPatchesResult, chosen: Sequence[Array], classifier: ik.Classifier, images: ik.ImageSet
 ) -> list[Figure]:
     """For each layer the gallery of the ``chosen`` rows of filters."""
     rows = np.concatenate(chosen)
     ids = np.unique(found.images[rows])
-    pictures = images.pictures(ids.tolist(), classifier.preprocessing)
-    shown = replace(found, shown=rows, picture_ids=ids, pictures=pictures)
+    pictures = images.uint8_images(ids.tolist(), classifier.preprocessing)
+    shown = replace(found, shown=rows, input_image_ids=ids, input_images=pictures)
     galleries = list(shown.figures().values())
     for number, (figure, mine) in enumerate(zip(galleries, chosen, strict=True), 1):
         names = " and ".join(map(str, found.filter[mine]))

@@ -9,7 +9,7 @@ import studies_rules as rules
 from studies_images import about
 from studies_rules import Finding, Rule
 
-from interpret_kit.results.sweep_table import StudyTable, markdown
+from interpret_kit.results.sweep_table import SweepResult, markdown
 
 KNOWN = 59.77  # percent: the accuracy of the report's last network, on 33 classes of its own
 
@@ -44,7 +44,7 @@ SWEEPS = tuple(name for section in SECTIONS for name in section.sweeps)
 class Swept:
     """A sweep, and what it says of the report's claims."""
 
-    table: StudyTable
+    table: SweepResult
     findings: tuple[Finding, ...]
 
 
@@ -75,7 +75,7 @@ def page(swept: Mapping[str, Swept], command: str, machine: str) -> str:
     return "\n\n".join(each for each in parts if each) + "\n"
 
 
-def _introduction(tables: Sequence[StudyTable], machine: str) -> str:
+def _introduction(tables: Sequence[SweepResult], machine: str) -> str:
     trials = sum(table.val_accuracy.size for table in tables)
     hours = sum(_seconds(table) for table in tables) / 3600
     images = ", ".join(dict.fromkeys(table.origin.images for table in tables))
@@ -89,7 +89,7 @@ def _introduction(tables: Sequence[StudyTable], machine: str) -> str:
     )
 
 
-def _seconds(table: StudyTable) -> float:
+def _seconds(table: SweepResult) -> float:
     epochs = (table.train_curve == table.train_curve).sum(2)  # NaN is not itself
     return float((epochs * table.seconds)[epochs > 0].sum())
 
@@ -110,7 +110,7 @@ def _verdicts(swept: Mapping[str, Swept]) -> str:
     return "\n".join(rows)
 
 
-def _rules(tables: Iterable[StudyTable]) -> str:
+def _rules(tables: Iterable[SweepResult]) -> str:
     scored = ", ".join(dict.fromkeys(str(table.scored.get("val", "?")) for table in tables))
     return (
         "A verdict is computed, not felt. A difference of two recipes' mean accuracies counts if "
@@ -143,7 +143,7 @@ def _study(name: str, swept: Swept, *, alone: bool) -> list[str]:
     ]
 
 
-def _how(table: StudyTable) -> str:
+def _how(table: SweepResult) -> str:
     study = table.study
     seeds = len(study.seeds)
     scale = f"at scale {study.scale:g}" if study.scale < 1 else "in full"

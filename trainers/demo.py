@@ -13,7 +13,7 @@ from typing import TypeVar
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.counting.flips import AblationCounts
+from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
@@ -27,12 +27,14 @@ from interpret_kit.report.page import Front, Section, write_page
 from interpret_kit.results.atomic import whole_folder
 from interpret_kit.results.result import Result
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.progress import Progress
+from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.train import train
 
 R = TypeVar("R", bound=Result)
 Words = tuple[str, str, str]  # the folder of a result, the title and the text of its section
-Told = Callable[[str, float, float], None]  # called with (what is done, parts done, parts in all)
+ReportStep = Callable[
+    [str, float, float], None
+]  # called with (what is done, parts done, parts in all)
 
 PHOTOS = "photos"
 TRAINED = "A network trained on the spot"
@@ -133,7 +135,7 @@ class Demo:
 
 
 def write_demo(
-    out: str | Path, demo: Demo = Demo(), *, force: bool = False, told: Told | None = None
+    out: str | Path, demo: Demo = Demo(), *, force: bool = False, told: ReportStep | None = None
 ) -> Path:
     """Train, analyse, and write a folder with a page of everything: returns ``index.html``.
 
@@ -180,7 +182,7 @@ class _Writer:
 
     aside: Path  # where it is written
     out: Path  # where it will be
-    told: Told
+    told: ReportStep
     part: str = ""
     sections: list[Section] = field(default_factory=list)
 
@@ -225,7 +227,7 @@ def _about(words: Words, layer: int) -> Words:
 
 
 def _train(writer: _Writer, demo: Demo) -> Classifier:
-    def step(now: Progress) -> None:
+    def step(now: TrainingProgress) -> None:
         done = (now.epoch - 1) * now.batches + now.batch
         if now.epoch:  # else images are being decoded
             writer.told(TRAINING[0], done, now.epochs * now.batches)
@@ -241,7 +243,7 @@ def _called(classifier: Classifier, folder: Path) -> Classifier:
     return classifier
 
 
-def _most_damaging(counts: AblationCounts) -> str:
+def _most_damaging(counts: AblationResult) -> str:
     """The filter that breaks most images, as ``layer:filter``."""
     row = int(counts.broken.sum(1).argmax())
     return f"{counts.layers[counts.layer[row]]}:{counts.filter[row]}"

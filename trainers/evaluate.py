@@ -12,28 +12,28 @@ from interpret_kit.trainers.distributed import from_first, summed
 from interpret_kit.trainers.images.data import Split, TrainingData, as_input
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.runs.checkpoint import Checkpoint
-from interpret_kit.trainers.runs.folder import Score, TrainedRun
+from interpret_kit.trainers.runs.folder import EvaluationScore, TrainedRun
 
 AT_ONCE = 64  # images a forward: with more, maps no longer fit a CPU's cache, at a third the speed
 
 
-def evaluate(classifier: Classifier, split: Split, batch_size: int = AT_ONCE) -> Score:
+def evaluate(classifier: Classifier, split: Split, batch_size: int = AT_ONCE) -> EvaluationScore:
     """Mean loss and accuracy over a split; leaves the classifier in evaluation mode."""
     loss, right = _totals(classifier, split, batch_size)
-    return Score(loss / len(split), right / len(split))
+    return EvaluationScore(loss / len(split), right / len(split))
 
 
-def judged(learner: Learner, split: Split | None) -> Score:
+def judged(learner: Learner, split: Split | None) -> EvaluationScore:
     """Evaluate what would be kept, each process a part of the split; NaN where there is none."""
     if split is None:
-        return Score(math.nan, math.nan)
+        return EvaluationScore(math.nan, math.nan)
     share = learner.batches.share
     mine = Split(
         split.pixels.tensor_split(share.processes)[share.rank],
         split.labels.tensor_split(share.processes)[share.rank],
     )
     loss, right = summed(learner.accelerator, *_totals(learner.judged, mine))
-    return Score(loss / len(split), right / len(split))
+    return EvaluationScore(loss / len(split), right / len(split))
 
 
 def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:

@@ -44,7 +44,7 @@ class Sums:
         return self.learning / max(self.seconds, 1e-9)
 
 
-class Watch:
+class Stopwatch:
     """Takes the time of a pass, and of its steps; a GPU, which works on its own, is asked."""
 
     def __init__(self, device: torch.device) -> None:

@@ -19,11 +19,16 @@ from interpret_kit.trainers.evaluate import concluded, judged
 from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.checkpoint import Checkpoint
-from interpret_kit.trainers.runs.folder import RunFolder, Score, TrainedRun
-from interpret_kit.trainers.runs.progress import Progress, Told, diverged, last_epoch
+from interpret_kit.trainers.runs.folder import EvaluationScore, RunFolder, TrainedRun
+from interpret_kit.trainers.runs.progress import (
+    ReportTraining,
+    TrainingProgress,
+    diverged,
+    last_epoch,
+)
 from interpret_kit.trainers.runs.resume import Start, at_work, checkpoint, load_data, opened
 from interpret_kit.trainers.sweep.workers import refuse_within_import
-from interpret_kit.trainers.timing import Watch
+from interpret_kit.trainers.timing import Stopwatch
 
 UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
 
@@ -32,7 +37,7 @@ def train(  # noqa: PLR0913  # the last two are flags
     recipe: Recipe,
     out: str | Path,
     device: str = "auto",
-    progress: Told | None = None,
+    progress: ReportTraining | None = None,
     *,
     force: bool = False,
     strict: bool = False,
@@ -62,7 +67,7 @@ def resume(
     recipe: Recipe,
     out: str | Path,
     device: str = "auto",
-    progress: Told | None = None,
+    progress: ReportTraining | None = None,
     *,
     strict: bool = False,
 ) -> TrainedRun:
@@ -77,7 +82,7 @@ def resume(
 
 
 def _run(
-    folder: RunFolder, start: Start, device: str, progress: Told | None, strict: bool
+    folder: RunFolder, start: Start, device: str, progress: ReportTraining | None, strict: bool
 ) -> TrainedRun:
     refuse_within_import()
     recipe = folder.recipe
@@ -110,11 +115,11 @@ def _run(
         return concluded(point, data)
 
 
-def learn(point: Checkpoint, progress: Told | None) -> Score:
+def learn(point: Checkpoint, progress: ReportTraining | None) -> EvaluationScore:
     """Take a step for each batch that is left of an epoch; score it as it was before its step."""
     learner, sums, history = point.learner, point.sums, point.history
     batches, epoch = len(learner.batches), history.epochs + 1
-    watch, unread = Watch(learner.device), list[Tensor]()
+    watch, unread = Stopwatch(learner.device), list[Tensor]()
     learner.model.train()
     for batch in range(sums.batches + 1, batches + 1):
         learner.batches.seed(epoch, batch)
@@ -133,10 +138,10 @@ def learn(point: Checkpoint, progress: Told | None) -> Score:
         point.save_sometimes()
         if progress is not None:
             where = (epoch, learner.recipe.epochs, batch, batches)
-            progress(Progress(*where, sums.mean_loss, *last_epoch(history), learner.manner))
+            progress(TrainingProgress(*where, sums.mean_loss, *last_epoch(history), learner.manner))
     everywhere = summed(learner.accelerator, sums.loss, sums.right, sums.images)
     sums.loss, sums.right, sums.images = everywhere
-    return Score(sums.mean_loss, sums.right / sums.images)
+    return EvaluationScore(sums.mean_loss, sums.right / sums.images)
 
 
 def _step(learner: Learner, images: Tensor, targets: Tensor) -> Tensor:

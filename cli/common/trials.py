@@ -8,7 +8,7 @@ import time
 import click
 
 from interpret_kit.cli.common.terminal import Step, Terminal, printable
-from interpret_kit.trainers.runs.progress import Progress
+from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.sweep.runner import Listener
 from interpret_kit.trainers.sweep.study import Trial
 from interpret_kit.trainers.sweep.trial import Outcome
@@ -30,7 +30,7 @@ class Trials(Listener):
         if over:
             self.terminal.say(f"over before, and left as they are: {over} of {trials} trials")
 
-    def learns(self, trial: Trial, now: Progress) -> None:
+    def learns(self, trial: Trial, now: TrainingProgress) -> None:
         """Say how far a trial is, or the decoding of its images."""
         share = now.batch / now.batches
         if now.epoch:
@@ -55,7 +55,7 @@ class Trials(Listener):
         self.share, self.at = share, time.monotonic()
 
 
-def _where(now: Progress) -> str:
+def _where(now: TrainingProgress) -> str:
     if not now.epoch:
         return f"{now.batch} of {now.batches} images decoded"
     said = f"epoch {now.epoch} of {now.epochs}, loss {now.train_loss:.3f}"

@@ -9,10 +9,10 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.flips import (
-    AblationCounts,
+    AblationResult,
 )
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import flag_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
 from interpret_kit.models.layers.selectors import LAYERS, SITE, parse_filters, site_notes
@@ -31,7 +31,7 @@ LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a laye
 
 
 @dataclass(frozen=True)
-class Ablation(Analysis[AblationCounts]):
+class Ablation(Analysis[AblationResult]):
     """What is each filter for? Silence one after the other and count the flips, per class.
 
     At site "convolution" a filter's map is held at zero at the convolution's own output, which
@@ -61,7 +61,7 @@ class Ablation(Analysis[AblationCounts]):
         """Whether the labels of the images are used."""
         return self.labels == GIVEN
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> AblationFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> AblationFold:
         """Find the layers and filters."""
         layers = classifier.find_layers(self.layer)
         chosen = [parse_filters(self.filters, layer) for layer in layers]
@@ -77,7 +77,7 @@ class AblationFold:
         analysis: Ablation,
         classifier: Classifier,
         chosen: list[tuple[Layer, tuple[int, ...]]],
-        pace: Pace,
+        pace: RunProgress,
     ) -> None:
         from interpret_kit.incremental.ablation.backend import silencing
 
@@ -152,7 +152,7 @@ class AblationFold:
         self.lost += other.lost
         self.flips.extend(other.flips)
 
-    def finish(self, origin: Origin) -> AblationCounts:
+    def finish(self, origin: Origin) -> AblationResult:
         """Order the flips by filter and image, and count them by class."""
         notes = site_notes((layer for layer, _ in self.chosen), self.analysis.site)
         origin = replace(origin, notes=(*origin.notes, *notes))
@@ -165,7 +165,7 @@ class AblationFold:
         np.add.at(repaired, (row[after == label], label[after == label]), 1)
         sizes = [len(filters) for _, filters in self.chosen]
         images = self.correct.sum() if self.analysis.only_right else self.total.sum()
-        return AblationCounts(
+        return AblationResult(
             self.analysis,
             origin,
             layer=np.repeat(np.arange(len(sizes)), sizes),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
 from interpret_kit.models.arguments import ALL, LAST, Filters, OneLayer, filters_argument
@@ -26,7 +26,7 @@ STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
 
 @dataclass(frozen=True)
-class ActivationMaps(Result, of="activations"):
+class ActivationsResult(Result, of="activations"):
     """The maps of some filters of a layer, and statistics of all of its filters."""
 
     maps: Array = array(
@@ -38,7 +38,7 @@ class ActivationMaps(Result, of="activations"):
     peak: Array = array("filters", "largest activation over the same units")
     active: Array = array("filters", "share of the same units above zero, in [0, 1]")
     ids: Array = array("images", "id of each image in its set")
-    pictures: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
+    input_images: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
     layer: str = ""
     module: str = ""  # where the maps were read
 
@@ -60,7 +60,7 @@ class ActivationMaps(Result, of="activations"):
 
 
 @dataclass(frozen=True)
-class Activations(Analysis[ActivationMaps]):
+class Activations(Analysis[ActivationsResult]):
     """What does a filter answer to? Record the responses of a layer's filters to pictures.
 
     Maps are read with Captum's LayerActivation. The strongest filters are those with the
@@ -86,7 +86,7 @@ class Activations(Analysis[ActivationMaps]):
                 "leave one of them out"
             )
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> ActivationFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> ActivationFold:
         """Find the layer, and its strongest filters (a pass of its own over the images)."""
         (layer,) = classifier.find_layers(self.layer)
         if self.filters == STRONGEST:
@@ -116,20 +116,20 @@ class ActivationFold:
         maps = self.read(batch.pixels)
         self.statistics.add(maps)
         kept = maps[:, self.chosen.tolist()].float().cpu().numpy()
-        rows = zip(batch.ids.tolist(), kept, batch.pictures(), strict=True)
-        self.seen.extend({"ids": i, "maps": m, "pictures": p} for i, m, p in rows)
+        rows = zip(batch.ids.tolist(), kept, batch.uint8_images(), strict=True)
+        self.seen.extend({"ids": i, "maps": m, "input_images": p} for i, m, p in rows)
 
     def merge(self, other: ActivationFold) -> None:
         """Take in the images another fold has seen."""
         self.statistics.merge(other.statistics)
         self.seen.extend(other.seen)
 
-    def finish(self, origin: Origin) -> ActivationMaps:
+    def finish(self, origin: Origin) -> ActivationsResult:
         """Stack the maps by id."""
         ordered: list[Any] = sorted(self.seen, key=lambda each: int(each["ids"]))
         stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
         statistics = {k: v.float().cpu().numpy() for k, v in self.statistics.read().items()}
-        return ActivationMaps(
+        return ActivationsResult(
             self.analysis,
             replace(origin, notes=(*origin.notes, *self._notes())),
             chosen=self.chosen,
@@ -146,7 +146,7 @@ class ActivationFold:
 
 
 def _strongest(
-    classifier: Classifier, images: ImageSet, layer: Layer, analysis: Activations, pace: Pace
+    classifier: Classifier, images: ImageSet, layer: Layer, analysis: Activations, pace: RunProgress
 ) -> Array:
     import torch
 

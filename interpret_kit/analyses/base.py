@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from interpret_kit.analyses.progress import Pace, Progress, telling
+from interpret_kit.analyses.progress import Progress, RunProgress, telling
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
 from interpret_kit.models.argument_values import count_argument, flag_argument
@@ -86,7 +86,7 @@ class Analysis(Question, ABC, Generic[R]):
         return dataclasses.replace(self, **values)
 
     @abstractmethod
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> Fold[R]:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> Fold[R]:
         """Check that the question fits, and start with nothing seen.
 
         Raises:
@@ -113,12 +113,12 @@ class Analysis(Question, ABC, Generic[R]):
                 the folder holds and that are not used.
             progress: True for a bar, or a function called with (images done, images in all).
         """
-        from interpret_kit.analyses.subjects import as_classifier, refuse_other_than_images
+        from interpret_kit.analyses.subjects import as_classifier, require_image_set
         from interpret_kit.incremental.allocator import kept_memory
         from interpret_kit.models.probing.evaluation import evaluating
 
         classifier = as_classifier(classifier)
-        refuse_other_than_images(images)
+        require_image_set(images)
         batch_size = count_argument(batch_size, "batch_size")
         if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)
@@ -130,7 +130,7 @@ class Analysis(Question, ABC, Generic[R]):
         if self.needs_labels and self.asks_labels():
             images = images.only_labelled(self.name)
         with evaluating(classifier), kept_memory(), telling(progress, self.name) as told:
-            pace = Pace(batch_size, len(images), told)
+            pace = RunProgress(batch_size, len(images), told)
             fold = self.on(classifier).begin(classifier, images, pace)
             reading = images.read(classifier.preprocessing, batch_size, strict=strict)
             for batch in reading:

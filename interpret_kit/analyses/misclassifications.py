@@ -10,7 +10,7 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
 from interpret_kit.models.arguments import Silence, silence_argument
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MisclassificationCounts(Result, of="misclassifications"):
+class MisclassificationsResult(Result, of="misclassifications"):
     """What images of each class are called; with a filter silenced, both before and after."""
 
     confusion: Array = array(
@@ -39,7 +39,7 @@ class MisclassificationCounts(Result, of="misclassifications"):
     mistake_label: Array = array("mistakes", "their true class")
     mistake_predicted: Array = array("mistakes", "the class predicted instead")
     mistake_confidence: Array = array("mistakes", "its probability, in [0, 1]")
-    pictures: Array = array("mistakes height width 3", "what the classifier saw, RGB 0 to 255")
+    input_images: Array = array("mistakes height width 3", "what the classifier saw, RGB 0 to 255")
     ablated: tuple[tuple[str, tuple[int, ...]], ...] = ()  # layers and their filters held at zero
 
     @property
@@ -141,7 +141,7 @@ class MisclassificationCounts(Result, of="misclassifications"):
 
 
 @dataclass(frozen=True)
-class Misclassifications(Analysis[MisclassificationCounts]):
+class Misclassifications(Analysis[MisclassificationsResult]):
     """Which classes fail? Count per class, and collect the most confident mistakes.
 
     With a filter silenced, everything is counted both without and with it.
@@ -181,7 +181,9 @@ class Misclassifications(Analysis[MisclassificationCounts]):
                 "in silence={3: [7]} or --silence 3:7, or leave site out"
             )
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> MisclassificationFold:
+    def begin(
+        self, classifier: Classifier, images: ImageSet, pace: RunProgress
+    ) -> MisclassificationFold:
         """Find the filters to silence."""
         return MisclassificationFold(self, classifier, images, _silenced(self.silence, classifier))
 
@@ -260,7 +262,7 @@ class MisclassificationFold:
         self.after.merge(other.after)
         self._keep(other.worst)
 
-    def finish(self, origin: Origin) -> MisclassificationCounts:
+    def finish(self, origin: Origin) -> MisclassificationsResult:
         """Read the counters, and look up the pictures of the mistakes."""
         notes = site_notes(self.silenced, self.analysis.site)
         what = f"only {counted(len(self.worst), 'mistake')} were made: all are taken"
@@ -269,7 +271,7 @@ class MisclassificationFold:
         columns = list(zip(*self.worst, strict=True)) or [()] * 4
         ids = np.array(columns[1], np.int64)
         ablated = tuple((each.label, filters) for each, filters in self.silenced.items())
-        return MisclassificationCounts(
+        return MisclassificationsResult(
             self.analysis,
             origin,
             confusion=self.after.counts.numpy().copy(),
@@ -278,6 +280,6 @@ class MisclassificationFold:
             mistake_label=np.array(columns[2], np.int64),
             mistake_predicted=np.array(columns[3], np.int64),
             mistake_confidence=np.array(columns[0], np.float32),
-            pictures=self.images.pictures(ids.tolist(), self.classifier.preprocessing),
+            input_images=self.images.uint8_images(ids.tolist(), self.classifier.preprocessing),
             ablated=ablated,
         )

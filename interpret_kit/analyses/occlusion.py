@@ -10,7 +10,7 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_picture
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.unseen import outside, unseen
 from interpret_kit.captum_api.targets import targets_by_id
 from interpret_kit.errors import NoImages
@@ -37,7 +37,7 @@ PREDICTED, LABEL = "predicted", "label"
 
 
 @dataclass(frozen=True)
-class OcclusionMaps(Result, of="occlusion"):
+class OcclusionResult(Result, of="occlusion"):
     """What the classifier says while each part of each picture is covered."""
 
     confidence: Array = array(
@@ -54,7 +54,7 @@ class OcclusionMaps(Result, of="occlusion"):
     uncovered_predicted: Array = array("images", "class predicted uncovered")
     ids: Array = array("images", "id of each image in its set")
     labels: Array = array("images", "true class, -1 where there is no label")
-    pictures: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
+    input_images: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
     window: tuple[int, int] = (0, 0)  # (height, width) in pixels
     stride: tuple[int, int] = (0, 0)
     crop: float = 1.0  # share of the scaled image's side that the network gets
@@ -69,7 +69,7 @@ class OcclusionMaps(Result, of="occlusion"):
     @cached_property
     def mean_colour(self) -> Array:
         """Mean colour of the pictures, (3,) in [0, 255]: what the fill "mean" shows."""
-        return np.asarray(np.mean([each.mean((0, 1)) for each in self.pictures], axis=0))
+        return np.asarray(np.mean([each.mean((0, 1)) for each in self.input_images], axis=0))
 
     def masks(self) -> Array:
         """Binary occlusion masks, bool (rows x cols, height, width): True where covered."""
@@ -78,9 +78,9 @@ class OcclusionMaps(Result, of="occlusion"):
     def occluded(self, image: int, position: int) -> Array:
         """The ``image``-th picture with the window at a position, uint8 (height, width, 3)."""
         fill = self.analysis.fill  # type: ignore[attr-defined]
-        shown = fill_picture(fill, self.pictures[image], self.mean_colour, self.window)
+        shown = fill_picture(fill, self.input_images[image], self.mean_colour, self.window)
         y0, x0, y1, x1 = self.grid.boxes()[position]
-        picture: Array = self.pictures[image].copy()
+        picture: Array = self.input_images[image].copy()
         picture[y0:y1, x0:x1] = np.rint(shown[y0:y1, x0:x1])
         return picture
 
@@ -139,7 +139,7 @@ class OcclusionMaps(Result, of="occlusion"):
 
 
 @dataclass(frozen=True)
-class Occlusion(Analysis[OcclusionMaps]):
+class Occlusion(Analysis[OcclusionResult]):
     """Where does the decision rest? Slide a plain window over each picture.
 
     At every position the network is asked again. What it then says of the target is the
@@ -184,7 +184,7 @@ class Occlusion(Analysis[OcclusionMaps]):
         """Whether the target is each image's label."""
         return self.target == LABEL
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> OcclusionFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> OcclusionFold:
         """Check window and target against the classifier."""
         grid = grid_for(classifier.size, self.window, self.stride)
         if self.target == LABEL and (images.labels < 0).any():
@@ -205,7 +205,7 @@ class OcclusionFold:
         classifier: Classifier,
         images: ImageSet,
         grid: WindowGrid,
-        pace: Pace,
+        pace: RunProgress,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
         self.images, self.targets = images, dict[int, int]()
@@ -220,7 +220,7 @@ class OcclusionFold:
 
     def add(self, batch: Batch) -> None:
         """Occlude the next images, one after the other."""
-        pictures = batch.pictures()
+        pictures = batch.uint8_images()
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         for i, target in enumerate(self._targets(batch, uncovered)):
             inputs = self.classifier.normalised(batch.pixels[i : i + 1])
@@ -232,7 +232,7 @@ class OcclusionFold:
                 {
                     "ids": batch.ids[i].cpu().numpy(),
                     "labels": batch.labels[i].cpu().numpy(),
-                    "pictures": pictures[i],
+                    "input_images": pictures[i],
                     "target": target,
                     "uncovered": uncovered[i, target],
                     "uncovered_predicted": uncovered[i].argmax(),
@@ -283,12 +283,12 @@ class OcclusionFold:
         """Take in the images another fold has seen."""
         self.seen.extend(other.seen)
 
-    def finish(self, origin: Origin) -> OcclusionMaps:
+    def finish(self, origin: Origin) -> OcclusionResult:
         """Stack the images by id, and spread the fall of confidence over the pixels."""
         ordered = sorted(self.seen, key=lambda each: int(each["ids"]))
         stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
         drops = stacked["uncovered"][:, None, None] - stacked["confidence"]
-        return OcclusionMaps(
+        return OcclusionResult(
             self.analysis,
             origin,
             attribution=self.grid.spread(drops),

@@ -14,7 +14,7 @@ Progress = Callable[[float, float], None]  # called with (images done, images in
 
 
 @dataclass
-class Pace:
+class RunProgress:
     """How a run goes about its work, and how far it is: nothing that changes the answer."""
 
     batch_size: int  # rows per forward

@@ -25,7 +25,7 @@ def as_classifier(given: object) -> Classifier:
     return found
 
 
-def refuse_other_than_images(images: object) -> None:
+def require_image_set(images: object) -> None:
     """Refuse what is no `ImageSet`.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import count_argument, fewer_notes
 from interpret_kit.models.arguments import LAST, Layers
 from interpret_kit.models.layers.selectors import LAYERS, SITE
@@ -30,7 +30,7 @@ SHOWN_PER_LAYER = 8  # filters per layer whose pictures are kept for the figures
 
 
 @dataclass(frozen=True)
-class TopPatchesFound(Result, of="top_patches"):
+class TopPatchesResult(Result, of="top_patches"):
     """The strongest units of every filter, and the patch of the picture that each one sees.
 
     A row of ``filters`` is one filter. Units are ordered by activation, then by image, then by
@@ -53,15 +53,16 @@ class TopPatchesFound(Result, of="top_patches"):
     labels: Array = array("filters top", "true class of the image, -1 where there is no label")
     dead: Array = array("filters", "True where no unit of any image was above 0 after activation")
     shown: Array = array("shown", "rows of the filters that the figures show, strongest first")
-    picture_ids: Array = array("pictures", "ids of the pictures that the figures show")
-    pictures: Array = array("pictures height width 3", "what the classifier saw, RGB 0 to 255")
+    input_image_ids: Array = array("images_shown", "ids of the images that the figures show")
+    input_images: Array = array(
+        "images_shown height width 3", "what the classifier saw, RGB 0 to 255"
+    )
     layers: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()  # for each layer, why its boxes may be too large; "" if exact
 
     def picture(self, image: int) -> Array:
         """The picture with this id, uint8 (height, width, 3), if the figures show it."""
-        found: Array = self.pictures[np.flatnonzero(self.picture_ids == image)[0]]
-        return found
+        return np.asarray(self.input_images[np.flatnonzero(self.input_image_ids == image)[0]])
 
     def crop(self, row: int, rank: int, picture: Array) -> Array:
         """Cut a unit's patch from its picture, uint8 (patch height, patch width, 3)."""
@@ -128,7 +129,7 @@ class TopPatchesFound(Result, of="top_patches"):
 
 
 @dataclass(frozen=True)
-class TopPatches(Analysis[TopPatchesFound]):
+class TopPatches(Analysis[TopPatchesResult]):
     """What does each filter answer to? Find the patches that excite it most, in one pass.
 
     A patch is the receptive field of a unit: exactly the pixels that it can depend on. An image
@@ -148,7 +149,7 @@ class TopPatches(Analysis[TopPatchesFound]):
     )
     site: str = parameter("pre-activation", *SITE)
 
-    def begin(self, classifier: Classifier, images: ImageSet, pace: Pace) -> TopPatchesFold:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> TopPatchesFold:
         """Find the layers."""
         return TopPatchesFold(self, classifier, images)
 
@@ -227,8 +228,8 @@ class TopPatchesFold:
                 fires = other.fires[layer]
                 self.fires[layer] = fires | self.fires.get(layer, fires)
 
-    def finish(self, origin: Origin) -> TopPatchesFound:
-        """Turn units into patches, and look up the pictures that the figures show."""
+    def finish(self, origin: Origin) -> TopPatchesResult:
+        """Turn units into patches, and look up the images that the figures show."""
         from interpret_kit.analyses.receptive_fields import patches_of_units
 
         top = min(len(best.best or ()) for best in self.best.values())
@@ -240,17 +241,19 @@ class TopPatchesFold:
         sizes = [layer.filters for layer in self.layers]
         layer = np.repeat(np.arange(len(sizes)), sizes)
         shown = _strongest_of_each(layer, columns["values"][:, 0])
-        picture_ids = np.unique(columns["images"][shown])
+        ids_shown = np.unique(columns["images"][shown])
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
-        return TopPatchesFound(
+        return TopPatchesResult(
             self.analysis,
             replace(origin, notes=(*origin.notes, *self._notes(top))),
             layer=layer,
             filter=np.concatenate([np.arange(size) for size in sizes]),
             labels=np.vectorize(label_of.__getitem__, otypes=[np.int64])(columns["images"]),
             shown=shown,
-            picture_ids=picture_ids,
-            pictures=self.images.pictures(picture_ids.tolist(), self.classifier.preprocessing),
+            input_image_ids=ids_shown,
+            input_images=self.images.uint8_images(
+                ids_shown.tolist(), self.classifier.preprocessing
+            ),
             layers=tuple(each.label for each in self.layers),
             inexact=tuple(field.inexact for field in fields),
             **columns,

@@ -20,7 +20,7 @@ from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import silenced_by_row
 from interpret_kit.models.layers.selectors import find_layer, parse_filters
-from interpret_kit.models.pixels import refuse_other_than_images
+from interpret_kit.models.pixels import require_image_batch
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import try_out
 from interpret_kit.models.probing.misfits import refuse_other_than_network, refuse_unusable
@@ -103,10 +103,10 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         """
         if isinstance(self.network, Classifier):
             taken = self.network.normalised(inputs)
-            refuse_other_than_images(taken)
+            require_image_batch(taken)
             _ = self.network.examined  # which raises
             return self.network.network, taken, False
-        refuse_other_than_images(inputs)
+        require_image_batch(inputs)
         refuse_unusable(self.network, type(self.network).__name__)
         with evaluating(self.network):
             why = try_out(self.network, inputs)

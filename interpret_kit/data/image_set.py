@@ -23,7 +23,7 @@ from interpret_kit.data.folders.class_matching import (
     no_labels,
     presumed_labels,
 )
-from interpret_kit.data.folders.class_names import ClassNames, names_in_order
+from interpret_kit.data.folders.class_names import LabelNames, names_in_order
 from interpret_kit.data.folders.omitted import Omitted, refuse_losses
 from interpret_kit.data.loader import Reading, Unreadable, not_a_strip, nothing_left
 from interpret_kit.data.sources import Rows, Store, as_labels, as_uint8
@@ -51,7 +51,7 @@ class ImageSet:
 
     @classmethod
     def from_arrays(
-        cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: ClassNames = ()
+        cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: LabelNames = ()
     ) -> ImageSet:
         """Take pixels from memory: (images, height, width, 3) RGB or (images, height, width).
 
@@ -165,7 +165,7 @@ class ImageSet:
         if broken and len(broken) == len(self):
             raise NoImages(nothing_left(self.source, broken))
 
-    def pictures(self, ids: Iterable[int], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    def uint8_images(self, ids: Iterable[int], preprocessing: Preprocessing) -> NDArray[np.uint8]:
         """The pixels that the classifier sees, to look at: (ids, height, width, 3), in ids' order.
 
         Raises:
@@ -186,7 +186,7 @@ class ImageSet:
         means = [
             picture.mean((0, 1), dtype=np.float64)
             for batch in self.read(preprocessing)
-            for picture in batch.pictures()
+            for picture in batch.uint8_images()
         ]
         return np.mean(means, axis=0)  # type: ignore[no-any-return]
 

@@ -44,7 +44,7 @@ class Batch:
         """Return the same batch on a device."""
         return Batch(self.ids.to(device), self.pixels.to(device), self.labels.to(device))
 
-    def pictures(self) -> NDArray[np.uint8]:
+    def uint8_images(self) -> NDArray[np.uint8]:
         """The pixels to look at, (batch, height, width, 3) in 0 to 255."""
         levels = (self.pixels * 255).round().byte().permute(0, 2, 3, 1)
         return np.ascontiguousarray(levels.cpu().numpy())
@@ -62,7 +62,7 @@ class Unreadable:
         return f"cannot read {self.name}: {self.why}"
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """What images are read from, such as an `ImageSet`."""
 
     @property
@@ -108,7 +108,7 @@ class Reading:
     Iterating again starts again.
     """
 
-    images: Source
+    images: ImageSource
     preprocessing: Preprocessing
     batch_size: int = 32
     strict: bool = False

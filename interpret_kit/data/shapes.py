@@ -58,12 +58,12 @@ def shape_images(split: str = "test", per_class: int | None = None, seed: int = 
     for image, label in enumerate(labels):
         key = (list(PER_CLASS).index(split), image)
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-        pixels[image], mask = draw(int(label), generator)
+        pixels[image], mask = draw_shape(int(label), generator)
         boxes[image] = tight_box(mask)
     return ShapeSplit(pixels, labels, boxes, NAMES)
 
 
-def draw(label: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
+def draw_shape(label: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
     """Draw one picture of a class: pixels (height, width, 3) and where the object is.
 
     Background, pose and colours are drawn first and in the same way for every class.

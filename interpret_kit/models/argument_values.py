@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from interpret_kit.errors import UsageError
 
-Reader = Callable[[Any, str], Any]  # from what was given, and its name, to the canonical value
+Converter = Callable[[Any, str], Any]  # from what was given, and its name, to the canonical value
 
 
 class Example(NamedTuple):
@@ -52,7 +52,7 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("" if count == 1 else "s")
 
 
-def word_argument(*words: str) -> Reader:
+def word_argument(*words: str) -> Converter:
     """Make a reader of one of these words."""
 
     def read(value: Any, name: str) -> str:
@@ -107,7 +107,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def readable(value: Any) -> str:
+def formatted(value: Any) -> str:
     """Write the value of a field for a person: "0, 2" for several, "3:7,9" for ablated filters.
 
     Pairs of a layer and its filters are separated by spaces.
@@ -115,7 +115,9 @@ def readable(value: Any) -> str:
     if not isinstance(value, tuple):
         return str(value)
     if any(isinstance(each, tuple) for each in value):
-        return " ".join(f"{layer}:{readable(filters).replace(' ', '')}" for layer, filters in value)
+        return " ".join(
+            f"{layer}:{formatted(filters).replace(' ', '')}" for layer, filters in value
+        )
     return ", ".join(map(str, value))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, SupportsIndex
 
 from interpret_kit.errors import ClassNotFound, LayerNotFound, UsageError
-from interpret_kit.models.argument_values import Example, Reader, integer, items, refusal, shown
+from interpret_kit.models.argument_values import Converter, Example, integer, items, refusal, shown
 
 MOST = 1_000_000  # numbers that a typed range may stand for: no layer has as many filters
 
@@ -66,7 +66,7 @@ def parts_of(layers: Any) -> tuple[Any, ...]:
     return layers if isinstance(layers, tuple) else (layers,)
 
 
-def filters_argument(*words: str) -> Reader:
+def filters_argument(*words: str) -> Converter:
     """Make a reader of filters, which may also be one of these words.
 
     The reader returns the word, or a tuple of different numbers from 0 in the order given.

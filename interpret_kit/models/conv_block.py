@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Block:
+class ConvBlock:
     """One convolution and what follows it: convolution, norm, activation, pooling."""
 
     filters: int
@@ -53,7 +53,7 @@ class Block:
 
     @property
     def pool_step(self) -> int:
-        """Step of the pooling, in cells."""
+        """CellCount of the pooling, in cells."""
         return self.pool if self.pool_stride is None else self.pool_stride
 
     def convolved(self, size: Size) -> Size:
@@ -84,43 +84,43 @@ class Block:
             yield "pool", nn.MaxPool2d(self.pool, self.pool_step)
 
 
-def make_blocks(channels: int | Sequence[int], **choices: Any) -> tuple[Block, ...]:
+def make_blocks(channels: int | Sequence[int], **choices: Any) -> tuple[ConvBlock, ...]:
     """Make one block per entry of ``channels``; single values hold for all of them."""
     filters = as_tuple(channels)
     if not filters:
         raise DoesNotFit("channels is empty: at least one convolution is needed, such as 32,64")
     columns = {name: _each(name, value, len(filters)) for name, value in choices.items()}
     return tuple(
-        Block(each, **{name: column[index] for name, column in columns.items()})
+        ConvBlock(each, **{name: column[index] for name, column in columns.items()})
         for index, each in enumerate(filters)
     )
 
 
 @dataclass(frozen=True)
-class Step:
+class CellCount:
     """How many cells there are after one part of the network."""
 
     name: str  # such as "conv1", or "input"
     cells: Size
 
 
-def sizes(blocks: Sequence[Block], size: Size) -> tuple[Step, ...]:
+def sizes(blocks: Sequence[ConvBlock], size: Size) -> tuple[CellCount, ...]:
     """Follow the size of the maps through the blocks, from the input on.
 
     Raises:
         DoesNotFit: at the first part that leaves no pixels, with all sizes up to it.
     """
-    steps = [Step("input", size)]
+    steps = [CellCount("input", size)]
     for index, block in enumerate(blocks, start=1):
-        steps.append(Step(f"conv{index}", block.convolved(steps[-1].cells)))
+        steps.append(CellCount(f"conv{index}", block.convolved(steps[-1].cells)))
         _check_pixels(steps, f"kernel {block.kernel}, padding {block.border}")
         if block.pool:
-            steps.append(Step(f"pool{index}", block.pooled(steps[-1].cells)))
+            steps.append(CellCount(f"pool{index}", block.pooled(steps[-1].cells)))
             _check_pixels(steps, f"window {block.pool}")
     return tuple(steps)
 
 
-def _check_pixels(steps: Sequence[Step], choice: str) -> None:
+def _check_pixels(steps: Sequence[CellCount], choice: str) -> None:
     *before, last = steps
     if min(last.cells) < 1:
         way = " -> ".join(f"{step.name} {step.cells[0]}x{step.cells[1]}" for step in before)

@@ -45,7 +45,7 @@ def refuse_other_than_tensors(inputs: object) -> None:
         )
 
 
-def refuse_other_than_images(inputs: Tensor) -> None:
+def require_image_batch(inputs: Tensor) -> None:
     """Refuse what is not a batch of images (batch, channels, height, width), as a network takes it.
 
     Raises:

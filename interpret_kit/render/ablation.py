@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from interpret_kit.analyses.counting.flips import AblationCounts
+from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.render.page import (
     GREY,
     NOTE,
     SMALL,
     Page,
+    ellipsized,
     file_names,
     fitted,
-    shortened,
     whole_numbers,
 )
 from interpret_kit.render.scales import COUNTS, Scale, show_numbers
@@ -30,7 +30,7 @@ BROKEN, REPAIRED = "#c8442f", "#2f7f86"
 NAME_WIDTH = 1.5  # inches, of class names beside charts
 
 
-def draw(result: AblationCounts) -> dict[str, Figure]:
+def draw(result: AblationResult) -> dict[str, Figure]:
     """Compare the layers; then per layer its filters, and the classes that break."""
     figures = {"layers": _layers(result)}
     for k, name in enumerate(file_names(result.layers)):
@@ -40,14 +40,14 @@ def draw(result: AblationCounts) -> dict[str, Figure]:
     return figures
 
 
-def ranked(result: AblationCounts, k: int) -> Array:
+def ranked(result: AblationResult, k: int) -> Array:
     """Rows of the filters of the ``k``-th layer, the one that breaks most first."""
     mine = np.flatnonzero(result.layer == k)
     order: Array = mine[np.argsort(-result.broken[mine].sum(1), kind="stable")]
     return order
 
 
-def _layers(result: AblationCounts) -> Figure:
+def _layers(result: AblationResult) -> Figure:
     count, images = len(result.layers), int(result.total.sum())
     page = Page(
         9.0,
@@ -83,14 +83,14 @@ def _share_axis(axes: Axes, images: int) -> None:
     share.set_xlabel("% of the images")
 
 
-def _filters(result: AblationCounts, k: int) -> Figure:
+def _filters(result: AblationResult, k: int) -> Figure:
     rows = ranked(result, k)
     broken, repaired = result.broken[rows].sum(1), result.repaired[rows].sum(1)
     count = len(rows)
     page = Page(
         min(13.0, max(6.5, 2.0 + 0.2 * count)),
         3.6,
-        f"Images that flip when one filter of layer {shortened(result.layers[k])} is silenced",
+        f"Images that flip when one filter of layer {ellipsized(result.layers[k])} is silenced",
         f"{_worst(result.filter[rows][broken > 0])} Silenced at {result.silenced_at[k]}; "
         f"{int(result.total.sum())} images, {int(result.correct.sum())} of them right before.",
     )
@@ -127,12 +127,12 @@ def _number(axes: Axes, filters: Array) -> None:
         axes.tick_params(axis="x", length=0)
 
 
-def _classes(result: AblationCounts, k: int) -> Figure:
+def _classes(result: AblationResult, k: int) -> Figure:
     rows = ranked(result, k)[:MOST]
     page = Page(
         13.0,
         max(2.6, 0.3 * len(rows) + 1.6),
-        f"Which classes break when a filter of layer {shortened(result.layers[k])} is silenced",
+        f"Which classes break when a filter of layer {ellipsized(result.layers[k])} is silenced",
         "Left: images broken, by their true class, for the filters that break most and the classes "
         "that they break most. Right: class and frequency for the two filters that break most.",
     )
@@ -144,7 +144,7 @@ def _classes(result: AblationCounts, k: int) -> Figure:
     return page
 
 
-def _heat(axes: Axes, result: AblationCounts, rows: Array) -> None:
+def _heat(axes: Axes, result: AblationResult, rows: Array) -> None:
     by_class = result.broken[rows].sum(0)
     order = np.argsort(-by_class, kind="stable")[:MOST]
     classes = order[by_class[order] > 0]
@@ -160,7 +160,7 @@ def _heat(axes: Axes, result: AblationCounts, rows: Array) -> None:
     axes.tick_params(length=0)
 
 
-def _frequency(axes: Axes, result: AblationCounts, row: int) -> None:
+def _frequency(axes: Axes, result: AblationResult, row: int) -> None:
     table = result.class_table(row)
     shown = table.head(MOST_FREQUENT).rows
     names = [fitted(name, NAME_WIDTH) for name, _ in shown]

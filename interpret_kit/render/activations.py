@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.activations import ActivationMaps
+from interpret_kit.analyses.activations import ActivationsResult
 from interpret_kit.render.page import (
     GREY,
     MARGIN,
     SMALL,
+    Area,
     Page,
-    Place,
+    ellipsized,
     file_names,
-    shortened,
     whole_numbers,
 )
 from interpret_kit.render.scales import ACTIVATION, Scale, colour_bar
@@ -23,7 +23,7 @@ MOST_FILTERS = 9
 CHOSEN, OTHER = "#d1495b", "#8a9ba8"
 
 
-def draw(result: ActivationMaps) -> dict[str, Figure]:
+def draw(result: ActivationsResult) -> dict[str, Figure]:
     """The maps beside the pictures, and what every filter of the layer reaches."""
     return {
         f"layer_{file_names((result.layer,))[0]}": _maps(result),
@@ -31,7 +31,7 @@ def draw(result: ActivationMaps) -> dict[str, Figure]:
     }
 
 
-def scale_of(result: ActivationMaps) -> Scale:
+def scale_of(result: ActivationsResult) -> Scale:
     """One scale for all maps that are drawn: from 0, or to both sides of it."""
     shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
     if shown.min() < 0:
@@ -39,15 +39,15 @@ def scale_of(result: ActivationMaps) -> Scale:
     return Scale(0, float(shown.max()) or 1.0, ACTIVATION)
 
 
-def _maps(result: ActivationMaps) -> Figure:
+def _maps(result: ActivationsResult) -> Figure:
     tile, gap, words = 1.2, 0.08, 0.24
     images, filters = result.maps[:MOST_IMAGES, :MOST_FILTERS].shape[:2]
-    first = Place.within(MARGIN, 0.25, tile, result.pictures.shape[1:])
+    first = Area.within(MARGIN, 0.25, tile, result.input_images.shape[1:])
     step, line = tile + gap, first.height + words
     scale = scale_of(result)
     width = 2 * MARGIN + (filters + 1) * step + 0.9
     title = (
-        f"What the filters of layer {shortened(result.layer)} answer to {_images(result, images)}"
+        f"What the filters of layer {ellipsized(result.layer)} answer to {_images(result, images)}"
     )
     page = Page(max(width, 6.0), images * line + 0.3, title, _note(result, filters))
     start = MARGIN + step + 0.1
@@ -55,7 +55,7 @@ def _maps(result: ActivationMaps) -> Figure:
         page.write(f"filter {result.chosen[k]}", start + k * step, 0.05)
     for i in range(images):
         place = first._replace(top=first.top + i * line)
-        page.picture(result.pictures[i], place)
+        page.picture(result.input_images[i], place)
         name = result.origin.names[int(result.ids[i])]
         under = place.top + place.height + 0.03
         page.write(name, MARGIN, under, size=SMALL, color=GREY, width=tile)
@@ -63,18 +63,18 @@ def _maps(result: ActivationMaps) -> Figure:
             there = place._replace(left=place.left + start - MARGIN + k * step)
             page.picture(scale.rgb(result.maps[i, k]), there, cells=True)
             page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
-    bar = Place(start + filters * step + 0.05, 0.25, 0.14, min(images * line - words, 4.0))
+    bar = Area(start + filters * step + 0.05, 0.25, 0.14, min(images * line - words, 4.0))
     colour_bar(page, bar, scale, "activation")
     return page
 
 
-def _images(result: ActivationMaps, shown: int) -> str:
+def _images(result: ActivationsResult, shown: int) -> str:
     if shown < len(result.ids):
         return f"the first {shown} of {len(result.ids)} pictures"
     return f"{shown} pictures" if shown > 1 else "the picture"
 
 
-def _note(result: ActivationMaps, shown: int) -> str:
+def _note(result: ActivationsResult, shown: int) -> str:
     maps = result.maps
     of_all = f"the first {shown} of {len(result.chosen)} filters; " * (shown < len(result.chosen))
     return (
@@ -83,12 +83,12 @@ def _note(result: ActivationMaps, shown: int) -> str:
     )
 
 
-def _filters(result: ActivationMaps) -> Figure:
+def _filters(result: ActivationsResult) -> Figure:
     count = len(result.mean)
     page = Page(
         min(12.0, 6.0 + count * 0.08),
         3.4,
-        f"How strongly the filters of layer {shortened(result.layer)} answer",
+        f"How strongly the filters of layer {ellipsized(result.layer)} answer",
         "From the mean over all units of all images (dot) to the largest (tip); the filters whose "
         "maps are shown are red and numbered.",
     )

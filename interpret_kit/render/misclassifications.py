@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.misclassifications import MisclassificationCounts
-from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Page, Place, fitted, shortened
+from interpret_kit.analyses.misclassifications import MisclassificationsResult
+from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Area, Page, ellipsized, fitted
 from interpret_kit.render.scales import COUNTS, Scale
 from interpret_kit.results.result import Array
 
@@ -19,7 +19,7 @@ AFTER, BEFORE = "#c8442f", "#8a9ba8"
 SHARES = Scale(0, 1, COUNTS)
 
 
-def draw(result: MisclassificationCounts) -> dict[str, Figure]:
+def draw(result: MisclassificationsResult) -> dict[str, Figure]:
     """Confusions, accuracy per class, and mistakes if there are any."""
     figures = {"confusion": _confusion(result), "classes": _classes(result)}
     if len(result.mistake_id):
@@ -27,18 +27,18 @@ def draw(result: MisclassificationCounts) -> dict[str, Figure]:
     return figures
 
 
-def _silenced(result: MisclassificationCounts) -> str:
+def _silenced(result: MisclassificationsResult) -> str:
     if not result.ablated:
         return ""
     said = [
         f"filter{'s' if len(filters) > 1 else ''} {', '.join(map(str, filters))} of layer "
-        f"{shortened(layer)}"
+        f"{ellipsized(layer)}"
         for layer, filters in result.ablated
     ]
     return f" with {' and '.join(said)} silenced"
 
 
-def _score(result: MisclassificationCounts) -> str:
+def _score(result: MisclassificationsResult) -> str:
     right, images = int(result.correct.sum()), max(int(result.total.sum()), 1)
     said = f"{right} of {images} images are right ({100 * right / images:.1f} %)"
     if result.ablated:
@@ -47,7 +47,7 @@ def _score(result: MisclassificationCounts) -> str:
     return said + ". "
 
 
-def _confusion(result: MisclassificationCounts) -> Figure:
+def _confusion(result: MisclassificationsResult) -> Figure:
     occurs = np.flatnonzero(result.confusion.sum(0) + result.confusion.sum(1))
     counts = result.confusion[np.ix_(occurs, occurs)]
     of_row = counts.sum(1, keepdims=True)
@@ -91,7 +91,7 @@ def _name_axes(axes: Axes, classes: list[str]) -> None:
     axes.tick_params(length=0)
 
 
-def _classes(result: MisclassificationCounts) -> Figure:
+def _classes(result: MisclassificationsResult) -> Figure:
     total, correct = result.total, result.correct
     occurs = np.flatnonzero(total)
     accuracy = correct[occurs] / total[occurs]
@@ -122,11 +122,11 @@ def _classes(result: MisclassificationCounts) -> Figure:
     return page
 
 
-def _mistakes(result: MisclassificationCounts) -> Figure:
+def _mistakes(result: MisclassificationsResult) -> Figure:
     tile, gap, words = 1.4, 0.12, 0.62
     shown = min(len(result.mistake_id), MOST_MISTAKES)
     columns = min(shown, 8)
-    first = Place.within(MARGIN, 0.05, tile, result.pictures.shape[1:])
+    first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
     page = Page(
         max(2 * MARGIN + columns * (tile + gap) - gap, 6.0),
         -(-shown // columns) * (first.height + words) + 0.1,
@@ -136,7 +136,7 @@ def _mistakes(result: MisclassificationCounts) -> Figure:
     for k in range(shown):
         across, down = k % columns * (tile + gap), k // columns * (first.height + words)
         place = first._replace(left=first.left + across, top=first.top + down)
-        page.picture(result.pictures[k], place)
+        page.picture(result.input_images[k], place)
         left, top = MARGIN + across, place.top + place.height
         true = result.origin.classes[result.mistake_label[k]]
         predicted = result.origin.classes[result.mistake_predicted[k]]

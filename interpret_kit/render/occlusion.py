@@ -8,16 +8,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from interpret_kit.analyses.fills import fill_words
-from interpret_kit.analyses.occlusion import OcclusionMaps
+from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.render.page import (
     GREY,
     MARGIN,
     NOTE,
     SMALL,
+    Area,
     Page,
-    Place,
+    ellipsized,
     outline_cells,
-    shortened,
     whole_numbers,
 )
 from interpret_kit.render.scales import (
@@ -37,7 +37,7 @@ LEAST_LIMIT = 0.01  # of the scale of confidence lost: below it, rounding would 
 PROBABILITY = Scale(0, 1, CONFIDENCE)
 
 
-def draw(result: OcclusionMaps) -> dict[str, Figure]:
+def draw(result: OcclusionResult) -> dict[str, Figure]:
     """Per image its maps and its most telling windows; several images side by side."""
     scale = Scale.signed(result.attribution, at_least=LEAST_LIMIT)
     figures: dict[str, Figure] = {}
@@ -49,7 +49,7 @@ def draw(result: OcclusionMaps) -> dict[str, Figure]:
     return figures
 
 
-def telling_windows(result: OcclusionMaps, i: int, most: int = MOST_WINDOWS) -> list[int]:
+def telling_windows(result: OcclusionResult, i: int, most: int = MOST_WINDOWS) -> list[int]:
     """Positions to show of the ``i``-th image, the lowest confidence first.
 
     The window with the lowest confidence; then for each class that a window changes the
@@ -77,32 +77,32 @@ def _overlap(one: Array, other: Array) -> float:
     return float(max(height, 0) * max(width, 0) / smaller)
 
 
-def _image(result: OcclusionMaps, i: int, scale: Scale) -> Figure:
+def _image(result: OcclusionResult, i: int, scale: Scale) -> Figure:
     side, wide, pad = 2.8, 3.6, MARGIN
-    left = Place.within(pad, 0.3, side, result.pictures[i].shape)
-    bar = Place(2 * side + 2 * pad + 0.12, left.top, 0.14, left.height)
+    left = Area.within(pad, 0.3, side, result.input_images[i].shape)
+    bar = Area(2 * side + 2 * pad + 0.12, left.top, 0.14, left.height)
     start = bar.left + 1.3
-    cells = Place.within(start, 0.3, wide, result.confidence[i].shape)
+    cells = Area.within(start, 0.3, wide, result.confidence[i].shape)
     height = max(left.top + left.height + 0.9, cells.top + cells.height + 0.4)
     page = Page(12.0, height, _title(result, i), _note(result, i))
     page.write("picture, and the worst window", pad, 0.05, size=NOTE)
-    page.picture(result.pictures[i], left)
-    whole = (0, 0, *result.pictures[i].shape[:2])
+    page.picture(result.input_images[i], left)
+    whole = (0, 0, *result.input_images[i].shape[:2])
     lowest = result.grid.boxes()[result.confidence[i].argmin()]
     page.box(left.part(lowest, whole), on_picture=True)
     middle = left._replace(left=left.left + side + pad)
     page.write("confidence lost where it is covered", side + 2 * pad, 0.05, size=NOTE)
-    page.picture(overlay(result.pictures[i], result.attribution[i], scale), middle)
+    page.picture(overlay(result.input_images[i], result.attribution[i], scale), middle)
     colour_bar(page, bar, scale, "confidence lost")
     page.write("confidence of the target with the window there", start, 0.05, size=NOTE)
     _array(page, cells, result, i)
-    bar = Place(cells.left + cells.width + 0.12, cells.top, 0.14, cells.height)
+    bar = Area(cells.left + cells.width + 0.12, cells.top, 0.14, cells.height)
     colour_bar(page, bar, PROBABILITY, "confidence")
     page.write_lines(_changes(result, i), pad, left.top + left.height + 0.15, 2 * side + pad)
     return page
 
 
-def _array(page: Page, place: Place, result: OcclusionMaps, i: int) -> None:
+def _array(page: Page, place: Area, result: OcclusionResult, i: int) -> None:
     values = result.confidence[i]
     axes = page.panel(place)
     axes.imshow(PROBABILITY.rgb(values), interpolation="nearest", aspect="auto")
@@ -117,8 +117,8 @@ def _array(page: Page, place: Place, result: OcclusionMaps, i: int) -> None:
     outline_cells(axes, result.predicted[i] != result.uncovered_predicted[i])
 
 
-def _title(result: OcclusionMaps, i: int) -> str:
-    target = shortened(result.origin.classes[result.target[i]])
+def _title(result: OcclusionResult, i: int) -> str:
+    target = ellipsized(result.origin.classes[result.target[i]])
     lowest = result.confidence[i].min()
     return (
         f"Where does “{target}” rest? Its confidence is {result.uncovered[i]:.2f} uncovered, "
@@ -126,36 +126,38 @@ def _title(result: OcclusionMaps, i: int) -> str:
     )
 
 
-def _note(result: OcclusionMaps, i: int) -> str:
+def _note(result: OcclusionResult, i: int) -> str:
     label = result.labels[i]
     height, width = result.window
     down, across = result.stride
     said = f"{result.origin.names[int(result.ids[i])]}: predicted “"
-    said += shortened(result.origin.classes[result.uncovered_predicted[i]]) + "”"
+    said += ellipsized(result.origin.classes[result.uncovered_predicted[i]]) + "”"
     if label >= 0:
-        said += f", true class “{shortened(result.origin.classes[label])}”"
+        said += f", true class “{ellipsized(result.origin.classes[label])}”"
     fill = fill_words(dict(result.analysis.fields())["fill"])
     return f"{said}. Window {height} x {width} px, step {down} x {across} px, fill {fill}."
 
 
-def _changes(result: OcclusionMaps, i: int) -> str:
+def _changes(result: OcclusionResult, i: int) -> str:
     predicted = result.predicted[i]
     changed = predicted[predicted != result.uncovered_predicted[i]].tolist()
     if not changed:
         return "No window changes the prediction."
     common = Counter(changed).most_common()
-    to = ", ".join(f"“{shortened(result.origin.classes[k])}” ({n})" for k, n in common[:MOST_NAMED])
+    to = ", ".join(
+        f"“{ellipsized(result.origin.classes[k])}” ({n})" for k, n in common[:MOST_NAMED]
+    )
     more = f" and {len(common) - MOST_NAMED} more classes" if len(common) > MOST_NAMED else ""
     windows = f"{len(changed)} of {predicted.size} windows change the prediction"
     return f"Outlined: {windows}, to {to}{more}."
 
 
-def _windows(result: OcclusionMaps, i: int) -> Figure:
+def _windows(result: OcclusionResult, i: int) -> Figure:
     tile, gap = 1.4, 0.16
-    target = shortened(result.origin.classes[result.target[i]])
+    target = ellipsized(result.origin.classes[result.target[i]])
     positions = telling_windows(result, i)
-    shape = result.pictures[i].shape
-    place = Place.within(MARGIN, 0.05, tile, shape)
+    shape = result.input_images[i].shape
+    place = Area.within(MARGIN, 0.05, tile, shape)
     page = Page(
         max(2 * MARGIN + len(positions) * (tile + gap) - gap, 6.5),
         2 * place.height + 0.7,
@@ -176,7 +178,7 @@ def _windows(result: OcclusionMaps, i: int) -> Figure:
     return page
 
 
-def _answer(page: Page, place: Place, result: OcclusionMaps, which: tuple[int, int]) -> None:
+def _answer(page: Page, place: Area, result: OcclusionResult, which: tuple[int, int]) -> None:
     i, position = which
     predicted = result.predicted[i].ravel()[position]
     changed = predicted != result.uncovered_predicted[i]
@@ -189,9 +191,9 @@ def _answer(page: Page, place: Place, result: OcclusionMaps, which: tuple[int, i
     page.write(said, place.left, top + 0.18, width=place.width, color=GREY)
 
 
-def _overview(result: OcclusionMaps, scale: Scale) -> Figure:
+def _overview(result: OcclusionResult, scale: Scale) -> Figure:
     tile, gap, words = 1.45, 0.06, 0.36
-    first = Place.within(MARGIN, 0.05, tile, result.pictures.shape[1:])
+    first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
     shown = min(len(result.ids), MOST_IMAGES)
     columns = min(shown, 4) if shown != 6 else 3
     lines = -(-shown // columns)
@@ -207,11 +209,11 @@ def _overview(result: OcclusionMaps, scale: Scale) -> Figure:
     for i in range(shown):
         across, down = i % columns * block, i // columns * line
         place = first._replace(left=first.left + across, top=first.top + down)
-        page.picture(result.pictures[i], place)
-        covered = overlay(result.pictures[i], result.attribution[i], scale)
+        page.picture(result.input_images[i], place)
+        covered = overlay(result.input_images[i], result.attribution[i], scale)
         page.picture(covered, place._replace(left=place.left + tile + gap))
         text = f"{result.uncovered[i]:.2f}  {result.origin.classes[result.target[i]]}"
         page.write(text, MARGIN + across, place.top + place.height + 0.06, width=2 * tile)
-    bar = Place(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
+    bar = Area(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
     colour_bar(page, bar, scale, "confidence lost")
     return page

@@ -34,7 +34,7 @@ GREY = "#555555"
 ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # round a white line
 
 
-class Place(NamedTuple):
+class Area(NamedTuple):
     """A rectangle in inches, from the left edge and from below the title."""
 
     left: float
@@ -43,18 +43,18 @@ class Place(NamedTuple):
     height: float
 
     @classmethod
-    def within(cls, left: float, top: float, side: float, shape: tuple[int, ...]) -> Place:
+    def within(cls, left: float, top: float, side: float, shape: tuple[int, ...]) -> Area:
         """The largest place of the proportions (height, width, ...) in a square, at its top."""
         scale = side / max(shape[:2])
         height, width = shape[0] * scale, shape[1] * scale
         return cls(left + (side - width) / 2, top, width, height)
 
-    def part(self, box: Array | tuple[int, ...], frame: Array | tuple[int, ...]) -> Place:
+    def part(self, box: Array | tuple[int, ...], frame: Array | tuple[int, ...]) -> Area:
         """Where ``box`` lies if this place shows ``frame``; both y0, x0, y1, x1 in pixels."""
         y0, x0, y1, x1 = (float(each) for each in box)
         top, left, bottom, right = (float(each) for each in frame)
         down, across = self.height / (bottom - top), self.width / (right - left)
-        return Place(
+        return Area(
             self.left + (x0 - left) * across,
             self.top + (y0 - top) * down,
             (x1 - x0) * across,
@@ -99,7 +99,7 @@ class Page(Figure):
             axes.spines[["top", "right"]].set_visible(False)
         return list(found)
 
-    def panel(self, place: Place) -> Axes:
+    def panel(self, place: Area) -> Axes:
         """Axes of their own at a place."""
         width, height = self.get_size_inches()
         bottom = height - self.header - place.top - place.height
@@ -117,7 +117,7 @@ class Page(Figure):
             self._ground.axis("off")
         return self._ground
 
-    def picture(self, pixels: Array, place: Place, *, cells: bool = False) -> None:
+    def picture(self, pixels: Array, place: Area, *, cells: bool = False) -> None:
         """Show pixels (height, width, 3), RGB; ``cells`` keep hard edges at any enlargement."""
         left, top, width, height = place
         cells = cells or width * DPI > CELLS_FROM * pixels.shape[1]
@@ -128,14 +128,14 @@ class Page(Figure):
             interpolation="nearest" if cells else "auto",
         )
 
-    def box(self, place: Place, *, on_picture: bool = False, **style: Any) -> None:
+    def box(self, place: Area, *, on_picture: bool = False, **style: Any) -> None:
         """Draw a rectangle; one on a picture is seen on dark and light, a filled one lies under."""
         if on_picture:
             style = {"edgecolor": "white", "linewidth": 1.2, "path_effects": ON_ANY_GROUND, **style}
         style = {"fill": False, "zorder": -1 if style.get("fill") else 2, **style}
         self.ground.add_patch(Rectangle(place[:2], place.width, place.height, **style))
 
-    def cross(self, place: Place) -> None:
+    def cross(self, place: Area) -> None:
         """Mark a place on a picture, seen on dark and light."""
         style: dict[str, Any] = {"color": "white", "path_effects": ON_ANY_GROUND}
         self.ground.plot(place.left, place.top, "+", ms=9, mew=1.4, clip_on=False, **style)
@@ -157,10 +157,10 @@ class Page(Figure):
 def fitted(text: str, inches: float = np.inf, size: float = LABEL, weight: str = "normal") -> str:
     """Make a user's name fit to be drawn: on one line, no longer than this, no mathematics."""
     # matplotlib takes the backslash off again
-    return shortened(text, inches, size, weight).replace("$", r"\$")
+    return ellipsized(text, inches, size, weight).replace("$", r"\$")
 
 
-def shortened(text: str, inches: float = 3.0, size: float = TITLE, weight: str = "normal") -> str:
+def ellipsized(text: str, inches: float = 3.0, size: float = TITLE, weight: str = "normal") -> str:
     """Put a name on one line no longer than this, to go into a sentence."""
     line = " ".join(text.split())
     if _inches(line, size, weight) > inches:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 
-from interpret_kit.render.page import NOTE, SMALL, Page, Place
+from interpret_kit.render.page import NOTE, SMALL, Area, Page
 from interpret_kit.results.result import Array
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
@@ -74,7 +74,7 @@ def overlay(picture: Array, values: Array, scale: Scale) -> Array:
     return covered.astype(np.uint8)
 
 
-def colour_bar(page: Page, place: Place, scale: Scale, label: str) -> None:
+def colour_bar(page: Page, place: Area, scale: Scale, label: str) -> None:
     """Say which colour is which number."""
     bar = page.colorbar(scale.mappable, cax=page.panel(place))
     bar.set_label(label, size=NOTE)

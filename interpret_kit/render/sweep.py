@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from interpret_kit.render.page import GREY, LABEL, NOTE, Page, fitted, whole_numbers
 from interpret_kit.render.scales import CONFIDENCE
 from interpret_kit.results.result import Array
-from interpret_kit.results.sweep_table import SHRUNK, StudyTable, text
+from interpret_kit.results.sweep_table import SHRUNK, SweepResult, text
 
 SPLITS = {"train": "#8a9ba8", "val": "#c8442f", "test": "#2a6f4e"}
 STYLES = {"train": ":", "val": "-", "test": "--"}  # where colours tell recipes apart
@@ -23,7 +23,7 @@ NAME_WIDTH = 1.3  # inches
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
 
 
-def draw(result: StudyTable) -> dict[str, Figure]:
+def draw(result: SweepResult) -> dict[str, Figure]:
     """One figure: accuracies by recipe, and over the epochs where these are what is studied."""
     study = result.study
     curved = bool(CURVED & set(study.vary))
@@ -43,25 +43,25 @@ def draw(result: StudyTable) -> dict[str, Figure]:
     return {"sweep": page}
 
 
-def _reading(result: StudyTable) -> str:
+def _reading(result: SweepResult) -> str:
     seeds = len(result.study.seeds)
     how = "one dot a seed, the lines through their means." if seeds > 1 else "one seed."
     return f"{result.origin.images}, {how}"
 
 
-def _failed(result: StudyTable) -> str:
+def _failed(result: SweepResult) -> str:
     count = len(result.failures)
     return f"{count} of {result.val_accuracy.size} trials failed (x)." if count else ""
 
 
-def _highest(result: StudyTable) -> float:
+def _highest(result: SweepResult) -> float:
     """Where the axis of accuracies ends, in percent: at a ten above all of them."""
     drawn = [*result.shares.values(), result.train_curve, result.val_curve]
     there = [float(100 * each[~np.isnan(each)].max()) for each in drawn if not np.isnan(each).all()]
     return min(100.0, 10.0 * math.ceil(max([*there, *result.study.report, 5.0]) / 10 + 0.2))
 
 
-def _accuracies(axes: Axes, result: StudyTable) -> None:
+def _accuracies(axes: Axes, result: SweepResult) -> None:
     """A line for each split, along the choice that varies fastest; for each of the others, one."""
     study = result.study
     *others, fastest = study.vary or [""]
@@ -114,7 +114,7 @@ def _style(split: str, number: int, lines: int) -> dict[str, Any]:
     return {"color": _colours(lines)[number], "linestyle": STYLES[split]}
 
 
-def _explain(axes: Axes, result: StudyTable, others: Sequence[str], lines: int) -> None:
+def _explain(axes: Axes, result: SweepResult, others: Sequence[str], lines: int) -> None:
     """Say beside the axes what is what: splits by colour or, where there are others, by dashes."""
     if lines == 1:
         axes.legend(fontsize=LABEL, **BESIDE)
@@ -128,7 +128,7 @@ def _explain(axes: Axes, result: StudyTable, others: Sequence[str], lines: int) 
     axes.legend(handles=handles, title=title, fontsize=LABEL, title_fontsize=LABEL, **BESIDE)
 
 
-def _curves(axes: Axes, result: StudyTable) -> None:
+def _curves(axes: Axes, result: SweepResult) -> None:
     """Accuracy over the epochs, a colour for each recipe: val drawn through, train dotted."""
     curves = {"train": result.train_curve, "val": result.val_curve}
     curves = {split: each for split, each in curves.items() if not np.isnan(each).all()}
@@ -145,7 +145,7 @@ def _curves(axes: Axes, result: StudyTable) -> None:
     axes.legend(handles=handles, title=title, fontsize=LABEL, title_fontsize=LABEL, **BESIDE)
 
 
-def _called(result: StudyTable, *choices: str) -> str:
+def _called(result: SweepResult, *choices: str) -> str:
     """Names of choices; the values that stand there are those before the scale."""
     whole = result.study.scale < 1 and any(each in SHRUNK for each in choices)
     return ", ".join(choices) + (" (at scale 1)" if whole else "")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.top_patches import TopPatchesFound
-from interpret_kit.render.page import GREY, MARGIN, SMALL, Page, Place, file_names, shortened
+from interpret_kit.analyses.top_patches import TopPatchesResult
+from interpret_kit.render.page import GREY, MARGIN, SMALL, Area, Page, ellipsized, file_names
 from interpret_kit.results.result import Array
 
 MOST_PATCHES = 9
@@ -22,29 +22,29 @@ NEARLY_ALL = 0.9  # of the picture: a patch that large is not worth a crop of it
 TILE, GAP, WORDS, NAMES = 0.95, 0.07, 0.32, 1.2  # inches
 
 
-def draw(result: TopPatchesFound) -> dict[str, Figure]:
+def draw(result: TopPatchesResult) -> dict[str, Figure]:
     """One gallery per layer."""
     names = file_names(result.layers)
     return {f"layer_{name}": _gallery(result, k) for k, name in enumerate(names)}
 
 
-def sees_all(result: TopPatchesFound, rows: Array) -> bool:
+def sees_all(result: TopPatchesResult, rows: Array) -> bool:
     """Whether the patches of these filters are (nearly) the whole picture, as a rule."""
     y0, x0, y1, x1 = np.moveaxis(result.boxes[rows].astype(np.float64), -1, 0)
-    height, width = result.pictures.shape[1:3]
+    height, width = result.input_images.shape[1:3]
     return bool(np.median((y1 - y0) * (x1 - x0)) >= NEARLY_ALL * height * width)
 
 
-def _gallery(result: TopPatchesFound, k: int) -> Figure:
+def _gallery(result: TopPatchesResult, k: int) -> Figure:
     rows = result.shown[result.layer[result.shown] == k]
     whole = sees_all(result, rows)
     top = min(result.values.shape[1], MOST_PATCHES)
-    picture = Place.within(0, 0, TILE, result.pictures.shape[1:])
+    picture = Area.within(0, 0, TILE, result.input_images.shape[1:])
     line = picture.height + WORDS + (0 if whole else TILE + GAP)
     page = Page(
         max(2 * MARGIN + NAMES + top * (TILE + GAP), 7.0),
         len(rows) * line,
-        f"What excites the strongest filters of layer {shortened(result.layers[k])} most",
+        f"What excites the strongest filters of layer {ellipsized(result.layers[k])} most",
         _note(result, k, whole),
     )
     for i, row in enumerate(rows.tolist()):
@@ -56,10 +56,10 @@ def _gallery(result: TopPatchesFound, k: int) -> Figure:
     return page
 
 
-def _note(result: TopPatchesFound, k: int, whole: bool) -> str:
+def _note(result: TopPatchesResult, k: int, whole: bool) -> str:
     mine = np.flatnonzero(result.layer == k)
     y0, x0, y1, x1 = result.full_boxes[mine[0], 0]
-    height, width = result.pictures.shape[1:3]
+    height, width = result.input_images.shape[1:3]
     said = f"A unit sees {y1 - y0} x {x1 - x0} px of the picture's {height} x {width} px"
     if result.inexact[k]:
         said += f" at most ({result.inexact[k]})"
@@ -73,7 +73,7 @@ def _note(result: TopPatchesFound, k: int, whole: bool) -> str:
     return said + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
 
 
-def _filter_label(page: Page, y: float, result: TopPatchesFound, row: int) -> None:
+def _filter_label(page: Page, y: float, result: TopPatchesResult, row: int) -> None:
     page.write(f"filter {result.filter[row]}", MARGIN, y + 0.02, size=10, weight="bold")
     page.write(f"peak {result.values[row, 0]:.3g}", MARGIN, y + 0.22)
     lines = ["dead: never above 0"] * bool(result.dead[row])
@@ -86,7 +86,7 @@ def _filter_label(page: Page, y: float, result: TopPatchesFound, row: int) -> No
 def _unit(
     page: Page,
     corner: tuple[float, float],
-    result: TopPatchesFound,
+    result: TopPatchesResult,
     which: tuple[int, int],
     *,
     crop: bool,
@@ -97,7 +97,7 @@ def _unit(
     if crop:
         _patch(page, corner, result, which, picture)
         top += TILE + GAP
-    whole = Place.within(left, top, TILE, picture.shape)
+    whole = Area.within(left, top, TILE, picture.shape)
     page.picture(picture, whole)
     frame = (0, 0, *picture.shape[:2])
     if crop:
@@ -112,13 +112,13 @@ def _unit(
 def _patch(
     page: Page,
     corner: tuple[float, float],
-    result: TopPatchesFound,
+    result: TopPatchesResult,
     which: tuple[int, int],
     picture: Array,
 ) -> None:
     """The crop at its place in the full patch; the rest, beyond the picture, is hatched."""
     box, full = result.boxes[which], result.full_boxes[which]
-    tile = Place.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
+    tile = Area.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
     page.box(tile, fill=True, **BEYOND)
     page.picture(result.crop(*which, picture), tile.part(box, full))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from interpret_kit.errors import shortened
-from interpret_kit.models.argument_values import readable
+from interpret_kit.models.argument_values import formatted
 from interpret_kit.report.words import KINDS, Kind
 from interpret_kit.results.result import Origin, Result
 from interpret_kit.results.table import Table
@@ -63,7 +63,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Contents:
+class PageSection:
     """Everything a page says of one result or run."""
 
     name: str  # of the analysis
@@ -77,11 +77,11 @@ class Contents:
     files: tuple[tuple[str, str], ...]  # links and names of the other files
 
 
-def contents_of_result(result: Result, folder: Path, link: Link) -> Contents:
+def contents_of_result(result: Result, folder: Path, link: Link) -> PageSection:
     """What a page says of a result saved in ``folder``."""
     told = (inspect.getdoc(type(result.analysis)) or "").partition("Reference:")[0]
     question, _, method = " ".join(told.split()).partition("? ")
-    return Contents(
+    return PageSection(
         name=result.analysis.name.replace("_", " "),
         question=f"{question}?",
         method=method,
@@ -94,7 +94,7 @@ def contents_of_result(result: Result, folder: Path, link: Link) -> Contents:
     )
 
 
-def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Contents:
+def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> PageSection:
     """What a page says of a training run with this ``config.json``."""
     measured = [(name.replace("_", " "), each) for name, each in config.get("metrics", {}).items()]
     metrics = Table(("what", "value"), tuple(measured))
@@ -105,7 +105,7 @@ def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Cont
     sheets = [Sheet("metrics", config_file.name, link(config_file), metrics, len(metrics))]
     if (folder / "history.csv").is_file():
         sheets.append(_sheet("history", _read_csv(folder / "history.csv"), folder, link))
-    return Contents(
+    return PageSection(
         name="training",
         question="How well does the network know its classes?",
         method="",
@@ -185,7 +185,7 @@ def _sheet(name: str, table: Table, folder: Path, link: Link) -> Sheet:
 
 def _asked(result: Result) -> Table:
     rows = [
-        (each.name, readable(getattr(result.analysis, each.name)), each.metadata.get("help", ""))
+        (each.name, formatted(getattr(result.analysis, each.name)), each.metadata.get("help", ""))
         for each in dataclasses.fields(result.analysis)
     ]
     return Table(("parameter", "value", "meaning"), tuple(rows))

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interpret_kit.errors import CannotWrite, OutputExists
-from interpret_kit.report.contents import Contents, Link, contents_of_result, contents_of_run
+from interpret_kit.report.contents import Link, PageSection, contents_of_result, contents_of_run
 
 INDEX = "index.html"
 _HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ def write_page(
     return file
 
 
-def _contents(folder: Path, link: Link) -> Contents:
+def _contents(folder: Path, link: Link) -> PageSection:
     from interpret_kit.models.loading.load import CONFIG, read_config
     from interpret_kit.results.load import load_result
 
@@ -82,7 +82,7 @@ def _linked_from(folder: Path) -> Link:
     return link
 
 
-def _render(entries: Sequence[tuple[Section, Contents]], front: Front) -> str:
+def _render(entries: Sequence[tuple[Section, PageSection]], front: Front) -> str:
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,

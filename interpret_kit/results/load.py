@@ -19,6 +19,8 @@ from interpret_kit.results.atomic import MANIFEST
 from interpret_kit.results.result import Origin, Result
 from interpret_kit.results.save import ARRAYS, FORMAT
 
+# Arrays that earlier versions saved under another name.
+_RENAMED = {"pictures": "input_images", "picture_ids": "input_image_ids"}
 _DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
 
 
@@ -65,7 +67,7 @@ def _read(told: Mapping[str, Any], folder: Path) -> Result:
     )
     origin["notes"] = tuple(origin.get("notes", ()))
     with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in told["arrays"]}
+        arrays = {_RENAMED.get(name, name): stored[name] for name in told["arrays"]}
     facts = {name: _untupled(value) for name, value in told["facts"].items()}
     result: Result = registry.RESULTS[name](analysis, Origin(**origin), **arrays, **facts)
     return result

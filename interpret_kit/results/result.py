@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from interpret_kit.data.folders.omitted import Omitted
-from interpret_kit.models.argument_values import Reader
+from interpret_kit.models.argument_values import Converter
 from interpret_kit.results import registry
 from interpret_kit.results.save import save_result
 from interpret_kit.results.table import Table
@@ -129,7 +129,7 @@ def versions() -> dict[str, str]:
     return {each: version(each) for each in ("interpret-kit", "torch", "timm", "captum", "numpy")}
 
 
-def parameter(default: Any, help: str, reads: Reader | None = None) -> Any:  # noqa: A002
+def parameter(default: Any, help: str, reads: Converter | None = None) -> Any:  # noqa: A002
     """Declare a field of an analysis or a recipe, with the help text of its option.
 
     Args:

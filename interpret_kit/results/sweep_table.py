@@ -66,7 +66,7 @@ class Study(Question):
 
 
 @dataclass(frozen=True)
-class StudyTable(Result, of="sweep"):
+class SweepResult(Result, of="sweep"):
     """How each recipe of a study did, by seed; a trial that failed is NaN everywhere."""
 
     train_accuracy: Array = array(

@@ -52,7 +52,7 @@ def test_maps_are_captums_at_the_convolution(layer):
     assert_near(maps.maps, captums(in_double(classifier), pixels.double()), theirs=expected)
     assert maps.chosen.tolist() == list(range(expected.shape[1]))
     assert maps.ids.tolist() == list(range(9))
-    np.testing.assert_array_equal(maps.pictures, noise(9))
+    np.testing.assert_array_equal(maps.input_images, noise(9))
 
 
 @pytest.mark.parametrize("site", ["convolution", "pre-activation", "activation"])

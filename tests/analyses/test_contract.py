@@ -24,7 +24,7 @@ from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, NothingThere, OutputExists, RunError, UnreadableImage
@@ -196,7 +196,9 @@ def test_the_batch_size_does_not_change_the_answer(analysis, classifier, images)
 def test_shards_merge_in_either_order_to_the_whole(analysis, classifier, images, swapped):
     whole = answer(analysis)
     with evaluating(classifier):
-        first, second = (analysis.begin(classifier, images, Pace(5, len(images))) for _ in range(2))
+        first, second = (
+            analysis.begin(classifier, images, RunProgress(5, len(images))) for _ in range(2)
+        )
         batches = list(images.read(classifier.preprocessing, 5))
         for batch in batches[:3]:
             first.add(batch)
@@ -212,11 +214,13 @@ def test_shards_merge_in_either_order_to_the_whole(analysis, classifier, images,
 def test_a_fold_that_has_seen_nothing_merges(analysis, classifier, images):
     whole = answer(analysis)
     with evaluating(classifier):
-        idle, busy = (analysis.begin(classifier, images, Pace(32, len(images))) for _ in range(2))
+        idle, busy = (
+            analysis.begin(classifier, images, RunProgress(32, len(images))) for _ in range(2)
+        )
         for batch in images.read(classifier.preprocessing, 32):
             busy.add(batch)
         idle.merge(busy)
-        idle.merge(analysis.begin(classifier, images, Pace(32, len(images))))
+        idle.merge(analysis.begin(classifier, images, RunProgress(32, len(images))))
         assert_same(whole, idle.finish(whole.origin))
 
 
@@ -323,7 +327,7 @@ def test_an_existing_result_is_kept_unless_forced(analysis, classifier, images, 
 def photos(tmp_path, images):
     """Six pictures in folders of two classes; the third is no picture."""
     preprocessing = Classifier(SmallNet(), size=(12, 10), **HALVES).preprocessing
-    pictures = images.pictures(range(6), preprocessing)
+    pictures = images.uint8_images(range(6), preprocessing)
     for i, picture in enumerate(pictures):
         file = tmp_path / "photos" / ("ant" if i < 4 else "eel") / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from networks_on_paper import noisy_images, pixels_of, plain, small_classifier
 from torch import nn
 
 from interpret_kit.analyses.misclassifications import Misclassifications
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound
 
@@ -73,13 +73,13 @@ def test_the_surest_mistakes_come_first_and_equally_sure_ones_by_id(steps, pictu
     few = Misclassifications(mistakes=4).run(steps, pictures, batch_size=batch_size)
     assert few.mistake_id.tolist() == [2, 5, 8, 1]
     seen = [[250, 40, 0], [250, 40, 0], [100, 24, 0], [250, 16, 0]]
-    assert few.pictures[:, 0, 0].tolist() == seen
+    assert few.input_images[:, 0, 0].tolist() == seen
 
 
 def test_equally_sure_mistakes_come_by_id_in_whatever_order_shards_merge(steps, pictures):
     analysis = Misclassifications(mistakes=3)
     whole = analysis.run(steps, pictures)
-    shards = [analysis.begin(steps, pictures, Pace(3, len(pictures))) for _ in range(3)]
+    shards = [analysis.begin(steps, pictures, RunProgress(3, len(pictures))) for _ in range(3)]
     for shard, batch in zip(shards, pictures.read(steps.preprocessing, 3), strict=True):
         shard.add(batch)
     last, middle, first = reversed(shards)
@@ -114,7 +114,7 @@ def test_tables_on_paper(steps, pictures):
 def test_without_mistakes_there_are_none_to_show(steps, pictures):
     found = Misclassifications().run(steps, pictures.only([0, 3, 7]))
     assert len(found.mistake_id) == 0
-    assert found.pictures.shape == (0, 2, 2, 3)
+    assert found.input_images.shape == (0, 2, 2, 3)
     assert found.worst_confusions().rows == ()
     assert found.tables()["classes"].rows[0] == ("low", 1, 0, 100.0, "")
 

@@ -104,7 +104,7 @@ def test_confidence_is_that_of_single_forwards_of_what_the_masks_cover(size, win
     assert masks.shape == (np.prod(maps.confidence.shape[1:]), *size)
     for i in range(3):
         for p, mask in enumerate(masks):
-            picture = maps.pictures[i].copy()
+            picture = maps.input_images[i].copy()
             picture[mask] = 255
             np.testing.assert_array_equal(maps.occluded(i, p), picture)
             pixels = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
@@ -206,7 +206,7 @@ def test_changes_name_the_windows_that_change_the_prediction_and_to_what():
 def test_results_carry_what_the_network_saw_and_the_grid():
     pictures = noise(3)
     maps = Occlusion(window="5x4", stride=2).run(small_classifier(), noisy_images(3))
-    np.testing.assert_array_equal(maps.pictures, pictures)
+    np.testing.assert_array_equal(maps.input_images, pictures)
     assert (maps.window, maps.stride) == ((5, 4), (2, 2))
     assert maps.grid == WindowGrid((12, 10), (5, 4), (2, 2))
     assert maps.labels.tolist() == [0, 1, 2]

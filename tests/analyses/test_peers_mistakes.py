@@ -23,7 +23,7 @@ from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
-from interpret_kit.analyses.progress import Pace
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound, UsageError
@@ -236,7 +236,9 @@ def test_merging_leaves_the_parts_and_what_was_read_of_them_as_they_were():
     for analysis in (TopPatches(1), Ablation(1), Misclassifications()):
         origin = analysis.run(classifier, images).origin
         with torch.no_grad():
-            parts = [analysis.begin(classifier, images, Pace(5, len(images))) for _ in range(2)]
+            parts = [
+                analysis.begin(classifier, images, RunProgress(5, len(images))) for _ in range(2)
+            ]
             for part, batch in zip(parts, images.read(classifier.preprocessing, 5), strict=True):
                 part.add(batch)
             read = [part.finish(origin) for part in parts]

@@ -205,7 +205,7 @@ def box_around(support):
 def test_crops_are_what_the_boxes_hold_and_whole_boxes_may_stick_out():
     classifier, images = small_classifier(), noisy_images(8)
     found = TopPatches(1, top=8).run(classifier, images)
-    assert found.picture_ids.tolist() == sorted(set(found.images[found.shown].ravel().tolist()))
+    assert found.input_image_ids.tolist() == sorted(set(found.images[found.shown].ravel().tolist()))
     for row in range(4):
         for rank in range(8):
             r, c = found.rows[row, rank], found.cols[row, rank]

@@ -11,7 +11,7 @@ from small_runs import write_splits
 from interpret_kit.cli.common import trials
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.cli.main import ikit
-from interpret_kit.trainers.runs.progress import Progress
+from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.sweep.trial import Outcome
 
 RECIPE = "[recipe]\nsize = 8\nfc = []\nchannels = [4]\nepochs = 1\nbatch_size = 8\npadding = 0\n"
@@ -137,7 +137,7 @@ class Log:
     def learn(self, epoch, seconds, epochs=50, batches=10):
         for batch in range(1, batches + 1):
             self.now += seconds / batches
-            self.told.learns(self, Progress(epoch, epochs, batch, batches, 2.5, 0.125))
+            self.told.learns(self, TrainingProgress(epoch, epochs, batch, batches, 2.5, 0.125))
 
     name = "kernel 3, seed 0"
 

@@ -99,12 +99,12 @@ def test_names(class_folders):
 
 
 def test_pictures_are_what_the_classifier_sees_in_the_order_asked_for():
-    seen = arrays(9).pictures([7, 2], EXACT)
+    seen = arrays(9).uint8_images([7, 2], EXACT)
     assert seen.dtype == np.uint8
     np.testing.assert_array_equal(
         seen, np.array([7, 2]).reshape(2, 1, 1, 1).repeat(2, 1).repeat(3, 2).repeat(3, 3)
     )
-    assert arrays(9).pictures([], EXACT).shape == (0, 2, 3, 3)
+    assert arrays(9).uint8_images([], EXACT).shape == (0, 2, 3, 3)
 
 
 def test_pictures_and_batches_hold_the_same_pixels():
@@ -112,7 +112,7 @@ def test_pictures_and_batches_hold_the_same_pixels():
     images = ImageSet.from_arrays(noise)
     preprocessing = Preprocessing(size=(16, 24), crop=0.875, interpolation="bicubic", **HALVES)
     (batch,) = images.read(preprocessing)
-    pictures = images.pictures([0, 1], preprocessing)
+    pictures = images.uint8_images([0, 1], preprocessing)
     assert pictures.shape == (2, 16, 24, 3)
     np.testing.assert_allclose(batch.pixels.permute(0, 2, 3, 1).numpy() * 255, pictures, atol=1e-4)
 
@@ -120,7 +120,7 @@ def test_pictures_and_batches_hold_the_same_pixels():
 def test_a_picture_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(UnreadableImage, match=r"^cannot read a\.png: the file is empty$"):
-        load_images(tmp_path).pictures([0], EXACT)
+        load_images(tmp_path).uint8_images([0], EXACT)
 
 
 def test_the_fingerprint_is_of_names_labels_ids_and_contents(class_folders, tmp_path):

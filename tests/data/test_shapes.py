@@ -6,13 +6,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from interpret_kit.data.shapes import NAMES, SHAPES, TEXTURES, draw, shape_images, tight_box
+from interpret_kit.data.shapes import NAMES, SHAPES, TEXTURES, draw_shape, shape_images, tight_box
 from interpret_kit.errors import DoesNotFit, UsageError
 
 
 def drawn(label, key=0):
     """One picture of a class, and its mask; the same key gives the same background and pose."""
-    return draw(label, np.random.default_rng(key))
+    return draw_shape(label, np.random.default_rng(key))
 
 
 def test_there_are_33_classes_of_shape_and_texture():
@@ -72,7 +72,7 @@ def test_boxes_are_of_the_pictures_objects():
     split = shape_images("test", per_class=1, seed=5)
     for image in (0, 7, 20):
         key = np.random.SeedSequence(5, spawn_key=(2, image))
-        pixels, mask = draw(image, np.random.default_rng(key))
+        pixels, mask = draw_shape(image, np.random.default_rng(key))
         assert np.array_equal(pixels, split.pixels[image])
         cells = np.argwhere(mask)
         assert split.boxes[image].tolist() == [*cells.min(0)[::-1], *(cells.max(0)[::-1] + 1)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.flips import AblationCounts
+from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.results.result import Origin
 
 sys.path.append(str(Path(__file__).parents[2] / "docs"))
@@ -55,7 +55,7 @@ def counts():
     np.add.at(broken, (row[before == label], label[before == label]), 1)
     np.add.at(repaired, (row[after == label], label[after == label]), 1)
     origin = Origin("", "", CLASSES, "", "", {})
-    return AblationCounts(
+    return AblationResult(
         ik.Ablation(layer="all"), origin, layer=np.array([0, 0, 1, 1, 1]),
         filter=np.array([0, 1, 0, 1, 2]), total=np.array([4, 6]), correct=np.array([3, 5]),
         broken=broken, repaired=repaired, confidence_lost=np.array([0.5, 0.1, 0, 0.3, 0.0]),

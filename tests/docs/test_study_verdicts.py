@@ -11,7 +11,7 @@ from PIL import Image
 
 from interpret_kit.errors import NothingThere
 from interpret_kit.results.result import Origin
-from interpret_kit.results.sweep_table import StudyTable
+from interpret_kit.results.sweep_table import SweepResult
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs import progress
 from interpret_kit.trainers.runs.folder import History
@@ -204,7 +204,7 @@ def swept(name):
     origin = Origin("", "", tuple(studies_images.CLASSES), "../somewhere/else", "", {})
     recipe = {"parameters": np.full(shape[0], 7.0), "multiply_adds": np.full(shape[0], 9.0)}
     seconds, best = np.full(shape, 30.0), np.full(shape, 2.0)
-    return StudyTable(
+    return SweepResult(
         study, origin, 2 * val, val, np.full(shape, np.nan), best, seconds, 2 * curves, curves,
         **recipe, trained=study.labels, failures=failures, scored={"val": 1650},
     )  # fmt: skip

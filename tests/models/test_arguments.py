@@ -19,7 +19,7 @@ from interpret_kit import (
     TopPatches,
 )
 from interpret_kit.errors import LayerNotFound, UsageError
-from interpret_kit.models.argument_values import readable
+from interpret_kit.models.argument_values import formatted
 from interpret_kit.results.load import load_result
 
 SAME = [
@@ -304,4 +304,4 @@ class TestCaptumsForm:
     ],
 )
 def test_values_of_fields_are_written_for_a_person(value, text):
-    assert readable(value) == text
+    assert formatted(value) == text

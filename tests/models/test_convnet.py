@@ -7,7 +7,7 @@ from float_rules import assert_near, in_double, terms_of
 from torch import nn
 
 from interpret_kit.errors import DoesNotFit, UsageError, WeightsUnavailable
-from interpret_kit.models.conv_block import Block, make_blocks, sizes
+from interpret_kit.models.conv_block import ConvBlock, make_blocks, sizes
 from interpret_kit.models.loading.load import create
 from interpret_kit.models.loading.timm_registration import ConvNet
 
@@ -222,7 +222,7 @@ def test_there_are_no_pretrained_weights():
 
 
 def test_padding_keeps_the_size_unless_told():
-    assert Block(8, kernel=5).convolved((10, 7)) == (10, 7)
-    assert Block(8, kernel=5, padding=0).convolved((10, 7)) == (6, 3)
-    assert Block(8, pool=3).pooled((10, 7)) == (3, 2)
-    assert Block(8, pool=0).pooled((10, 7)) == (10, 7)
+    assert ConvBlock(8, kernel=5).convolved((10, 7)) == (10, 7)
+    assert ConvBlock(8, kernel=5, padding=0).convolved((10, 7)) == (6, 3)
+    assert ConvBlock(8, pool=3).pooled((10, 7)) == (3, 2)
+    assert ConvBlock(8, pool=0).pooled((10, 7)) == (10, 7)

@@ -8,15 +8,15 @@ from matplotlib.cbook import is_math_text
 from PIL import Image
 
 from interpret_kit.analyses.ablation import Ablation
-from interpret_kit.analyses.activations import ActivationMaps, Activations
-from interpret_kit.analyses.counting.flips import AblationCounts
-from interpret_kit.analyses.misclassifications import MisclassificationCounts, Misclassifications
-from interpret_kit.analyses.occlusion import Occlusion, OcclusionMaps
-from interpret_kit.analyses.top_patches import TopPatches, TopPatchesFound
+from interpret_kit.analyses.activations import Activations, ActivationsResult
+from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.misclassifications import Misclassifications, MisclassificationsResult
+from interpret_kit.analyses.occlusion import Occlusion, OcclusionResult
+from interpret_kit.analyses.top_patches import TopPatches, TopPatchesResult
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.render import draw, scales
 from interpret_kit.render.occlusion import telling_windows
-from interpret_kit.render.page import DPI, Page, Place, file_names, fitted
+from interpret_kit.render.page import DPI, Area, Page, file_names, fitted
 from interpret_kit.render.scales import COUNTS, SIGNED, Scale, overlay
 from interpret_kit.results.result import Origin
 
@@ -47,9 +47,9 @@ def occlusion(images=2, size=(20, 60), window=10, **changed):
         "uncovered_predicted": np.ones(images, np.int64),
         "ids": np.arange(images),
         "labels": np.full(images, -1),
-        "pictures": noise(images, *size),
+        "input_images": noise(images, *size),
     } | changed
-    return OcclusionMaps(
+    return OcclusionResult(
         Occlusion(), origin(images), **arrays, window=(window, window), stride=(window, window)
     )
 
@@ -57,13 +57,13 @@ def occlusion(images=2, size=(20, 60), window=10, **changed):
 def activations(maps):
     images, filters = maps.shape[:2]
     statistics = {name: np.ones(filters, np.float32) for name in ("mean", "std", "peak", "active")}
-    return ActivationMaps(
+    return ActivationsResult(
         Activations(),
         origin(images),
         maps=maps,
         chosen=np.arange(filters),
         ids=np.arange(images),
-        pictures=noise(images, 20, 60),
+        input_images=noise(images, 20, 60),
         layer="block.$conv$#2",
         module="block.act",
         **statistics,
@@ -75,7 +75,7 @@ def top_patches(full, picture=(16, 32), labels=(3,), dead=(False,), inexact=""):
     full = np.array([full])
     height, width = picture
     top = full.shape[1]
-    return TopPatchesFound(
+    return TopPatchesResult(
         TopPatches(),
         origin(1),
         layer=np.array([0]),
@@ -89,8 +89,8 @@ def top_patches(full, picture=(16, 32), labels=(3,), dead=(False,), inexact=""):
         labels=np.array([labels * top]),
         dead=np.array(dead),
         shown=np.array([0]),
-        picture_ids=np.array([0]),
-        pictures=noise(1, *picture),
+        input_image_ids=np.array([0]),
+        input_images=noise(1, *picture),
         layers=("stem/conv",),
         inexact=(inexact,),
     )
@@ -101,7 +101,7 @@ def ablation(broken, repaired=None, layer=None, layers=("conv1",)):
     broken = np.array(broken)
     none = np.zeros(0, np.int64)
     count = len(broken)
-    return AblationCounts(
+    return AblationResult(
         Ablation(),
         origin(1),
         layer=np.zeros(count, np.int64) if layer is None else np.array(layer),
@@ -123,7 +123,7 @@ def ablation(broken, repaired=None, layer=None, layers=("conv1",)):
 
 def misclassifications(confusion, before=None, mistakes=0, ablated=(), classes=CLASSES):
     confusion = np.array(confusion)
-    return MisclassificationCounts(
+    return MisclassificationsResult(
         Misclassifications(),
         origin(1, classes),
         confusion=confusion,
@@ -132,7 +132,7 @@ def misclassifications(confusion, before=None, mistakes=0, ablated=(), classes=C
         mistake_label=np.zeros(mistakes, np.int64),
         mistake_predicted=np.full(mistakes, 2),
         mistake_confidence=np.linspace(0.9, 0.5, mistakes, dtype=np.float32),
-        pictures=noise(mistakes, 20, 60),
+        input_images=noise(mistakes, 20, 60),
         ablated=ablated,
     )
 
@@ -259,14 +259,14 @@ def test_numbers_are_black_on_light_and_white_on_dark():
 
 
 def test_a_part_of_a_place_lies_where_the_box_lies_in_the_frame():
-    place = Place(1, 2, 4, 3)
-    assert place.part((2, 1, 4, 3), (0, 0, 6, 8)) == Place(1.5, 3, 1, 1)
+    place = Area(1, 2, 4, 3)
+    assert place.part((2, 1, 4, 3), (0, 0, 6, 8)) == Area(1.5, 3, 1, 1)
 
 
 def test_a_picture_is_drawn_at_its_place_the_right_way_up():
     page = Page(3, 2, "title")
     corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]], np.uint8)
-    page.picture(corners, Place(1, 0.5, 1, 1))
+    page.picture(corners, Area(1, 0.5, 1, 1))
     pixels = rendered(page)
     for row, col in np.ndindex(2, 2):
         y = int((page.header + 0.5 + 0.25 + 0.5 * row) * DPI)
@@ -410,7 +410,7 @@ def test_the_patch_beyond_the_picture_is_hatched_and_keeps_its_geometry():
     result = top_patches([(-2, -3, 6, 5)])
     figure = draw(result)["layer_stem_conv"]
     patch, (left, top, right, bottom) = shown(figure, 0)
-    np.testing.assert_array_equal(patch, result.pictures[0, :6, :5])
+    np.testing.assert_array_equal(patch, result.input_images[0, :6, :5])
     (full,) = [each for each in figure.ground.patches if each.get_hatch()]
     assert full.get_width() == pytest.approx(full.get_height())  # 8 x 8 px
     unit = full.get_width() / 8

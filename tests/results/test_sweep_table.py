@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from interpret_kit.results.result import Origin
-from interpret_kit.results.sweep_table import Study, StudyTable
+from interpret_kit.results.sweep_table import Study, SweepResult
 
 
 def by_hand(**changed):
@@ -28,7 +28,7 @@ def by_hand(**changed):
     }
     study = Study(**{**vars(study), **changed.pop("study", {})})
     origin = Origin("3 recipes", "", (), "pictures", "", {})
-    return StudyTable(study, origin, **(fields | changed))
+    return SweepResult(study, origin, **(fields | changed))
 
 
 def test_means_and_spreads_are_those_of_the_seeds_that_ended_well():

@@ -27,7 +27,7 @@ def noisy_images(count: int = 17, size: tuple[int, int] = (12, 10)) -> ImageSet:
 
 def pixels_of(images: ImageSet, classifier: Classifier) -> Tensor:
     """All pixels in [0, 1], (images, 3, height, width)."""
-    pictures = images.pictures(images.ids.tolist(), classifier.preprocessing)
+    pictures = images.uint8_images(images.ids.tolist(), classifier.preprocessing)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
 

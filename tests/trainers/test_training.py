@@ -20,7 +20,7 @@ from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.trainers.evaluate import evaluate
 from interpret_kit.trainers.images.data import load_training_data
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.folder import COLUMNS, History, Score
+from interpret_kit.trainers.runs.folder import COLUMNS, EvaluationScore, History
 from interpret_kit.trainers.timing import Sums
 from interpret_kit.trainers.train import train
 
@@ -75,7 +75,7 @@ def test_saved_run_predicts_as_the_metrics_say(run, folder):
     data = load_training_data(str(folder), (8, 8))
     assert evaluate(classifier, data.val).accuracy == run.metrics["val_accuracy"]
     tested = evaluate(run.classifier("cpu"), data.test)
-    assert tested == Score(run.metrics["test_loss"], run.metrics["test_accuracy"])
+    assert tested == EvaluationScore(run.metrics["test_loss"], run.metrics["test_accuracy"])
 
 
 def test_history_file_is_the_history(run):
@@ -135,7 +135,7 @@ def test_patience_stops_so_many_epochs_after_the_best(recipe, tmp_path):
 def test_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():
     history = History()
     for loss, accuracy in ((0.9, 0.5), (0.5, 0.7), (0.4, 0.7), (0.3, 0.6), (0.4, 0.7)):
-        history.add((Score(1.0, 0.0), Score(loss, accuracy)), 0.1, 1.5, Sums())
+        history.add((EvaluationScore(1.0, 0.0), EvaluationScore(loss, accuracy)), 0.1, 1.5, Sums())
     assert history.best_epoch == 3
     assert history.metrics() == {
         "epochs": 5,

@@ -24,7 +24,7 @@ from interpret_kit.errors import (
     shortened,
 )
 from interpret_kit.models.preprocessing import Preprocessing
-from interpret_kit.trainers.images.image_cache import Packed, Told, packed
+from interpret_kit.trainers.images.image_cache import Packed, ReportDecoding, packed
 
 HELD_OUT = 0.1  # of the training images, where no others are there to validate with
 COUNTED = 1024  # images that are counted, or hashed, at once
@@ -93,7 +93,7 @@ def load_training_data(
     spec: str,
     size: tuple[int, int],
     seed: int = 0,
-    told: Told = lambda _done, _total: None,
+    told: ReportDecoding = lambda _done, _total: None,
     *,
     strict: bool = False,
 ) -> TrainingData:
@@ -245,7 +245,7 @@ class _Reader:
     """Decodes one split after the other, and notes what it left out."""
 
     size: tuple[int, int]
-    told: Told
+    told: ReportDecoding
     strict: bool = False
     notes: list[str] = field(default_factory=list)
     omitted: list[Omitted] = field(default_factory=list)

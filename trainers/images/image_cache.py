@@ -37,8 +37,8 @@ PIXELS, MANIFEST, PART = "pixels.bin", "manifest.json", ".part"
 DAY = 24 * 3600  # seconds
 AT_ONCE = 64  # images decoded before they are written
 
-Told = Callable[[int, int], object]  # called with (images done, images in all)
-Block = tuple[NDArray[np.uint8], NDArray[np.int64]]  # pixels (few, height, width, 3), and ids
+ReportDecoding = Callable[[int, int], object]  # called with (images done, images in all)
+PixelBlock = tuple[NDArray[np.uint8], NDArray[np.int64]]  # pixels (few, height, width, 3), and ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Packed:
     notes: tuple[str, ...] = ()  # what to know of how images were decoded, a sentence each
 
 
-def packed(images: ImageSet, size: tuple[int, int], told: Told) -> Packed:
+def packed(images: ImageSet, size: tuple[int, int], told: ReportDecoding) -> Packed:
     """Decode all images to ``size`` (height, width), or find them decoded.
 
     Raises:
@@ -104,15 +104,17 @@ def _reading(images: ImageSet, size: tuple[int, int]) -> Reading:
     return images.read(as_they_are, AT_ONCE, workers=os.cpu_count() or 1)
 
 
-def _decoded(reading: Reading, told: Told) -> Iterator[Block]:
+def _decoded(reading: Reading, told: ReportDecoding) -> Iterator[PixelBlock]:
     done = 0
     for batch in reading:
         done += len(batch)
         told(done, len(reading.images))
-        yield batch.pictures(), batch.ids.numpy()
+        yield batch.uint8_images(), batch.ids.numpy()
 
 
-def _in_memory(images: ImageSet, size: tuple[int, int], told: Told, note: str = "") -> Packed:
+def _in_memory(
+    images: ImageSet, size: tuple[int, int], told: ReportDecoding, note: str = ""
+) -> Packed:
     reading = _reading(images, size)
     pixels, ids = zip(*_decoded(reading, told), strict=True)
     lines = tuple(map(str, reading.unreadable))
@@ -120,7 +122,7 @@ def _in_memory(images: ImageSet, size: tuple[int, int], told: Told, note: str = 
     return Packed(decoded, np.concatenate(ids), lines, note, reading.notes())
 
 
-def _write(folder: Path, name: str, reading: Reading, told: Told) -> None:
+def _write(folder: Path, name: str, reading: Reading, told: ReportDecoding) -> None:
     """Write an entry aside, put it in place, and remove those of the same place before it."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".", suffix=PART, dir=folder))

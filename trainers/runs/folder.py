@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Score:
+class EvaluationScore:
     """How a network does on some images."""
 
     loss: float  # mean cross entropy, in nats
@@ -60,7 +60,9 @@ class History:
     def __init__(self) -> None:
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
 
-    def add(self, scores: tuple[Score, Score], lr: float, seconds: float, sums: Sums) -> None:
+    def add(
+        self, scores: tuple[EvaluationScore, EvaluationScore], lr: float, seconds: float, sums: Sums
+    ) -> None:
         """Append an epoch: scores of train and val (NaN where there is none), and how long."""
         train, val = scores
         row = (

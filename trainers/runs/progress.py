@@ -12,7 +12,7 @@ from interpret_kit.trainers.runs.folder import History
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a training is."""
 
     epoch: int  # from 1; 0 while images are decoded, and then they are what is counted as batches
@@ -26,23 +26,23 @@ class Progress:
     manner: str = ""  # device, precision and so on, for a person
 
 
-Told = Callable[[Progress], object]
+ReportTraining = Callable[[TrainingProgress], object]
 
 DIVERGED = "the loss became"  # how `diverged` begins: a study of recipes counts such trials by it
 
 
-def decoding(recipe: Recipe, told: Told | None) -> Callable[[int, int], None]:
+def decoding(recipe: Recipe, told: ReportTraining | None) -> Callable[[int, int], None]:
     """What to call while images are decoded."""
 
     def tell(done: int, total: int) -> None:
         if told is not None:
-            told(Progress(0, recipe.epochs, done, total, math.nan))
+            told(TrainingProgress(0, recipe.epochs, done, total, math.nan))
 
     return tell
 
 
 def last_epoch(history: History) -> tuple[float | None, float | None, float | None]:
-    """What a `Progress` says of the last whole epoch."""
+    """What a `TrainingProgress` says of the last whole epoch."""
     if not history.epochs:
         return None, None, None
     val, speed, share = (

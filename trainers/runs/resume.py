@@ -19,7 +19,7 @@ from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state, refuse_other_recipe
 from interpret_kit.trainers.runs.folder import History, RunFolder, TrainedRun
 from interpret_kit.trainers.runs.lock import alone_in
-from interpret_kit.trainers.runs.progress import Told, decoding
+from interpret_kit.trainers.runs.progress import ReportTraining, decoding
 from interpret_kit.trainers.runs.tensorboard import Events, writing_events
 from interpret_kit.trainers.timing import Sums
 
@@ -88,7 +88,7 @@ def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
 
 
 def load_data(
-    recipe: Recipe, accelerator: Accelerator, told: Told | None, *, strict: bool = False
+    recipe: Recipe, accelerator: Accelerator, told: ReportTraining | None, *, strict: bool = False
 ) -> TrainingData:
     """Load the images; the first process of each machine decodes them for the others.
 

@@ -21,12 +21,12 @@ import torch
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, write_whole
-from interpret_kit.results.sweep_table import Study, StudyTable
+from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.lock import alone_in
-from interpret_kit.trainers.runs.progress import Progress
-from interpret_kit.trainers.sweep.study import Place, Trial, trials_of
+from interpret_kit.trainers.runs.progress import TrainingProgress
+from interpret_kit.trainers.sweep.study import GridIndex, Trial, trials_of
 from interpret_kit.trainers.sweep.table import compared
 from interpret_kit.trainers.sweep.trial import (
     TRIALS,
@@ -51,7 +51,7 @@ class Listener:
     def found(self, over: int, trials: int) -> None:
         """Hear how many of the trials were over before, as they are told next."""
 
-    def learns(self, trial: Trial, now: Progress) -> None:
+    def learns(self, trial: Trial, now: TrainingProgress) -> None:
         """Hear of a trial a step further, or of its images; not of one in another process."""
 
     def ended(self, trial: Trial, outcome: Outcome, over: int, trials: int) -> None:
@@ -77,7 +77,7 @@ def sweep(
     listener: Listener = NOBODY,
     *,
     force: bool = False,
-) -> StudyTable:
+) -> SweepResult:
     """Train every trial that is not finished yet, and save the table of all in ``out``.
 
     A trial that fails is told, and the others go on.
@@ -95,14 +95,14 @@ def sweep(
     """
     refuse_within_import()
     out = Path(out)
-    check_free(out, study, force=force)
+    check_out(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
     planned, hopeless = _plan(trials.values(), out / TRIALS, how, listener)
     with alone_in(out):
-        check_free(out, study, force=force)  # others may have been at work since
+        check_out(out, study, force=force)  # others may have been at work since
         _begin(out, study, force=force)
         work = _Work(study, trials, planned, how, listener)
-        outcomes: dict[Place, Outcome] = {}
+        outcomes: dict[GridIndex, Outcome] = {}
         for place, ended in itertools.chain(hopeless.items(), work.ends()):
             outcomes[place] = ended
             listener.ended(trials[place], ended, len(outcomes), len(trials))
@@ -113,10 +113,10 @@ def sweep(
 
 def _plan(
     trials: Iterable[Trial], folder: Path, how: How, listener: Listener
-) -> tuple[dict[Place, Planned], dict[Place, Outcome]]:
+) -> tuple[dict[GridIndex, Planned], dict[GridIndex, Outcome]]:
     """What is to be trained, and where; and the end of those whose choices make no recipe."""
-    planned: dict[Place, Planned] = {}
-    hopeless: dict[Place, Outcome] = {}
+    planned: dict[GridIndex, Planned] = {}
+    hopeless: dict[GridIndex, Outcome] = {}
     seen: dict[object, Images] = {}
     for trial in trials:
         try:
@@ -138,15 +138,15 @@ class _Work:
     """The trials that can be trained, one by one or several at once."""
 
     study: Study
-    trials: Mapping[Place, Trial]
-    planned: Mapping[Place, Planned]
+    trials: Mapping[GridIndex, Trial]
+    planned: Mapping[GridIndex, Planned]
     how: How
     listener: Listener
 
-    def ends(self) -> Iterator[tuple[Place, Outcome]]:
+    def ends(self) -> Iterator[tuple[GridIndex, Outcome]]:
         """Each trial's end, as it comes; first of those that there is nothing left to do for."""
-        to_do: list[Place] = []
-        over: dict[Place, Outcome] = {}
+        to_do: list[GridIndex] = []
+        over: dict[GridIndex, Outcome] = {}
         for place, each in self.planned.items():
             ended = outcome(each.folder)
             if ended is None or not ended.final:
@@ -162,14 +162,14 @@ class _Work:
             assert ended is not None
             yield place, ended
 
-    def _one_by_one(self, to_do: Sequence[Place]) -> Iterator[Place]:
+    def _one_by_one(self, to_do: Sequence[GridIndex]) -> Iterator[GridIndex]:
         for place in to_do:
             each = self.planned[place]
             told = partial(self.listener.learns, self.trials[place])
             attempt(each.recipe, each.folder, self.how.device, told)
             yield place
 
-    def _at_once(self, to_do: Sequence[Place]) -> Iterator[Place]:
+    def _at_once(self, to_do: Sequence[GridIndex]) -> Iterator[GridIndex]:
         threads = max(1, torch.get_num_threads() // self.how.jobs)
         work = [
             partial(attempt_apart, each.recipe, each.folder, self.how.device, threads)
@@ -182,7 +182,7 @@ class _Work:
             yield to_do[index]
 
 
-def check_free(out: Path, study: Study, *, force: bool) -> None:
+def check_out(out: Path, study: Study, *, force: bool) -> None:
     """Refuse a place that holds something else, before the work starts.
 
     Raises:
@@ -227,7 +227,7 @@ def _begin(out: Path, study: Study, *, force: bool) -> None:
         raise CannotWrite(f"cannot write a sweep to {out}: {error.strerror}") from error
 
 
-def _save(table: StudyTable, out: Path) -> None:
+def _save(table: SweepResult, out: Path) -> None:
     """Put the result's files beside the trials, each whole; without the manifest it is none."""
     (out / MANIFEST).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=".result-", dir=out) as aside:

@@ -38,14 +38,14 @@ ABOUT = ("title", "question", "seeds", "report")
 CHOICES: dict[str, Any] = typing.get_type_hints(Recipe)
 NOTHING: Mapping[str, Sequence[Any]] = MappingProxyType({})
 
-Place = tuple[int, int]  # of a trial's recipe in the grid, and of its seed
+GridIndex = tuple[int, int]  # of a trial's recipe in the grid, and of its seed
 
 
 @dataclass(frozen=True)
 class Trial:
     """One recipe of the grid, with one seed."""
 
-    place: Place
+    place: GridIndex
     name: str
     choices: Mapping[str, Any]
     study: Study

@@ -9,15 +9,15 @@ import numpy as np
 
 from interpret_kit.errors import UsageError
 from interpret_kit.results.result import Array, Origin, versions
-from interpret_kit.results.sweep_table import SHRUNK, Study, StudyTable, label
+from interpret_kit.results.sweep_table import SHRUNK, Study, SweepResult, label
 from interpret_kit.trainers.recipe import OURS
-from interpret_kit.trainers.sweep.study import Place, trials_of
+from interpret_kit.trainers.sweep.study import GridIndex, trials_of
 from interpret_kit.trainers.sweep.trial import TRIALS, Outcome, Planned, cost
 
 
 def compared(
-    study: Study, planned: Mapping[Place, Planned], outcomes: Mapping[Place, Outcome]
-) -> StudyTable:
+    study: Study, planned: Mapping[GridIndex, Planned], outcomes: Mapping[GridIndex, Outcome]
+) -> SweepResult:
     """Put the ends of all trials into arrays.
 
     Args:
@@ -42,7 +42,7 @@ def compared(
     costs = _costs(len(study.grid), planned)
     seconds = {place: float(np.median(each.history["seconds"])) for place, each in good.items()}
     names = {each.place: each.name for each in trials_of(study)}
-    return StudyTable(
+    return SweepResult(
         study,
         _origin(study, planned),
         train_accuracy=_filled(shape, at_best),
@@ -59,7 +59,9 @@ def compared(
     )
 
 
-def _scored(planned: Mapping[Place, Planned], good: Mapping[Place, Outcome]) -> dict[str, int]:
+def _scored(
+    planned: Mapping[GridIndex, Planned], good: Mapping[GridIndex, Outcome]
+) -> dict[str, int]:
     """Images of each split that any trial was scored on."""
     found: dict[str, int] = {}
     for place, each in good.items():
@@ -69,14 +71,14 @@ def _scored(planned: Mapping[Place, Planned], good: Mapping[Place, Outcome]) -> 
     return found
 
 
-def _filled(shape: Place, values: Mapping[Place, float | None]) -> Array:
+def _filled(shape: GridIndex, values: Mapping[GridIndex, float | None]) -> Array:
     filled = np.full(shape, np.nan)
     for place, value in values.items():
         filled[place] = np.nan if value is None else value
     return filled
 
 
-def _curves(shape: Place, histories: Mapping[Place, list[float]]) -> Array:
+def _curves(shape: GridIndex, histories: Mapping[GridIndex, list[float]]) -> Array:
     epochs = max(map(len, histories.values()), default=0)
     filled = np.full((*shape, epochs), np.nan)
     for place, values in histories.items():
@@ -84,7 +86,7 @@ def _curves(shape: Place, histories: Mapping[Place, list[float]]) -> Array:
     return filled
 
 
-def _costs(recipes: int, planned: Mapping[Place, Planned]) -> Array:
+def _costs(recipes: int, planned: Mapping[GridIndex, Planned]) -> Array:
     """Parameters and multiply-adds, (recipes, 2); NaN where the choices make no network."""
     costs = np.full((recipes, 2), np.nan)
     for (row, seed), each in planned.items():
@@ -97,7 +99,7 @@ def _costs(recipes: int, planned: Mapping[Place, Planned]) -> Array:
     return costs
 
 
-def _trained(row: int, planned: Mapping[Place, Planned]) -> str:
+def _trained(row: int, planned: Mapping[GridIndex, Planned]) -> str:
     """What a scale makes smaller, as it was trained; nothing where there was no recipe."""
     if (row, 0) not in planned:
         return ""
@@ -106,7 +108,7 @@ def _trained(row: int, planned: Mapping[Place, Planned]) -> str:
     return label({name: getattr(recipe, name) for name in SHRUNK if ours or name == "epochs"})
 
 
-def _origin(study: Study, planned: Mapping[Place, Planned]) -> Origin:
+def _origin(study: Study, planned: Mapping[GridIndex, Planned]) -> Origin:
     images = [each.images for each in planned.values()]
     sources = dict.fromkeys(each.recipe.data for each in planned.values())
     runs = "\n".join(each.folder.name for each in planned.values())

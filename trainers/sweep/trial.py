@@ -27,7 +27,7 @@ from interpret_kit.trainers.images.data import SHAPES, TrainingData, load_traini
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History
-from interpret_kit.trainers.runs.progress import Told, decoding
+from interpret_kit.trainers.runs.progress import ReportTraining, decoding
 from interpret_kit.trainers.train import resume
 
 TRIALS = "trials"  # folder of the runs, in that of the sweep
@@ -46,7 +46,7 @@ class Images:
     omitted: tuple[Omitted, ...] = ()  # what lies in their folders and is not used
 
 
-def look_at(recipe: Recipe, told: Told | None = None, *, strict: bool = False) -> Images:
+def look_at(recipe: Recipe, told: ReportTraining | None = None, *, strict: bool = False) -> Images:
     """Decode the images, or find them decoded, and see which they are.
 
     Raises:
@@ -101,7 +101,7 @@ def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> No
     attempt(recipe, folder, device)
 
 
-def attempt(recipe: Recipe, folder: Path, device: str, told: Told | None = None) -> None:
+def attempt(recipe: Recipe, folder: Path, device: str, told: ReportTraining | None = None) -> None:
     """Train in ``folder``, or go on there; what goes wrong is recorded, not raised."""
     _record(folder).unlink(missing_ok=True)
     try:

@@ -12,14 +12,14 @@ from multiprocessing.context import SpawnProcess
 
 from interpret_kit.errors import UsageError
 
-Work = Callable[[], object]  # that can be pickled: a function, or a partial of one
+Job = Callable[[], object]  # that can be pickled: a function, or a partial of one
 
 JOB = "ikit job"  # name of the processes
 UNGUARDED = 97  # exit code of one that came back here while it read the script that started it
 _begun = threading.Event()  # in a process: its work
 
 
-def in_processes(work: Sequence[Work], jobs: int) -> Iterator[tuple[int, int]]:
+def in_processes(work: Sequence[Job], jobs: int) -> Iterator[tuple[int, int]]:
     """Do each piece in a process of its own; yield its index and exit code as it ends.
 
     Args:
@@ -67,7 +67,7 @@ def refuse_within_import() -> None:
         os._exit(UNGUARDED)
 
 
-def _do(work: Work) -> None:
+def _do(work: Job) -> None:
     _begun.set()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()

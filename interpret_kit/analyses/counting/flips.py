@@ -12,7 +12,7 @@ from interpret_kit.results.result import Array, Result, array
 from interpret_kit.results.table import Table
 
 
-def filters_table(result: AblationCounts) -> Table:
+def filters_table(result: AblationResult) -> Table:
     """List every filter, the one that breaks most images first."""
     rows = []
     for row in np.argsort(-result.broken.sum(1), kind="stable").tolist():
@@ -31,7 +31,7 @@ def filters_table(result: AblationCounts) -> Table:
     return Table((*columns, "classes most broken"), tuple(rows))
 
 
-def classes_table(result: AblationCounts) -> Table:
+def classes_table(result: AblationResult) -> Table:
     """List the classes that each filter breaks or repairs, the most frequent first."""
     rows = [
         (
@@ -51,7 +51,7 @@ def classes_table(result: AblationCounts) -> Table:
     return Table(columns, tuple(rows))
 
 
-def flips_table(result: AblationCounts) -> Table:
+def flips_table(result: AblationResult) -> Table:
     """List every image that flips, by filter."""
     classes = result.origin.classes
     rows = tuple(
@@ -72,7 +72,7 @@ def flips_table(result: AblationCounts) -> Table:
 
 
 @dataclass(frozen=True)
-class AblationCounts(Result, of="ablation"):
+class AblationResult(Result, of="ablation"):
     """Which images flip when one filter is held at zero, per filter and class.
 
     A row of ``filters`` is one silenced filter. Broken: right before, wrong after. Repaired:

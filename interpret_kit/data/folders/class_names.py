@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.data.folders.scanning import Level
+from interpret_kit.data.folders.scanning import FolderContents
 from interpret_kit.errors import ClassMismatch, UsageError, shortened
 from interpret_kit.models.argument_values import integer, shown
 
-ClassNames = Iterable[str] | Mapping[int, str] | Mapping[str, int] | None
+LabelNames = Iterable[str] | Mapping[int, str] | Mapping[str, int] | None
 Labels = tuple[NDArray[np.int64], Sequence[str]]  # (images,), and what they count
 
 
-def common_classes(levels: Sequence[Level]) -> list[str]:
+def common_classes(levels: Sequence[FolderContents]) -> list[str]:
     """One list of class folders for all splits, so that a label means the same in each.
 
     Raises:

@@ -27,7 +27,7 @@ _ELSEWHERE = re.compile(r"/|\.\./|~|[a-z]:/|file://")  # how a path begins that 
 
 
 @dataclass(frozen=True)
-class Table:
+class LabelTable:
     """The rows of a labels.csv that have a file and a class."""
 
     path: Path
@@ -42,7 +42,7 @@ class Fitted:
     strays: tuple[str, ...]  # the rows that mean no image, with their class
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> LabelTable:
     """Read a labels.csv, separated by commas, semicolons, tabs or bars.
 
     Raises:
@@ -54,10 +54,10 @@ def read_table(path: Path) -> Table:
     for file, name in _rows(path):
         if class_of.setdefault(file, name) != name:
             raise _two_labels(path, file, class_of[file], name)
-    return Table(path, class_of)
+    return LabelTable(path, class_of)
 
 
-def fit(table: Table, names: Sequence[str]) -> Fitted:
+def fit(table: LabelTable, names: Sequence[str]) -> Fitted:
     """Find the image that each row means.
 
     Args:
@@ -93,7 +93,7 @@ def fit(table: Table, names: Sequence[str]) -> Fitted:
     return Fitted(class_of, strays)
 
 
-def none_fits(table: Table, names: Sequence[str]) -> UsageError:
+def none_fits(table: LabelTable, names: Sequence[str]) -> UsageError:
     """Say that no row means an image."""
     return UsageError(
         f"{table.path} mentions none of the images beside it: its column 'file' starts with "

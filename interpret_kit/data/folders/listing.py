@@ -23,7 +23,7 @@ from interpret_kit.data.folders.labels import fit, none_fits, read_table
 from interpret_kit.data.folders.omitted import Note, Omissions, Omitted, Reason, line_of
 from interpret_kit.data.folders.roles import CONTAINERS, note_on_parts, refuse_other_roles
 from interpret_kit.data.folders.scanning import (
-    Level,
+    FolderContents,
     entries_if_open,
     entries_of,
     is_folder,
@@ -115,7 +115,7 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
     return dataclasses.replace(listing, split=chosen, folder=level.folder)
 
 
-def _seen(folder: Path, level: Level) -> tuple[str, ...]:
+def _seen(folder: Path, level: FolderContents) -> tuple[str, ...]:
     """Say that another folder is listed than was named."""
     notes = []
     if level.folder != folder:
@@ -129,7 +129,7 @@ def _seen(folder: Path, level: Level) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _labelled_elsewhere(inside: Mapping[str, Level], chosen: str) -> tuple[str, ...]:
+def _labelled_elsewhere(inside: Mapping[str, FolderContents], chosen: str) -> tuple[str, ...]:
     """Say that only other splits than the one that is taken by default have labels."""
     labelled = [each for each, level in inside.items() if level.folders or level.table]
     if not labelled or chosen in labelled:
@@ -141,7 +141,9 @@ def _labelled_elsewhere(inside: Mapping[str, Level], chosen: str) -> tuple[str, 
     )
 
 
-def _seen_through(level: Level, note: Note | None, *, by_name: bool = False) -> Level:
+def _seen_through(
+    level: FolderContents, note: Note | None, *, by_name: bool = False
+) -> FolderContents:
     """The level inside folders that hold nothing but it.
 
     Args:
@@ -164,7 +166,7 @@ def _seen_through(level: Level, note: Note | None, *, by_name: bool = False) -> 
 
 def _inside_splits(
     splits: Mapping[str, Sequence[Path]], note: Note, chosen: str
-) -> dict[str, Level]:
+) -> dict[str, FolderContents]:
     """The level of each split's images; what else lies in the chosen one is noted."""
     levels = {split: look(each) for split, found in splits.items() for each in found}
     inner = {split: _seen_through(level, None) for split, level in levels.items()}
@@ -176,7 +178,7 @@ def _inside_splits(
     }
 
 
-def _note_level(level: Level, note: Note | None, but: Sequence[Path]) -> None:
+def _note_level(level: FolderContents, note: Note | None, but: Sequence[Path]) -> None:
     """Note what is not used in a folder of which only some folders are read on."""
     if note is None:
         return
@@ -187,7 +189,7 @@ def _note_level(level: Level, note: Note | None, but: Sequence[Path]) -> None:
 
 
 def _listed(
-    level: Level, classes: Sequence[str], omissions: Omissions, notes: tuple[str, ...]
+    level: FolderContents, classes: Sequence[str], omissions: Omissions, notes: tuple[str, ...]
 ) -> Listing:
     """List all images of a level, by its table or else by its folders."""
 
@@ -228,7 +230,9 @@ def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _labels_by_folder(level: Level, names: Sequence[str], classes: Sequence[str]) -> Labels:
+def _labels_by_folder(
+    level: FolderContents, names: Sequence[str], classes: Sequence[str]
+) -> Labels:
     loose = [name for name in names if "/" not in name]
     if loose and len(loose) < len(names):
         raise UsageError(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from interpret_kit.data.folders.scanning import Level, look
+from interpret_kit.data.folders.scanning import FolderContents, look
 from interpret_kit.data.folders.splits import split_of
 from interpret_kit.errors import UsageError, shortened
 
@@ -32,7 +32,7 @@ _MASKS = frozenset(("mask", "masks"))  # annotations beside a container, else po
 _PART = re.compile(r"(?<![a-z])(?:images?|imgs?|folds?|batch|chunks?|shards?|splits?)(?![a-z])")
 
 
-def refuse_other_roles(level: Level) -> None:
+def refuse_other_roles(level: FolderContents) -> None:
     """Refuse folders of images that cannot be told to be classes.
 
     Raises:
@@ -79,7 +79,7 @@ def _letters(folder: Path) -> str:
     return re.sub(r"[\W_]", "", folder.name.casefold())
 
 
-def _without_loose_images(folders: Sequence[Path]) -> list[Level]:
+def _without_loose_images(folders: Sequence[Path]) -> list[FolderContents]:
     """What the folders hold, if all hold folders of images and nothing else; or else nothing."""
     levels = []
     for folder in folders:
@@ -89,14 +89,14 @@ def _without_loose_images(folders: Sequence[Path]) -> list[Level]:
     return levels
 
 
-def _repeated_inside(levels: Iterable[Level]) -> list[str]:
+def _repeated_inside(levels: Iterable[FolderContents]) -> list[str]:
     """Names of the folders of images that are in each; but splits of a class are none."""
     names = [{each.name.casefold(): each.name for each in level.folders} for level in levels]
     shared = set.intersection(*map(set, names)) if names else set()
     return sorted(names[0][key] for key in shared if split_of(key) is None)
 
 
-def _beside(level: Level) -> UsageError:
+def _beside(level: FolderContents) -> UsageError:
     strange = [each for each in level.folders if _is_no_class(each, level.folders)]
     others = [each for each in level.folders if each not in strange]
     sets = [each for each in level.folders if _letters(each) in CONTAINERS]

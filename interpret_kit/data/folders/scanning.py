@@ -22,7 +22,7 @@ from interpret_kit.data.folders.omitted import Note, Reason
 
 LABELS = "labels.csv"
 
-Entry = os.DirEntry[str]
+FolderEntry = os.DirEntry[str]
 Ancestors = tuple[tuple[int, int], ...]  # (device, inode) of the folders above
 
 _BINS = frozenset(
@@ -44,7 +44,7 @@ _DOCUMENTS = frozenset(_TEXTS.split())  # not opened to see whether they are ima
 
 
 @dataclass(frozen=True)
-class Level:
+class FolderContents:
     """What lies directly in a folder; nothing, if it cannot be opened."""
 
     folder: Path
@@ -53,14 +53,14 @@ class Level:
     table: Path | None = None  # the labels.csv, whatever its case
 
 
-def look(folder: Path) -> Level:
+def look(folder: Path) -> FolderContents:
     """Look at what lies directly in a folder."""
     try:
         entries, above = entries_of(folder), (_place(folder),)
     except OSError:
-        return Level(folder)
+        return FolderContents(folder)
     kept = [(is_folder(each), Path(each.path)) for each in used(entries)]
-    return Level(
+    return FolderContents(
         folder,
         tuple(path for inside, path in kept if not inside),
         tuple(path for inside, path in kept if inside and holds_images(path, above)),
@@ -117,7 +117,7 @@ def holds_images(folder: Path, above: Ancestors = ()) -> bool:
     return any(holds_images(each, (*above, here)) for each in inner)
 
 
-def entries_of(folder: Path) -> list[Entry]:
+def entries_of(folder: Path) -> list[FolderEntry]:
     """All that lies in a folder, by name.
 
     Raises:
@@ -127,7 +127,7 @@ def entries_of(folder: Path) -> list[Entry]:
         return sorted(entries, key=lambda each: each.name)
 
 
-def entries_if_open(folder: Path) -> list[Entry]:
+def entries_if_open(folder: Path) -> list[FolderEntry]:
     """All that lies in a folder, by name; nothing, if it cannot be opened."""
     try:
         return entries_of(folder)
@@ -135,7 +135,7 @@ def entries_if_open(folder: Path) -> list[Entry]:
         return []
 
 
-def used(entries: Iterable[Entry], note: Note | None = None) -> Iterator[Entry]:
+def used(entries: Iterable[FolderEntry], note: Note | None = None) -> Iterator[FolderEntry]:
     """The images and folders among the entries; the others are noted."""
     for entry in entries:
         reason = _why_not(entry, look=note is not None)
@@ -145,7 +145,7 @@ def used(entries: Iterable[Entry], note: Note | None = None) -> Iterator[Entry]:
             _note_all(entry, reason, note)
 
 
-def is_folder(entry: Entry) -> bool:
+def is_folder(entry: FolderEntry) -> bool:
     """Whether it is a folder, or a link to one."""
     try:
         return entry.is_dir()
@@ -153,21 +153,21 @@ def is_folder(entry: Entry) -> bool:
         return False
 
 
-def _is_file(entry: Entry) -> bool:
+def _is_file(entry: FolderEntry) -> bool:
     try:
         return entry.is_file()
     except OSError:
         return False
 
 
-def _exists(entry: Entry) -> bool:
+def _exists(entry: FolderEntry) -> bool:
     try:
         return Path(entry.path).exists()
     except OSError:
         return False
 
 
-def _is_table(entry: Entry) -> bool:
+def _is_table(entry: FolderEntry) -> bool:
     return entry.name.casefold() == LABELS and _is_file(entry)
 
 
@@ -181,7 +181,7 @@ def _noted(note: Note | None, reason: Reason, path: Path, why: str = "") -> None
         note(reason, f"{path}{why}")
 
 
-def _note_all(entry: Entry, reason: Reason, note: Note) -> None:
+def _note_all(entry: FolderEntry, reason: Reason, note: Note) -> None:
     """Note a file, or the images in a folder that is left out."""
     if not is_folder(entry):
         note(reason, entry.path)
@@ -201,7 +201,7 @@ def _note_all(entry: Entry, reason: Reason, note: Note) -> None:
         note(Reason.SYSTEM, entry.path)
 
 
-def _why_not(entry: Entry, *, look: bool) -> Reason | None:
+def _why_not(entry: FolderEntry, *, look: bool) -> Reason | None:
     """Why an entry is neither a folder nor an image that is read; ``look`` into unknown files."""
     name = entry.name.casefold()
     if is_folder(entry):
@@ -221,7 +221,7 @@ def _why_not(entry: Entry, *, look: bool) -> Reason | None:
     return _of_other_name(entry, look=look)
 
 
-def _of_other_name(entry: Entry, *, look: bool) -> Reason:
+def _of_other_name(entry: FolderEntry, *, look: bool) -> Reason:
     """Why a file without the suffix of an image that is read is not used."""
     if has_unread_suffix(entry.name):
         return Reason.FORMAT

@@ -20,7 +20,7 @@ from interpret_kit.incremental.worth import ablating_pays
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.hooks import observed, refuse_other_rows, silenced_by_row
-from interpret_kit.models.layers.layout import PLAIN, Layout
+from interpret_kit.models.layers.layout import PLAIN, OutputLayout
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def silencing(
     points: Sequence[Point],
     batch: int,
     rows: int,
-    layouts: Mapping[Point, Layout] | None = None,
+    layouts: Mapping[Point, OutputLayout] | None = None,
 ) -> Silencing:
     """The way that is expected to be faster for ``rows`` ablations.
 
@@ -74,7 +74,7 @@ class WholeForwards:
         classifier: Classifier,
         points: Sequence[Point],
         batch: int,
-        layouts: Mapping[Point, Layout] | None = None,
+        layouts: Mapping[Point, OutputLayout] | None = None,
     ) -> None:
         self.classifier = classifier
         self.layouts = dict.fromkeys(points, PLAIN) | dict(layouts or {})
@@ -106,7 +106,7 @@ class SuffixForwards:
         self,
         classifier: Classifier,
         points: Sequence[Point],
-        layouts: Mapping[Point, Layout] | None = None,
+        layouts: Mapping[Point, OutputLayout] | None = None,
     ) -> None:
         """Trace the network.
 

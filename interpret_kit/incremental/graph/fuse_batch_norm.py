@@ -20,7 +20,7 @@ from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, 
 from interpret_kit.incremental.graph.fuse_padding import is_depthwise, pads_with_zeros, widened
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.models.layers.catalogue import Point
-from interpret_kit.models.layers.layout import Layout
+from interpret_kit.models.layers.layout import OutputLayout
 
 Dims = tuple[int, int]  # which dimension of a value holds the images, and which the filters
 
@@ -175,7 +175,7 @@ class _Folding:
         return node
 
 
-def dims_of(point: Point, layout: Layout) -> tuple[int, int]:
+def dims_of(point: Point, layout: OutputLayout) -> tuple[int, int]:
     """Return the dimensions of the images and of the filters in an output.
 
     Raises:

@@ -19,7 +19,7 @@ from interpret_kit.errors import BadWeights, shortened
 from interpret_kit.models.checkpoints.match import Match
 from interpret_kit.models.checkpoints.mismatches import misfit
 from interpret_kit.models.checkpoints.tied_weights import first_names
-from interpret_kit.models.checkpoints.unwrap import Checkpoint, State
+from interpret_kit.models.checkpoints.unwrap import CheckpointFile, State
 
 # Modules that only call the one they hold, wherever they are among the parts of a name.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -37,7 +37,7 @@ _AVERAGE = re.compile(r"(^|[._ ])(ema|swa|averag\w*)([._:]|$)", re.IGNORECASE)
 _MOST_PREFIXES = 8
 
 
-def best_match(network: nn.Module, checkpoint: Checkpoint) -> tuple[Match, tuple[str, ...]]:
+def best_match(network: nn.Module, checkpoint: CheckpointFile) -> tuple[Match, tuple[str, ...]]:
     """The tensors of a file that are the network's, and what a user should know of the choice.
 
     If none fit, those that fit best. An average over the steps of training (EMA) is taken before
@@ -81,7 +81,7 @@ def _equal(some: State, others: State) -> bool:
 
 
 def _matches(
-    names: Mapping[str, str], state: State, checkpoint: Checkpoint, key: str
+    names: Mapping[str, str], state: State, checkpoint: CheckpointFile, key: str
 ) -> list[Match]:
     """The complete matches of one state, each under its prefix; else all that were tried."""
     tried: list[Match] = []

@@ -20,7 +20,7 @@ _DEEPEST = 4  # wrappers in each other
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointFile:
     """What a file of weights holds."""
 
     path: Path
@@ -39,7 +39,7 @@ class Checkpoint:
         return given if isinstance(given, Mapping) else getattr(given, "__dict__", {})
 
 
-def checkpoint_of(stored: object, path: Path) -> Checkpoint:
+def checkpoint_of(stored: object, path: Path) -> CheckpointFile:
     """Find the weights in what a file held.
 
     Raises:
@@ -52,7 +52,7 @@ def checkpoint_of(stored: object, path: Path) -> Checkpoint:
             "save network.state_dict() with torch.save, and give that"
         )
     said = stored if isinstance(stored, Mapping) and "" not in states else {}
-    return Checkpoint(path, states, said)
+    return CheckpointFile(path, states, said)
 
 
 def _states(

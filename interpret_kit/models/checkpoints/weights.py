@@ -11,7 +11,7 @@ from torch import Tensor
 from interpret_kit.errors import BadWeights
 from interpret_kit.models.checkpoints.foreign_files import why_no_weights
 from interpret_kit.models.checkpoints.safe_types import plain_types
-from interpret_kit.models.checkpoints.unwrap import Checkpoint, checkpoint_of
+from interpret_kit.models.checkpoints.unwrap import CheckpointFile, checkpoint_of
 
 _SAFE_PICKLES_FROM = (2, 10)  # weights_only=True could run code before: CVE-2025-32434, -2026-24747
 
@@ -28,7 +28,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(*states.values())
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path) -> CheckpointFile:
     """Read all named tensors of a file; a pickle only as plain data, never as code.
 
     Raises:
@@ -57,7 +57,7 @@ def _is_safetensors(path: Path) -> bool:
     return head[8:] == b"{" and length <= path.stat().st_size - 8
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path) -> CheckpointFile:
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from interpret_kit.models.layers.dimensions import Dims
-from interpret_kit.models.layers.watching import Contents, Key
+from interpret_kit.models.layers.watching import Key, StorageVersion
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 # Among torch's activations, and no function of one number: they look at others beside it.
 _MIXING = (nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
 
-Readings = Mapping[Contents, Sequence[int]]  # when the contents of each tensor were read
+Readings = Mapping[StorageVersion, Sequence[int]]  # when the contents of each tensor were read
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 from interpret_kit.models.argument_values import word_argument
 from interpret_kit.models.arguments import SITES
 from interpret_kit.models.layers.activation_sites import Call, Chain, chain_of, passes_through
-from interpret_kit.models.layers.layout import PLAIN, Layout, NoMaps, layout_of
+from interpret_kit.models.layers.layout import PLAIN, NoMaps, OutputLayout, layout_of
 from interpret_kit.models.layers.numbering import numbered
-from interpret_kit.models.layers.watching import Key, Watch
+from interpret_kit.models.layers.watching import Key, TensorWatch
 from interpret_kit.models.probing.network_kinds import is_convolution
 
 Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
@@ -33,7 +33,7 @@ class Layer:
     ends_active: bool  # whether it has an activation
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
-    layout: Layout = PLAIN  # of the outputs at all three points
+    layout: OutputLayout = PLAIN  # of the outputs at all three points
     also_read: bool = False  # whether something else reads what its activation would take
 
     @property
@@ -61,9 +61,9 @@ class Catalogue(tuple[Layer, ...]):
     refused: Mapping[str, str] = {}  # by label, why another module is no layer
 
 
-def catalogue_of(calls: Sequence[Call], watch: Watch, images: int) -> Catalogue:
+def catalogue_of(calls: Sequence[Call], watch: TensorWatch, images: int) -> Catalogue:
     """List the layers among the calls of a forward pass of ``images`` images."""
-    layouts: dict[Point, Layout] = {}
+    layouts: dict[Point, OutputLayout] = {}
     refused: dict[str, str] = {}
     for call in calls:
         if call.point[0] and not passes_through(call):
@@ -77,8 +77,8 @@ def catalogue_of(calls: Sequence[Call], watch: Watch, images: int) -> Catalogue:
 
 def _catalogue(
     calls: Sequence[Call],
-    watch: Watch,
-    layouts: Mapping[Point, Layout],
+    watch: TensorWatch,
+    layouts: Mapping[Point, OutputLayout],
     numbers: Mapping[Point, int],
     refused: Mapping[str, str],
 ) -> Catalogue:
@@ -103,7 +103,7 @@ def _catalogue(
     return found
 
 
-def _layout(call: Call, images: int) -> Layout:
+def _layout(call: Call, images: int) -> OutputLayout:
     """How the output of a call is laid out.
 
     Raises:
@@ -120,11 +120,11 @@ def _layout(call: Call, images: int) -> Layout:
         return layout_of(call.dims or (), images)
     except NoMaps:
         if is_convolution(call.module) and len(call.shape) == 4:  # by its definition
-            return Layout(1, *call.shape[1:])
+            return OutputLayout(1, *call.shape[1:])
         raise
 
 
-def _layer(call: Call, label: str, number: int | None, layout: Layout, chain: Chain) -> Layer:
+def _layer(call: Call, label: str, number: int | None, layout: OutputLayout, chain: Chain) -> Layer:
     convolution: Any = call.module if is_convolution(call.module) else None
     return Layer(
         label=label,

@@ -23,13 +23,13 @@ from interpret_kit.models.layers.dimensions import (
     Dims,
     agreed,
     fresh,
-    resized,
+    resized_dim,
     unknown,
 )
 from interpret_kit.models.layers.layout import are_maps
 from interpret_kit.models.layers.operations import Operation
 
-Rule = Callable[[Operation], "Dims | list[Dims]"]
+DimensionRule = Callable[[Operation], "Dims | list[Dims]"]
 
 
 def dims_of_outputs(operation: Operation) -> list[Dims]:
@@ -72,7 +72,7 @@ def _as_first_if_pooled(operation: Operation) -> Dims:
     return operation.source("self") if pooled else unknown(operation.shape)
 
 
-def _convolution(operation: Operation) -> Dims:
+def _convolved_dims(operation: Operation) -> Dims:
     before, shape = operation.source("input", "qx"), operation.shape
     if len(shape) != 4 or len(before) != 4:
         return _conv1d(operation, before)
@@ -99,7 +99,7 @@ def _conv1d(operation: Operation, before: Dims) -> Dims:
     shape = operation.shape
     if len(before) != len(shape):
         return unknown(shape)
-    kept = [old if old.size == size else resized(old, size) for old, size in zip(before, shape)]  # noqa: B905
+    kept = [old if old.size == size else resized_dim(old, size) for old, size in zip(before, shape)]  # noqa: B905
     one = isinstance(operation["weight"], Tensor) and operation["weight"].shape[2:].numel() == 1
     channel = fresh(CHANNEL if before[1].kind == CHANNEL else UNKNOWN, shape[1])
     places = kept[2:] if one else [fresh(UNKNOWN, size) for size in shape[2:]]
@@ -111,7 +111,7 @@ def _resized(operation: Operation) -> list[Dims]:
     before = operation.source("self", "input", "qx")
     return [
         tuple(
-            old if old.size == size else resized(old, size)
+            old if old.size == size else resized_dim(old, size)
             for old, size in zip(before, output.shape, strict=True)
         )
         for output in operation.outputs
@@ -125,7 +125,7 @@ def _reduced(operation: Operation) -> Dims:
     chosen = given if isinstance(given, (list, tuple)) else [given]
     gone = {each % len(before) for each in chosen if each is not None} or set(range(len(before)))
     if operation["keepdim"]:
-        return tuple(resized(dim, 1) if k in gone else dim for k, dim in enumerate(before))
+        return tuple(resized_dim(dim, 1) if k in gone else dim for k, dim in enumerate(before))
     return tuple(dim for k, dim in enumerate(before) if k not in gone)
 
 
@@ -137,7 +137,7 @@ def _as_columns(operation: Operation) -> Dims:
         reach = operation["dilation"][k] * (operation["kernel_size"][k] - 1) + 1
         room = dim.size + 2 * operation["padding"][k] - reach
         sizes.append(room // operation["stride"][k] + 1)
-    grid = resized(rows, sizes[0]).factors + resized(cols, sizes[1]).factors
+    grid = resized_dim(rows, sizes[0]).factors + resized_dim(cols, sizes[1]).factors
     return (batch, fresh(CHANNEL, operation.shape[1]), Dim(grid))
 
 
@@ -194,7 +194,7 @@ def _encoder_layer(operation: Operation) -> Dims:
     return _as_first(operation)
 
 
-_RULES: dict[Rule, str] = {
+_RULES: dict[DimensionRule, str] = {
     _cell_by_cell: (
         "clone copy_ _to_copy contiguous where masked_fill native_dropout dropout hardswish "
         "_prelu_kernel log_sigmoid_forward rrelu_with_noise"
@@ -206,8 +206,8 @@ _RULES: dict[Rule, str] = {
         "_log_softmax _safe_softmax cumsum alias detach lift_fresh dequantize "
         "to_mkldnn quantize_per_tensor fake_quantize_per_tensor_affine"
     ),
-    _convolution: (
-        "convolution _convolution convolution_overrideable conv2d mkldnn_convolution "
+    _convolved_dims: (
+        "convolution _convolved_dims convolution_overrideable conv2d mkldnn_convolution "
         "cudnn_convolution _conv_depthwise2d deform_conv2d conv2d_relu"
     ),
     _resized: (
@@ -246,4 +246,6 @@ _RULES: dict[Rule, str] = {
     ),
     _encoder_layer: "_transformer_encoder_layer_fwd _native_multi_head_attention",
 }
-RULES: Mapping[str, Rule] = {name: rule for rule, names in _RULES.items() for name in names.split()}
+RULES: Mapping[str, DimensionRule] = {
+    name: rule for rule, names in _RULES.items() for name in names.split()
+}

@@ -83,7 +83,7 @@ def unknown(shape: Iterable[int]) -> Dims:
     return tuple(fresh(UNKNOWN, size) for size in shape)
 
 
-def resized(dim: Dim, size: int) -> Dim:
+def resized_dim(dim: Dim, size: int) -> Dim:
     """The same kind of thing in another number."""
     return fresh(UNKNOWN if dim.kind in (BATCH, TOKEN) else dim.kind, size)
 
@@ -92,7 +92,7 @@ def rolled(dim: Dim, shift: int) -> Dim:
     """The same cells, rolled: what was the first is at ``shift``."""
     (factor, *more) = dim.factors
     if more or factor.size != factor.length or factor.kind == TOKEN:
-        return resized(dim, dim.size) if dim.kind == CHANNEL else fresh(UNKNOWN, dim.size)
+        return resized_dim(dim, dim.size) if dim.kind == CHANNEL else fresh(UNKNOWN, dim.size)
     return Dim((replace(factor, rolled=(factor.rolled + shift) % factor.length),))
 
 
@@ -204,14 +204,14 @@ def sliced(dim: Dim, start: int, stop: int, step: int) -> Dim:
         return dim
     tokens = dim.tokens
     if tokens is None or step != 1:
-        return resized(dim, size)
+        return resized_dim(dim, size)
     first, last = tokens.before, tokens.before + _size(tokens.grid)
     if start > first or stop < last:
         return fresh(UNKNOWN, size)
     return _among(first - start, Dim(tokens.grid), stop - last)
 
 
-def joined(dims: Sequence[Dim]) -> Dim:
+def concatenated_dim(dims: Sequence[Dim]) -> Dim:
     """What tensors hold along the dimension in which they are put side by side."""
     size = sum(dim.size for dim in dims)
     placed = [number for number, dim in enumerate(dims) if dim.placed and dim.kind != CHANNEL]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from interpret_kit.errors import NotSupported
 from interpret_kit.models.layers.catalogue import Catalogue, Layer, catalogue_of
 from interpret_kit.models.layers.hooks import calls_of
-from interpret_kit.models.layers.watching import Watch
+from interpret_kit.models.layers.watching import TensorWatch
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.network_kinds import opaque
 
@@ -48,7 +48,7 @@ def catalogue(network: nn.Module, inputs: Tensor) -> Catalogue:
 
 
 def _seen(network: nn.Module, inputs: Tensor) -> Catalogue:
-    watch = Watch(inputs)
+    watch = TensorWatch(inputs)
     with evaluating(network), calls_of(network, watch) as calls:
         watch.return_from_network(network(inputs))
     return catalogue_of(calls, watch, len(inputs))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from interpret_kit.errors import LayerNotFound, NotSupported, close_names
 from interpret_kit.models.layers.activation_sites import Call
 from interpret_kit.models.layers.catalogue import Point
-from interpret_kit.models.layers.layout import PLAIN, Layout
-from interpret_kit.models.layers.watching import Key, Watch
+from interpret_kit.models.layers.layout import PLAIN, OutputLayout
+from interpret_kit.models.layers.watching import Key, TensorWatch
 from interpret_kit.models.probing.network_kinds import is_scripted
 
 Visit = Callable[[Tensor], "Tensor | None"]  # sees an output; may return another in its place
@@ -120,7 +120,7 @@ def ablated(
 
 
 @contextmanager
-def calls_of(network: nn.Module, watch: Watch) -> Iterator[list[Call]]:
+def calls_of(network: nn.Module, watch: TensorWatch) -> Iterator[list[Call]]:
     """List the calls of every module while the block runs."""
     calls: list[Call] = []
     turns: Counter[str] = Counter()
@@ -163,7 +163,7 @@ def refuse_other_rows(maps: Tensor, images: int, name: str) -> None:
 
 @contextmanager
 def silenced_by_row(
-    network: nn.Module, point: Point, filters: Tensor, layout: Layout = PLAIN
+    network: nn.Module, point: Point, filters: Tensor, layout: OutputLayout = PLAIN
 ) -> Iterator[None]:
     """Hold another filter at zero for every image of a batch, ``filters`` (batch,).
 

@@ -19,7 +19,7 @@ class NoMaps(Exception):
 
 
 @dataclass(frozen=True)
-class Layout:
+class OutputLayout:
     """Where an output has its filters, rows and columns."""
 
     axis: int = 1  # dimension of the filters
@@ -74,10 +74,10 @@ class Layout:
         return parts.movedim((dim + sizes.index(-1), filters), (0, 1))
 
 
-PLAIN = Layout()  # (batch, filters, rows, cols), whatever their sizes
+PLAIN = OutputLayout()  # (batch, filters, rows, cols), whatever their sizes
 
 
-def layout_of(dims: Dims, images: int) -> Layout:
+def layout_of(dims: Dims, images: int) -> OutputLayout:
     """Tell the layout of an output with these dimensions.
 
     Raises:
@@ -95,7 +95,7 @@ def layout_of(dims: Dims, images: int) -> Layout:
         if k not in used and number != axis and each.size > 1:
             raise NoMaps(f"its dimension {number} holds neither images nor rows nor columns")
     height, width = (prod(flat[k][1].size for k in found) for found in (rows, cols))
-    layout = Layout(axis, shape[axis], height, width)
+    layout = OutputLayout(axis, shape[axis], height, width)
     order = [len(dims), len(flat), axis, *batch, *rows, *cols]
     shifts = flat[rows[0]][1].rolled, flat[cols[0]][1].rolled
     if order == [4, 4, 1, 0, 2, 3] and not _tokens(dims) and not any(shifts):
@@ -104,7 +104,7 @@ def layout_of(dims: Dims, images: int) -> Layout:
         tuple(-1 if each.kind == BATCH else each.size for at, each in flat if at == number)
         for number in range(len(dims))
     )
-    return Layout(
+    return OutputLayout(
         *(layout.axis, layout.filters, layout.rows, layout.cols),
         factors=factors,
         batch=batch[0],

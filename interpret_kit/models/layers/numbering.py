@@ -19,13 +19,15 @@ from itertools import pairwise
 from torch import nn
 
 from interpret_kit.models.layers.activation_sites import Call
-from interpret_kit.models.layers.watching import Watch
+from interpret_kit.models.layers.watching import TensorWatch
 from interpret_kit.models.probing.network_kinds import is_convolution
 
-Place = tuple[str, int]  # name of a module, and which of its calls
+CallId = tuple[str, int]  # name of a module, and which of its calls
 
 
-def numbered(calls: Sequence[Call], watch: Watch, maps: Container[Place]) -> tuple[Place, ...]:
+def numbered(
+    calls: Sequence[Call], watch: TensorWatch, maps: Container[CallId]
+) -> tuple[CallId, ...]:
     """The calls that have a number, in the order in which data meets them.
 
     Args:
@@ -46,7 +48,7 @@ def numbered(calls: Sequence[Call], watch: Watch, maps: Container[Place]) -> tup
 
 
 def _blocks(
-    calls: Sequence[Call], with_maps: Sequence[Call], watch: Watch, linear: Sequence[int]
+    calls: Sequence[Call], with_maps: Sequence[Call], watch: TensorWatch, linear: Sequence[int]
 ) -> list[Call]:
     found: dict[Call, None] = {}
     adding = [(time, _innermost(calls, time)) for time in watch.adding if watch.mixing]

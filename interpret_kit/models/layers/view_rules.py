@@ -9,10 +9,10 @@ from interpret_kit.models.layers.dimensions import (
     Dim,
     Dims,
     agreed,
+    concatenated_dim,
     fresh,
-    joined,
     reshaped,
-    resized,
+    resized_dim,
     rolled,
     sliced,
     unknown,
@@ -48,7 +48,7 @@ def expanding(operation: Operation) -> Dims:
     before, shape = operation.source("self"), operation.shape
     added = unknown(shape[: len(shape) - len(before)])
     return added + tuple(
-        old if old.size == size else resized(old, size)
+        old if old.size == size else resized_dim(old, size)
         for old, size in zip(before, shape[len(added) :], strict=True)
     )
 
@@ -87,7 +87,7 @@ def joining(operation: Operation) -> Dims:
     at = operation["dim"] % len(operation.shape)
     known = [operation.dims(each) or unknown(each.shape) for each in tensors]
     return tuple(
-        joined([dims[k] for dims in known])
+        concatenated_dim([dims[k] for dims in known])
         if k == at
         else agreed([dims[k] for dims in known], operation.shape[k])
         for k in range(len(operation.shape))
@@ -112,7 +112,7 @@ def unfolding(operation: Operation) -> Dims:
     if size == step and dim.size == windows * size and len(dim.factors) == 1:
         coarse, fine = dim.factors[0].split(windows)
         return (*before[:at], Dim((coarse,)), *before[at + 1 :], Dim((fine,)))
-    return (*before[:at], resized(dim, windows), *before[at + 1 :], fresh(UNKNOWN, size))
+    return (*before[:at], resized_dim(dim, windows), *before[at + 1 :], fresh(UNKNOWN, size))
 
 
 def indexing(operation: Operation) -> Dims:
@@ -125,7 +125,7 @@ def indexing(operation: Operation) -> Dims:
     if len(given) != 1:
         return unknown(operation.shape)
     size = operation.shape[given[0]]
-    return tuple(resized(dim, size) if k == given[0] else dim for k, dim in enumerate(before))
+    return tuple(resized_dim(dim, size) if k == given[0] else dim for k, dim in enumerate(before))
 
 
 def rolling(operation: Operation) -> Dims:

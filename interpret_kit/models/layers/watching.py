@@ -22,16 +22,16 @@ from interpret_kit.models.layers.dimensions import BATCH, CHANNEL, COL, ROW, Dim
 from interpret_kit.models.layers.layout import are_maps
 from interpret_kit.models.layers.operations import Operation
 
-Contents = tuple[int, int]  # a storage, and how often it had been overwritten
-Key = tuple[Contents, int, tuple[int, ...], tuple[int, ...]]  # and which part of it is viewed
+StorageVersion = tuple[int, int]  # a storage, and how often it had been overwritten
+Key = tuple[StorageVersion, int, tuple[int, ...], tuple[int, ...]]  # and which part of it is viewed
 
 _READS_ONLY_THE_SHAPE = ("empty", "zeros", "ones", "full", "rand", "randn", "new_")
 
 
-class Watch(DispatchMode):
+class TensorWatch(DispatchMode):
     """Record what the operations of a block read, and when.
 
-    with Watch(images) as watch:
+    with TensorWatch(images) as watch:
         network(images)
     watch.readings[contents]  # when they were read, by `watch.time`
     """
@@ -40,7 +40,7 @@ class Watch(DispatchMode):
         """Start with what the network is given, (batch, channels, height, width)."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.time = 0  # goes on by one with every operation, and with every call of `tick`
-        self.readings: dict[Contents, list[int]] = defaultdict(list)
+        self.readings: dict[StorageVersion, list[int]] = defaultdict(list)
         self.mixing: list[int] = []  # when positions were combined, as by attention
         self.adding: list[int] = []  # when feature maps were added to feature maps
         self._images = len(images)
@@ -120,7 +120,7 @@ class Watch(DispatchMode):
             self._computed.add(contents[0])
             self._dims[_place(output)] = dims
 
-    def _contents(self, value: object) -> Contents | None:
+    def _contents(self, value: object) -> StorageVersion | None:
         storage = _storage(value)
         if not isinstance(value, Tensor) or storage is None:
             return None

@@ -21,7 +21,7 @@ _PREPROCESSING = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpo
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """Where a network is from, and what that says of it."""
 
     name: str  # for messages: a file, a folder or a name
@@ -31,7 +31,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def as_said(network: nn.Module, said: Said, source: Source) -> Classifier:
+def as_said(network: nn.Module, said: Said, source: NetworkSource) -> Classifier:
     """Wrap a network of timm with the names and the preprocessing that are said, or known.
 
     Raises:
@@ -96,7 +96,7 @@ def trained_settings(said_by_trainer: Mapping[str, Any]) -> dict[str, Any] | Non
 
 
 def _for_channels(
-    what: str, values: tuple[float, ...], source: Source, is_said: bool
+    what: str, values: tuple[float, ...], source: NetworkSource, is_said: bool
 ) -> tuple[float, ...]:
     """One number for each channel."""
     if source.channels not in {1, 3}:
@@ -128,7 +128,7 @@ def _refuse_other_count(names: Names, network: nn.Module, name: str) -> None:
         )
 
 
-def _of_names(names: Names | None, classifier: Classifier, source: Source) -> str:
+def _of_names(names: Names | None, classifier: Classifier, source: NetworkSource) -> str:
     if names is not None:
         return ""
     outputs = getattr(classifier.network, "num_classes", None)
@@ -139,7 +139,7 @@ def _of_names(names: Names | None, classifier: Classifier, source: Source) -> st
     )
 
 
-def _of_settings(settings: Mapping[str, Any], said: Said, source: Source) -> str:
+def _of_settings(settings: Mapping[str, Any], said: Said, source: NetworkSource) -> str:
     """Say which preprocessing is assumed, if the source does not know it."""
     unknown = [each for each in ("size", "mean", "std") if each not in said.options]
     if source.settings is not None or not unknown:

@@ -50,7 +50,7 @@ class EfficientNet(nn.Module):
         super().__init__()
         self.num_classes, self.num_features = 1000, 1280
         self.pretrained_cfg = dict(SETTINGS)
-        self.conv_stem = _convolution(3, 32, 3, 2)
+        self.conv_stem = _conv2d(3, 32, 3, 2)
         self.bn1 = BatchNormAct2d(32)
         stages: list[nn.Module] = [nn.Sequential(DepthwiseSeparableConv(32, 16))]
         widths = (16, *(filters for _, _, filters, _ in _STAGES))
@@ -61,7 +61,7 @@ class EfficientNet(nn.Module):
             more = [InvertedResidual(filters, filters, kernel, 1) for _ in range(repeats - 1)]
             stages.append(nn.Sequential(first, *more))
         self.blocks = nn.Sequential(*stages)
-        self.conv_head = _convolution(320, 1280, 1)
+        self.conv_head = _conv2d(320, 1280, 1)
         self.bn2 = BatchNormAct2d(1280)
         self.global_pool = SelectAdaptivePool2d()
         self.classifier = nn.Linear(1280, 1000)
@@ -82,10 +82,10 @@ class DepthwiseSeparableConv(nn.Module):
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
-        self.conv_dw = _convolution(channels, channels, 3, groups=channels)
+        self.conv_dw = _conv2d(channels, channels, 3, groups=channels)
         self.bn1 = BatchNormAct2d(channels)
         self.aa, self.se = nn.Identity(), nn.Identity()
-        self.conv_pw = _convolution(channels, filters, 1)
+        self.conv_pw = _conv2d(channels, filters, 1)
         self.bn2 = BatchNormAct2d(filters, active=False)
         self.drop_path = nn.Identity()
 
@@ -103,12 +103,12 @@ class InvertedResidual(nn.Module):
         super().__init__()
         self.has_skip = stride == 1 and channels == filters
         wide = channels * _EXPANSION
-        self.conv_pw = _convolution(channels, wide, 1)
+        self.conv_pw = _conv2d(channels, wide, 1)
         self.bn1 = BatchNormAct2d(wide)
-        self.conv_dw = _convolution(wide, wide, kernel, stride, groups=wide)
+        self.conv_dw = _conv2d(wide, wide, kernel, stride, groups=wide)
         self.bn2 = BatchNormAct2d(wide)
         self.aa, self.se = nn.Identity(), nn.Identity()
-        self.conv_pwl = _convolution(wide, filters, 1)
+        self.conv_pwl = _conv2d(wide, filters, 1)
         self.bn3 = BatchNormAct2d(filters, active=False)
         self.drop_path = nn.Identity()
 
@@ -164,7 +164,7 @@ class SelectAdaptivePool2d(nn.Module):
         return f"{type(self).__name__}(pool_type=avg, flatten={self.flatten})"
 
 
-def _convolution(
+def _conv2d(
     channels: int, filters: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
     if stride > 1:

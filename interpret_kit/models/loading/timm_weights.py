@@ -18,7 +18,7 @@ from interpret_kit.models.convnet import CONVNET
 from interpret_kit.models.loading.architectures import create, for_size
 from interpret_kit.models.loading.assemble import (
     IMAGENET_CLASSES,
-    Source,
+    NetworkSource,
     as_said,
     trained_settings,
 )
@@ -44,7 +44,7 @@ def from_checkpoint(path: Path, arch: str, said: Said) -> Classifier:
     fill(network, match)
     channels = arguments.get("in_chans") or _channels(network)
     trained = trained_settings(checkpoint.settings)
-    return as_said(network, said, Source(str(path), channels, None, trained, notes))
+    return as_said(network, said, NetworkSource(str(path), channels, None, trained, notes))
 
 
 def from_timm_folder(folder: TimmFolder, weights: Path | None, said: Said) -> Classifier:
@@ -60,7 +60,7 @@ def from_timm_folder(folder: TimmFolder, weights: Path | None, said: Said) -> Cl
     names = names_in(folder.settings, _classes(network))
     settings = {"input_size": _settings(network)["input_size"]}
     channels = arguments.get("in_chans") or _channels(network)
-    return as_said(network, said, Source(str(folder.path), channels, names, settings, notes))
+    return as_said(network, said, NetworkSource(str(folder.path), channels, names, settings, notes))
 
 
 def published(name: str, said: Said) -> Classifier:
@@ -83,7 +83,7 @@ def published(name: str, said: Said) -> Classifier:
     if names is None and timms and _classes(network) == IMAGENET_CLASSES:
         names = Names(*imagenet_names())
     settings = {"input_size": _settings(network)["input_size"]}
-    return as_said(network, said, Source(name, _channels(network), names, settings))
+    return as_said(network, said, NetworkSource(name, _channels(network), names, settings))
 
 
 def names_in(settings: Mapping[str, Any], outputs: int) -> Names | None:

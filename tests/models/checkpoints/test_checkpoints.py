@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 from interpret_kit.errors import BadWeights
 from interpret_kit.models.checkpoints.head_size import arguments_for
 from interpret_kit.models.checkpoints.name_matching import best_match
-from interpret_kit.models.checkpoints.unwrap import Checkpoint
+from interpret_kit.models.checkpoints.unwrap import CheckpointFile
 from interpret_kit.models.loading.load import create, load_classifier
 
 ARCH = "test_resnet"
@@ -303,7 +303,7 @@ def test_shapes_tell_how_many_classes_and_channels_there_are(arch):
     with torch.device("meta"):
         theirs = create(arch, num_classes=7, in_chans=2).state_dict()
         network = create(arch)
-    match, _ = best_match(network, Checkpoint(pathlib.Path("w.pth"), {"": theirs}))
+    match, _ = best_match(network, CheckpointFile(pathlib.Path("w.pth"), {"": theirs}))
     assert arguments_for(network, match) == {"num_classes": 7, "in_chans": 2}
 
 

@@ -15,7 +15,7 @@ from interpret_kit.cli.main import ikit
 from interpret_kit.data import shapes
 from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError, UsageError
 from interpret_kit.results.load import load_result
-from interpret_kit.results.sweep_table import Study, StudyTable
+from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.sweep import trial
 from interpret_kit.trainers.sweep.runner import How, Listener, sweep
 from interpret_kit.trainers.sweep.trial import outcome, record_failure
@@ -118,7 +118,7 @@ def test_a_sweep_is_kept_and_shown_as_every_result_is(swept, tmp_path):
     back = load_result(out)
     assert (back.analysis, back.origin) == (table.analysis, table.origin)
     assert (back.trained, back.failures) == (table.trained, table.failures)
-    for field in StudyTable.array_fields():
+    for field in SweepResult.array_fields():
         np.testing.assert_array_equal(getattr(back, field.name), getattr(table, field.name))
     shown = CliRunner().invoke(ikit, ["show", str(out)])
     assert shown.exit_code == 0, shown.output
