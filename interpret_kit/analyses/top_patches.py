@@ -60,11 +60,11 @@ class TopPatchesResult(Result, of="top_patches"):
     layers: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()  # for each layer, why its boxes may be too large; "" if exact
 
-    def picture(self, image: int) -> Array:
+    def input_image(self, image: int) -> Array:
         """The picture with this id, uint8 (height, width, 3), if the figures show it."""
         return np.asarray(self.input_images[np.flatnonzero(self.input_image_ids == image)[0]])
 
-    def crop(self, row: int, rank: int, picture: Array) -> Array:
+    def patch(self, row: int, rank: int, picture: Array) -> Array:
         """Cut a unit's patch from its picture, uint8 (patch height, patch width, 3)."""
         y0, x0, y1, x1 = self.boxes[row, rank]
         patch: Array = picture[y0:y1, x0:x1]

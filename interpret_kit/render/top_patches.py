@@ -93,7 +93,7 @@ def _unit(
 ) -> None:
     """One patch and, below it, its whole picture with the patch's box and the true class."""
     left, top = corner
-    picture = result.picture(int(result.images[which]))
+    picture = result.input_image(int(result.images[which]))
     if crop:
         _patch(page, corner, result, which, picture)
         top += TILE + GAP
@@ -120,7 +120,7 @@ def _patch(
     box, full = result.boxes[which], result.full_boxes[which]
     tile = Area.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
     page.box(tile, fill=True, **BEYOND)
-    page.picture(result.crop(*which, picture), tile.part(box, full))
+    page.picture(result.patch(*which, picture), tile.part(box, full))
 
 
 def _middle(box: Array, frame: tuple[int, ...]) -> Array:

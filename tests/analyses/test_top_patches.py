@@ -213,9 +213,9 @@ def test_crops_are_what_the_boxes_hold_and_whole_boxes_may_stick_out():
             assert found.full_boxes[row, rank].tolist() == [r - 1, c - 1, r + 2, c + 2]
             y0, x0, y1, x1 = max(r - 1, 0), max(c - 1, 0), min(r + 2, 12), min(c + 2, 10)
             assert found.boxes[row, rank].tolist() == [y0, x0, y1, x1]
-            picture = found.picture(found.images[row, rank])
+            picture = found.input_image(found.images[row, rank])
             np.testing.assert_array_equal(picture, noise(8)[found.images[row, rank]])
-            np.testing.assert_array_equal(found.crop(row, rank, picture), picture[y0:y1, x0:x1])
+            np.testing.assert_array_equal(found.patch(row, rank, picture), picture[y0:y1, x0:x1])
 
 
 def test_the_strongest_unit_computed_from_its_crop_alone_has_its_value():
@@ -226,7 +226,7 @@ def test_the_strongest_unit_computed_from_its_crop_alone_has_its_value():
     assert whole
     double, most = in_double(classifier), float(np.abs(found.values).max())
     for row, rank in whole:
-        patch = found.crop(row, rank, found.picture(found.images[row, rank]))
+        patch = found.patch(row, rank, found.input_image(found.images[row, rank]))
         pixels = torch.from_numpy(patch).permute(2, 0, 1)[None] / 255
         with torch.no_grad():
             alone = double.network.conv1(double.normalised(pixels.double()))[0, row, 1, 1]
