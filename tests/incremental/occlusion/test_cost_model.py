@@ -1,0 +1,89 @@
+"""Are windows grouped, and patches ended, where that saves work?"""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from interpret_kit.incremental.graph.fuse_batch_norm import folded
+from interpret_kit.incremental.graph.traced import TracedNetwork
+from interpret_kit.incremental.occlusion.cost_model import choose
+from interpret_kit.incremental.occlusion.croppable import Changing
+
+SIDE = 64
+# Along one side: fifteen windows of 2 pixels and one of 30, all at least 2 pixels from the edge.
+UNEQUAL = np.array([(2 + 4 * k, 4 + 4 * k) for k in range(15)] + [(10, 40)])
+EQUAL = UNEQUAL[:15]
+
+
+def convolutions(changing):
+    return [node for node in changing.order if node.op == "conv2d"]
+
+
+def changing(*layers):
+    network = nn.Sequential(*layers).eval()
+    return Changing(folded(TracedNetwork(network, torch.rand(2, 3, SIDE, SIDE))))
+
+
+@pytest.fixture(scope="module")
+def two_convolutions():
+    return changing(
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 2),
+    )
+
+
+def test_small_windows_are_not_computed_as_if_they_were_large(two_convolutions):
+    first, second = convolutions(two_convolutions)
+    choices = choose(two_convolutions, UNEQUAL, UNEQUAL)
+    # A kernel of 3 reaches one cell further on either side: 2 pixels become 4 cells, then 6.
+    small = [each for each in choices if len(each.rows.windows) == len(each.cols.windows) == 15]
+    assert [each.rows.sizes[first] for each in small] == [4]
+    assert [each.cols.sizes[second] for each in small] == [6]
+    # Of the second convolution, windows x cells: all as large as the largest would be 16 x 34
+    # along a side, 19 times as much as 15 x 6 + 34.
+    cells = sum(
+        len(each.rows.windows)
+        * each.rows.sizes[second]
+        * len(each.cols.windows)
+        * each.cols.sizes[second]
+        for each in choices
+    )
+    assert cells == (15 * 6 + 34) ** 2
+
+
+def test_windows_of_one_size_stay_in_one_group(two_convolutions):
+    (only,) = choose(two_convolutions, EQUAL, EQUAL)
+    assert only.rows.windows.tolist() == only.cols.windows.tolist() == list(range(15))
+
+
+def test_every_window_is_in_one_group(two_convolutions):
+    choices = choose(two_convolutions, UNEQUAL, EQUAL)
+    found = [(r, c) for each in choices for r in each.rows.windows for c in each.cols.windows]
+    assert sorted(found) == [(r, c) for r in range(16) for c in range(15)]
+
+
+def test_patches_end_where_a_window_affects_everything():
+    # Behind the second convolution a patch is the whole feature map, and would be gathered, too.
+    subject = changing(
+        nn.Conv2d(3, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 8, 127, padding=63, stride=16, groups=8),
+        nn.Conv2d(8, 32, 3, padding=1),
+        nn.Flatten(),
+        nn.Linear(32 * 16, 2),
+    )
+    (choice,) = choose(subject, EQUAL, EQUAL)
+    assert [node.op for node in subject.order[: choice.cut]] == ["pixels", "conv2d", "relu"]
+
+
+def test_as_many_windows_go_together_as_their_largest_feature_map_has_room(two_convolutions):
+    # Behind the patches only means are left, so that nothing but patches takes memory.
+    (choice,) = choose(two_convolutions, EQUAL, EQUAL, batch_bytes=2**20)
+    assert choice.cut == len(two_convolutions.order)
+    largest = 4 * SIDE * SIDE * 32  # bytes
+    assert choice.batch == max(8, min(128, 2**20 // largest))
