@@ -5,7 +5,6 @@ from pathlib import Path
 
 import interpret_kit as ik
 from interpret_kit.render.photo import sample_photo
-from interpret_kit.report.page import Front, Section, write_page
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-out/page")
 
@@ -18,5 +17,5 @@ asked = {
 for name, analysis in asked.items():
     analysis.run(classifier, images).save(out / name, figures=True, force=True)
 
-page = write_page(out, [Section(out / name) for name in asked], Front("A photo"), force=True)
+page = ik.write_report(out, [out / name for name in asked], force=True)
 print("open", page, "in a browser")

@@ -4,14 +4,12 @@ import sys
 from pathlib import Path
 
 import interpret_kit as ik
-from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.train import train
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-out/failures")
 
 # Made to end in seconds, so most classes fail; Recipe() as it stands takes a minute or two.
-recipe = Recipe(data="shapes", channels=(8, 16, 32), stride=(2, 1, 1), fc=(), epochs=2)
-run = train(recipe, out / "run", force=True)
+recipe = ik.Recipe(data="shapes", channels=(8, 16, 32), stride=(2, 1, 1), fc=(), epochs=2)
+run = ik.train(recipe, out / "run", force=True)
 counts = ik.Misclassifications(mistakes=8).run(run.classifier(), ik.load_images("shapes"))
 
 print(f"test accuracy {run.metrics['test_accuracy']:.2f}; the worst classes:")

@@ -33,8 +33,13 @@ if TYPE_CHECKING:
     from interpret_kit.models.convnet import ConvNet as ConvNet
     from interpret_kit.models.loading.load import load_classifier as load_classifier
     from interpret_kit.models.preprocessing import Preprocessing as Preprocessing
+    from interpret_kit.report.page import write_report as write_report
     from interpret_kit.results.load import load_result as load_result
     from interpret_kit.results.result import Result as Result
+    from interpret_kit.trainers.recipe import Recipe as Recipe
+    from interpret_kit.trainers.sweep.runner import sweep as sweep
+    from interpret_kit.trainers.train import resume as resume
+    from interpret_kit.trainers.train import train as train
 
 _HOMES = {
     "Ablation": "analyses.ablation",
@@ -49,11 +54,16 @@ _HOMES = {
     "Misclassifications": "analyses.misclassifications",
     "Occlusion": "analyses.occlusion",
     "Preprocessing": "models.preprocessing",
+    "Recipe": "trainers.recipe",
     "Result": "results.result",
     "TopPatches": "analyses.top_patches",
     "load_classifier": "models.loading.load",
     "load_images": "data.load",
     "load_result": "results.load",
+    "resume": "trainers.train",
+    "sweep": "trainers.sweep.runner",
+    "train": "trainers.train",
+    "write_report": "report.page",
 }
 
 __all__ = list(_HOMES)

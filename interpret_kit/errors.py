@@ -2,6 +2,7 @@
 
 InterpretError
 ├── UsageError             what was asked does not fit what there is (exit code 2)
+│   ├── WrongType          an argument of a type that is not read
 │   ├── LayerNotFound
 │   ├── ClassNotFound
 │   ├── ClassMismatch      class folders that are not the classifier's classes
@@ -17,7 +18,9 @@ InterpretError
     ├── TrainingDiverged
     └── CannotWrite
 
-Each message is one line: what was asked, what there is, what to type next.
+Each message is one line: what was asked, what there is, what to type next. Where Python has an
+exception for the same, an error derives from it as well, so that ``except ValueError`` and
+``except FileNotFoundError`` catch what their callers expect.
 """
 
 from __future__ import annotations
@@ -33,10 +36,14 @@ class InterpretError(Exception):
     exit_code = 1
 
 
-class UsageError(InterpretError):
+class UsageError(InterpretError, ValueError):
     """What was asked does not fit what there is."""
 
     exit_code = 2
+
+
+class WrongType(UsageError, TypeError):
+    """An argument of a type that is not read."""
 
 
 class LayerNotFound(UsageError):
@@ -59,11 +66,11 @@ class NotSupported(UsageError):
     """Possible in principle, but not with this model or these images."""
 
 
-class NothingThere(UsageError):
+class NothingThere(UsageError, FileNotFoundError):
     """No such file, folder, run or model."""
 
 
-class OutputExists(UsageError):
+class OutputExists(UsageError, FileExistsError):
     """The output folder holds something already."""
 
 
@@ -71,11 +78,11 @@ class RunError(InterpretError):
     """The run was well asked for, and failed."""
 
 
-class UnreadableImage(RunError):
+class UnreadableImage(RunError, OSError):
     """A file that is not an image, or a broken one."""
 
 
-class NoImages(RunError):
+class NoImages(RunError, ValueError):
     """Not one image could be read, or none has what is needed."""
 
 

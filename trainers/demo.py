@@ -23,7 +23,7 @@ from interpret_kit.data.load import load_images
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import EMBEDDED, load_classifier
 from interpret_kit.render.photo import sample_photo
-from interpret_kit.report.page import Front, Section, write_page
+from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.results.atomic import whole_folder
 from interpret_kit.results.result import Result
 from interpret_kit.trainers.recipe import Recipe
@@ -150,7 +150,7 @@ def write_demo(
         _trained(writer, demo)
         _imagenet(writer, demo)
         front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out))
-        page = write_page(aside, writer.sections, front)
+        page = write_report(aside, writer.sections, front)
     return out / page.name
 
 

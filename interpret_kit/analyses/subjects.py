@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from interpret_kit.data.image_set import ImageSet
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import WrongType
 from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.probing.misfits import article
 from interpret_kit.models.probing.network_kinds import unwrapped
 
 
@@ -14,12 +15,12 @@ def as_classifier(given: object) -> Classifier:
     """Return the classifier, out of `torch.compile` or another wrapper if need be.
 
     Raises:
-        UsageError: if there is none inside.
+        WrongType: if there is none inside.
     """
     found = unwrapped(given) if isinstance(given, nn.Module) else given
     if not isinstance(found, Classifier):
-        raise UsageError(
-            f"the first of what is run on is a Classifier, not a {type(given).__name__}; give "
+        raise WrongType(
+            f"run() takes a Classifier as its first argument, not {article(given)}; give "
             "ik.Classifier(network, size=(224, 224), mean=..., std=...), or ik.load_classifier(...)"
         )
     return found
@@ -29,10 +30,10 @@ def require_image_set(images: object) -> None:
     """Refuse what is no `ImageSet`.
 
     Raises:
-        UsageError: saying how to make one.
+        WrongType: saying how to make one.
     """
     if not isinstance(images, ImageSet):
-        raise UsageError(
+        raise WrongType(
             f"the images are an ImageSet, not a {type(images).__name__}; give "
             "ik.load_images('photos/'), or ik.ImageSet.from_arrays(...)"
         )

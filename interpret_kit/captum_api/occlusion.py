@@ -19,7 +19,7 @@ from interpret_kit.captum_api.arguments import (
     windows_argument,
 )
 from interpret_kit.captum_api.targets import as_captum_takes_it, check_columns
-from interpret_kit.errors import DoesNotFit, UsageError
+from interpret_kit.errors import DoesNotFit, WrongType
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.fingerprint import fingerprint_of, has_hooks
 from interpret_kit.incremental.occlusion.backend import Occluding, occluding, takes_rows_apart
@@ -52,7 +52,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
     def __init__(self, forward_func: Function) -> None:
         """Attribute what ``forward_func`` returns."""
         if not callable(forward_func):
-            raise UsageError(
+            raise WrongType(
                 f"forward_func is a network or a function, not {article(forward_func)}; give the "
                 "module itself, or classifier.probabilities"
             )

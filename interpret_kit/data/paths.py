@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from interpret_kit.errors import NothingThere, UsageError
+from interpret_kit.errors import NothingThere, UsageError, WrongType
 from interpret_kit.models.argument_values import shown
 
 
@@ -65,8 +65,8 @@ def _path(given: object) -> str | Path:
     return path if isinstance(given, str) else Path(path)
 
 
-def _no_path(given: object) -> UsageError:
-    return UsageError(
+def _no_path(given: object) -> WrongType:
+    return WrongType(
         f"{shown(given)} is not a path; give a file, a folder, several files, or 'shapes'; for "
         "pixels in memory, ik.ImageSet.from_arrays"
     )

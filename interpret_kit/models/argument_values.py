@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import UsageError, WrongType
 
 Converter = Callable[[Any, str], Any]  # from what was given, and its name, to the canonical value
 
@@ -26,7 +26,7 @@ def count_argument(value: Any, name: str) -> int:
     """Read an integer of at least one."""
     number = integer(value)
     if number is None:
-        raise UsageError(f"{name} is {shown(value)}; give an integer, as in {name}=8")
+        raise WrongType(f"{name} is {shown(value)}; give an integer, as in {name}=8")
     if number < 1:
         raise UsageError(f"{name} is {number}; it must be at least 1")
     return number
@@ -68,7 +68,7 @@ def flag_argument(value: Any, name: str) -> bool:
     """Read True or False."""
     if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
         return bool(value)
-    raise UsageError(f"{name} is {shown(value)}; give True or False")
+    raise WrongType(f"{name} is {shown(value)}; give True or False")
 
 
 def integer(value: Any) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import UsageError, WrongType
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ def refuse_other_than_tensors(inputs: object) -> None:
     from interpret_kit.models.probing.misfits import article
 
     if not isinstance(inputs, torch.Tensor):
-        raise UsageError(
+        raise WrongType(
             f"inputs are a tensor (batch, channels, height, width), not {article(inputs)}; give "
             "torch.from_numpy(array) of an array, or an ImageSet to the run of an analysis"
         )
@@ -72,7 +72,7 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
     from interpret_kit.models.probing.misfits import article
 
     if not isinstance(pixels, torch.Tensor):
-        raise UsageError(
+        raise WrongType(
             f"pixels are a tensor (batch, 3, height, width), not {article(pixels)}; give "
             "torch.from_numpy(array), or an ImageSet to the run of an analysis"
         )

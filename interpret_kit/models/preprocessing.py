@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interpret_kit.errors import UsageError, close_names
+from interpret_kit.errors import UsageError, WrongType, close_names
 from interpret_kit.models.resize_and_crop import INTERPOLATIONS, Framing
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def preprocessing_for(
         if each not in known:
             raise UsageError(f"no preprocessing setting {each!r}; {close_names(each, known)}")
     if given is not None and not isinstance(given, Preprocessing):
-        raise UsageError(
+        raise WrongType(
             f"preprocessing is a Preprocessing, not a {type(given).__name__}; give {_EXAMPLE}"
         )
     if given is not None:

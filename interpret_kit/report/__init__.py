@@ -2,4 +2,4 @@
 
 from interpret_kit.report.page import Front as Front
 from interpret_kit.report.page import Section as Section
-from interpret_kit.report.page import write_page as write_page
+from interpret_kit.report.page import write_report as write_report

@@ -43,12 +43,18 @@ class Front:
     commands: tuple[tuple[str, str], ...] = ()  # what to type next, and what that does
 
 
-def write_page(
-    folder: str | Path, sections: Sequence[Section], front: Front = Front(), *, force: bool = False
+def write_report(
+    folder: str | Path,
+    sections: Sequence[Section | str | Path],
+    front: Front = Front(),
+    *,
+    force: bool = False,
 ) -> Path:
     """Write ``index.html`` into a folder, for results that are saved there or elsewhere.
 
-        write_page("out", [Section(Path("out/occlusion")), Section(Path("out/ablation"))])
+        write_report("out", ["out/occlusion", "out/ablation"])
+
+    A section is a folder of a result or a run, or a `Section`, which adds words to it.
 
     Results are best saved inside the folder: then it can be moved, or sent, as a whole. Every
     name is escaped.
@@ -61,7 +67,8 @@ def write_page(
     file = Path(folder) / INDEX
     if file.exists() and not force:
         raise OutputExists(f"{file} exists already; remove it, or write the page elsewhere")
-    entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in sections]
+    shown = [each if isinstance(each, Section) else Section(Path(each)) for each in sections]
+    entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in shown]
     _replace(file, _render(entries, front))
     return file
 

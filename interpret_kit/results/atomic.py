@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interpret_kit.errors import CannotWrite, OutputExists
+from interpret_kit.errors import CannotWrite, InterpretError, OutputExists
 
 MANIFEST = "manifest.json"  # of a result
 OURS = (MANIFEST, "index.html")  # what a folder holds that was written here
@@ -58,6 +58,8 @@ def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
         aside.chmod(0o755)
         check_free(folder, force=force)  # another run may have taken the place meanwhile
         _put_in_place(aside, folder)
+    except InterpretError:  # some are an OSError, too, and say more
+        raise
     except OSError as error:
         raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error
     finally:

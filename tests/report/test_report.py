@@ -18,7 +18,7 @@ from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import NothingThere, OutputExists
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.report.page import Front, Section, write_page
+from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.report.words import KINDS
 from interpret_kit.results import registry
 from interpret_kit.results.load import load_result
@@ -56,7 +56,7 @@ def hostile(tmp_path_factory):
         analysis.run(classifier, images).save(place, figures=True)
         sections.append(Section(place, f"{analysis.name} {SCRIPT}", text=IMAGE, part=HANDLER))
     front = Front(SCRIPT, IMAGE, ((HANDLER, SCRIPT),))
-    return Page(write_page(folder / "out", sections, front))
+    return Page(write_report(folder / "out", sections, front))
 
 
 def test_names_are_shown_and_never_obeyed(hostile):
@@ -111,7 +111,7 @@ def test_figures_come_in_the_order_of_the_result_and_the_first_are_unfolded(tmp_
     result.save(tmp_path / "out/x")
     for name in ("overview", *(f"image_{k}" for k in range(12)), "mine"):
         Image.new("RGB", (2, 2)).save(tmp_path / f"out/x/{name}.png")
-    page = Page(write_page(tmp_path / "out", [Section(tmp_path / "out/x")]))
+    page = Page(write_report(tmp_path / "out", [Section(tmp_path / "out/x")]))
     names = [Path(each["src"]).stem for each in page.all("img")]
     assert names == ["overview", *(f"image_{k}" for k in range(12)), "mine"]
     assert "10 more: n02.png, n03.png" in page.text
@@ -121,14 +121,14 @@ def test_figures_come_in_the_order_of_the_result_and_the_first_are_unfolded(tmp_
 
 def test_a_section_without_a_title_is_called_by_its_question(tmp_path, classifier, images):
     Misclassifications().run(classifier, images).save(tmp_path / "counts")
-    page = Page(write_page(tmp_path, [Section(tmp_path / "counts")]))
+    page = Page(write_report(tmp_path, [Section(tmp_path / "counts")]))
     assert "Which classes fail?" in page.text
     assert page.all("img") == []
 
 
 def test_a_page_still_works_where_its_folder_was_moved_to(tmp_path, classifier, images):
     Activations(layer=1).run(classifier, images).save(tmp_path / "here/maps", figures=True)
-    write_page(tmp_path / "here", [Section(tmp_path / "here/maps")])
+    write_report(tmp_path / "here", [Section(tmp_path / "here/maps")])
     (tmp_path / "here").rename(tmp_path / "there")
     page = Page(tmp_path / "there/index.html")
     assert page.all("img")
@@ -137,7 +137,7 @@ def test_a_page_still_works_where_its_folder_was_moved_to(tmp_path, classifier, 
 
 def test_results_elsewhere_are_linked_to_where_they_are(tmp_path, classifier, images):
     Misclassifications().run(classifier, images).save(tmp_path / "results/a", figures=True)
-    page = Page(write_page(tmp_path / "pages/one", [Section(tmp_path / "results/a")]))
+    page = Page(write_report(tmp_path / "pages/one", [Section(tmp_path / "results/a")]))
     assert_safe_and_whole(page)
 
 
@@ -145,7 +145,7 @@ def test_a_run_is_shown_with_its_scores_and_choices(tmp_path):
     write_run(tmp_path / "run")
     Image.new("RGB", (30, 20)).save(tmp_path / "run/curves.png")
     (tmp_path / "run/history.csv").write_text("epoch,val_accuracy\n1,0.125\n2,0.25\n")
-    page = Page(write_page(tmp_path, [Section(tmp_path / "run")]))
+    page = Page(write_report(tmp_path, [Section(tmp_path / "run")]))
     assert_safe_and_whole(page)
     assert "epoch val_accuracy 1 0.125 2 0.25" in page.text
     assert "architecture ikit_convnet" in page.text
@@ -155,11 +155,11 @@ def test_a_run_is_shown_with_its_scores_and_choices(tmp_path):
 def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     Misclassifications().run(classifier, images).save(tmp_path / "counts")
     sections = [Section(tmp_path / "counts")]
-    write_page(tmp_path, sections, Front("first"))
+    write_report(tmp_path, sections, Front("first"))
     with pytest.raises(OutputExists, match="exists already"):
-        write_page(tmp_path, sections, Front("second"))
+        write_report(tmp_path, sections, Front("second"))
     assert "first" in Page(tmp_path / "index.html").text
-    write_page(tmp_path, sections, Front("second"), force=True)
+    write_report(tmp_path, sections, Front("second"), force=True)
     assert "second" in Page(tmp_path / "index.html").text
 
 
@@ -172,5 +172,5 @@ def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
 def test_nothing_is_written_where_a_section_is_no_result(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(NothingThere, match="no result in"):
-        write_page(tmp_path / "page", [Section(tmp_path / "empty")])
+        write_report(tmp_path / "page", [Section(tmp_path / "empty")])
     assert not (tmp_path / "page").exists()

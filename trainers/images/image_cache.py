@@ -29,7 +29,7 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.loader import Reading
 from interpret_kit.data.sources import Files, Rows
 from interpret_kit.data.torchvision_sets import cache_folder
-from interpret_kit.errors import RunError
+from interpret_kit.errors import RunError, UnreadableImage
 from interpret_kit.models.preprocessing import Preprocessing
 
 FORMAT = 1  # another number makes all entries anew
@@ -68,6 +68,8 @@ def packed(images: ImageSet, size: tuple[int, int], told: ReportDecoding) -> Pac
         return _opened(folder / name)
     try:
         _write(folder, name, _reading(images, size), told)
+    except UnreadableImage:
+        raise
     except OSError as error:
         why = f"decoded images are not kept: cannot write to {folder} ({error.strerror or error})"
         return _in_memory(images, size, told, f"{why}; set IKIT_CACHE to another folder")

@@ -26,7 +26,7 @@ from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.lock import alone_in
 from interpret_kit.trainers.runs.progress import TrainingProgress
-from interpret_kit.trainers.sweep.study import GridIndex, Trial, trials_of
+from interpret_kit.trainers.sweep.study import GridIndex, Trial, read_study, trials_of
 from interpret_kit.trainers.sweep.table import compared
 from interpret_kit.trainers.sweep.trial import (
     TRIALS,
@@ -71,7 +71,7 @@ ONE_BY_ONE, NOBODY = How(), Listener()
 
 
 def sweep(
-    study: Study,
+    study: Study | str | Path,
     out: str | Path,
     how: How = ONE_BY_ONE,
     listener: Listener = NOBODY,
@@ -83,7 +83,7 @@ def sweep(
     A trial that fails is told, and the others go on.
 
     Args:
-        study: what to compare.
+        study: what to compare, or the TOML file that says so.
         out: a folder for the result and the trials; it may hold an earlier sweep of the study.
         how: changes nothing but the speed and, with other threads, the last bits of the weights.
         listener: hears of each step and of each trial's end.
@@ -95,6 +95,8 @@ def sweep(
     """
     refuse_within_import()
     out = Path(out)
+    if not isinstance(study, Study):
+        study = read_study(Path(study))
     check_out(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
     planned, hopeless = _plan(trials.values(), out / TRIALS, how, listener)

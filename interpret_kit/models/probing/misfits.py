@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.errors import BadWeights, NotSupported, UsageError
+from interpret_kit.errors import BadWeights, InterpretError, NotSupported, UsageError, WrongType
 from interpret_kit.models.probing.network_kinds import computing_type, is_exported
 
 _OTHER_SIZE = re.compile(
@@ -50,10 +50,10 @@ def refuse_other_than_network(network: object) -> None:
     """Refuse what is not an nn.Module.
 
     Raises:
-        UsageError: naming its type.
+        WrongType: naming its type.
     """
     if not isinstance(network, nn.Module):
-        raise UsageError(
+        raise WrongType(
             f"the network is an nn.Module, not {article(network)}; give the module itself, or "
             "ik.load_classifier('resnet18') for a network of that name"
         )
@@ -95,6 +95,8 @@ def explained(
     """
     try:
         yield
+    except InterpretError:
+        raise
     except (RuntimeError, ValueError, AssertionError) as error:
         why = _why(network, inputs, str(error), bare)
         if why:
