@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.load import Spec
     from interpret_kit.data.loader import Batch, Reading
     from interpret_kit.models.classifier import Classifier
 
@@ -96,7 +97,7 @@ class Analysis(Question, ABC, Generic[R]):
     def run(
         self,
         classifier: Classifier,
-        images: ImageSet,
+        images: Spec,
         *,
         batch_size: int = 32,
         strict: bool = False,
@@ -106,19 +107,21 @@ class Analysis(Question, ABC, Generic[R]):
 
         Args:
             classifier: is left as it was found: modes, buffers, hooks, gradient flags.
-            images: labels are matched to the classifier's classes by name; if they are others,
-                they are dropped with a note, or refused by an analysis that needs them.
+            images: all that `load_images` takes. Labels are matched to the classifier's classes
+                by name; if they are others, they are dropped with a note, or refused by an
+                analysis that needs them.
             batch_size: images per forward.
             strict: raise `UnreadableImage` instead of leaving out a broken file, or images that
                 the folder holds and that are not used.
             progress: True for a bar, or a function called with (images done, images in all).
         """
-        from interpret_kit.analyses.subjects import as_classifier, require_image_set
+        from interpret_kit.analyses.subjects import as_classifier
+        from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory
         from interpret_kit.models.probing.evaluation import evaluating
 
         classifier = as_classifier(classifier)
-        require_image_set(images)
+        images = load_images(images)
         batch_size = count_argument(batch_size, "batch_size")
         if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)

@@ -1,10 +1,9 @@
-"""What is an analysis run on? A `Classifier` and an `ImageSet`."""
+"""What is an analysis run on? A `Classifier`, whatever it is wrapped in."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import WrongType
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.misfits import article
@@ -24,16 +23,3 @@ def as_classifier(given: object) -> Classifier:
             "ik.Classifier(network, size=(224, 224), mean=..., std=...), or ik.load_classifier(...)"
         )
     return found
-
-
-def require_image_set(images: object) -> None:
-    """Refuse what is no `ImageSet`.
-
-    Raises:
-        WrongType: saying how to make one.
-    """
-    if not isinstance(images, ImageSet):
-        raise WrongType(
-            f"the images are an ImageSet, not a {type(images).__name__}; give "
-            "ik.load_images('photos/'), or ik.ImageSet.from_arrays(...)"
-        )

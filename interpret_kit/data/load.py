@@ -1,41 +1,66 @@
-"""Which images are meant? A path, several files, or the name of a data set."""
+"""Which images are meant? Files, the name of a data set, or what is in memory already."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.data.folders.listing import Listing, list_files, list_folder
 from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.in_memory import images_in_memory
 from interpret_kit.data.paths import at_home, given_paths, is_there
 from interpret_kit.data.sources import Files, Rows
 from interpret_kit.errors import NoImages, UsageError
 
 Paths = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Spec = Paths | Iterable[Paths] | ImageSet
+Spec = Paths | Iterable[Any] | ImageSet | Any  # what `load_images` takes
 
 
-def load_images(spec: Spec, split: str | None = None) -> ImageSet:
-    """Find images: in a file, several files or a folder, or a data set by name.
+def load_images(
+    spec: Spec, split: str | None = None, *, normalized: tuple[Any, Any] | None = None
+) -> ImageSet:
+    """Find images: in a file, several files or a folder, a data set by name, or in memory.
+
+        load_images("photos/")
+        load_images(pixels)  # a tensor (images, 3, height, width) in [0, 1]
+        load_images(loader, normalized=((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
     Args:
         spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or
             one of `torchvision_sets.NAMES`, such as "cifar10". A folder called so: "./shapes".
-        split: train, val or test, where there are such; test unless told.
+            In memory: a tensor, an array, a PIL image, or a list of these, alone or as (image,
+            label); a data set or a loader of torch; a `datasets.Dataset`. They are read once,
+            and kept with 8 bits per channel.
+        split: train, val or test, if there are such; by default test.
+        normalized: the (mean, std) by which float pixels in memory were normalised, to undo it.
+
+    Raises:
+        NothingThere: no such path, data set or split.
+        UsageError: what is no image, or pixels of another shape or range.
     """
     if isinstance(spec, ImageSet):
         return spec
-    paths = given_paths(spec)
+    if isinstance(spec, Iterator):
+        spec = list(spec)
+    images = images_in_memory(spec, split, normalized)
+    if images is not None:
+        return images
+    if normalized is not None:
+        raise UsageError("normalized is for float pixels in memory, and files have none; omit it")
+    return _at(given_paths(spec), split)
+
+
+def _at(paths: Sequence[str | Path], split: str | None) -> ImageSet:
+    """The images at these paths; one alone may be the name of a data set."""
     if not paths:
         raise NoImages("no images were given; give a file, a folder, or 'shapes'")
     if len(paths) > 1:
         return _from_files([at_home(each) for each in paths], split, f"{len(paths)} files")
-    from interpret_kit.data import torchvision_sets as published
-
     (only,) = paths
     path = at_home(only)
     name = only.casefold() if isinstance(only, str) else ""  # a Path is never a data set's name

@@ -67,6 +67,6 @@ def _path(given: object) -> str | Path:
 
 def _no_path(given: object) -> WrongType:
     return WrongType(
-        f"{shown(given)} is not a path; give a file, a folder, several files, or 'shapes'; for "
-        "pixels in memory, ik.ImageSet.from_arrays"
+        f"{shown(given)} is not a path; give a file, a folder, several files, or 'shapes'; or "
+        "images in memory: a tensor, an array, PIL images, a data set or a DataLoader"
     )

@@ -79,6 +79,28 @@ class Rows:
         return shape + bytes(self.pixels[image].tobytes())
 
 
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Images in memory, each of its own size."""
+
+    images: tuple[Image.Image, ...]  # of mode RGB
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, image: int) -> str:
+        """The position."""
+        return f"image {image}"
+
+    def decode(self, image: int) -> Image.Image:
+        """Copy the image, with its notes."""
+        return self.images[image].copy()
+
+    def content(self, image: int) -> bytes:
+        """The size and the pixels."""
+        return str(self.images[image].size).encode() + self.images[image].tobytes()
+
+
 def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
     """Check and copy pixels: what the caller does to the array later changes nothing here.
 

@@ -317,8 +317,8 @@ def test_names_cannot_steer_the_terminal(run, place):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("classifier", "photos/1.jpg"), "not a str; give ik.load_images"),
-        (("classifier", "classifier"), "not a Classifier; give ik.load_images"),
+        (("classifier", "photos/1.jpg"), "no file or folder 'photos/1.jpg'"),
+        (("classifier", "classifier"), "is not a path; give a file"),
         (("network", "images"), "not a Conv2d; give ik.Classifier"),
     ],
 )

@@ -92,11 +92,22 @@ def _read(source: Path | BytesIO) -> Image.Image:
     with _pillow_is_quiet():
         picture = Image.open(source, formats=readable())
     with picture:
-        deep = any(";16" in str(each) for each in getattr(picture, "tile", ()))
-        picture.load()
-        _refuse_signed(picture)
-        profile = picture.info.get("icc_profile")
-        rgb, note = _as_rgb(_upright(picture), deep)
+        return rgb_of(picture)
+
+
+def rgb_of(picture: Image.Image) -> Image.Image:
+    """Convert an image that is open already as `read_rgb` does: upright, RGB, on white.
+
+    Raises:
+        UnreadableImage: values of no known meaning.
+    """
+    deep = any(";16" in str(each) for each in getattr(picture, "tile", ()))
+    picture.load()
+    _refuse_signed(picture)
+    profile = picture.info.get("icc_profile")
+    rgb, note = _as_rgb(_upright(picture), deep)
+    if rgb is picture:  # nothing of what the caller holds is written to
+        rgb = picture.copy()
     notes = (profile_note(profile) if profile else None, note)
     rgb.info = {_NOTES: tuple(each for each in notes if each)}
     return rgb
