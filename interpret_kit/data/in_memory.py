@@ -26,6 +26,13 @@ _LABEL = ("label", "labels", "fine_label", "target", "targets")
 _SPLITS = ("test", "validation", "valid", "val", "train")  # the first that is there is taken
 
 
+class Columns(NamedTuple):
+    """The keys of a row under which its image and its label are."""
+
+    image: str
+    label: str | None
+
+
 class Pair(NamedTuple):
     """One image and its label, or a batch of both."""
 
@@ -89,7 +96,7 @@ def _pairs(given: Any) -> Iterator[Pair] | None:
     return (_pair(item, columns, number) for number, item in enumerate(items))
 
 
-def _pair(item: Any, columns: Pair | None, number: int) -> Pair:
+def _pair(item: Any, columns: Columns | None, number: int) -> Pair:
     if isinstance(item, Mapping):
         image = columns.image if columns else next((e for e in _IMAGE if e in item), None)
         label = columns.label if columns else next((e for e in _LABEL if e in item), None)
@@ -158,7 +165,7 @@ def _class_names(given: Any) -> Any:
     return None
 
 
-def _columns(given: Any) -> Pair | None:
+def _columns(given: Any) -> Columns | None:
     """Which columns of a `datasets.Dataset` hold images and labels; None for anything else."""
     features = getattr(given, "features", None)
     if not isinstance(features, Mapping):
@@ -166,7 +173,7 @@ def _columns(given: Any) -> Pair | None:
     image = _column(features, "Image", _IMAGE)
     if image is None:
         raise UsageError(f"no column of images among {', '.join(features)}; rename one to image")
-    return Pair(image, _column(features, "ClassLabel", _LABEL))
+    return Columns(image, _column(features, "ClassLabel", _LABEL))
 
 
 def _column(features: Mapping[str, Any], kind: str, names: Sequence[str]) -> str | None:

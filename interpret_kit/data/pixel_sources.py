@@ -48,7 +48,8 @@ class Scale:
                 "subtracted from; omit it"
             )
         if len(self.mean) == 1 and (pixels.ndim == 3 and pixels.shape[-1] != 1):
-            return pixels * self.std[0] + self.mean[0]  # gray, without an axis of channels
+            gray: NDArray[Any] = pixels * self.std[0] + self.mean[0]  # no axis of channels
+            return gray
         whole: NDArray[Any] = pixels * self.std + self.mean
         return whole
 
