@@ -157,10 +157,11 @@ def _class_names(given: Any) -> Any:
     if columns is not None and columns.label is not None:
         return getattr(given.features[columns.label], "names", None)
     for _ in range(9):  # through loaders and subsets
-        for name in ("class_to_idx", "classes"):
-            names = getattr(given, name, None)
-            if names:
-                return [e[0] if isinstance(e, tuple) else e for e in names] if name[5:] else names
+        names = getattr(given, "classes", None) or getattr(given, "class_to_idx", None)
+        if isinstance(names, Mapping):
+            return names
+        if isinstance(names, (list, tuple)):  # of ImageNet, each is a tuple of synonyms
+            return [each[0] if isinstance(each, tuple) else each for each in names]
         given = getattr(given, "dataset", None)
     return None
 
@@ -187,7 +188,7 @@ def _is_splits(given: Any) -> bool:
 
 
 def _picked(splits: Mapping[str, Any], split: str | None) -> Any:
-    wanted = split or next((each for each in _SPLITS if each in splits), None)
+    wanted = split or next((each for each in _SPLITS if each in splits), next(iter(splits)))
     if wanted not in splits:
         raise NothingThere(f"no split {wanted!r}; there are: {', '.join(splits)}")
     return splits[wanted]

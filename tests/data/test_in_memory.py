@@ -111,6 +111,15 @@ def test_the_classes_of_a_data_set_are_known_by_name(given):
     assert ik.load_images(given).classes == ("ant", "bee", "cat", "dog", "eel")
 
 
+def test_classes_may_be_a_mapping_or_tuples_of_synonyms():
+    pairs = Photos()
+    pairs.classes = None
+    pairs.class_to_idx = {"eel": 4, "ant": 0, "bee": 1, "dog": 3, "cat": 2}
+    assert ik.load_images(pairs).classes == Photos.classes
+    pairs.classes = [("ant", "emmet"), ("bee",), ("cat", "house cat"), ("dog",), ("eel",)]
+    assert ik.load_images(pairs).classes == Photos.classes
+
+
 def test_a_subset_keeps_the_classes_and_names_of_labels_make_classes():
     some = ik.load_images(Subset(Photos(), [3, 0]))
     assert some.labels.tolist() == [2, 4]
