@@ -1,12 +1,12 @@
-"""How much sooner is every filter silenced, when only what it changes is computed again?
+"""What is the speed-up of filter ablation if only the activations that change are recomputed?
 
     python benchmarks/ablation.py --photos photos/
 
-Every pair of an image and a filter, layer by layer. Ours: `Reruns`, with the trace left out and
-the first look at the images counted. The loop: whole forwards in inference mode, channels last,
-with a hook that sets a filter to zero, at its best batch size. It costs the same for every
-filter of every layer, so one filter is measured and multiplied. Captum: LayerFeatureAblation,
-likewise. Answers are compared with the loop's for a part of the pairs.
+Every pair of an image and a filter, layer by layer. Ours: `Reruns`, without the tracing, but with
+the initial pass over the images. The loop: full forward passes in inference mode, channels last,
+with a hook that zero-ablates a filter, at its best batch size. It costs the same for every filter
+of every layer, so one filter is timed and extrapolated. Captum: LayerFeatureAblation, likewise.
+Predictions are compared with the loop's for a subset of the pairs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BATCHES = (4, 8, 16, 32, 64)
 FEW = 64  # images that the loop and Captum are measured on
 
 Work = Callable[[], object]
-InBatches = Callable[[int], None]  # work, in batches of so many images
+InBatches = Callable[[int], None]  # work, in batches of this many images
 
 
 def pixels_for(classifier: Classifier, count: int, photos: str) -> Tensor:
@@ -51,20 +51,20 @@ def pixels_for(classifier: Classifier, count: int, photos: str) -> Tensor:
 
 
 class Loop:
-    """Whole forwards with a hook."""
+    """Full forward passes with a hook."""
 
     def __init__(self, classifier: Classifier, inputs: Tensor) -> None:
         self.network = classifier.network.to(memory_format=torch.channels_last)
         self.inputs = inputs.contiguous(memory_format=torch.channels_last)
         self.layers = classifier.find_layers("all")
 
-    def silenced(self, layer: Layer, number: int, batch: int) -> Tensor:
+    def ablated(self, layer: Layer, number: int, batch: int) -> Tensor:
         """Outputs (images, classes) with one filter at zero."""
 
-        def silence(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        def zero(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             output[:, number] = 0
 
-        handle = self.network.get_submodule(layer.point[0]).register_forward_hook(silence)
+        handle = self.network.get_submodule(layer.point[0]).register_forward_hook(zero)
         with torch.inference_mode():
             outputs = [self.network(part) for part in self.inputs.split(batch)]
         handle.remove()
@@ -72,7 +72,7 @@ class Loop:
 
     def once(self, batch: int) -> None:
         """One filter."""
-        self.silenced(self.layers[0], 0, batch)
+        self.ablated(self.layers[0], 0, batch)
 
 
 def loop_of(case: Case) -> Loop:
@@ -130,16 +130,16 @@ def sampled(layers: tuple[Layer, ...], most: int, seed: int = 0) -> dict[Layer, 
 
 
 def everything(reruns: Reruns, inputs: Tensor, filters: dict[Layer, Tensor]) -> None:
-    """Look at all images and silence all of these filters."""
+    """Run the initial pass over all images, and ablate all of these filters."""
     with kept_memory():
         for part in inputs.split(min(reruns.images_at_once, 32)):
             reruns.look(part)
             for layer, numbers in filters.items():
-                silence(reruns, layer, numbers)
+                ablate(reruns, layer, numbers)
 
 
-def silence(reruns: Reruns, layer: Layer, numbers: Tensor) -> None:
-    """Silence these filters of one layer on the images looked at, where that changes anything."""
+def ablate(reruns: Reruns, layer: Layer, numbers: Tensor) -> None:
+    """Ablate these filters of one layer for the images, if that can change anything."""
     images, which = reruns.changes(layer.point)[:, numbers].nonzero().T
     if len(images):
         reruns.silence(layer.point, images, numbers[which]).argmax(1)
@@ -148,7 +148,7 @@ def silence(reruns: Reruns, layer: Layer, numbers: Tensor) -> None:
 def compared(
     loop: Loop, reruns: Reruns, filters: dict[Layer, Tensor], most: int
 ) -> dict[str, object]:
-    """How many answers differ from the loop's, for at most so many filters of each layer."""
+    """How many predictions differ from the loop's, for a limited number of filters per layer."""
     part = loop.inputs[: min(reruns.images_at_once, 32)]
     before = reruns.look(part)
     few = copy.copy(loop)
@@ -156,7 +156,7 @@ def compared(
     differ, asked, error = 0, 0, 0.0
     for layer, numbers in filters.items():
         for number in numbers[:most].tolist():
-            theirs = few.silenced(layer, number, 8)
+            theirs = few.ablated(layer, number, 8)
             ours = before.clone()
             images = reruns.changes(layer.point)[:, number].nonzero()[:, 0]
             if len(images):
@@ -166,7 +166,7 @@ def compared(
             error = max(error, float((ours.softmax(1) - theirs.softmax(1)).abs().max()))
     largest = float(f"{error:.1e}")
     return {
-        "answers compared": asked,
+        "predictions compared": asked,
         "differ": differ,
         "largest error of a probability": largest,
     }
@@ -201,11 +201,11 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
         scale = asked * case.images / len(loop.inputs)
         times["loop"] = [each * scale for each in times["loop"]]
         times["Captum"] = [each * scale / 3 for each in times["Captum"]]
-        what["memory"] = "kept" if kept else "as it is"
+        what["memory"] = "trimming disabled" if kept else "default malloc"
         report.add(what, times, "ours", facts | batches | more)
         pair, more = float(np.median(times["loop"])) / asked / case.images, {}
     name = case.network
-    report.table(f"{name}: by layer", ("layer", "filters", "µs a pair", "times sooner"),
+    report.table(f"{name}: by layer", ("layer", "filters", "µs per pair", "speed-up"),
                  by_layer(reruns, inputs, filters, pair))  # fmt: skip
     report.table(f"{name}: growth", ("filters", "images", "seconds", "exponent"),
                  growth(reruns, inputs, list(filters)[2]))  # fmt: skip
@@ -234,7 +234,7 @@ def by_layer(
     with kept_memory():
         reruns.look(part)
         for layer, numbers in filters.items():
-            work = {"ours": lambda at=layer, which=numbers: silence(reruns, at, which)}
+            work = {"ours": lambda at=layer, which=numbers: ablate(reruns, at, which)}
             own = float(np.median(interleaved(work, 3)["ours"])) / len(numbers) / len(part)
             rows.append([layer.label, len(numbers), round(own * 1e6, 2), round(pair / own, 1)])
     return rows
@@ -250,7 +250,7 @@ def growth(reruns: Reruns, inputs: Tensor, layer: Layer) -> list[list[object]]:
     with kept_memory():
         for filters, images in plans:
             reruns.look(inputs[:images])
-            work = {"ours": lambda f=filters: silence(reruns, layer, torch.arange(f))}
+            work = {"ours": lambda f=filters: ablate(reruns, layer, torch.arange(f))}
             took = float(np.median(interleaved(work, 3)["ours"]))
             grown = ""
             if rows and rows[-1][0] * rows[-1][1] < filters * images:  # type: ignore[operator]
@@ -267,7 +267,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.photos != "shapes":
         asked.photos = str(Path(asked.photos).resolve())
-    report = Report("ablation", "How much sooner is every filter silenced?", asked)
+    report = Report("ablation", "What is the speed-up of incremental filter ablation?", asked)
     count, most, few = (32, 60, (8, 40)) if asked.short else (512, 10**6, (64, 100))
     # Here, before gradients are switched off, and before the contenders' processes want them.
     runs = {name: trained_convnet(name, short=asked.short) for name in NETWORKS}
@@ -279,16 +279,19 @@ def main() -> None:
             report.save()
     report.note("Filters of the embedded model are drawn evenly from all filters of all layers.")
     if not asked.short:
-        report.note(f"The ConvNets learned from generated shapes for {EPOCHS} epochs.")
-    report.note(f"Loop and Captum: one filter and at most {FEW} images, and scaled.")
+        report.note(f"The ConvNets were trained on generated shapes for {EPOCHS} epochs.")
     report.note(
-        "Ours keeps freed memory in the process while it runs. 'as it is': the others run as "
-        "their users have them; 'kept': all keep it. By layer: against the loop with it kept."
+        f"Loop and Captum: measured on one filter and at most {FEW} images, and extrapolated."
     )
     report.note(
-        "The ceiling counts multiply-adds: whole forwards over what lies behind the layer, with "
-        "the convolutions that follow at once counted for one of their input channels. Pairs that "
-        "cannot change are left out on top of that."
+        "Ours keeps freed memory in the process while it runs. 'default malloc': the others run "
+        "as usual; 'trimming disabled': all keep it. By layer: the speed-up over the loop with "
+        "trimming disabled."
+    )
+    report.note(
+        "The ceiling is the ratio of multiply-adds: full forward passes over the layers after "
+        "the ablated one, counting one input channel of the convolutions that read it. Pairs of "
+        "an image and a filter that cannot change are skipped on top of that."
     )
     report.save()
 

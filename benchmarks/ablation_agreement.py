@@ -1,4 +1,4 @@
-"""Do the ablation's flips equal a loop of whole forwards with the filter's weights at zero?
+"""Do the ablation's flips equal a loop of full forward passes with the filter's weights at zero?
 
 python benchmarks/ablation_agreement.py ikit-demo/run 99
 """

@@ -1,7 +1,7 @@
-"""How close are our occlusion's numbers to Captum's, and to a loop of single forwards?
+"""How closely do our occlusion maps match Captum's, and a loop of single forward passes?
 
 python benchmarks/agreement.py photos/ 20       whole runs of the embedded model on photos
-python benchmarks/agreement.py --incremental    what is computed in parts, on ten architectures
+python benchmarks/agreement.py --incremental    incremental evaluation, on ten architectures
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from interpret_kit.results.result import Array
 WINDOW, STRIDE, GRAY = 32, 16, 128 / 255
 
 SMALL_WINDOW, SMALL_STRIDE = 16, 8  # of the incremental form
-SAMPLED = 40  # positions that are asked by single forwards, too
+SAMPLED = 40  # positions that are also evaluated by single forward passes
 CAPTUMS = 28  # window and stride of the maps that Captum makes, too: 64 at 224 px
 CLASSES = 100
 
-# Sides of the pictures; random weights, but for the embedded model.
+# Image sizes; random weights, except for the embedded model.
 NETWORKS = {
     "vgg16": 224,
     "resnet18": 224,
@@ -56,7 +56,9 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("images", nargs="?", default="shapes", help="a folder, or shapes")
     parser.add_argument("count", nargs="?", type=int, default=20, help="images")
-    parser.add_argument("--incremental", action="store_true", help="the parts, on ten networks")
+    parser.add_argument(
+        "--incremental", action="store_true", help="incremental evaluation, on ten networks"
+    )
     asked = parser.parse_args()
     if asked.incremental:
         incremental(asked)
@@ -88,36 +90,39 @@ def runs(spec: str, count: int) -> None:
                 covered = torch.where(mask, GRAY, batch.pixels)
                 confidence = float(classifier.probabilities(covered)[0, target])
                 off_loop = max(off_loop, abs(confidence - mine[position]))
-            print(f"{k + 1}: {off_captum:.1e} from Captum, {off_loop:.1e} from single forwards")
+            print(
+                f"{k + 1}: {off_captum:.1e} from Captum, {off_loop:.1e} from single forward passes"
+            )
     print(
         f"largest difference over {len(maps.ids)} images: "
         f"attribution {off_captum:.1e} from Captum's,"
     )
-    print(f"confidence {off_loop:.1e} from a loop of single forwards")
+    print(f"confidence {off_loop:.1e} from a loop of single forward passes")
 
 
 def incremental(asked: argparse.Namespace) -> None:
-    """What is computed in parts beside single whole forwards, architecture by architecture."""
-    question = "How far are an occlusion's numbers, computed in parts, from whole forwards?"
+    """Incremental evaluation against single full forward passes, architecture by architecture."""
+    question = "How closely does incremental occlusion match full forward passes?"
     report = Report("agreement", question, asked)
     names = ["resnet18"] if asked.short else list(NETWORKS)
     rows = [measured(name).row() for name in names]
     title = f"Windows of {SMALL_WINDOW} px every {SMALL_STRIDE} px"
-    columns = ("network", "picture", "windows asked both ways", *Measured.COLUMNS)
+    columns = ("network", "image", "windows compared", *Measured.COLUMNS)
     report.table(title, columns, rows)
     report.note(
-        "Random weights and statistics, but for the embedded model; a noisy picture. Effect: the "
-        "largest change of a logit by a window. Shifted: the same error where crops are read one "
-        "cell aside on purpose. Single whole forwards of covered pictures are what Captum does. "
-        "Captum's map: IncrementalOcclusion's attribution of one class beside that of "
-        f"captum.attr.Occlusion, of windows of {CAPTUMS} px side by side; of the logit's scale."
+        "Random weights and statistics, except for the embedded model; an image of noise. "
+        "Effect: the largest change of a logit by a window. Shifted: the same error if patches "
+        "are deliberately read one cell off. Single full forward passes of occluded images are "
+        "what Captum does. Captum's map: IncrementalOcclusion's attribution of one class against "
+        f"captum.attr.Occlusion's, for adjacent windows of {CAPTUMS} px, relative to the logit "
+        "scale."
     )
     report.save()
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one network answered both ways."""
+    """The outputs of one network by both ways of evaluation."""
 
     name: str
     size: int
@@ -147,45 +152,45 @@ class Measured:
 
 
 def measured(name: str) -> Measured:
-    """Ask one network about all windows in parts, and about some of them as a whole."""
+    """Evaluate one network incrementally on all windows, and fully on some of them."""
     size = NETWORKS[name]
-    network, picture, fill = made(name), noise(size, 0), noise(size, 1)[0]
+    network, image, fill = made(name), noise(size, 0), noise(size, 1)[0]
     grid = WindowGrid((size, size), (SMALL_WINDOW,) * 2, (SMALL_STRIDE,) * 2)
     with evaluating(network):
-        forwards = IncrementalForwards(network, grid, picture)
-        ours = answers(forwards.outputs(picture, fill), len(grid))
+        incremental = IncrementalForwards(network, grid, image)
+        ours = answers(incremental.outputs(image, fill), len(grid))
         generator = np.random.default_rng(0)
         chosen = generator.choice(len(grid), min(SAMPLED, len(grid)), replace=False)
         chosen = np.unique(
             [0, grid.shape[1] - 1, len(grid) - grid.shape[1], len(grid) - 1, *chosen]
         )
-        whole = single(network, grid, picture, fill, chosen)
+        whole = single(network, grid, image, fill, chosen)
         with one_aside():
-            some, wrong = forwards.network.sample(picture, fill, 8)
-        right = single(network, grid, picture, fill, some)
-        uncovered = network(picture)
+            some, wrong = incremental.network.sample(image, fill, 8)
+        right = single(network, grid, image, fill, some)
+        uncovered = network(image)
     shifted = float((wrong - right).abs().max())
-    apart = off_captum(network, picture, int(uncovered.argmax()))
+    apart = off_captum(network, image, int(uncovered.argmax()))
     return Measured(name, size, ours[torch.from_numpy(chosen)], whole, uncovered, shifted, apart)
 
 
-def off_captum(network: nn.Module, picture: Tensor, target: int) -> float:
+def off_captum(network: nn.Module, image: Tensor, target: int) -> float:
     """How far our map of one class lies from Captum's."""
     worth.MARGIN = math.inf
     sides = (3, CAPTUMS, CAPTUMS)
     with torch.no_grad():
         ours, theirs = (
-            kind(network).attribute(picture, sides, strides=sides, target=target)
+            kind(network).attribute(image, sides, strides=sides, target=target)
             for kind in (IncrementalOcclusion, CaptumOcclusion)
         )
     return float((ours - theirs).abs().max())
 
 
 def single(
-    network: nn.Module, grid: WindowGrid, picture: Tensor, fill: Tensor, positions: Array
+    network: nn.Module, grid: WindowGrid, image: Tensor, fill: Tensor, positions: Array
 ) -> Tensor:
-    """One whole forward for each position."""
-    covered = WholeForwards(network, grid, 1).covered(picture, fill, positions)
+    """One full forward pass for each position."""
+    covered = WholeForwards(network, grid, 1).covered(image, fill, positions)
     return torch.cat([network(each[None]) for each in covered])
 
 
@@ -198,7 +203,7 @@ def answers(outputs: Iterator[tuple[Array, Tensor]], count: int) -> Tensor:
 
 
 def made(name: str) -> nn.Module:
-    """A network in eval mode; drawn statistics make its answers depend on the picture."""
+    """A network in eval mode; drawn statistics make its answers depend on the image."""
     if name == "embedded":
         return ik.load_classifier("embedded").network.eval()
     torch.manual_seed(0)
@@ -224,7 +229,7 @@ def made(name: str) -> nn.Module:
 
 
 def noise(size: int, seed: int) -> Tensor:
-    """A picture of coarse and fine noise, (1, 3, size, size)."""
+    """A image of coarse and fine noise, (1, 3, size, size)."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, 3, 8, 8, generator=generator)
     fine = torch.randn(1, 3, size, size, generator=generator)
@@ -233,7 +238,7 @@ def noise(size: int, seed: int) -> Tensor:
 
 @contextmanager
 def one_aside() -> Iterator[None]:
-    """Let crops be taken for lying one cell to the right of where they lie."""
+    """Read patches one cell to the right of where they lie."""
     read: Callable[..., Tensor] = Buffer.read
 
     def shifted(buffer: Buffer, wanted: Place, crops: Place | None, *rest: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How many times sooner could it be done, by the multiply-adds of what changes alone?"""
+"""Which speed-up do the multiply-adds of the changing activations allow?"""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.layers.catalogue import Layer
 
 
-def occlusion_ceiling(made: nn.Module, picture: Tensor, grid: WindowGrid) -> float:
-    """How many times fewer multiply-adds there are if only cells that change are computed.
+def occlusion_ceiling(made: nn.Module, image: Tensor, grid: WindowGrid) -> float:
+    """The ratio of multiply-adds if only the cells that change are recomputed.
 
     Of convolutions and linear layers; every window by itself, each map's cells exactly.
     """
-    traced = folded(TracedNetwork(made, picture))
+    traced = folded(TracedNetwork(made, image))
     changing = Changing(traced)
     rows, cols = changing.reached(*map(np.array, grid.spans()))
     whole, parts = 0.0, 0.0
@@ -45,7 +45,7 @@ def multiply_adds(traced: RunnableGraph, node: Node) -> float:
 
 
 def ablation_ceiling(traced: TracedNetwork, filters: Mapping[Layer, Tensor]) -> float:
-    """How many times fewer there are if only what a silenced filter changes is computed."""
+    """The ratio of multiply-adds if only what an ablated filter changes is recomputed."""
     whole = sum(multiply_adds(traced, node) for node in traced.graph.nodes)
     parts = sum(
         len(numbers) * _behind(traced, traced.node(layer.point))

@@ -1,4 +1,4 @@
-"""How long does each way take, side by side in one run, and how sure is that?
+"""How are contenders timed, side by side in one run, and with which uncertainty?
 
 A benchmark is a program that names its contenders, lets the clock run them in turn, and saves:
 
@@ -6,14 +6,14 @@ A benchmark is a program that names its contenders, lets the clock run them in t
 
     def main() -> None:
         asked = options(__doc__).parse_args()  # --short, --rounds, --threads, --device, --out
-        report = Report("occlusion", "How much sooner does an occlusion end?", asked)
+        report = Report("occlusion", "What is the speed-up of incremental occlusion?", asked)
         for name in ("resnet18",) if asked.short else NETWORKS:
             contenders = {"ours": ours, "plain loop": plain, "captum": captum}  # no arguments
             times = interleaved(contenders, asked.rounds, device=asked.device)
             report.add({"network": name, "window": 16}, times, base="ours", facts={"error": 2e-7})
         report.save()
 
-    if __name__ == "__main__":  # `peak_memory` starts the program anew: nothing runs on import
+    if __name__ == "__main__":  # `peak_memory` imports the program again
         main()
 
 Every contender first runs once unmeasured. Then a round runs each of them once, and every other
@@ -24,7 +24,7 @@ both ends of a measurement. `python benchmarks/table.py` makes docs/benchmarks.m
 What else there is:
 
     seconds(work)                    one measurement
-    Report.table(title, columns, rows)   numbers that are no comparison of times
+    Report.table(title, columns, rows)   numbers other than a comparison of times
     Report.note("...")               a sentence below the tables
     peak_memory(prepare, "resnet18") MiB that `prepare("resnet18")()` takes beyond what was
                                      taken before it, in a process of its own
@@ -60,9 +60,9 @@ def options(description: str | None, rounds: int = 5) -> argparse.ArgumentParser
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--short", action="store_true", help="the quick form: see that it works")
+    parser.add_argument("--short", action="store_true", help="the short form: check that it works")
     parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each contender")
-    parser.add_argument("--threads", type=int, default=0, help="threads; 0 leaves them to torch")
+    parser.add_argument("--threads", type=int, default=0, help="threads; 0: as torch chooses")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     parser.add_argument("--out", type=Path, help="folder to save to; benchmarks/results by default")
     return parser
@@ -173,7 +173,7 @@ class Report:
         print(", ".join(f"{name}: {value}" for name, value in shown.items()), flush=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Add numbers that are no comparison of times, and print them."""
+        """Add numbers other than a comparison of times, and print them."""
         self.found["tables"].append(
             {"title": title, "columns": list(columns), "rows": [list(row) for row in rows]}
         )

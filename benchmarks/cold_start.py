@@ -8,7 +8,7 @@ checkout, this one and those of --against, in turn; every other round goes backw
 has its own .venv, as 'make setup' makes it. The cache (IKIT_CACHE) is empty before each start
 unless --keep-cache is given: then it holds what the start before has left.
 
-What is measured is the whole process: time on the clock, processor seconds of all its threads,
+What is measured is the whole process: time on the clock, CPU seconds of all its threads,
 and the largest resident memory, which includes the libraries that are mapped.
 """
 
@@ -35,7 +35,7 @@ class Start(NamedTuple):
     """What one process took."""
 
     seconds: float
-    processor: float  # seconds, user and system, of all threads
+    cpu: float  # seconds, user and system, of all threads
     peak: float  # MiB
 
 
@@ -114,7 +114,7 @@ def main() -> None:
         found = measured(checkouts, photo, rounds, asked.threads, keep_cache=asked.keep_cache)
     times: Times = {name: [each.seconds for each in starts] for name, starts in found.items()}
     report.add({"command": "ikit occlusion"}, times, base=list(checkouts)[-1])
-    ours, theirs = ("seconds", "processor seconds", "peak MiB"), ("time", "processor", "peak")
+    ours, theirs = ("seconds", "CPU seconds", "peak MiB"), ("time", "cpu", "peak")
     shares = tuple(f"{each} / {list(checkouts)[-1]}" for each in theirs)
     report.table("medians", ("checkout", *ours, *shares), rows(found))
     report.save()

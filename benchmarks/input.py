@@ -1,7 +1,7 @@
 """Does the network wait for the files?
 
-A pass over files costs at least what the forwards alone cost, and at least what decoding alone
-costs; on a machine where both share the cores, at best their sum of processor time over the cores.
+Reading and predicting files takes at least as long as the forward passes alone, and as decoding
+alone; and if both share the cores, at least the sum of their CPU times over the number of cores.
 
     python benchmarks/input.py --data photos/
 """
@@ -23,7 +23,7 @@ from interpret_kit.models.probing.evaluation import evaluating
 def main() -> None:
     """Compare numbers of threads that decode."""
     parser = options(__doc__)
-    parser.add_argument("--data", default="shapes", help="folder of pictures")
+    parser.add_argument("--data", default="shapes", help="folder of images")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=16)
     asked = parser.parse_args()
@@ -36,7 +36,7 @@ def main() -> None:
 
     batches = list(reading(2))
 
-    def forwards() -> None:
+    def forward_passes() -> None:
         with evaluating(classifier):
             for batch in batches:
                 classifier(batch.pixels)
@@ -52,31 +52,31 @@ def main() -> None:
 
         return run
 
-    contenders: dict[str, Callable[[], object]] = {"forwards alone": forwards}
+    contenders: dict[str, Callable[[], object]] = {"forward passes alone": forward_passes}
     for workers in (0, 4) if asked.short else (0, 1, 2, 4):
         contenders[f"decoding alone, {workers} threads"] = decoding(workers)
         contenders[f"both, {workers} threads"] = both(workers)
     with kept_memory():
         times = interleaved(contenders, asked.rounds, device=asked.device)
-        shares = {name: _processor_seconds(work) for name, work in contenders.items()}
-    alone = spread(times["forwards alone"])["median"]
+        shares = {name: _cpu_seconds(work) for name, work in contenders.items()}
+    alone = spread(times["forward passes alone"])["median"]
     best = min(spread(each)["median"] for name, each in times.items() if name.startswith("dec"))
-    processor = shares["forwards alone"] + shares["decoding alone, 0 threads"]
-    floor = max(alone, best, processor / torch.get_num_threads())
-    columns = ("way", "seconds", "processor seconds", "over the floor")
+    cpu = shares["forward passes alone"] + shares["decoding alone, 0 threads"]
+    floor = max(alone, best, cpu / torch.get_num_threads())
+    columns = ("way", "seconds", "CPU seconds", "over the floor")
     rows = [
         (name, median, round(shares[name], 2), round(median / floor, 3))
         for name, median in ((name, spread(each)["median"]) for name, each in times.items())
     ]
-    report.table(f"{len(images)} pictures, batches of {asked.batch_size}", columns, rows)
+    report.table(f"{len(images)} images, batches of {asked.batch_size}", columns, rows)
     report.note(
-        f"The floor, {floor:.2f} s, is the longest of the forwards alone, the quickest decoding "
-        "alone, and the processor time of both shared out over the cores."
+        f"The floor, {floor:.2f} s, is the maximum of the forward passes alone, the fastest "
+        "decoding alone, and the CPU time of both divided by the number of cores."
     )
     report.save()
 
 
-def _processor_seconds(work: Callable[[], object]) -> float:
+def _cpu_seconds(work: Callable[[], object]) -> float:
     start = time.process_time()  # of all threads
     work()
     return time.process_time() - start

@@ -73,7 +73,7 @@ def _peak(prepare: Callable[..., Work], threads: int, arguments: Sequence[object
     torch.set_num_threads(threads)
     work = prepare(*arguments)
     before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     work()
     return round((_resident("VmHWM") - before) / MIB, 1)
 

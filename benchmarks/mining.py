@@ -1,7 +1,7 @@
-"""How much longer does a search for top patches take than the forwards alone?
+"""What does the search for top patches cost on top of the forward passes?
 
-All convolutions at once, over the same tensors: 500 pictures unless told, the data's own first,
-then mirrored, then upside down. The bare loop keeps nothing, in inference mode with channels_last.
+All convolutions at once, over the same tensors: 500 images by default, first the data's own, then
+flipped horizontally, then vertically. The bare loop stores nothing; inference mode, channels_last.
 
     python benchmarks/mining.py --data photos/
 """
@@ -33,12 +33,14 @@ NETWORKS = ("resnet18", "EfficientNet-Lite0")
 def main() -> None:
     """Compare for each network and batch size."""
     parser = options(__doc__, rounds=5)
-    parser.add_argument("--data", default="shapes", help="folder of pictures")
+    parser.add_argument("--data", default="shapes", help="folder of images")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
     asked = parser.parse_args()
     images, sizes = (48, [16]) if asked.short else (asked.images, asked.batch_sizes)
-    report = Report("mining", "How much longer than the forwards alone is the search?", asked)
+    report = Report(
+        "mining", "What does the search for top patches cost on top of the forward passes?", asked
+    )
     report.note(why_missing("zennit-crp"))
     for name in NETWORKS:
         for size in sizes:
@@ -72,7 +74,7 @@ def main() -> None:
 
 
 def bare(name: str, data: str, images: int, size: int) -> Callable[[], None]:
-    """The forwards alone."""
+    """The forward passes alone."""
     classifier, batches = prepared(name, data, images, size)
 
     def run() -> None:

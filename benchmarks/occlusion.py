@@ -1,9 +1,9 @@
-"""How much sooner is an occlusion done, when only what a window changes is computed?
+"""What is the speed-up of occlusion if only the activations that a window changes are recomputed?
 
     python benchmarks/occlusion.py
 
 Against Captum's Occlusion at the best of three batch sizes, a plain batched loop at the better of
-two, and MONAI's OcclusionSensitivity: the same picture and windows, each in a process of its own.
+two, and MONAI's OcclusionSensitivity: the same image and windows, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -39,18 +39,17 @@ def main() -> None:
         "--network", action="append", choices=NETWORKS, help="these only; repeat for several"
     )
     asked = parser.parse_args()
-    report = Report("occlusion", "How much sooner is an occlusion done?", asked)
+    report = Report("occlusion", "What is the speed-up of incremental occlusion?", asked)
     report.note(why_missing("monai"))
     report.note(
-        "Ours is asked again: tracing the network, once per network and weights, is a column of "
-        "its own. The ceiling counts multiply-adds: those of whole forwards over those of the "
-        "cells that change. Folding the normalisations saves beside that."
+        "One-off tracing of the network is excluded and has its own column. The ceiling is the "
+        "ratio of multiply-adds: full forward passes over the cells that change. Folding batch "
+        "normalisation saves more."
     )
     report.note(
         "Ours keeps freed memory in the process while it runs "
-        "(interpret_kit/incremental/allocator.py). 'as it is': the others run as their users have "
-        "them; 'kept': all keep it, which is no work of theirs, but shows what the rest of ours "
-        "is worth."
+        "(interpret_kit/incremental/allocator.py). 'default malloc': the others run as usual; "
+        "'trimming disabled': all keep freed memory, which isolates the algorithm."
     )
     names = asked.network or ((next(iter(CONVNETS)), "resnet18") if asked.short else NETWORKS)
     for name in names:
@@ -66,8 +65,10 @@ def _compare(report: Report, name: str, rounds: int, *, short: bool) -> None:
     few = (8, 8) if name in CONVNETS else (28, 28)
     facts: dict[str, object] = {}
     what = {"network": name, "window": sides[0], "stride": sides[1]}
-    for memory in ("as it is",) if name in SLOW or short else ("as it is", "kept"):
-        kept = memory == "kept"
+    for memory in (
+        ("default malloc",) if name in SLOW or short else ("default malloc", "trimming disabled")
+    ):
+        kept = memory == "trimming disabled"
         captums = _quickest({each: (captum, name, few, each, kept) for each in (1, 8, 32)})
         plains = _quickest({each: (plain, name, few, each, kept) for each in (8, 32)})
         facts = {"ceiling": facts["ceiling"]} if facts else _facts(name, sides, few, plains)
@@ -91,14 +92,14 @@ def _quickest(trials: dict[int, Prepared]) -> int:
 
 
 def _facts(name: str, sides: Sides, few: Sides, plain_batch: int) -> dict[str, object]:
-    made, picture = network(name)
+    made, image = network(name)
     occlusion = _occlusion()(made)
-    first = seconds(lambda: _attributed(occlusion, picture, sides))
-    own = _attributed(occlusion, picture, few)
-    theirs = _attributed(Occlusion(made), picture, few, 8)
-    scale = float(made(picture).detach().abs().max())
+    first = seconds(lambda: _attributed(occlusion, image, sides))
+    own = _attributed(occlusion, image, few)
+    theirs = _attributed(Occlusion(made), image, few, 8)
+    scale = float(made(image).detach().abs().max())
     return {
-        "ceiling": occlusion_ceiling(made, picture, grid_of(picture, *sides)),
+        "ceiling": occlusion_ceiling(made, image, grid_of(image, *sides)),
         "tracing and first run, s": round(first, 2),
         "peak memory, MiB": peak_memory(ours, name, sides),
         "plain loop's, MiB": peak_memory(plain, name, sides, plain_batch),
@@ -111,10 +112,10 @@ def _occlusion() -> type[IncrementalOcclusion]:
     return IncrementalOcclusion
 
 
-def _attributed(occlusion: Occlusion, picture: Tensor, sides: Sides, batch: int = 1) -> Tensor:
+def _attributed(occlusion: Occlusion, image: Tensor, sides: Sides, batch: int = 1) -> Tensor:
     window, stride = sides
     found: Tensor = occlusion.attribute(
-        picture,
+        image,
         (3, window, window),
         strides=(3, stride, stride),
         target=0,
@@ -125,36 +126,36 @@ def _attributed(occlusion: Occlusion, picture: Tensor, sides: Sides, batch: int 
 
 def ours(name: str, sides: Sides) -> Work:
     """`IncrementalOcclusion`, traced."""
-    made, picture = network(name)
+    made, image = network(name)
     occlusion = _occlusion()(made)
-    return lambda: _attributed(occlusion, picture, sides)
+    return lambda: _attributed(occlusion, image, sides)
 
 
 def captum(name: str, sides: Sides, batch: int, kept: bool = False) -> Work:
     """Captum's own."""
-    made, picture = network(name)
-    picture = picture.contiguous(memory_format=torch.channels_last)
-    return keeping(lambda: _attributed(Occlusion(made), picture, sides, batch), kept)
+    made, image = network(name)
+    image = image.contiguous(memory_format=torch.channels_last)
+    return keeping(lambda: _attributed(Occlusion(made), image, sides, batch), kept)
 
 
 def plain(name: str, sides: Sides, batch: int, kept: bool = False) -> Work:
-    """Whole forwards of covered pictures."""
-    made, picture = network(name)
-    return keeping(plain_loop(made, picture, grid_of(picture, *sides), batch), kept)
+    """Full forward passes of occluded images."""
+    made, image = network(name)
+    return keeping(plain_loop(made, image, grid_of(image, *sides), batch), kept)
 
 
 def monai(name: str, sides: Sides, kept: bool) -> Work:
     """MONAI's own."""
     from monai.visualize import OcclusionSensitivity
 
-    made, picture = network(name)
+    made, image = network(name)
     window, stride = sides
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sensitivity = OcclusionSensitivity(
             made, mask_size=window, n_batch=32, overlap=1 - stride / window, mode=0.0, verbose=False
         )
-    return keeping(lambda: sensitivity(picture), kept)
+    return keeping(lambda: sensitivity(image), kept)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Is the incremental way ever slower than whole forwards, whatever the network?
+"""Is incremental evaluation ever slower than full forward passes, for any architecture?
 
     python benchmarks/occlusion_families.py
 
@@ -32,11 +32,11 @@ WINDOW, STRIDE, BATCH = 32, 24, 8
 def main() -> None:
     """Compare, family by family."""
     asked = options(__doc__, rounds=3).parse_args()
-    question = "Is the incremental way ever slower than whole forwards?"
+    question = "Is incremental evaluation ever slower than full forward passes?"
     report = Report("occlusion_families", question, asked)
     report.note(
         f"Plain loop: batches of {BATCH}, channels last, inference mode. Ours is traced before, "
-        "and runs as `Occlusion` runs it; 'whole' is what it takes where nothing is to be saved."
+        "and runs as in `Occlusion`; 'full' means that incremental evaluation would save nothing."
     )
     report.note(
         f"Windows of {WINDOW} px every {STRIDE} px; both sides keep freed memory. A ratio of at "
@@ -47,20 +47,20 @@ def main() -> None:
         if name not in timm.list_models(name):
             report.note(f"{name} is not in this timm.")
             continue
-        made, picture = network(name)
-        grid, fill = grid_of(picture, WINDOW, STRIDE), torch.zeros_like(picture[0])
+        made, image = network(name)
+        grid, fill = grid_of(image, WINDOW, STRIDE), torch.zeros_like(image[0])
         worth.MARGIN = math.inf
-        quick = occluding.occluding(made, grid, picture, 1, BATCH)
+        quick = occluding.occluding(made, grid, image, 1, BATCH)
 
-        def ours(quick: occluding.Occluding = quick, picture: torch.Tensor = picture) -> None:
+        def ours(quick: occluding.Occluding = quick, image: torch.Tensor = image) -> None:
             with torch.no_grad():
-                for _ in quick.outputs(picture, fill):  # noqa: B023 - used before it changes
+                for _ in quick.outputs(image, fill):  # noqa: B023 - used before it changes
                     pass
 
         with kept_memory():
-            contenders = {"ours": ours, "plain loop": plain_loop(made, picture, grid, BATCH)}
+            contenders = {"ours": ours, "plain loop": plain_loop(made, image, grid, BATCH)}
             times = interleaved(contenders, asked.rounds)
-        way = "whole" if isinstance(quick, occluding.WholeForwards) else "in parts"
+        way = "full" if isinstance(quick, occluding.WholeForwards) else "incremental"
         report.add({"network": name}, times, base="ours", facts={"ours runs": way})
         report.save()
 

@@ -1,10 +1,10 @@
-"""How does the time of an occlusion grow with the picture, the window, and the stride?
+"""How does the time of an occlusion scale with the image size, the window and the stride?
 
     python benchmarks/occlusion_growth.py
 
-The exponent is that of the best straight line through the logarithms: 2 for the picture's side
-means that the time grows as its area, or as the number of windows. The plain loop, whole forwards
-in batches, takes as long for every window: it is asked about a few, and its time multiplied.
+The exponent is the slope of a line fitted to the logarithms: 2 for the image size means that the
+time grows as the area, or as the number of windows. The plain loop, batched full forward passes,
+takes equally long for every window: it is timed on a few, and extrapolated.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ STRIDES: tuple[Case, ...] = ((224, 32, 8), (224, 32, 16), (224, 32, 32))
 def main() -> None:
     """Time one network over a row of cases for each question."""
     asked = options(__doc__, rounds=3).parse_args()
-    report = Report("occlusion_growth", "How does an occlusion's time grow?", asked)
+    report = Report("occlusion_growth", "How does the time of an occlusion scale?", asked)
     rows = []
     for what, cases, column in (
-        ("side of the picture", SIDES, 0),
+        ("image size", SIDES, 0),
         ("window", WINDOWS, 1),
         ("stride", STRIDES, 2),
     ):
@@ -45,49 +45,56 @@ def main() -> None:
         rows += [[*case, *each] for case, each in zip(chosen, found, strict=True)]
         exponent = _exponent([case[column] for case in chosen], [each[1] for each in found])
         report.note(f"{NETWORK}: the time grows as the {what} to the power of {exponent}.")
-    columns = ("side", "window", "stride", "windows", "seconds", "ms a window", "plain loop / ours")
+    columns = (
+        "side",
+        "window",
+        "stride",
+        "windows",
+        "seconds",
+        "ms per window",
+        "plain loop / ours",
+    )
     report.table(NETWORK, (*columns, "ceiling", "of the ceiling"), rows)
     report.note(
-        "Both sides keep freed memory; the plain loop is asked about 36 windows, and its time "
-        "multiplied. A case that stands here twice was measured twice: the two show how sure the "
-        "numbers are."
+        "Both sides keep freed memory; the plain loop is timed on 36 windows and extrapolated. "
+        "Cases listed twice were measured twice, which shows the uncertainty."
     )
     report.note(
-        "The ceiling counts multiply-adds: those of whole forwards over those of the cells that "
-        "change. What is below it is left by windows of one batch that reach unlike far and are "
-        "computed alike, by patches that are gathered, and by maps that are run whole from where "
-        "a window reaches most of them; what is above it, by folded normalisations, and by fewer "
-        "passes over maps that are too large for the processor's cache."
+        "The ceiling is the ratio of multiply-adds: full forward passes over the cells that "
+        "change. The loss below it is due to padding patches to the largest affected region in a "
+        "batch, to gathering patches, and to switching to full feature maps once a window "
+        "affects most of them; the gain above it is due to folded batch normalisation and to "
+        "fewer passes over feature maps that exceed the CPU's cache."
     )
     report.save()
 
 
 def _measured(case: Case, rounds: int) -> tuple[int, float, float, float, float, float]:
-    """Windows, seconds, ms a window, times sooner, the same by multiply-adds, and their relation.
+    """Windows, seconds, ms per window, speed-up, the same by multiply-adds, and their relation.
 
     Both sides keep freed memory.
     """
     side, window, stride = case
-    made, picture = network(NETWORK, side)
-    grid, fill = grid_of(picture, window, stride), torch.zeros_like(picture[0])
+    made, image = network(NETWORK, side)
+    grid, fill = grid_of(image, window, stride), torch.zeros_like(image[0])
     worth.MARGIN = math.inf
-    quick = occluding.occluding(made, grid, picture, 1, 32)
+    quick = occluding.occluding(made, grid, image, 1, 32)
 
     def ours() -> None:
         with torch.no_grad():
-            for _ in quick.outputs(picture, fill):
+            for _ in quick.outputs(image, fill):
                 pass
 
     sixth = math.ceil(side / 6)
-    few = grid_of(picture, sixth, sixth)
+    few = grid_of(image, sixth, sixth)
     with kept_memory():
-        contenders = {"ours": ours, "plain": plain_loop(made, picture, few, BATCH)}
+        contenders = {"ours": ours, "plain": plain_loop(made, image, few, BATCH)}
         times = interleaved(contenders, rounds)
     taken = float(np.median(times["ours"]))
     each = [plain / own for own, plain in zip(times["ours"], times["plain"], strict=True)]
-    sooner = float(np.median(each)) * len(grid) / len(few)
-    ceiling = occlusion_ceiling(made, picture, grid)
-    found = (taken, 1000 * taken / len(grid), sooner, ceiling, sooner / ceiling)
+    faster = float(np.median(each)) * len(grid) / len(few)
+    ceiling = occlusion_ceiling(made, image, grid)
+    found = (taken, 1000 * taken / len(grid), faster, ceiling, faster / ceiling)
     return len(grid), *(float(f"{each:.3g}") for each in found)
 
 

@@ -1,8 +1,8 @@
-"""Are the generated pictures hard enough, easy enough, and is the class where the box is?
+"""Are the generated images hard enough, easy enough, and does only the object reveal the class?
 
-Trains a linear model on raw pixels and the recipe as it stands, then lets a window of 12 pixels,
-step 4, find the part of each picture that the decision rests on: its peak should lie in the
-object's box for the trained network, and only by chance for a random one.
+Trains a linear model on raw pixels and the default recipe, then locates the evidence in each image
+by occlusion with a window of 12 px and a stride of 4: its peak should lie in the object's box for
+the trained network, and only by chance for a random one.
 
     python benchmarks/shapes.py [--run FOLDER] [--images 300]
 """
@@ -37,7 +37,7 @@ class Peaks:
 
     images: int
     in_box: int
-    box_share: float  # of the picture's area, what chance alone would give
+    box_share: float  # of the image's area, what chance alone would give
 
     def __str__(self) -> str:
         share, chance = 100 * self.in_box / max(1, self.images), 100 * self.box_share
@@ -100,7 +100,7 @@ def random_classifier(trained: Classifier, seed: int = 0) -> Classifier:
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, help="a run on shapes; trained anew unless given")
+    parser.add_argument("--run", type=Path, help="a run on shapes; by default, one is trained")
     parser.add_argument("--images", type=int, default=300, help="test images to occlude")
     given = parser.parse_args()
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")

@@ -1,6 +1,6 @@
-"""What did the benchmarks find? Makes docs/benchmarks.md of the files in benchmarks/results.
+"""Makes docs/benchmarks.md from the files in benchmarks/results.
 
-And the short table in README.md, between its marks.
+And the speed table in README.md, between its marks.
 
 python benchmarks/table.py [--check]
 """
@@ -24,17 +24,17 @@ MARKS = "<!-- made by benchmarks/table.py -->\n", "<!-- until here -->"
 HEAD = """# Benchmarks
 
 Each section is one question, one program and one run. The programs run all contenders in turn,
-once unmeasured and then several rounds; times are medians in seconds, with the quartiles in
-brackets. A ratio is the median over the rounds: "captum / ours" of 9 means that Captum took 9
+one warm-up round and then several timed rounds; times are medians in seconds, with the quartiles in
+brackets. A ratio is the median of the paired ratios: "Captum / ours" of 9 means that Captum took 9
 times as long in the same round. `photos` is a folder of 200 photos of ImageNet classes; any other
-does; mining fills up with mirror images where it holds too few. `benchmarks/clock.py` says how
-time is taken, `python benchmarks/table.py` makes this page. `make bench` runs short forms of them
-all.
+folder of photos works, and mining adds flipped copies if it holds too few. `benchmarks/clock.py`
+documents the timing, `python benchmarks/table.py` makes this page. `make bench` runs short forms of
+all programs.
 """
 
 
 def main() -> None:
-    """Write the page and the short table, or tell whether they are up to date."""
+    """Write the page and the short table, or check that they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if out of date")
     texts = {PAGE: page(RESULTS), README: with_summary(README.read_text(), RESULTS)}
@@ -52,18 +52,18 @@ def page(folder: Path) -> str:
 
 
 def with_summary(text: str, folder: Path) -> str:
-    """The same text with the table between the marks made anew."""
+    """The same text with a new table between the marks."""
     before, rest = text.split(MARKS[0])
     _, after = rest.split(MARKS[1])
     return f"{before}{MARKS[0]}{summary(folder)}\n{MARKS[1]}{after}"
 
 
 def summary(folder: Path) -> str:
-    """How many times sooner, network by network; then with the memory of all sides kept."""
+    """The speed-ups, network by network; then with glibc trimming disabled for all contenders."""
     rows: list[list[object]] = []
     for name, what, other in (
         ("occlusion", "occlusion, {window} px every {stride}: {network}", "plain loop"),
-        ("ablation", "{filters} filters on {images} images: {network}", "loop"),
+        ("ablation", "ablation, {filters} filters on {images} images: {network}", "loop"),
     ):
         lines = json.loads((folder / f"{name}.json").read_text())["comparisons"]
         by_memory = {
@@ -72,14 +72,15 @@ def summary(folder: Path) -> str:
                 for line in lines
                 if line["what"]["memory"] == memory
             }
-            for memory in ("as it is", "kept")
+            for memory in ("default malloc", "trimming disabled")
         }
-        for asked, ratios in by_memory["as it is"].items():
-            kept = by_memory["kept"].get(asked)
+        for asked, ratios in by_memory["default malloc"].items():
+            kept = by_memory["trimming disabled"].get(asked)
             each = [known and known[peer] for known in (ratios, kept) for peer in (other, "Captum")]
             rows.append([asked, *(f"{known['median']:.2g}" if known else "" for known in each)])
-    columns = ("times sooner than", "whole forwards in batches", "Captum")
-    return _table((*columns, *(f"{name}, memory kept" for name in columns[1:])), rows)
+    peers = ("batched full forward passes", "Captum")
+    same_malloc = (f"{name}, with glibc trimming disabled" for name in peers)
+    return _table(("speed-up over", *peers, *same_malloc), rows)
 
 
 def section(found: dict[str, Any]) -> str:

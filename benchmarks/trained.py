@@ -1,4 +1,4 @@
-"""Which networks does the ablation silence? ConvNets, trained once and found again, and our own."""
+"""Which networks are ablated? ConvNets, trained once and then reused, and the embedded model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.train import resume
 
 NETWORKS = {"default ConvNet": (16, 32, 64, 64, 64), "wide ConvNet": (48, 96, 128, 192, 256)}
-EPOCHS = 3  # of training on generated shapes: enough for answers that flip
+EPOCHS = 3  # of training on generated shapes: enough for predictions that flip
 RUNS = Path(__file__).parent.parent / "build" / "benchmarks"  # not committed
 
 
@@ -41,5 +41,5 @@ def trained_convnet(name: str, *, short: bool) -> Path:
 
 
 def classifier_of(case: Case) -> Classifier:
-    """On the processor, in eval mode."""
+    """On the CPU, in eval mode."""
     return ik.load_classifier(case.run, device="cpu").eval()

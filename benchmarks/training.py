@@ -1,10 +1,10 @@
-"""How many images a second does a training learn from, and what does the rest of it cost?
+"""How many images per second does training process, and what does the rest of it cost?
 
 Ours against a plain loop of torchvision (`ImageFolder`, `DataLoader`, the same network, batch and
 class of augmentation), each in a process of its own, an epoch at a time, from its second on. Of
 the plain loops, with 0, 1 and 2 workers and in both memory formats, the best is what counts.
 
-    python benchmarks/training.py [--data FOLDER]  # generated pictures, as JPEG files, by default
+    python benchmarks/training.py [--data FOLDER]  # by default: generated images, as JPEG files
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def _plain_epoch(
     return total / len(loader)
 
 
-def write_pictures(root: Path, each: int) -> Path:
-    """Write generated pictures as JPEG files, ``each`` of 33 classes to learn from."""
+def write_images(root: Path, each: int) -> Path:
+    """Write generated images as JPEG files, ``each`` of 33 classes to train on."""
     for split, count in (("train", each), ("val", max(1, each // 10))):
         drawn = shape_images(split, count)
         for index, (pixels, label) in enumerate(zip(drawn.pixels, drawn.labels, strict=True)):
@@ -130,10 +130,10 @@ def compare(report: Report, recipe: Recipe, asked: argparse.Namespace) -> None:
             contenders[f"plain, {workers} workers{name}"] = (plain, recipe, folder, workers, memory)
     with apart(contenders) as work:
         times = interleaved(work, asked.rounds, warm_up=0, device=asked.device)
-    images = learned_from(recipe)
+    images = trained_on(recipe)
     kept = {name: times[name] for name in ("ours", best_of(times, "plain"))}
     speeds = {name: images / statistics.median(each) for name, each in times.items()}
-    shown = {"pictures": asked.data.name if asked.data else "generated, JPEG"}
+    shown = {"data": asked.data.name if asked.data else "generated, JPEG"}
     facts = {f"images/s {name}": round(speeds[name]) for name in kept}
     report.add(shown | {"images": images, "batch": recipe.batch_size}, kept, "ours", facts=facts)
     mine = statistics.median(times["ours"])
@@ -145,7 +145,7 @@ def compare(report: Report, recipe: Recipe, asked: argparse.Namespace) -> None:
     report.table("images/s of all ways, an epoch", columns, rows)
 
 
-def learned_from(recipe: Recipe) -> int:
+def trained_on(recipe: Recipe) -> int:
     """Images of an epoch: both leave out what does not fill a batch."""
     images = sum(1 for _ in (Path(recipe.data) / "train").glob("*/*"))
     return images // recipe.batch_size * recipe.batch_size
@@ -158,7 +158,7 @@ def whole_run(report: Report, recipe: Recipe, device: str) -> None:
     rows = []
     for epoch in (1, 2):  # from the second on
         speed, share = (history[name][epoch] for name in ("images_per_second", "learning_share"))
-        in_steps = share * learned_from(recipe) / speed / history["seconds"][epoch]
+        in_steps = share * trained_on(recipe) / speed / history["seconds"][epoch]
         rows.append((epoch + 1, round(speed), round(share, 3), round(in_steps, 3)))
     columns = ("epoch", "images/s", "steps, of the pass", "steps, of the epoch with validation")
     report.table("a whole run of ours", columns, rows)
@@ -169,9 +169,9 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--data", type=Path, help="a folder with a train and a val folder")
     asked = parser.parse_args()
-    report = Report("training", "How many images a second does a training learn from?", asked)
+    report = Report("training", "How many images per second does training process?", asked)
     with tempfile.TemporaryDirectory() as made:
-        folder = asked.data or write_pictures(Path(made), 10 if asked.short else 60)
+        folder = asked.data or write_images(Path(made), 10 if asked.short else 60)
         recipe = Recipe(data=str(folder))
         compare(report, recipe, asked)
         whole_run(report, recipe, asked.device)

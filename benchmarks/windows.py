@@ -20,7 +20,7 @@ CONVNETS = {
 
 
 def network(name: str, side: int = 0) -> tuple[nn.Module, Tensor]:
-    """A network in eval mode, channels last, and a picture for it (random, where weights are).
+    """A network in eval mode, channels last, and a image for it (random, where weights are).
 
     Times do not depend on the weights; `benchmarks/agreement.py` draws ones that show errors.
     """
@@ -37,23 +37,21 @@ def network(name: str, side: int = 0) -> tuple[nn.Module, Tensor]:
     return made, torch.rand(1, 3, side, side)
 
 
-def grid_of(picture: Tensor, window: int, stride: int) -> WindowGrid:
+def grid_of(image: Tensor, window: int, stride: int) -> WindowGrid:
     """All positions of a square window."""
-    height, width = picture.shape[2:]
+    height, width = image.shape[2:]
     return WindowGrid((height, width), (window, window), (stride, stride))
 
 
-def plain_loop(
-    made: nn.Module, picture: Tensor, grid: WindowGrid, batch: int
-) -> Callable[[], None]:
-    """Whole forwards of covered pictures: batched, channels last, inference mode."""
+def plain_loop(made: nn.Module, image: Tensor, grid: WindowGrid, batch: int) -> Callable[[], None]:
+    """Full forward passes of occluded images: batched, channels last, inference mode."""
     whole = WholeForwards(made, grid, batch)
-    fill = torch.zeros_like(picture[0])
-    picture = picture.contiguous(memory_format=torch.channels_last)
+    fill = torch.zeros_like(image[0])
+    image = image.contiguous(memory_format=torch.channels_last)
 
     def run() -> None:
         with torch.inference_mode():
-            for _ in whole.outputs(picture, fill):
+            for _ in whole.outputs(image, fill):
                 pass
 
     return run

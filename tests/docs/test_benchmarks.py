@@ -82,8 +82,8 @@ def test_the_short_table_has_the_medians_and_those_with_memory_kept(tmp_path):
         report = clock.Report(
             name, "?", Namespace(threads=0, device="cpu", out=tmp_path, short=False)
         )
-        for memory in ("as it is", "kept")[:others]:
-            slow = [10.0, 12.0, 30.0] if memory == "as it is" else [4.0, 4.0, 4.0]
+        for memory in ("default malloc", "trimming disabled")[:others]:
+            slow = [10.0, 12.0, 30.0] if memory == "default malloc" else [4.0, 4.0, 4.0]
             times = {"ours": [2.0] * 3, peer: slow, "Captum": [20.0] * 3}
             what = {"network": "net", "window": 8, "stride": 4, "filters": 3, "images": 5}
             report.add({**what, "memory": memory}, times, "ours")
@@ -94,7 +94,7 @@ def test_the_short_table_has_the_medians_and_those_with_memory_kept(tmp_path):
     assert found.endswith(after)
     assert found[len(before) : -len(after)].splitlines()[2:] == [
         "| occlusion, 8 px every 4: net | 6 | 10 | 2 | 10 |",
-        "| 3 filters on 5 images: net | 6 | 10 |  |  |",
+        "| ablation, 3 filters on 5 images: net | 6 | 10 |  |  |",
     ]
 
 
