@@ -1,4 +1,4 @@
-"""The five analyses as commands: which model, which images, what comes out, where is it?"""
+"""The five analyses as commands."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ EXAMPLES = {
     "misclassifications": "ikit misclassifications --silence 3:7 --data photos/",
 }
 FEW = {"occlusion": 8, "activations": 8}
-"""How many images are taken where none are named: these two keep and draw each of them."""
+"""How many images are used if none are named: these two save and draw every image."""
 
 
 def command_of(asked: type[Analysis[Any]]) -> click.Command:
     """Make the command of an analysis."""
     few = FEW.get(asked.name)
-    most = f"at most so many images, drawn evenly over the classes; {few} where no IMAGES are named"
-    place = f"folder for the files; {OUT}/{_dashed(asked.name)}-1, -2, ... unless given"
+    most = f"maximum number of images, drawn evenly over the classes; {few} if no IMAGES are named"
+    place = f"output folder; default: {OUT}/{_dashed(asked.name)}-1, -2, ..."
     return click.Command(
         _dashed(asked.name),
         help=help_of(asked, EXAMPLES[asked.name]),
@@ -67,7 +67,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     check_force(ctx)
     check_place(_place(ctx), force=given["force"])
     result = _answer(ctx, analysis, terminal)
-    # The place is looked for again: another run may have taken it meanwhile.
+    # Determined again: another command may have taken the folder meanwhile.
     folder = result.save(_place(ctx), figures=True, force=given["force"])
     tell(result, terminal)
     terminal.say(wrote(folder))
@@ -107,10 +107,10 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
 
 
 def _take_full_float32() -> None:
-    """No TF32, which a GPU takes for convolutions by itself: it keeps three digits.
+    """Disable TF32, which GPUs use for convolutions by default and which keeps three digits.
 
-    Two ways to the same number would not agree. The library leaves this to its callers; a command
-    has the process to itself.
+    Incremental and full evaluation would disagree. The library leaves this to its callers; a
+    command has the process to itself.
     """
     import torch
 
@@ -118,7 +118,7 @@ def _take_full_float32() -> None:
 
 
 def tell(result: Result, terminal: Terminal) -> None:
-    """Print the short table, what could not be read and, where asked for, the manifest."""
+    """Print the summary, what could not be read and, with --json, the manifest."""
     from interpret_kit.results.save import manifest
 
     tell_a_person(result, terminal)
@@ -126,7 +126,7 @@ def tell(result: Result, terminal: Terminal) -> None:
 
 
 def tell_a_person(result: Result, terminal: Terminal) -> None:
-    """Print the answer, the short table, and what could not be read."""
+    """Print the headline, the summary, and what could not be read."""
     if result.lead():
         terminal.say(result.lead())
     summary = result.summary()

@@ -1,4 +1,4 @@
-"""What is there to see? All of it, on a network trained on the spot and on an ImageNet one."""
+"""Run every analysis on a network trained on the spot and on an ImageNet network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _run(ctx: click.Context) -> None:
     out, terminal = Path(given["out"] or OUT), Terminal(given["json"], given["quiet"])
     check_place(out, force=given["force"])
     check_device(given["device"])
-    terminal.say(f"the demo goes to {out}; it takes two to four minutes on two cores")
+    terminal.say(f"writing the demo to {out}; this takes two to four minutes on two cores")
     from interpret_kit.trainers.demo import Demo, next_commands, write_demo
 
     start = time.perf_counter()
@@ -32,7 +32,7 @@ def _run(ctx: click.Context) -> None:
         steps = _Steps(terminal, step)
         page = write_demo(out, Demo(device=given["device"]), force=given["force"], told=steps)
         steps.over()
-    terminal.say(f"all of it: {time.perf_counter() - start:.0f} s")
+    terminal.say(f"total: {time.perf_counter() - start:.0f} s")
     terminal.say(f"open {page.absolute()} in a browser; then, for example:")
     for command, meaning in next_commands(out):
         terminal.say(f"{command}  # {meaning}")
@@ -40,7 +40,7 @@ def _run(ctx: click.Context) -> None:
 
 
 class _Steps:
-    """Tells each step once it is over, with its time, and moves the bar meanwhile."""
+    """Prints each step once it is over, with its time, and updates the progress bar."""
 
     def __init__(self, terminal: Terminal, step: Step) -> None:
         self.terminal, self.step = terminal, step
@@ -65,14 +65,14 @@ class _Steps:
 demo = click.Command(
     "demo",
     help=(
-        "Train a network on generated pictures, ask all questions about it, ask an ImageNet "
-        "network about a photo, and write one page of it all.\n\n"
+        "Train a small network on generated images, run every analysis on it and on an ImageNet "
+        "network, and write one HTML page of all results.\n\n"
         "The page is index.html in --out; beside it are the run and a folder for each result. "
-        "Takes two to four minutes on two cores, and no internet.\n\n"
+        "Takes two to four minutes on two cores and needs no internet.\n\n"
         + example_of("ikit demo --out ikit-demo")
     ),
     params=[
-        *shared("out", "device", "force", "json", "quiet", out=f"folder to make; else {OUT}"),
+        *shared("out", "device", "force", "json", "quiet", out=f"output folder; default: {OUT}"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),
 )

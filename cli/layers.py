@@ -1,4 +1,4 @@
-"""Which layers can be asked about, and what are their numbers?"""
+"""Which layers can be analysed, and what are their numbers?"""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _facts(layer: Layer) -> dict[str, Any]:
 layers = click.Command(
     "layers",
     help=(
-        "List the layers of a classifier that have a number: its convolutions, and the blocks of "
-        "transformers, in the order in which data meets them.\n\n"
-        "Other commands take such a number as --layer, or a layer's name, or last.\n\n"
+        "List the numbered layers of a classifier: its convolutions, and the blocks of "
+        "transformers, in forward order.\n\n"
+        "Other commands accept a layer's number or name, or 'last', as --layer.\n\n"
         + example_of("ikit layers --model resnet18")
     ),
     params=[

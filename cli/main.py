@@ -1,4 +1,4 @@
-"""Which commands are there? Each is loaded only when it is called, so that help is quick."""
+"""The commands; each is imported only when it is called, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from interpret_kit.errors import InterpretError, close_names
 
 
 class Entry(NamedTuple):
-    """Where a command is, and what it answers."""
+    """Where a command is, and what it does."""
 
     file: str  # of this package; the command is its attribute of the command's name
     question: str
 
 
 COMMANDS = {
-    "layers": Entry("layers", "Which layers are there, and what are their numbers?"),
-    "predict": Entry("predict", "What does the classifier say of these images?"),
-    "train": Entry("train", "Train a network whose insides are to be read."),
-    "sweep": Entry("sweep", "Which recipe learns best? Train by every one of a study."),
-    "occlusion": Entry("analyses", "Where does the decision rest?"),
-    "activations": Entry("analyses", "What do filters answer to in these pictures?"),
-    "top-patches": Entry("analyses", "Which patches of the pictures excite each filter most?"),
-    "ablation": Entry("analyses", "What is each filter for? Silence it, and count."),
-    "misclassifications": Entry("analyses", "Which classes fail, and what are they taken for?"),
-    "show": Entry("show", "Draw a saved result again."),
-    "demo": Entry("demo", "All of it, on a network trained on the spot."),
+    "layers": Entry("layers", "List the layers and their numbers."),
+    "predict": Entry("predict", "Predict the most likely classes of images."),
+    "train": Entry("train", "Train a small CNN."),
+    "sweep": Entry("sweep", "Run or resume a hyper-parameter sweep."),
+    "occlusion": Entry("analyses", "Where does the classifier look? Occlusion maps."),
+    "activations": Entry("analyses", "What do filters respond to? Feature maps of images."),
+    "top-patches": Entry("analyses", "Which patches of the images activate each filter most?"),
+    "ablation": Entry("analyses", "What is each filter for? Errors when it is ablated."),
+    "misclassifications": Entry("analyses", "Per-class errors and confusions."),
+    "show": Entry("show", "Redraw a saved result."),
+    "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),
 }
 
 
@@ -41,13 +41,13 @@ TERMINATED = 143  # and after SIGTERM
 
 
 class Commands(click.Group):
-    """Commands that are loaded when called, and errors in one line.
+    """Commands that are imported when called, and one-line errors.
 
-    What a user can act on is an `InterpretError`, and told in one line; a bug keeps its traceback.
+    An `InterpretError`, on which a user can act, is printed in one line; a bug keeps its traceback.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order in which one meets them."""
+        """List the commands in the order of a typical session."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -66,7 +66,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; say which are close to one that is not there."""
+        """Find a command; suggest close names for one that does not exist."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r}; {close_names(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -89,21 +89,21 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="interpret-kit", prog_name="ikit")
 def ikit() -> None:
-    """Ask an image classifier where it looks, and what its filters are for.
+    """Interpret image classifiers: where they look, and what their filters are for.
 
-    Start with 'ikit demo', or 'ikit occlusion photo.jpg'. Without --model, the newest run under
-    ./runs answers, or else an embedded ImageNet network.
+    Start with 'ikit demo' or 'ikit occlusion photo.jpg'. Without --model, the newest run under
+    ./runs is used, or else an embedded ImageNet model.
 
-    Options can be set by variables, too: IKIT_MODEL and IKIT_DATA for all commands, and so on for
-    the options that most commands share; IKIT_<COMMAND>_<OPTION> for any, such as
-    IKIT_OCCLUSION_WINDOW. IKIT_CACHE names the folder for decoded images, else
-    ~/.cache/interpret_kit.
+    Options can also be set by environment variables: those that commands share by IKIT_<OPTION>,
+    such as IKIT_MODEL and IKIT_DATA; any option of one command by IKIT_<COMMAND>_<OPTION>, such as
+    IKIT_OCCLUSION_WINDOW. IKIT_CACHE names the folder for decoded images (default:
+    ~/.cache/interpret_kit).
     """
 
 
 def main() -> None:
     """Run the command line."""
-    # So that what was begun is cleared away when the process is told to stop, too.
+    # So that temporary files are removed on SIGTERM, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     with ending_at_once():
         ikit()

@@ -1,4 +1,4 @@
-"""What does the classifier say of these images?"""
+"""Which classes does the classifier predict for these images?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interpret_kit.data.loader import Reading
     from interpret_kit.models.classifier import Classifier
 
-FEW = 8  # images, where none are named
+FEW = 8  # images, if none are named
 
 
 def _run(ctx: click.Context) -> None:
@@ -44,7 +44,7 @@ def _run(ctx: click.Context) -> None:
 
 
 def _ask(classifier: Classifier, reading: Reading, top: int, step: Step) -> list[dict[str, Any]]:
-    """For each image its name and its likeliest classes, with their probabilities in [0, 1]."""
+    """For each image its name and its most likely classes, with probabilities in [0, 1]."""
     import torch
 
     answers = []
@@ -61,11 +61,11 @@ def _ask(classifier: Classifier, reading: Reading, top: int, step: Step) -> list
 
 
 def _fewer(ctx: click.Context, classifier: Classifier) -> tuple[str, ...]:
-    """Say that there are fewer classes than --top asks for."""
+    """Note that there are fewer classes than --top."""
     top, classes = ctx.params["top"], len(classifier.classes)
     if top <= classes or ctx.get_parameter_source("top") is ParameterSource.DEFAULT:
         return ()
-    return (f"--top is {top}, and the classifier has only {classes} classes: all are listed",)
+    return (f"--top is {top}, but the classifier has only {classes} classes; all are listed",)
 
 
 def _table(answers: list[dict[str, Any]]) -> Table:
@@ -80,7 +80,7 @@ def _table(answers: list[dict[str, Any]]) -> Table:
 predict = click.Command(
     "predict",
     help=(
-        "Name the likeliest classes of each image, with their probabilities.\n\n"
+        "Predict the most likely classes of each image, with their probabilities.\n\n"
         + example_of("ikit predict photo.jpg")
     ),
     params=[
@@ -90,12 +90,12 @@ predict = click.Command(
             type=click.IntRange(1),
             default=5,
             show_default=True,
-            help="how many classes per image",
+            help="number of classes per image",
         ),
         *shared(*models.MODEL, "data", "split"),
         *shared(
             "most",
-            most=f"at most so many images, evenly over the classes; {FEW} where none are named",
+            most=f"maximum number of images, evenly over the classes; {FEW} if no IMAGES are named",
         ),
         *shared("device", "batch_size", "strict", "json"),
     ],

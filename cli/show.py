@@ -1,4 +1,4 @@
-"""What did an analysis find? Draw its saved result again."""
+"""Redraw the figures of a saved result."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def _draw_again(result: Result, folder: Path) -> list[str]:
 show = click.Command(
     "show",
     help=(
-        "Draw the figures of a saved result again, and print its table.\n\n"
-        "FOLDER is what an analysis wrote; the figures go back there, or with the whole result "
-        "to --out.\n\n" + example_of("ikit show ikit-out/occlusion-1")
+        "Redraw the figures of a saved result and print its table.\n\n"
+        "FOLDER is the output folder of an analysis. The figures are replaced there; with --out, a "
+        "copy of the result is written instead.\n\n" + example_of("ikit show ikit-out/occlusion-1")
     ),
     params=[
         click.Argument(["folder"]),
-        *shared("out", "force", "json", "quiet", out="another folder for the result"),
+        *shared("out", "force", "json", "quiet", out="folder for a copy of the result"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),
 )

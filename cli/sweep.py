@@ -1,4 +1,4 @@
-"""Train by every recipe of one study or several, and say which learned best."""
+"""Run or resume hyper-parameter sweeps, and compare the recipes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _run(ctx: click.Context) -> None:
 
 
 def _studies(ctx: click.Context) -> dict[Path, Study]:
-    """All studies, by the folder of their sweep: --out itself for one, below it for several."""
+    """All studies by the folder of their sweep: --out for one, a subfolder each for several."""
     from interpret_kit.trainers.sweep.study import read_study
 
     given = ctx.params
@@ -61,8 +61,8 @@ def _studies(ctx: click.Context) -> dict[Path, Study]:
         out = above if given["out"] and len(files) == 1 else above / file.stem
         if out in studies:
             raise UsageError(
-                f"{file} is the second study that goes to {out}: rename one, or sweep them one by "
-                "one, each with an --out of its own"
+                f"{file} is the second study that would be written to {out}; rename one, or run "
+                "them one by one, each with its own --out"
             )
         studies[out] = read_study(file, scale=given["scale"], **changed)
     return studies
@@ -74,42 +74,42 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
 
     given = ctx.params
     terminal.say(f"{study.title}: {study.question}")
-    terminal.say(f"{study.extent}; the sweep goes to {out}")
+    terminal.say(f"{study.extent}; writing the sweep to {out}")
     with terminal.progress("sweep") as step:
         speed = How(given["device"], given["jobs"], given["strict"])
         told = Trials(terminal, step, len(study.grid) * len(study.seeds))
         try:
             table = sweep(study, out, speed, told, force=given["force"])
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
-            terminal.say("the same command, without --force, goes on from here")
+            terminal.say("resume with the same command, without --force")
             raise
     terminal.not_used(table.origin.omitted)
     tell_a_person(table, terminal)
     terminal.say(wrote(out))
     best = table.best_run()
     if best:
-        terminal.say(f"go on with the best: ikit occlusion --model {out / best}")
+        terminal.say(f"next, for the best run: ikit occlusion --model {out / best}")
     return table
 
 
 def _overview(out: Path, table: SweepResult) -> str:
     trials, failed = table.val_accuracy.size, len(table.failures)
-    ended = f"{trials - failed} of {trials} trials ended well"
+    ended = f"{trials - failed} of {trials} trials succeeded"
     return f"{table.study.title}: {table.headline()}; {ended}; {out}"
 
 
 sweep = click.Command(
     "sweep",
     help=(
-        "Train by each recipe of a study, with several seeds, and compare them in a table and a "
-        "figure.\n\n"
-        "STUDY is a TOML file: [study] has its title, question and seeds, and 'report', accuracies "
-        "in % to stand beside ours; [recipe] the choices of 'ikit train' that hold for all; [vary] "
-        "lists of others, which make a grid. examples/studies/ has some. Several are trained one "
-        "after the other.\n\n"
-        "The same command goes on with a sweep that was broken off; a finished trial is never "
-        "trained again, and one that fails does not stop the others. The exit code is 1 if any "
-        "failed.\n\n" + example_of("ikit sweep examples/studies/*.toml --data photos/ --scale 0.15")
+        "Run or resume a hyper-parameter sweep: train every recipe of a study with several seeds, "
+        "and compare them in a table and a figure.\n\n"
+        "STUDY is a TOML file: [study] has a title, a question, seeds and, optionally, a report, "
+        "accuracies in % to compare with; [recipe] has the options of 'ikit train' that all trials "
+        "share; [vary] has a list of values for each option of the grid. See examples/studies/. "
+        "Several studies are run one after the other.\n\n"
+        "Repeat the command to resume an interrupted sweep: finished trials are not trained again. "
+        "A trial that fails does not stop the others; the exit code is 1 if any failed.\n\n"
+        + example_of("ikit sweep examples/studies/*.toml --data photos/ --scale 0.15")
     ),
     params=[
         click.Argument(["studies"], nargs=-1, required=True, metavar="STUDY..."),
@@ -118,24 +118,24 @@ sweep = click.Command(
             type=click.FloatRange(0, 1, min_open=True),
             default=1.0,
             show_default=True,
-            help="train with this share of the epochs, of each class's training images, and of "
-            "the multiply-adds (the widths shrink by its root); the table says so",
+            help="scale down the epochs, each class's training images and the multiply-adds by "
+            "this factor (widths by its square root); the table says so",
         ),
         click.Option(
             ["--jobs"],
             type=click.IntRange(1),
             default=1,
             show_default=True,
-            help="trials at once, each in a process of its own; they share the cores",
+            help="number of parallel trials, each in its own process; they share the cores",
         ),
-        *shared("data", data="images instead of those that the study names"),
+        *shared("data", data="training images, instead of those in the study"),
         *shared(
             "out",
-            out=f"folder for the table and the trials, {OUT}/<STUDY> unless given; of several "
-            "studies, each has a folder in it",
+            out=f"folder for the table and the trials; default: {OUT}/<STUDY>; with several "
+            "studies, it holds one folder per study",
         ),
         *shared("device", "strict"),
-        *shared("force", force="begin anew, and replace the sweep in --out"),
+        *shared("force", force="start over, and replace the sweep in --out"),
         *shared("json", "quiet"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

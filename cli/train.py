@@ -1,4 +1,4 @@
-"""Train a network by a recipe, and say how it goes and how to go on."""
+"""Train a network by a recipe, and print its progress and what to do next."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _run(ctx: click.Context) -> None:
     recipe = from_options(Recipe, given)
     check_force(ctx)
     out = _place(given, recipe)
-    terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); the run goes to {out}")
+    terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); writing the run to {out}")
     check_there(recipe.data)
     check_device(given["device"])
     check_writable(out)
@@ -40,7 +40,7 @@ def _run(ctx: click.Context) -> None:
         try:
             trained = _train(recipe, out, given, told)
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
-            terminal.say(f"to go on: the same command with --resume --out {out}, and no --force")
+            terminal.say(f"resume with the same command and --resume --out {out}, without --force")
             raise
     told.last_epoch(trained.history)
     if not first:
@@ -49,16 +49,16 @@ def _run(ctx: click.Context) -> None:
         terminal.say(note)
     terminal.say(_scores(trained.metrics))
     terminal.say(wrote(out))
-    terminal.say(f"go on: ikit occlusion --model {out}")
+    terminal.say(f"next: ikit occlusion --model {out}")
     terminal.answer(read_config(out))
 
 
 def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
-    """Where the run goes; the training itself refuses a place that is taken."""
+    """The folder of the run; `train` refuses one that is in use."""
     if given["resume"] and not given["out"]:
-        raise UsageError("--resume goes on with the run in --out, and none is named")
+        raise UsageError("--resume resumes the run in --out; name that folder with --out")
     if given["resume"] and given["force"]:
-        raise UsageError("--resume goes on with a run, and --force replaces it: leave one away")
+        raise UsageError("--resume continues a run and --force replaces it; drop one of them")
     return Path(given["out"] or next_free(RUNS, Path(recipe.data).name or "run"))
 
 
@@ -68,13 +68,13 @@ def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -
 
     if given["resume"]:
         if not any((out / name).is_file() for name in (STATE, CONFIG)):
-            told.terminal.say(f"there is nothing to resume in {out}: the run begins")
+            told.terminal.say(f"nothing to resume in {out}; starting a new run")
         return resume(recipe, out, given["device"], told, strict=given["strict"])
     return train(recipe, out, given["device"], told, force=given["force"], strict=given["strict"])
 
 
 class _Epochs:
-    """Tells each epoch once it is over, and moves the bar after each batch."""
+    """Prints each epoch once it is over, and updates the progress bar after each batch."""
 
     def __init__(self, terminal: Terminal, step: Step) -> None:
         self.terminal, self.step = terminal, step
@@ -94,7 +94,7 @@ class _Epochs:
         self.step(done, now.epochs * now.batches, what)
 
     def last_epoch(self, history: Mapping[str, list[float]]) -> None:
-        """Print the line of the last epoch, unless nothing was left to do."""
+        """Print the line of the last epoch, unless the run had already finished."""
         if self.last is not None:
             names = ("val_accuracy", "images_per_second", "learning_share")
             self._epoch_done(*(history[name][-1] for name in names))
@@ -119,7 +119,7 @@ def _scores(metrics: Mapping[str, float]) -> str:
             f"{metrics['best_epoch']:g} of {metrics['epochs']:g}"
         )
     else:
-        said.append(f"kept the last epoch, {metrics['epochs']:g}, without validation")
+        said.append(f"saved the last epoch, {metrics['epochs']:g}, without validation")
     return "; ".join(said)
 
 
@@ -131,12 +131,12 @@ train = click.Command(
     ),
     params=[
         *options_of(Recipe, envvars=["data"]),
-        *shared("out", out=f"folder for the run; {RUNS}/<data>-1, -2, ... unless given"),
+        *shared("out", out=f"folder for the run; default: {RUNS}/<data>-1, -2, ..."),
         *shared("device", "strict", "force", "json", "quiet"),
         click.Option(
             ["--resume"],
             is_flag=True,
-            help="go on with the run in --out, which was broken off; begin it, if there is none",
+            help="resume the interrupted run in --out, or start it if there is none",
         ),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

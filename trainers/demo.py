@@ -1,4 +1,4 @@
-"""What is there to see in a network trained on the spot, and in one trained on ImageNet?"""
+"""Runs every analysis on a network trained on the spot and on an ImageNet network."""
 
 from __future__ import annotations
 
@@ -42,95 +42,95 @@ IMAGENET = "A network trained on ImageNet, and a photo"
 UNIFORM = "military uniform"  # what ImageNet calls the photo
 
 INTRODUCTION = (
-    "Four questions, put to two image classifiers. Where does a decision rest? What does each "
-    "filter answer to? What is each filter for? Which classes fail? The first classifier was "
-    "trained a moment ago, on generated pictures whose truth is known; the second is a common "
-    "network for photos. Click a figure to see it in full size; under each section are its "
-    "tables, and everything needed to get the same numbers again."
+    "Four questions about two image classifiers. Where does the classifier look? What does each "
+    "filter respond to? What is each filter for? Which classes are misclassified? The first "
+    "classifier was trained a moment ago, on generated images with known ground truth; the second "
+    "is a common ImageNet network. Click a figure to enlarge it; each section ends with its tables "
+    "and with everything needed to reproduce them."
 )
 
 TRAINING = (
     "run",
-    "How well does it know its classes?",
-    "Each picture shows one object on a textured ground, one of 11 shapes in one of 3 textures: "
-    "33 classes. Place, size, angle and colours are drawn without regard to the class, so only "
-    "the object can tell it.",
+    "How accurate is it?",
+    "Each image shows one object on a textured background, one of 11 shapes in one of 3 textures: "
+    "33 classes. Position, size, angle and colours are independent of the class, so only the "
+    "object reveals it.",
 )
 OCCLUSION = (
     "occlusion",
-    "Where do its decisions rest?",
-    "A few of the test pictures, under a gray square that moves on by a third of its side. A "
-    "network that has learned the objects, and not the ground, loses its confidence only where "
-    "the object is covered.",
+    "Where does it look?",
+    "Occlusion of a few test images by a gray square, with a stride of a third of its side. The "
+    "confidence of a network that relies on the object, and not on the background, drops only "
+    "where the object is occluded.",
 )
 ACTIVATIONS = (
     "activations-{}",
-    "What does layer {} answer to in these pictures?",
-    "The filters that answer most strongly to the same pictures. Early layers follow edges and "
-    "textures all over the picture; late ones answer at few places, or not at all.",
+    "What does layer {} respond to in these images?",
+    "The filters with the strongest activations on the same images. Early layers respond to edges "
+    "and textures all over the image; late ones at few positions, or not at all.",
 )
 TOP_PATCHES = (
     "top-patches",
     "What is each filter looking for?",
-    "For every filter of every layer, the places in all of the test pictures that excite it most.",
+    "For every filter of every layer, the patches of the test images that activate it most.",
 )
 ABLATION = (
     "ablation",
     "What is each filter for?",
-    "Every filter of every layer is silenced in turn, and half of the test pictures are "
-    "classified again.",
+    "Every filter of every layer is ablated in turn, and half of the test images are classified "
+    "again.",
 )
 MISTAKES = (
     "misclassifications",
-    "Which classes fail?",
-    "All of the test pictures, counted by class.",
+    "Which classes are misclassified?",
+    "All test images, counted by class.",
 )
 WITHOUT_FILTER = (
-    "misclassifications-silenced",
-    "Which classes fail without its most damaging filter?",
-    "The same counts with the filter silenced that broke most pictures above: the difference is "
-    "what that filter is for.",
+    "misclassifications-ablated",
+    "Which classes are misclassified without its most important filter?",
+    "The same counts with the filter ablated that broke most images above: the difference is what "
+    "that filter is for.",
 )
 PHOTO_GUESS = (
     "photo-occlusion",
-    "What does its first guess rest on?",
-    "The photo shows Grace Hopper, a computer scientist and rear admiral, in her uniform. The "
-    "ImageNet class is “military uniform”, and the network may guess otherwise: here is what its "
-    "guess rests on.",
+    "Where does it look for its top prediction?",
+    "The photo shows Grace Hopper, a computer scientist and rear admiral, in her uniform. Its "
+    "ImageNet class is “military uniform”; the network may predict another one, and this is the "
+    "evidence for its prediction.",
 )
 PHOTO_UNIFORM = (
     "photo-occlusion-uniform",
     "Where does it see the uniform?",
-    "The same photo and the same windows, but the confidence that is watched is that of “military "
-    "uniform”. Blue are the places that speak for something else.",
+    "The same photo and the same windows, for the confidence in “military uniform”. Blue marks "
+    "evidence against it.",
 )
 PHOTO_ACTIVATIONS = (
     "photo-activations-{}",
-    "What does layer {} answer to in the photo?",
-    "The filters that answer most strongly.",
+    "What does layer {} respond to in the photo?",
+    "The filters with the strongest activations.",
 )
 PHOTO_ABLATION = (
     "photo-ablation",
-    "Which filters does its answer hang on?",
-    "Every filter of a few layers, from the first to the last block, is silenced in turn. The "
-    "photo is labelled with the network's own answer here: broken means that the answer changes, "
-    "and the table of flips says to what.",
+    "Which filters does its prediction depend on?",
+    "Every filter of a few layers, from the first to the last block, is ablated in turn. The "
+    "network's own prediction is the label here: broken means that the prediction changes, and "
+    "the table of flips lists the new one.",
 )
 
 
 @dataclass(frozen=True)
 class Demo:
-    """How much the demo does: as it stands, under four minutes on two cores."""
+    """How much the demo does: by default, under four minutes on two cores."""
 
     recipe: Recipe = field(default_factory=Recipe)
     device: str = "auto"
-    pictures: int = 8  # test images whose pictures are shown
+    shown: int = 8  # test images in the figures
     counted: int = 990  # test images searched for top patches, and counted
-    ablated: int = 495  # test images on which each filter is silenced: half of those
+    ablated: int = 495  # test images on which each filter is ablated: half of those
     layers: tuple[int, ...] = (1, 3, 5)  # whose activations are shown
     window: int = 12  # of the occlusion of test images, in pixels; a third of it is the stride
     photo_layers: tuple[int, ...] = (1, 18)  # of EfficientNet-Lite0, whose activations are shown
-    photo_ablated: str = "1,6,18,36,48"  # those whose filters are silenced
+    photo_ablated: str = "1,6,18,36,48"  # those whose filters are ablated
     photo_window: int = 32
 
 
@@ -162,18 +162,18 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
             "ikit occlusion photo.jpg --model embedded",
             "where the ImageNet network looks in a photo of yours",
         ),
-        (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer answer to"),
-        (f"ikit misclassifications --silence 3:17 --model {run}", "what fails without a filter"),
+        (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer respond to"),
+        (f"ikit misclassifications --silence 3:17 --model {run}", "which classes need a filter"),
         (
             f"ikit ablation --layer 48 --labels predicted --model embedded --data {photos}",
-            "which filters decide about the photo",
+            "which filters the prediction for the photo depends on",
         ),
         ("ikit train --data FOLDER", "a network of your own, on a folder of class folders"),
     )
 
 
 def _tell_nobody(_what: str, _done: float, _total: float) -> None:
-    """Where nobody asked for progress."""
+    """Ignore the progress."""
 
 
 @dataclass
@@ -193,7 +193,7 @@ class _Writer:
         return self.aside / name
 
     def run(self, words: Words, analysis: Analysis[R], classifier: Classifier, on: ImageSet) -> R:
-        """Answer a question, and save the result with its figures."""
+        """Run an analysis, and save the result with its figures."""
         folder = self.section(words)
         self.told(folder.name, 0, len(on))
         result = analysis.run(
@@ -204,11 +204,11 @@ class _Writer:
 
 
 def _trained(writer: _Writer, demo: Demo) -> None:
-    """Train the network, and put every question to it."""
+    """Train the network, and run every analysis on it."""
     writer.part = TRAINED
     classifier = _train(writer, demo)
     images = load_images(demo.recipe.data)
-    few, many = images.take(demo.pictures, seed=0), images.spread(demo.counted)
+    few, many = images.take(demo.shown, seed=0), images.spread(demo.counted)
     occlusion = Occlusion(window=demo.window, stride=max(1, demo.window // 3))
     writer.run(OCCLUSION, occlusion, classifier, few)
     for layer in demo.layers:
@@ -250,7 +250,7 @@ def _most_damaging(counts: AblationResult) -> str:
 
 
 def _imagenet(writer: _Writer, demo: Demo) -> None:
-    """Put the questions to the embedded network and a photo."""
+    """Run the analyses on the embedded network and a photo."""
     writer.part = IMAGENET
     classifier, photo = load_classifier(EMBEDDED, device=demo.device), _photo(writer)
     guess = Occlusion(window=demo.photo_window, stride=demo.photo_window // 2)

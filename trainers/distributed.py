@@ -1,7 +1,7 @@
-"""On what does a run learn: which device, in which precision, in how many processes?
+"""Which device, precision and processes does a training run use?
 
-Accelerate knows, and does it. Started by ``torchrun`` or ``accelerate launch``, each process
-learns from its share of every batch; the first one of all writes.
+All three are set up by Accelerate. Started by ``torchrun`` or ``accelerate launch``, training is
+data-parallel: each process trains on its share of every batch, and rank 0 writes the files.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ ACCELERATES = {"float32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 @contextmanager
 def accelerated(device: str, precision: str) -> Iterator[Accelerator]:
-    """Set up device, precision, processes and memory; put torch's random numbers back afterwards.
+    """Set up device, precision, processes and malloc; restore torch's random state afterwards.
 
-    Training frees and asks for the same large blocks with every step: on a CPU, giving them back to
-    the system in between took half of the time of a network whose first layer is wide.
+    Every training step frees and allocates the same large blocks: on a CPU, returning them to the
+    system in between took half of the time of a network with a wide first layer.
 
     Raises:
-        UsageError: no such device, or another than an earlier run of this process had.
+        UsageError: no such device, or an earlier run of this process used another one.
     """
     picked = pick_device(device)
     on_gpu = picked.type == "cuda"
     chosen = ACCELERATES[_precision(precision, on_gpu=on_gpu)]
-    # With several processes, each has a GPU of its own: Accelerate says which.
+    # With several processes, Accelerate assigns each its own GPU.
     alone = picked.index is not None
     picking = torch.cuda.device(picked) if alone else nullcontext()
     with torch.random.fork_rng(), picking, kept_memory():
@@ -49,14 +49,14 @@ def accelerated(device: str, precision: str) -> Iterator[Accelerator]:
             accelerator = Accelerator(cpu=not on_gpu, mixed_precision=chosen)
         except ValueError as error:
             raise UsageError(
-                "an earlier training in this process took another device or precision, and "
-                "Accelerate keeps to it; start another process"
+                "an earlier training run in this process used another device or precision, which "
+                "Accelerate cannot change; start another process"
             ) from error
         yield accelerator
 
 
 def in_precision(recipe: Recipe, device: str) -> Recipe:
-    """Say the precision that "auto" is on this device.
+    """Resolve the precision "auto" for this device.
 
     Raises:
         UsageError: no such device.
@@ -68,14 +68,14 @@ def in_precision(recipe: Recipe, device: str) -> Recipe:
 
 
 def can_learn_in(precisions: Set[str]) -> bool:
-    """Whether this process can: Accelerate keeps to the precision that a process began with."""
+    """Whether this process can train in them: Accelerate fixes the precision once per process."""
     begun = {AcceleratorState().mixed_precision} if is_initialized() else set()
     return len(begun | {ACCELERATES[each] for each in precisions}) <= 1
 
 
 def _precision(asked: str, *, on_gpu: bool) -> str:
     if asked == "fp16" and not on_gpu:
-        raise UsageError("fp16 is for a GPU; take --precision bf16 or float32 on a CPU")
+        raise UsageError("fp16 needs a GPU; use --precision bf16 or float32 on a CPU")
     if asked != "auto":
         return asked
     if not on_gpu:
@@ -89,7 +89,7 @@ def share_of(accelerator: Accelerator) -> Share:
 
 
 def from_first(accelerator: Accelerator, value: T) -> T:
-    """What the first process of all holds, in each of them."""
+    """Broadcast the value of rank 0 to every process."""
     if accelerator.num_processes == 1:
         return value
     held: list[T] = broadcast_object_list([value])
@@ -97,7 +97,7 @@ def from_first(accelerator: Accelerator, value: T) -> T:
 
 
 def summed(accelerator: Accelerator, *mine: float) -> list[float]:
-    """Each number summed over the processes."""
+    """Sum each number over the processes."""
     if accelerator.num_processes == 1:
         return list(mine)
     numbers = torch.tensor(mine, dtype=torch.float64, device=accelerator.device)
@@ -105,7 +105,7 @@ def summed(accelerator: Accelerator, *mine: float) -> list[float]:
 
 
 def with_shared_statistics(accelerator: Accelerator, network: nn.Module) -> tuple[nn.Module, str]:
-    """Let batch normalisation see whole batches, where it can; else a sentence that says so."""
+    """Synchronise batch normalisation over the processes; or return a note that it is not."""
     processes, norms = accelerator.num_processes, nn.modules.batchnorm._BatchNorm
     if processes == 1 or not any(isinstance(each, norms) for each in network.modules()):
         return network, ""
@@ -115,6 +115,6 @@ def with_shared_statistics(accelerator: Accelerator, network: nn.Module) -> tupl
         shared: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return shared, ""
     return network, (
-        f"batch normalisation sees a batch in {processes} parts, one for each process: on CPUs "
-        "torch cannot join their statistics, so the weights are not those of a single process"
+        f"batch normalisation uses the statistics of each of {processes} processes alone: torch "
+        "cannot synchronise them on CPUs, so the weights differ from those of a single process"
     )

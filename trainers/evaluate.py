@@ -1,4 +1,4 @@
-"""How well does a network do on images that it does not learn from?"""
+"""How accurate is a network on the validation set and on the test set?"""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.runs.checkpoint import Checkpoint
 from interpret_kit.trainers.runs.folder import EvaluationScore, TrainedRun
 
-AT_ONCE = 64  # images a forward: with more, maps no longer fit a CPU's cache, at a third the speed
+AT_ONCE = 64  # images per forward pass; more exceed a CPU's cache, at a third of the speed
 
 
 def evaluate(classifier: Classifier, split: Split, batch_size: int = AT_ONCE) -> EvaluationScore:
-    """Mean loss and accuracy over a split; leaves the classifier in evaluation mode."""
+    """Compute the mean loss and the accuracy on a split; leaves the classifier in eval mode."""
     loss, right = _totals(classifier, split, batch_size)
     return EvaluationScore(loss / len(split), right / len(split))
 
 
 def judged(learner: Learner, split: Split | None) -> EvaluationScore:
-    """Evaluate what would be kept, each process a part of the split; NaN where there is none."""
+    """Evaluate the model that would be saved, sharded over the processes; NaN without a split."""
     if split is None:
         return EvaluationScore(math.nan, math.nan)
     share = learner.batches.share
@@ -37,7 +37,7 @@ def judged(learner: Learner, split: Split | None) -> EvaluationScore:
 
 
 def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:
-    """Test the best epoch once, and complete the folder."""
+    """Evaluate the best epoch on the test set once, and complete the folder."""
     folder, learner, history = point.folder, point.learner, point.history
     metrics = history.metrics()
     if folder.writes:
@@ -56,13 +56,13 @@ def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:
 
 @torch.no_grad()
 def _totals(classifier: Classifier, split: Split, batch_size: int = AT_ONCE) -> tuple[float, float]:
-    """Loss, summed over the images, and how many are right."""
+    """The loss, summed over the images, and the number of correct images."""
     classifier.eval()
     loss, right = 0.0, 0
-    with torch.compiler.set_stance("force_eager"):  # each other batch size would be compiled anew
+    with torch.compiler.set_stance("force_eager"):  # every new batch size would be recompiled
         for batch in split.batches(batch_size):
             labels = batch.labels.to(classifier.device)
-            # In float32, whatever it learned in: as everybody will who loads the weights.
+            # In float32, whatever the training precision: as users of the weights will run it.
             logits = Classifier.forward(classifier, as_input(batch.pixels.to(classifier.device)))
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             right += int((logits.argmax(1) == labels).sum())

@@ -1,4 +1,4 @@
-"""How fast is an epoch, and how much of it is learning?"""
+"""How fast is an epoch, and which share of it is spent in training steps?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 
 @dataclass
 class Sums:
-    """What an epoch has come to so far: enough to go on in the middle of it."""
+    """Running sums of an epoch: enough to resume in the middle of it."""
 
     batches: int = 0
-    images: float = 0  # that were learned from, by this process until the epoch ends
+    images: float = 0  # trained on, by this process until the epoch ends
     loss: float = 0.0  # summed over the images, in nats
     right: float = 0
     seconds: float = 0.0  # of the pass over the training images
-    learning: float = 0.0  # seconds of them in forward, backward and step
+    learning: float = 0.0  # seconds of them in forward and backward passes and optimizer steps
 
     def add(self, loss: float, right: float, images: int) -> None:
         """Count a batch, or this process's share of it."""
@@ -35,17 +35,17 @@ class Sums:
 
     @property
     def images_per_second(self) -> float:
-        """How many were learned from here."""
+        """Training throughput of this process."""
         return self.images / max(self.seconds, 1e-9)
 
     @property
     def learning_share(self) -> float:
-        """Share of the time in forward, backward and step, in [0, 1]."""
+        """Share of the time in training steps, in [0, 1]."""
         return self.learning / max(self.seconds, 1e-9)
 
 
 class Stopwatch:
-    """Takes the time of a pass, and of its steps; a GPU, which works on its own, is asked."""
+    """Times an epoch and its steps; on a GPU by events, as kernels run asynchronously."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -55,7 +55,7 @@ class Stopwatch:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Count the block as learning."""
+        """Count the block as a training step."""
         if self.device.type == "cuda":
             pair = _event(), _event()
             pair[0].record()

@@ -1,7 +1,7 @@
-"""How does a network learn? One loop, to be read from top to bottom.
+"""How is a network trained? One training loop, to be read from top to bottom.
 
-The optimizers, the schedules, Mixup and the mean of the weights are timm's; the device, the
-precision and the processes are Accelerate's.
+Optimizers, schedules, Mixup and the EMA of the weights are timm's; devices, mixed precision and
+distributed processes are Accelerate's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from interpret_kit.trainers.runs.resume import Start, at_work, checkpoint, load_
 from interpret_kit.trainers.sweep.workers import refuse_within_import
 from interpret_kit.trainers.timing import Stopwatch
 
-UNREAD = 20  # steps of a GPU before it is asked how they went: it has to stop for an answer
+UNREAD = 20  # steps of a GPU between readings of the loss: each reading synchronises it
 
 
 def train(  # noqa: PLR0913  # the last two are flags
@@ -42,15 +42,15 @@ def train(  # noqa: PLR0913  # the last two are flags
     force: bool = False,
     strict: bool = False,
 ) -> TrainedRun:
-    """Train by a recipe; the epoch with the best validation accuracy is kept in ``out``.
+    """Train by a recipe and keep the epoch with the best validation accuracy in ``out``.
 
-    Each better epoch is saved at once, so that a run that was broken off can be used. The same
-    recipe gives the same weights again, on a CPU with the same number of threads.
+    Every improvement is saved at once, so that an interrupted run can be used. On a CPU with the
+    same number of threads, the same recipe gives the same weights.
 
     Args:
-        recipe: the choices.
-        out: a folder for the run, made if it is not there.
-        device: "auto" (a GPU where there is one), "cpu" or "cuda".
+        recipe: the hyper-parameters.
+        out: folder for the run; created if it does not exist.
+        device: "auto" (a GPU if there is one), "cpu" or "cuda".
         progress: called after each batch; on a GPU, after each twentieth.
         force: replace the run that is in ``out``.
         strict: raise `UnreadableImage` if images are not used or cannot be read.
@@ -71,12 +71,12 @@ def resume(
     *,
     strict: bool = False,
 ) -> TrainedRun:
-    """Go on with a run that was broken off, as if it never was; begin it, if there is none.
+    """Resume an interrupted run, bit-identically on a CPU; start it if ``out`` holds none.
 
     The arguments are those of `train`.
 
     Raises:
-        UsageError: the run in ``out`` is by another recipe, or from other images.
+        UsageError: the run in ``out`` has another recipe or other training images.
     """
     return _run(RunFolder(Path(out), recipe), Start.RESUME, device, progress, strict)
 
@@ -110,13 +110,13 @@ def _run(
             if history.best_epoch == history.epochs:
                 folder.save(learner.judged.network, history.metrics())
             folder.save_history(history)
-            events.add(history)  # first: what is told twice is shown once, what is not is missing
+            events.add(history)  # first: TensorBoard shows an epoch that was written twice once
             point.save_epoch()
         return concluded(point, data)
 
 
 def learn(point: Checkpoint, progress: ReportTraining | None) -> EvaluationScore:
-    """Take a step for each batch that is left of an epoch; score it as it was before its step."""
+    """Train on the remaining batches of an epoch; the score is that before each step."""
     learner, sums, history = point.learner, point.sums, point.history
     batches, epoch = len(learner.batches), history.epochs + 1
     watch, unread = Stopwatch(learner.device), list[Tensor]()
@@ -145,7 +145,7 @@ def learn(point: Checkpoint, progress: ReportTraining | None) -> EvaluationScore
 
 
 def _step(learner: Learner, images: Tensor, targets: Tensor) -> Tensor:
-    """Change the weights; the loss, summed, and how many images were right, (2,)."""
+    """Update the weights; return the summed loss and the number of correct images, (2,)."""
     recipe, accelerator = learner.recipe, learner.accelerator
     logits = learner.model(images)
     losses = F.cross_entropy(

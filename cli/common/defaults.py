@@ -1,4 +1,4 @@
-"""Which model and which images, when none is named? And why: the first lines of output say so."""
+"""Which model and which images are used if none are named? The first lines of output say so."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 SHAPES = "shapes"
 FAMILIAR: dict[str | None, str] = {
-    None: ", and mostly learned from",
-    "train": ", and learned from",
-    "val": ", and chosen by",
+    None: ", mostly its training images",
+    "train": ", its training set",
+    "val": ", its validation set",
 }
-"""What a run did with the split of its images that is asked about: its score is another one."""
+"""What the run used the images for: its accuracy on them is biased."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was taken, and why."""
+    """What was chosen, and why."""
 
     spec: str | tuple[str, ...]
     why: str
-    asked: bool = True  # whether the user asked for it
-    own: bool = False  # whether the run that answers was made with these images
+    asked: bool = True  # whether the user named it
+    own: bool = False  # whether the model is a run that was trained on this data set
 
     def __str__(self) -> str:
         named = self.spec if isinstance(self.spec, str) else f"{len(self.spec)} files"
@@ -83,26 +83,26 @@ def _with_state(why: str, model: str) -> str:
 
 
 def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
-    """Named images, else --data, else IKIT_DATA, else those the run was made with, else shapes."""
+    """Named images, else --data, else IKIT_DATA, else the run's own data set, else shapes."""
     named: Sequence[str] = ctx.params["images"]
     if named:
         if how(ctx, "data") == "--data":
             raise UsageError(
-                f"images are named ({named[0]}), and --data {ctx.params['data']} names others; "
-                "give one of the two"
+                f"both IMAGES ({named[0]}) and --data {ctx.params['data']} are given; drop one of "
+                "them"
             )
         return Chosen(named[0] if len(named) == 1 else tuple(named), "named")
     if ctx.params["data"]:
         return Chosen(ctx.params["data"], how(ctx, "data"))
     made_with = _made_with(str(model.spec))
     if made_with is not None:
-        return Chosen(made_with, f"what {model.spec} was made with", asked=False, own=True)
-    own = f"give your own as in: ikit {ctx.info_name} photo.jpg, or with --data FOLDER"
+        return Chosen(made_with, f"the data set of {model.spec}", asked=False, own=True)
+    own = f"use your own as in: ikit {ctx.info_name} photo.jpg, or with --data FOLDER"
     return Chosen(SHAPES, own, asked=False)
 
 
 def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[ImageSet, str]:
-    """Load images, at most so many; and say which these are."""
+    """Load at most ``most`` images, and describe them in a line."""
     from interpret_kit.data.load import load_images
 
     split = ctx.params["split"]
@@ -111,16 +111,16 @@ def load_chosen(chosen: Chosen, ctx: click.Context, most: int | None) -> tuple[I
     except NothingThere as error:
         if chosen.asked:
             raise
-        raise NothingThere(f"{error}; it is {chosen.why}: give others with --data") from error
+        raise NothingThere(f"{error}; it is {chosen.why}; use others with --data") from error
     if split and found.split is None:
-        raise UsageError(f"{found.source} has no splits; leave --split away")
+        raise UsageError(f"{found.source} has no splits; drop --split")
     of_split = f", split {found.split}" if found.split else ""
     taken = found if most is None or len(found) <= most else found.spread(most)
     count = f"{len(taken)} of {found.source}" if len(found) > 1 else found.source
     why = chosen.why + (FAMILIAR.get(found.split, "") if chosen.own else "")
     if len(taken) < len(found):
         count = f"{len(taken)} of the {len(found)} of {found.source}"
-        why = f"{why}; --most takes more"
+        why = f"{why}; use --most for more"
     return taken, f"images: {count}{of_split} ({why})"
 
 

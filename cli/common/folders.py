@@ -1,4 +1,4 @@
-"""Where do the files of a command go, and can they?"""
+"""Where are the files of a command written, and can they be?"""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def next_free(folder: Path, name: str) -> Path:
 
 
 def check_force(ctx: click.Context) -> None:
-    """Refuse --force on the command line where no --out says what it would replace."""
+    """Refuse --force on the command line without an --out to replace."""
     typed = ctx.get_parameter_source("force") is ParameterSource.COMMANDLINE
     if typed and ctx.params["force"] and not ctx.params["out"]:
-        raise UsageError("--force replaces what is in --out; name that folder, or drop --force")
+        raise UsageError("--force replaces the folder of --out; name it, or drop --force")
 
 
 def check_place(folder: Path, *, force: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which classifier does a command load, and what does the user say of it?"""
+"""Which classifier does a command load, with which preprocessing and classes?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODEL = ("model", "arch", *SAID)
 
 
 def load(spec: object, ctx: click.Context, terminal: Terminal, device: str) -> Classifier:
-    """Load the classifier, and say what should be known of it."""
+    """Load the classifier, and print its notes."""
     from interpret_kit.models.loading.load import load_classifier
 
     arch = ctx.params["arch"]
@@ -29,7 +29,7 @@ def load(spec: object, ctx: click.Context, terminal: Terminal, device: str) -> C
 
 
 def said_by(ctx: click.Context) -> dict[str, Any]:
-    """What the options say of the classifier, as `load_classifier` takes it."""
+    """The options about the classifier, as arguments of `load_classifier`."""
     return {name: ctx.params.get(name) for name in SAID}
 
 
@@ -42,7 +42,9 @@ def read_size(_ctx: click.Context, _option: click.Parameter, value: Any) -> Any:
     except ValueError:
         sides = ()
     if len(sides) not in {1, 2} or min(sides) < 1:
-        raise click.BadParameter(f"{value!r} is not a size; give a side, 224, or 224x320")
+        raise click.BadParameter(
+            f"{value!r} is not a size; give a side (224) or HEIGHTxWIDTH (224x320)"
+        )
     return sides[0], sides[-1]
 
 
@@ -52,34 +54,34 @@ def read_channels(_ctx: click.Context, _option: click.Parameter, value: Any) -> 
         return None if value is None else tuple(float(part) for part in str(value).split(","))
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is not a number for each channel; give 0.485,0.456,0.406, or one for all"
+            f"{value!r} is not one number, or one per channel; give 0.5 or 0.485,0.456,0.406"
         ) from None
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "model": {
         "help": "a run folder, a timm name, hf-hub:OWNER/NAME, a checkpoint file (with --arch), or "
-        "embedded; else the newest run under ./runs, else embedded"
+        "'embedded'; default: the newest run under ./runs, else 'embedded'"
     },
     "arch": {"help": "the timm architecture of a checkpoint file"},
     "classes": {
         "metavar": "FILE",
-        "help": "class names of a checkpoint, one a line or as JSON, in the order of the outputs; "
+        "help": "class names of a checkpoint in the order of its outputs, one per line or as JSON; "
         f"or {IMAGENET}",
     },
     "size": {
         "metavar": "N|HxW",
         "callback": read_size,
-        "help": "pixels of a checkpoint's images; else what timm has for the architecture",
+        "help": "input size of a checkpoint in pixels; default: timm's for the architecture",
     },
     "mean": {
         "metavar": "M[,M,M]",
         "callback": read_channels,
-        "help": "mean of a checkpoint's images in [0, 1], per channel or one for all; else timm's",
+        "help": "normalisation mean of a checkpoint in [0, 1], one or per channel; default: timm's",
     },
     "std": {
         "metavar": "S[,S,S]",
         "callback": read_channels,
-        "help": "standard deviation of a checkpoint's images, likewise",
+        "help": "normalisation standard deviation of a checkpoint, likewise",
     },
 }

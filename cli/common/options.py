@@ -1,4 +1,4 @@
-"""Which options has a command? Those of its dataclass's fields, and some that many share."""
+"""Which options does a command have? Its dataclass's fields, and some that commands share."""
 
 from __future__ import annotations
 
@@ -21,36 +21,35 @@ _BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
 _SHARED: dict[str, dict[str, Any]] = {
     **models.OPTIONS,
     "data": {
-        "help": "a folder, a file, shapes or a data set such as cifar10, where no IMAGES are "
-        "named; else the images the run was made with, else shapes"
+        "help": "a folder, a file, 'shapes' or a data set such as cifar10, if no IMAGES are named; "
+        "default: the run's own data set, else 'shapes'"
     },
     "split": {
-        "help": "train, val or test, of images that have such; else test, if it is there, else "
-        "val, else train"
+        "help": "train, val or test, if the images have splits; default: test, else val, else train"
     },
     "most": {
         "type": click.IntRange(1),
-        "help": "at most so many images, drawn evenly over the classes",
+        "help": "maximum number of images, drawn evenly over the classes",
     },
-    "out": {"help": "folder for the files"},
+    "out": {"help": "output folder"},
     "device": {
         "default": "auto",
         "show_default": True,
-        "help": "auto (a GPU where there is one), cpu, cuda, cuda:1, ...",
+        "help": "auto (a GPU if there is one), cpu, cuda, cuda:1, ...",
     },
     "batch_size": {
         "type": click.IntRange(1),
         "default": _BATCH_SIZE,
         "show_default": True,
-        "help": "images per forward; changes only the speed",
+        "help": "images per forward pass; affects only the speed",
     },
     "strict": {
         "is_flag": True,
-        "help": "stop at a file that cannot be read, or if images of the folder are not used",
+        "help": "fail if a file cannot be read, or if images of the folder are not used",
     },
-    "force": {"is_flag": True, "help": "replace what is in --out"},
-    "json": {"is_flag": True, "help": "print JSON on stdout, and nothing else there"},
-    "quiet": {"is_flag": True, "help": "print nothing but warnings and errors"},
+    "force": {"is_flag": True, "help": "replace the contents of --out"},
+    "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},
+    "quiet": {"is_flag": True, "help": "print only warnings and errors"},
 }
 
 

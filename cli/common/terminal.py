@@ -1,4 +1,4 @@
-"""How is a run told to the person at the terminal, or to a program that reads it?
+"""How is output printed, for a person at a terminal or for a program that reads it?
 
 Lines and tables go to stdout, and with --json to stderr: then stdout holds nothing but JSON. With
 --quiet there are none. Progress and warnings go to stderr.
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 12
 PATIENCE = 2.0  # seconds before a progress bar appears
-PIPE_WIDTH = 200  # columns where there is no terminal to ask
+PIPE_WIDTH = 200  # columns if stdout is not a terminal
 
 
 class Step(Protocol):
-    """Says how far the work is."""
+    """Callback of progress."""
 
     def __call__(self, done: float, total: float, what: str = "") -> None:
-        """Tell that ``done`` of ``total`` parts are done."""
+        """Report that ``done`` of ``total`` parts are done."""
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """What to say, and where."""
+    """What to print, and where."""
 
     json: bool = False
     quiet: bool = False
@@ -73,13 +73,13 @@ class Terminal:
 
         stream = sys.stderr if self.json else sys.stdout
         width = None if stream.isatty() else PIPE_WIDTH
-        # File and class names are no markup.
+        # File and class names must not be read as markup.
         Console(file=stream, width=width, markup=False, emoji=False, highlight=False).print(
             _drawn(table)
         )
 
     def answer(self, value: object) -> None:
-        """Print the JSON that was asked for."""
+        """Print JSON, with --json."""
         if self.json:
             click.echo(json.dumps(value, indent=2))
 
@@ -111,7 +111,7 @@ class Terminal:
 
 
 def _nothing(done: float, total: float, what: str = "") -> None:
-    """Where no progress is shown."""
+    """Ignore the progress."""
 
 
 def printable(text: str) -> str:
@@ -146,7 +146,7 @@ def _drawn(table: Table) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(table.columns):
         numbers = all(_is_number(row[index]) for row in table.rows)
-        # Where there is little room, headings and words go on in the next line; nothing is cut off.
+        # If there is little room, headings and words wrap; nothing is truncated.
         widest = max(len(_text(row[index])) for row in table.rows) if numbers else 6
         side: Literal["right", "left"] = "right" if numbers else "left"
         drawn.add_column(name, justify=side, overflow="fold", min_width=widest)

@@ -1,4 +1,4 @@
-"""How is a sweep under way told to the person at the terminal, or who reads its log?"""
+"""How is the progress of a sweep printed, to a terminal or to a log?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS_APART, SHARES_APART = 60.0, 0.05
 
 
 class Trials(Listener):
-    """Tells each trial once it is over; moves the bar or, without one, prints a line at times."""
+    """Prints each trial once it is over, and updates the bar or, without one, a line at times."""
 
     def __init__(self, terminal: Terminal, step: Step, trials: int) -> None:
         self.terminal, self.step = terminal, step
@@ -26,12 +26,12 @@ class Trials(Listener):
         self.share, self.at = 0.0, time.monotonic()  # of the work under way, when last printed
 
     def found(self, over: int, trials: int) -> None:
-        """Say that these are not trained again."""
+        """Print how many trials are skipped."""
         if over:
-            self.terminal.say(f"over before, and left as they are: {over} of {trials} trials")
+            self.terminal.say(f"skipping {over} of {trials} trials that already finished")
 
     def learns(self, trial: Trial, now: TrainingProgress) -> None:
-        """Say how far a trial is, or the decoding of its images."""
+        """Show the progress of a trial, or of the decoding of its images."""
         share = now.batch / now.batches
         if now.epoch:
             share = (now.epoch - 1 + share) / now.epochs
@@ -44,7 +44,7 @@ class Trials(Listener):
                 click.echo(printable(said), err=True)
 
     def ended(self, trial: Trial, outcome: Outcome, over: int, trials: int) -> None:
-        """Say what it came to."""
+        """Print the outcome of a trial."""
         self.over = over
         self._printed(0.0)
         self.step(over, trials, f"{over} of {trials} trials")
@@ -61,7 +61,7 @@ def _where(now: TrainingProgress) -> str:
     said = f"epoch {now.epoch} of {now.epochs}, loss {now.train_loss:.3f}"
     if now.val_accuracy is None:
         return said
-    return f"{said}, validation accuracy before it {100 * now.val_accuracy:.1f} %"
+    return f"{said}, validation accuracy so far {100 * now.val_accuracy:.1f} %"
 
 
 def _scores(ended: Outcome) -> str:

@@ -66,5 +66,5 @@ def test_fewer_classes_than_asked_for_are_told(tmp_path):
     Image.new("RGB", (9, 9), "red").save(tmp_path / "photo.png")
     line = ["predict", str(tmp_path / "photo.png"), "--model", "embedded", "--json", "--top"]
     told = CliRunner().invoke(ikit, [*line, "2000"]).stderr
-    assert "--top is 2000, and the classifier has only 1000 classes: all are listed" in told
+    assert "--top is 2000, but the classifier has only 1000 classes; all are listed" in told
     assert "classes: all" not in CliRunner().invoke(ikit, [*line, "1000"]).stderr

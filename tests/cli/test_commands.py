@@ -142,7 +142,7 @@ class TestWhichImages:
         assert self.second_line("") == "images: 14 of photos (IKIT_DATA)"
 
     def test_then_those_the_run_was_made_with(self):
-        why = "what runs/mine was made with, and mostly learned from"
+        why = "the data set of runs/mine, mostly its training images"
         assert self.second_line("") == f"images: 10 of labelled ({why})"
 
     def test_then_shapes_and_how_to_give_others(self, place):
@@ -156,16 +156,16 @@ class TestWhichImages:
         (place / "labelled").rename(place / "moved")
         (place / "labelled").mkdir()
         (place / "moved").rename(place / "labelled" / "test")
-        line = "images: 10 of labelled, split test (what runs/mine was made with)"
+        line = "images: 10 of labelled, split test (the data set of runs/mine)"
         assert self.second_line("") == line
         (place / "labelled" / "test").rename(place / "labelled" / "val")
-        assert self.second_line("").endswith("made with, and chosen by)")
+        assert self.second_line("").endswith("the data set of runs/mine, its validation set)")
 
     def test_images_that_are_gone_are_told_as_the_runs_own(self, place):
         (place / "labelled").rename(place / "moved")
         result = CliRunner().invoke(ikit, ["occlusion"])
         assert result.exit_code == 2
-        assert "what runs/mine was made with: give others with --data" in result.stderr
+        assert "the data set of runs/mine; use others with --data" in result.stderr
 
     def test_eight_are_taken_where_each_is_drawn_and_none_is_named(self):
         run("occlusion --data photos --window 12 --stride 12 --out few")
@@ -327,11 +327,11 @@ class TestOtherCommands:
     def test_training_tells_each_epoch_and_how_to_go_on(self, place):
         line = "train --data labelled --size 16 --channels 4,6 --fc none --epochs 3 --batch-size 4"
         lines = run(f"{line} --device cpu").stdout.splitlines()
-        assert lines[0] == "data: labelled (--data); the run goes to runs/labelled-1"
-        assert lines[1] == "on cpu, float32, not compiled: on a CPU it was no faster"
+        assert lines[0] == "data: labelled (--data); writing the run to runs/labelled-1"
+        assert lines[1] == "on cpu, float32, torch.compile disabled (not faster on a CPU)"
         assert [line.split(":")[0] for line in lines[2:5]] == [f"epoch {k} of 3" for k in (1, 2, 3)]
         assert any("validation accuracy" in line and "in the best epoch" in line for line in lines)
-        assert lines[-1] == "go on: ikit occlusion --model runs/labelled-1"
+        assert lines[-1] == "next: ikit occlusion --model runs/labelled-1"
         config = json.loads((place / "runs/labelled-1/config.json").read_text())
         assert config["arguments"]["channels"] == [4, 6]
         assert config["arguments"]["fc"] == []
@@ -349,10 +349,10 @@ class TestOtherCommands:
     def test_training_replaces_a_run_by_force_and_goes_on_with_one(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --out run"
         begun = run(f"{line} --device cpu --resume").stdout
-        assert "there is nothing to resume in run: the run begins" in begun
+        assert "nothing to resume in run; starting a new run" in begun
         assert "test accuracy" in run(f"{line} --device cpu --force").stdout
         said = run(f"{line} --device cpu --resume").stdout
-        assert "run was finished already: nothing was left to do" in said
+        assert "run was already finished" in said
         assert "nothing to resume" not in said
         assert "epoch 1 of 1" not in said
 

@@ -39,7 +39,7 @@ def test_the_command_prints_the_table_and_ends_with_1_if_a_trial_failed(data, tm
     result = run(*arguments)
     assert result.exit_code == 1, result.output
     assert f"images: {data} (--data)" in result.output
-    assert f"2 recipes, with 1 seed each; the sweep goes to {out}\n" in result.output
+    assert f"2 recipes, with 1 seed each; writing the sweep to {out}\n" in result.output
     assert "1 of 2: kernel 3, seed 0: validation accuracy" in result.output
     assert "2 of 2: kernel 9, seed 0: failed: conv1 (kernel 9, padding 0)" in result.output
     assert {each.name for each in out.iterdir()} == {
@@ -58,11 +58,11 @@ def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
     told = run(*arguments).output
     rows = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
     best = max(rows, key=lambda row: float(row["val %"]))
-    assert f"go on with the best: ikit occlusion --model {out / best['run']}\n" in told
+    assert f"next, for the best run: ikit occlusion --model {out / best['run']}\n" in told
     for row in rows:
         config = json.loads((out / row["run"] / "config.json").read_text())
         assert f"kernel {config['recipe']['kernel']}" == row["recipe"]
-    assert "over before, and left as they are: 2 of 2 trials" in run(*arguments).output
+    assert "skipping 2 of 2 trials that already finished" in run(*arguments).output
     asked = CliRunner().invoke(ikit, ["layers", "--model", str(out)])
     assert f"{out} is a sweep; its trials.csv names the folder of each run" in asked.output
     above = CliRunner().invoke(ikit, ["show", str(tmp_path)])
@@ -72,8 +72,8 @@ def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("sweep", "the same command, without --force, goes on from here"),
-        ("train", "the same command with --resume --out"),
+        ("sweep", "resume with the same command, without --force"),
+        ("train", "resume with the same command and --resume --out"),
     ],
 )
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (SystemExit(143), 143)])
@@ -98,10 +98,10 @@ def test_several_studies_are_swept_in_turn_and_summed_up_in_a_line_each(data, tm
     assert result.exit_code == 0, result.output
     assert [each["fields"]["title"] for each in json.loads(result.stdout)] == ["k3", "k5"]
     assert {each.name for each in (tmp_path / "out").iterdir()} == {"3", "5"}
-    assert "1 recipe, with 1 seed; the sweep goes to" in result.stderr
+    assert "1 recipe, with 1 seed; writing the sweep to" in result.stderr
     *_, first, second = result.stderr.splitlines()
     assert first.startswith("k3: kernel 3, val ")
-    assert first.endswith(f"; 1 of 1 trials ended well; {tmp_path / 'out' / '3'}")
+    assert first.endswith(f"; 1 of 1 trials succeeded; {tmp_path / 'out' / '3'}")
     assert second.startswith("k5: kernel 5, val ")
 
 
@@ -111,7 +111,7 @@ def test_all_studies_are_checked_before_the_first_is_swept(data, tmp_path):
     (tmp_path / "out" / "wrong" / "thesis.txt").write_text("mine")
     namesake = write_study(tmp_path / "more" / "good.toml", [5])
     for other, said in {
-        namesake: "is the second study that goes to",
+        namesake: "is the second study that would be written to",
         write_study(tmp_path / "wrong.toml", [5]): "holds files that are no sweep",
         write_study(tmp_path / "typo.toml", '["3"]'): "kernel is '3'",
     }.items():
@@ -149,7 +149,7 @@ def test_a_long_trial_says_where_it_is_at_most_every_twentieth_and_every_minute(
     for epoch in range(1, 51):
         log.learn(epoch, 40)
     lines = capsys.readouterr().err.splitlines()
-    said = "kernel 3, seed 0: epoch 3 of 50, loss 2.500, validation accuracy before it 12.5 %"
+    said = "kernel 3, seed 0: epoch 3 of 50, loss 2.500, validation accuracy so far 12.5 %"
     assert lines[0] == said
     # 2.5 epochs are a twentieth, and take 100 s
     assert [int(line.split()[5]) for line in lines[:3]] == [3, 5, 8]

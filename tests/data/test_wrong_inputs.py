@@ -219,7 +219,7 @@ WRONG = {
     "data beside named images": (
         "occlusion photos/0.png --data labelled",
         USAGE,
-        ["photos/0.png", "--data labelled", "one of the two"],
+        ["photos/0.png", "--data labelled", "drop one of them"],
     ),
     "force without a place": ("occlusion photos --force", USAGE, ["--force", "--out"]),
     "train, force without a place": ("train --data labelled --force", USAGE, ["--force", "--out"]),

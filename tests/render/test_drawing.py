@@ -110,4 +110,4 @@ def test_a_training_whose_curves_cannot_be_drawn_is_finished_all_the_same(tmp_pa
         train(recipe, tmp_path / "run")
     assert load_classifier(tmp_path / "run").classes
     (note,) = resume(recipe, tmp_path / "run").notes
-    assert note.endswith("was finished already: nothing was left to do")
+    assert note.endswith("was already finished")

@@ -28,7 +28,7 @@ def small(tmp_path_factory):
     write_squares(folder, CLASSES, counts, ending=f"{CLASSES[1]}.png")
     recipe = Recipe(data=str(folder), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
     return demo.Demo(
-        recipe, pictures=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,
+        recipe, shown=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,
         photo_layers=(1,), photo_ablated="3",
     )  # fmt: skip
 
@@ -89,7 +89,7 @@ def test_results_name_the_place_where_things_are_and_not_where_they_were_made(sh
 def test_the_silenced_filter_is_the_one_that_broke_most(shown):
     _, page, _ = shown
     broken = ik.load_result(page.folder / "ablation").broken.sum(1)
-    ((layer, (filter_,)),) = ik.load_result(page.folder / "misclassifications-silenced").ablated
+    ((layer, (filter_,)),) = ik.load_result(page.folder / "misclassifications-ablated").ablated
     row = ["conv1", "conv2"].index(layer) * 4 + filter_
     assert broken[row] == broken.max()
 

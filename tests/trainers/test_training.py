@@ -149,7 +149,7 @@ def test_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():
 def test_an_earlier_run_is_replaced_only_by_force(run, recipe, tmp_path):
     other = changed(recipe, epochs=1)
     train(other, tmp_path / "run", "cpu")
-    with pytest.raises(OutputExists, match="is not empty: take another --out, or add --force"):
+    with pytest.raises(OutputExists, match="is not empty; use a new --out, or add --force"):
         train(recipe, tmp_path / "run", "cpu")
     again = train(recipe, tmp_path / "run", "cpu", force=True)
     assert again.history["val_loss"] == run.history["val_loss"]
@@ -157,7 +157,9 @@ def test_an_earlier_run_is_replaced_only_by_force(run, recipe, tmp_path):
 
 def test_force_replaces_runs_and_nothing_else(recipe, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(OutputExists, match="holds files that are no run, and --force replaces"):
+    with pytest.raises(
+        OutputExists, match="holds files that are not a run, and --force only replaces"
+    ):
         train(recipe, tmp_path, "cpu", force=True)
 
 

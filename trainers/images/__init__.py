@@ -1,1 +1,1 @@
-"""Which images a network learns from, and how they become batches."""
+"""The training, validation and test sets, and how they become batches."""

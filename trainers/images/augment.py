@@ -1,8 +1,7 @@
-"""How does a batch of training images change at random, so that no image is seen twice alike?
+"""How are training images augmented? Whole batches of tensors at once, on any device.
 
-On whole batches of tensors, wherever these are. Each number is drawn for every image of the
-whole batch, and a process keeps those of its own images: so a batch is the same whether one
-process learns from it or eight.
+Every process draws the random numbers of the whole batch and keeps those of its own images, so
+that a batch does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class Draws:
 
 
 def augmented(pixels: Tensor, recipe: Recipe, draws: Draws, fill: Tensor) -> Tensor:
-    """Change what the recipe says.
+    """Apply the augmentations of a recipe.
 
     Args:
         pixels: (images, height, width, 3) uint8.
-        recipe: says what, and how far.
+        recipe: which augmentations, and how strong.
         draws: one for each image.
         fill: (3,) in [0, 1], the colour of what is erased.
 
@@ -68,7 +67,7 @@ def augmented(pixels: Tensor, recipe: Recipe, draws: Draws, fill: Tensor) -> Ten
 
 
 def shifted(pixels: Tensor, draws: Draws) -> Tensor:
-    """Mirror half of the images and shift each by up to a sixteenth; edges are repeated."""
+    """Flip half of the images and shift each by up to a sixteenth, replicating the edges."""
     height, width = pixels.shape[1:3]
     rows = _shift(height, draws)
     cols = _shift(width, draws)
@@ -89,7 +88,7 @@ def _shift(side: int, draws: Draws) -> Tensor:
 
 
 def cropped(images: Tensor, least: float, draws: Draws) -> Tensor:
-    """Take a random part of each image, of at least this share of its area; mirror half."""
+    """Crop each image to at least this share of its area at random; flip half of them."""
     area = draws.uniform(least, 1)
     ratio = draws.proportion(*RATIOS).clamp(area, 1 / area)  # beyond, a side is the whole one
     width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
@@ -130,7 +129,7 @@ def erased(images: Tensor, share: float, draws: Draws, fill: Tensor) -> Tensor:
 
 
 def _within(side: int, share: Tensor, draws: Draws) -> Tensor:
-    """Which of ``side`` cells lie in a random stretch of so many, (images, side)."""
+    """Which of ``side`` cells lie in a random interval of this share of them, (images, side)."""
     length = (share * side).round().clamp(1, side)
     first = (draws.uniform() * (side - length + 1)).floor()
     cells = torch.arange(side, device=share.device)

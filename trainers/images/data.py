@@ -1,4 +1,4 @@
-"""Which images does a run learn from, which choose its best epoch, and which test it once?"""
+"""Which images are the training set, the validation set and the test set?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from interpret_kit.errors import (
 from interpret_kit.models.preprocessing import Preprocessing
 from interpret_kit.trainers.images.image_cache import Packed, ReportDecoding, packed
 
-HELD_OUT = 0.1  # of the training images, where no others are there to validate with
+HELD_OUT = 0.1  # of the training images, if there is no validation set
 COUNTED = 1024  # images that are counted, or hashed, at once
 SHAPES = "shapes"
 
@@ -57,8 +57,8 @@ class TrainingData:
     """The three splits, and what was noticed on the way."""
 
     train: Split
-    val: Split | None  # None where it is learned from, too
-    test: Split | None  # None where there is no test split
+    val: Split | None  # None if the training set includes it
+    test: Split | None  # None if there is no test split
     classes: tuple[str, ...]
     notes: tuple[str, ...]  # what a user should know, a sentence each
     omitted: tuple[Omitted, ...] = ()  # what lies in the folders of the splits and is not used
@@ -69,7 +69,7 @@ class TrainingData:
         return count_levels(self.train.pixels)
 
     def preprocessing(self) -> Preprocessing:
-        """What a classifier trained on these images does to a picture."""
+        """The preprocessing of a classifier trained on these images."""
         mean, std = channel_statistics(self.levels)
         height, width = self.train.pixels.shape[1:3]
         return Preprocessing((height, width), mean, std)
@@ -118,8 +118,8 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     images = _train_images(spec)
     if len(images.classes) < 2:
         raise NoImages(
-            f"{spec} has {len(images.classes)} classes to tell apart: "
-            "give a folder with one folder of images for each of two or more classes"
+            f"{spec} has {len(images.classes)} classes, and training needs two or more: "
+            "give a folder with one folder of images per class"
         )
     validated, tested = (_other_split(images, split) for split in ("val", "test"))
     if reader.strict:
@@ -132,11 +132,11 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
         train, val = hold_out(train, seed)
         reader.notes.append(
             f"{spec} has no val split: {len(val)} of its {len(train) + len(val)} training "
-            f"images, drawn with seed {seed}, choose the best epoch instead"
+            f"images, drawn with seed {seed}, are held out for validation"
         )
     test = None if tested is None else reader.read(tested)
     if test is None:
-        reader.notes.append(f"{spec} has no test split: there is no test accuracy")
+        reader.notes.append(f"{spec} has no test split, so no test accuracy is computed")
     omitted = tuple(dict.fromkeys(reader.omitted))
     return TrainingData(train, val, test, images.classes, tuple(reader.notes), omitted)
 
@@ -160,9 +160,8 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
             count -= 1
     if stays.all():
         raise NoImages(
-            f"{len(split)} labelled images, one of each class, and none of them can be held out to "
-            "choose the best epoch: give at least 2 images of a class, better hundreds, or a val "
-            "split"
+            f"none of the {len(split)} labelled images can be held out for validation, as each "
+            "class has only one: give at least 2 images per class, better hundreds, or a val split"
         )
     return split.rows(stays.nonzero()[:, 0]), split.rows((~stays).nonzero()[:, 0])
 
@@ -170,7 +169,7 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
 def _rare(split: Split, classes: tuple[str, ...]) -> Iterator[str]:
     """Say which classes have a single image, or none that could be read."""
     counts = torch.bincount(split.labels, minlength=len(classes)).tolist()
-    whats = ("no image that can be read", "a single image, which is trained on and not validated")
+    whats = ("no readable image", "a single image, which is used for training, not for validation")
     for images, what in enumerate(whats):
         rare = [name for name, count in zip(classes, counts, strict=True) if count == images]
         if rare:
@@ -178,7 +177,7 @@ def _rare(split: Split, classes: tuple[str, ...]) -> Iterator[str]:
 
 
 def with_val(data: TrainingData) -> TrainingData:
-    """Learn from the val images, too: they follow the others, in memory."""
+    """Append the validation set to the training set, in memory."""
     assert data.val is not None
     pixels = torch.cat([data.train.pixels, data.val.pixels])
     train = Split(pixels, torch.cat([data.train.labels, data.val.labels]))
@@ -186,7 +185,7 @@ def with_val(data: TrainingData) -> TrainingData:
 
 
 def thinned(data: TrainingData, share: float) -> TrainingData:
-    """Learn from this share of each class only, at least one image; always the same ones."""
+    """Keep this share of each class of the training set, at least one image; always the same."""
     generator = torch.Generator().manual_seed(0)
     kept = []
     for label in sorted(set(data.train.labels.tolist())):
@@ -242,7 +241,7 @@ def _train_images(spec: str) -> ImageSet:
 
 @dataclass
 class _Reader:
-    """Decodes one split after the other, and notes what it left out."""
+    """Decodes one split after the other, and records what it skipped."""
 
     size: tuple[int, int]
     told: ReportDecoding
@@ -258,7 +257,7 @@ class _Reader:
         if not len(labelled):
             raise NoImages(f"{images.source} has no labelled images; put them into class folders")
         if len(labelled) < len(images):
-            self.notes.append(f"left out {len(images) - len(labelled)} images without a label")
+            self.notes.append(f"skipped {len(images) - len(labelled)} images without a label")
         decoded = packed(labelled, self.size, self.told)
         self._note(images, decoded)
         labels = labelled.labels[np.searchsorted(labelled.ids, decoded.ids)]
@@ -270,7 +269,7 @@ class _Reader:
             raise UnreadableImage(f"strict: {split}{shortened(decoded.unreadable, most=1)}")
         if decoded.unreadable:
             self.notes.append(
-                f"left out {len(decoded.unreadable)} unreadable images; "
+                f"skipped {len(decoded.unreadable)} unreadable images; "
                 f"the first: {decoded.unreadable[0]}"
             )
         self._say(*decoded.notes, decoded.note)

@@ -1,4 +1,4 @@
-"""Where are the decoded images kept, and when are they decoded anew?
+"""Where are decoded images cached, and when are they decoded again?
 
 A folder of image files is decoded once for each size: one array of bytes, mapped into memory, in
 the cache folder (IKIT_CACHE, else ``~/.cache/interpret_kit``). Its name is a fingerprint of all
@@ -32,7 +32,7 @@ from interpret_kit.data.torchvision_sets import cache_folder
 from interpret_kit.errors import RunError, UnreadableImage
 from interpret_kit.models.preprocessing import Preprocessing
 
-FORMAT = 1  # another number makes all entries anew
+FORMAT = 1  # raised to invalidate all entries
 PIXELS, MANIFEST, PART = "pixels.bin", "manifest.json", ".part"
 DAY = 24 * 3600  # seconds
 AT_ONCE = 64  # images decoded before they are written
@@ -71,7 +71,7 @@ def packed(images: ImageSet, size: tuple[int, int], told: ReportDecoding) -> Pac
     except UnreadableImage:
         raise
     except OSError as error:
-        why = f"decoded images are not kept: cannot write to {folder} ({error.strerror or error})"
+        why = f"decoded images are not cached: cannot write to {folder} ({error.strerror or error})"
         return _in_memory(images, size, told, f"{why}; set IKIT_CACHE to another folder")
     if _name(images, size) != name:
         raise RunError(f"the images of {images.source} changed while they were read; start again")
@@ -147,7 +147,7 @@ def _write(folder: Path, name: str, reading: Reading, told: ReportDecoding) -> N
 
 
 def _remove_old(folder: Path, name: str) -> None:
-    """Remove earlier states of the same place, and what was broken off a day ago or more."""
+    """Remove earlier states of the same place, and what was interrupted a day ago or more."""
     for old in folder.glob(f"{name.split('-', maxsplit=1)[0]}-*"):
         if old.name != name:
             shutil.rmtree(old, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Which images does a step learn from, and as what? Nothing but the seed and the step decide it.
+"""Which images and targets make a training step? Only the seed and the step decide it.
 
-Generators are made anew for every epoch and every step. So a run that goes on in the middle needs
-no state of any of them, and several processes agree without a word.
+Generators are seeded again for every epoch and every step. So a resumed run needs no generator
+state, and several processes agree without communication.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MOST_OF_GPU = 0.25  # of its free memory, for the images; else a batch at a time
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of each batch is learned from here."""
+    """The share of each batch that this process trains on."""
 
     rank: int = 0  # of this process
     processes: int = 1
 
     def rows(self, batch: int) -> Tensor:
-        """Rows of a batch of so many images, ascending.
+        """This process's rows of a batch of ``batch`` images, ascending.
 
         The k-th from the start and from the end go together: Mixup pairs these.
         """
@@ -44,7 +44,7 @@ class Share:
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """The training images of a run, batch by batch; an incomplete last one is left out."""
+    """The training set of a run, batch by batch; an incomplete last batch is dropped."""
 
     split: Split
     recipe: Recipe
@@ -106,17 +106,17 @@ def make_batches(
         )
     batches = Batches(split, recipe, torch.tensor(mean), mix, share, torch.device("cpu"))
     if batches.size < 2 * share.processes:
-        more = "take a larger --batch-size"
+        more = "use a larger --batch-size"
         if batches.size < recipe.batch_size:
             more = f"give more than {len(split)} training images"
         raise DoesNotFit(
-            f"batches of {batches.size} images for {share.processes} processes: at least 2 for "
-            f"each are needed; start fewer, or {more}"
+            f"batches of {batches.size} images for {share.processes} processes, but each needs at "
+            f"least 2; start fewer, or {more}"
         )
     if mix is not None and batches.size % 2:
         raise DoesNotFit(
-            f"mixup and cutmix take images in pairs, and there are {len(split)} in all: take a "
-            "--batch-size that is smaller, and even"
+            f"mixup and cutmix combine pairs of images, and there are {len(split)} in all; use a "
+            "smaller, even --batch-size"
         )
     return batches
 

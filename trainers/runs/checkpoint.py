@@ -1,4 +1,4 @@
-"""From what can a run go on that was broken off at any moment, and is it the same run?"""
+"""How is an interrupted run resumed, and how is it known to be the same run?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVERY = 300.0  # seconds from one checkpoint inside an epoch to the next; the en
 
 @dataclasses.dataclass
 class Checkpoint:
-    """Where a run is: after some batches of the epoch that follows the history."""
+    """The state of a run, after some batches of the epoch that follows the history."""
 
     folder: RunFolder
     learner: Learner
@@ -33,17 +33,17 @@ class Checkpoint:
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
     def save_epoch(self) -> None:
-        """Save at the end of an epoch, which the history holds now."""
+        """Save at the end of an epoch, after it was added to the history."""
         self.sums = Sums()
         self.save()
 
     def save_sometimes(self) -> None:
-        """Save inside an epoch, if the last time was long ago."""
+        """Save inside an epoch, if the last checkpoint is older than `EVERY`."""
         if time.monotonic() - self.saved_at >= EVERY:
             self.save()
 
     def save(self) -> None:
-        """Write all that is needed to go on, whole or not at all."""
+        """Write all that is needed to resume, whole or not at all."""
         self.folder.write(STATE, self._write)
         self.saved_at = time.monotonic()
 
@@ -58,18 +58,18 @@ class Checkpoint:
         with aside.open("wb") as file:
             torch.save(state, file)
             file.flush()
-            os.fsync(file.fileno())  # so that a loss of power leaves the one before
+            os.fsync(file.fileno())  # so that the previous checkpoint survives a power failure
 
     def restore(self, state: dict[str, Any], *, first: bool) -> None:
-        """Go on from a state; only the first process of all goes on counting.
+        """Resume from a state; only rank 0 keeps the running sums.
 
         Raises:
-            UsageError: the state is of other images.
+            UsageError: the training images have changed.
         """
         if state["data"] != self.data:
             raise UsageError(
-                f"cannot go on with {self.folder.path}: the images of {self.learner.recipe.data} "
-                "are no longer those it learned from; take another --out, or leave --resume away"
+                f"cannot resume {self.folder.path}: the images of {self.learner.recipe.data} have "
+                "changed; use a new --out or drop --resume"
             )
         self.history.columns = state["history"]
         self.learner.restore(state["learner"])
@@ -88,27 +88,25 @@ def read_state(file: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle raises whatever the bytes lead to
         raise BadWeights(
-            f"{file} is no checkpoint of a run ({first_line(error)}); start again with --force"
+            f"{file} is not a checkpoint of a run ({first_line(error)}); start again with --force"
         ) from error
     return state
 
 
 def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> None:
-    """Refuse to go on by a recipe that says something else, and say where.
+    """Refuse to resume with another recipe.
 
     Raises:
-        UsageError: naming every field that differs, and how.
+        UsageError: names every field that differs, with both values.
     """
     known = {each.name for each in dataclasses.fields(Recipe)}
     was = Recipe(**{name: value for name, value in before.items() if name in known})
     pairs = {name: (getattr(was, name), getattr(now, name)) for name in sorted(known)}
     differing = [
-        f"its {name} is {old!r}, and {new!r} was asked for"
-        for name, (old, new) in pairs.items()
-        if old != new
+        f"its {name} is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new
     ]
     if differing:
         raise UsageError(
-            f"cannot go on with {folder}: {'; '.join(differing)}; give the recipe it was started "
-            "with, or another --out"
+            f"cannot resume {folder}: {'; '.join(differing)}; repeat the recipe it was started "
+            "with, or use a new --out"
         )

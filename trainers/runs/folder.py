@@ -41,21 +41,21 @@ COLUMNS = (
     "val_accuracy",
     "lr",
     "seconds",
-    "images_per_second",  # over the pass that learns
+    "images_per_second",  # over the training pass
     "learning_share",  # of that pass, in forward, backward and step; in [0, 1]
 )
 
 
 @dataclass(frozen=True)
 class EvaluationScore:
-    """How a network does on some images."""
+    """Loss and accuracy of a network on a set of images."""
 
     loss: float  # mean cross entropy, in nats
-    accuracy: float  # share of images that are right, in [0, 1]
+    accuracy: float  # share of correct images, in [0, 1]
 
 
 class History:
-    """What each epoch came to; the best is that of the highest validation accuracy."""
+    """The metrics of each epoch; the best epoch has the highest validation accuracy."""
 
     def __init__(self) -> None:
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
@@ -63,7 +63,7 @@ class History:
     def add(
         self, scores: tuple[EvaluationScore, EvaluationScore], lr: float, seconds: float, sums: Sums
     ) -> None:
-        """Append an epoch: scores of train and val (NaN where there is none), and how long."""
+        """Append an epoch: scores on train and val (NaN without val), learning rate and times."""
         train, val = scores
         row = (
             self.epochs + 1,
@@ -81,14 +81,14 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """How many there are."""
+        """Number of epochs so far."""
         return len(self.columns["epoch"])
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the highest validation accuracy, of equals the one of lower loss.
+        """The epoch with the highest validation accuracy; ties go to the lower loss.
 
-        Where nothing was validated, the last.
+        Without validation, the last.
         """
         scores = list(zip(self.columns["val_accuracy"], self.columns["val_loss"], strict=True))
         if math.isnan(scores[-1][0]):
@@ -96,11 +96,11 @@ class History:
         return 1 + min(range(len(scores)), key=lambda each: (-scores[each][0], scores[each][1]))
 
     def waited(self, patience: int) -> bool:
-        """Whether so many epochs have passed without a better one; never, if 0."""
+        """Whether ``patience`` epochs have passed without improvement; never, if it is 0."""
         return 0 < patience <= self.epochs and self.epochs - self.best_epoch >= patience
 
     def metrics(self) -> dict[str, float]:
-        """Numbers of the best epoch, and how much was done in all."""
+        """Metrics of the best epoch, the number of epochs and the total time."""
         best = self.best_epoch - 1
         numbers = {
             "epochs": self.epochs,
@@ -124,7 +124,7 @@ class History:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished run, and how it went."""
+    """A finished run with its history and metrics."""
 
     folder: Path
     recipe: Recipe
@@ -148,7 +148,7 @@ class RunFolder:
     config: dict[str, Any] = field(default_factory=dict)
 
     def check(self, *, force: bool) -> None:
-        """Refuse at once what could not be written after an hour of training.
+        """Refuse, before the training, a folder that could not be written after it.
 
         Raises:
             OutputExists: there is something in the folder, and no ``force``, or no run.
@@ -165,15 +165,15 @@ class RunFolder:
             return
         if not force and STATE in here:
             raise OutputExists(
-                f"{self.path} holds a run that was broken off: add --resume to go on with it, or "
-                "--force to replace it"
+                f"{self.path} holds an interrupted run; add --resume to resume it, or --force to "
+                "replace it"
             )
         if not force:
-            raise OutputExists(f"{self.path} is not empty: take another --out, or add --force")
-        if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # broken off between the two
+            raise OutputExists(f"{self.path} is not empty; use a new --out, or add --force")
+        if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # interrupted between the two
             raise OutputExists(
-                f"{self.path} holds files that are no run, and --force replaces runs only; take "
-                "another --out"
+                f"{self.path} holds files that are not a run, and --force only replaces runs; use "
+                "a new --out"
             )
 
     def describe(self, classifier: Classifier, manner: str) -> None:
@@ -256,6 +256,6 @@ class RunFolder:
             aside.unlink(missing_ok=True)
 
     def forget_state(self) -> None:
-        """Forget from where the run could go on: it is done."""
+        """Remove the checkpoint of a run that is finished."""
         if self.writes:
             (self.path / STATE).unlink(missing_ok=True)

@@ -36,8 +36,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise CannotWrite(f"cannot write to {folder}: {error.strerror or error}") from error
     if file is None:
         raise OutputExists(
-            f"{_holder(folder / LOCK)} is at work in {folder}: wait until it is done, or end it, "
-            "or take another --out"
+            f"{_holder(folder / LOCK)} is writing to {folder}; wait for it, end it, or use another "
+            "--out"
         )
     with file:
         try:

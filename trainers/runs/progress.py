@@ -1,4 +1,4 @@
-"""Where is a training, and what stopped it?"""
+"""How far is a training run, and why did it diverge?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interpret_kit.trainers.runs.folder import History
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training is."""
+    """How far a training run is."""
 
     epoch: int  # from 1; 0 while images are decoded, and then they are what is counted as batches
     epochs: int
@@ -22,7 +22,7 @@ class TrainingProgress:
     train_loss: float  # mean over this epoch's batches so far, in nats
     val_accuracy: float | None = None  # after the last whole epoch, in [0, 1]
     images_per_second: float | None = None  # in the last whole epoch
-    learning_share: float | None = None  # of its time, in forward, backward and step; in [0, 1]
+    learning_share: float | None = None  # of its time, in training steps; in [0, 1]
     manner: str = ""  # device, precision and so on, for a person
 
 
@@ -32,7 +32,7 @@ DIVERGED = "the loss became"  # how `diverged` begins: a study of recipes counts
 
 
 def decoding(recipe: Recipe, told: ReportTraining | None) -> Callable[[int, int], None]:
-    """What to call while images are decoded."""
+    """Make the callback of image decoding from that of a training run."""
 
     def tell(done: int, total: int) -> None:
         if told is not None:
@@ -42,7 +42,7 @@ def decoding(recipe: Recipe, told: ReportTraining | None) -> Callable[[int, int]
 
 
 def last_epoch(history: History) -> tuple[float | None, float | None, float | None]:
-    """What a `TrainingProgress` says of the last whole epoch."""
+    """Validation accuracy, images per second and share in steps of the last whole epoch."""
     if not history.epochs:
         return None, None, None
     val, speed, share = (
@@ -53,9 +53,9 @@ def last_epoch(history: History) -> tuple[float | None, float | None, float | No
 
 
 def diverged(recipe: Recipe, loss: float, step: int, history: History) -> TrainingDiverged:
-    """Say at which step the loss was no number any more, and what to try."""
+    """Name the step at which the loss was no longer finite, and what to try."""
     kept = f"; epoch {history.best_epoch} is kept" if history.epochs else ""
     return TrainingDiverged(
-        f"{DIVERGED} {loss} at step {step} (epoch {history.epochs + 1}), at learning rate "
-        f"{recipe.lr:g} and most: try --lr {recipe.lr / 10:g}, or a longer --warmup{kept}"
+        f"{DIVERGED} {loss} at step {step} (epoch {history.epochs + 1}), with peak learning rate "
+        f"{recipe.lr:g}; try --lr {recipe.lr / 10:g}, or a longer --warmup{kept}"
     )

@@ -1,4 +1,4 @@
-"""What is there in the folder of a run before it begins: nothing, another run, or half of this?"""
+"""What does the folder of a run hold at the start: nothing, another run, or this one unfinished?"""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Start(Enum):
 
     NEW = "refuse"
     REPLACE = "replace it"
-    RESUME = "go on with it"
+    RESUME = "resume it"
 
 
 @contextmanager
 def at_work(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterator[Events]:
-    """Keep other trainings out of the folder, and TensorBoard informed.
+    """Lock the folder against other training runs, and open the TensorBoard events.
 
-    Of several processes of one training, the first of all does it.
+    Of several processes of one run, rank 0 does it.
 
     Raises:
-        OutputExists: another training is at work there, or `opened` would refuse it.
+        OutputExists: another run is training there, or `opened` would refuse it.
         CannotWrite: no permission, or a file where the folder should be.
     """
     folder.writes = accelerator.is_main_process
@@ -53,12 +53,12 @@ def at_work(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterat
 def opened(
     folder: RunFolder, start: Start, accelerator: Accelerator
 ) -> dict[str, Any] | TrainedRun | None:
-    """See what is there: a state to go on from, a run that is finished, or nothing to keep.
+    """Find what is there: a state to resume from, a run that is finished, or nothing to keep.
 
     Raises:
         OutputExists: something that is not to be replaced.
         CannotWrite: no permission, or a file where the folder should be.
-        UsageError: a run to go on with, of another recipe.
+        UsageError: a run to resume that has another recipe.
     """
     found: dict[str, Any] | TrainedRun | None = None
     if folder.writes:
@@ -80,9 +80,9 @@ def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
         return None
     config = read_config(folder.path)
     refuse_other_recipe(folder.path, config.get("recipe", {}), folder.recipe)
-    if not config.get("finished"):  # broken off before its first checkpoint
+    if not config.get("finished"):  # interrupted before its first checkpoint
         return None
-    note = f"{folder.path} was finished already: nothing was left to do"
+    note = f"{folder.path} was already finished"
     history = History.read(folder.path / HISTORY).columns
     return TrainedRun(folder.path, folder.recipe, history, config["metrics"], (note,))
 
@@ -109,10 +109,10 @@ def load_data(
 def checkpoint(
     folder: RunFolder, learner: Learner, data: TrainingData, before: dict[str, Any] | None
 ) -> Checkpoint:
-    """Where the run begins, or goes on.
+    """Make the state from which the run starts or resumes.
 
     Raises:
-        UsageError: the images are no longer those that it learned from.
+        UsageError: the training images have changed.
     """
     folder.describe(learner.classifier, learner.manner)
     point = Checkpoint(folder, learner, data.fingerprint(), History(), Sums())

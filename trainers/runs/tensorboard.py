@@ -1,4 +1,4 @@
-"""How does TensorBoard get to know of a run? Event files beside its history."""
+"""How is a run shown in TensorBoard? By event files beside its history."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Events:
         self.writer: Any | None = None
 
     def add(self, history: History) -> None:
-        """Write the last epoch; what an earlier, broken-off run wrote of it no longer counts."""
+        """Write the last epoch; it replaces what an interrupted run wrote of it."""
         epoch = history.epochs
         if not self.folder.writes:
             return

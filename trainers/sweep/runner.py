@@ -1,8 +1,8 @@
-"""What do the recipes of a study come to? Each trial is trained once, and then they are compared.
+"""How do the recipes of a study compare? Each trial is trained once, then all are tabulated.
 
 The folder of a sweep holds its result, as that of an analysis does, and ``trials/``: a run folder
-for each trial, called after all that decides its numbers. So a sweep that was broken off goes on
-where it stopped, and one with more values or seeds trains only these.
+for each trial, named by a hash of everything that decides its numbers. So an interrupted sweep
+resumes where it stopped, and one with more values or seeds trains only these.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ STUDY = "study.json"
 
 
 class Listener:
-    """Is told how a sweep goes, and does nothing about it: for others to do something."""
+    """Callbacks of a sweep, which do nothing: override those of interest."""
 
     def found(self, over: int, trials: int) -> None:
-        """Hear how many of the trials were over before, as they are told next."""
+        """Called once, with the number of trials that had finished before."""
 
     def learns(self, trial: Trial, now: TrainingProgress) -> None:
-        """Hear of a trial a step further, or of its images; not of one in another process."""
+        """Called after a step, or while images are decoded; not for trials in other processes."""
 
     def ended(self, trial: Trial, outcome: Outcome, over: int, trials: int) -> None:
-        """Hear of a trial that ended, or was found finished, and of how many are over in all."""
+        """Called when a trial ends or is found finished, with the number that are over in all."""
 
 
 @dataclass(frozen=True)
 class How:
-    """How a sweep goes about its work."""
+    """How a sweep is run."""
 
     device: str = "auto"
     jobs: int = 1  # trials at once; in processes of their own, if more than 1
@@ -80,14 +80,14 @@ def sweep(
 ) -> SweepResult:
     """Train every trial that is not finished yet, and save the table of all in ``out``.
 
-    A trial that fails is told, and the others go on.
+    A trial that fails is reported, and the others continue.
 
     Args:
         study: what to compare, or the TOML file that says so.
         out: a folder for the result and the trials; it may hold an earlier sweep of the study.
         how: changes nothing but the speed and, with other threads, the last bits of the weights.
-        listener: hears of each step and of each trial's end.
-        force: begin anew, also where ``out`` holds another sweep.
+        listener: called after each step and each trial.
+        force: start over, even if ``out`` holds another sweep.
 
     Raises:
         UsageError: images that are not there, or an ``out`` that is in use.
@@ -180,7 +180,7 @@ class _Work:
         for index, code in in_processes(work, self.how.jobs):
             folder = self.planned[to_do[index]].folder
             if outcome(folder) is None:
-                record_failure(folder, RunError(f"its process ended early, with code {code}"))
+                record_failure(folder, RunError(f"its process ended early with exit code {code}"))
             yield to_do[index]
 
 
@@ -196,12 +196,12 @@ def check_out(out: Path, study: Study, *, force: bool) -> None:
     if not out.is_dir() or not any(each.name != LOCK for each in out.iterdir()):
         return
     if not (out / STUDY).is_file():
-        raise OutputExists(f"{out} holds files that are no sweep; take another --out")
+        raise OutputExists(f"{out} holds files that are not a sweep; use a new --out")
     other = json.loads((out / STUDY).read_text(encoding="utf-8"))
     if other != _mark(study) and not force:
         raise OutputExists(
             f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g} on "
-            f"{other.get('data', 'other images')}: take another --out, or --force to replace it"
+            f"{other.get('data', 'other images')}; use a new --out, or --force to replace it"
         )
 
 
@@ -221,7 +221,7 @@ def _begin(out: Path, study: Study, *, force: bool) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if force:
-            (out / MANIFEST).unlink(missing_ok=True)  # what is there is no result of this any more
+            (out / MANIFEST).unlink(missing_ok=True)  # it is not a result of this sweep any more
             if (out / TRIALS).exists():
                 shutil.rmtree(out / TRIALS)
         write_whole(out / STUDY, json.dumps(_mark(study)) + "\n")

@@ -1,4 +1,4 @@
-"""Which trials does a study ask for? A TOML file names a base recipe, a grid and some seeds.
+"""Which trials make a study? A TOML file has a base recipe, a grid and some seeds.
 
 [study]
 title = "kernel"
@@ -101,7 +101,7 @@ def shrunk(recipe: Recipe, scale: float, vary: Mapping[str, Sequence[Any]] = NOT
 
 
 def apart(numbers: Iterable[int], share: float) -> dict[int, int]:
-    """This share of whole numbers, rounded, by number; none is 0, and no two are the same.
+    """Scale integers by a share, rounded; none becomes 0, and no two become the same.
 
     >>> apart([1, 2, 4, 64], 0.3)
     {1: 1, 2: 2, 4: 3, 64: 19}
@@ -115,25 +115,25 @@ def apart(numbers: Iterable[int], share: float) -> dict[int, int]:
 
 
 def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
-    """Read a study, and check every choice but whether they fit together.
+    """Read a study, and check every hyper-parameter by itself.
 
     Args:
         file: TOML, with the sections study, recipe and vary.
         scale: in (0, 1]; below 1, all is trained smaller: see `shrunk`.
-        changed: choices of the recipe that are to be others than the file's.
+        changed: fields of the recipe that override the file's.
 
     Raises:
         NothingThere: no such file.
-        UsageError: it is not TOML, or says something that no recipe has.
+        UsageError: it is not TOML, or names a field that recipes do not have.
     """
     try:
         told = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         there = [each.name for each in file.parent.glob("*.toml")]
-        more = close_names(file.name, there) if there else "examples/studies/ has some"
+        more = close_names(file.name, there) if there else "see examples/studies/"
         raise NothingThere(f"cannot read the study {file}: {error.strerror}; {more}") from error
     except ValueError as error:  # both of UTF-8 and of TOML
-        raise UsageError(f"{file} is no TOML: {error}; examples/studies/ has some") from error
+        raise UsageError(f"{file} is not valid TOML: {error}; see examples/studies/") from error
     try:
         return dataclasses.replace(_study(told, changed), scale=scale)
     except UsageError as error:
@@ -145,7 +145,7 @@ def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
     about, base, vary = (_section(told, name) for name in SECTIONS)
     _known(about, ABOUT, "field of [study]")
     for name in changed.keys() & vary.keys():
-        raise UsageError(f"the study varies {name}: leave --{name} away")
+        raise UsageError(f"the study varies {name}; drop --{name}")
     base = {**base, **changed}
     for name, value in base.items():
         _check(name, value)
@@ -156,7 +156,7 @@ def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
             _check(name, value)
     seeds = _several("seeds", about.get("seeds", [0]))
     if not all(_is(each, int) and each >= 0 for each in seeds):
-        raise UsageError(f"seeds is {seeds}: whole numbers from 0 on are needed")
+        raise UsageError(f"seeds is {seeds}; they must be integers of at least 0")
     for name in ("title", "question"):
         if not isinstance(about.get(name), str) or not about[name].strip():
             raise UsageError(f'[study] has no {name}: a line such as {name} = "kernel" is needed')
@@ -167,7 +167,7 @@ def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
 def _report(given: Any, recipes: int) -> tuple[float, ...]:
     if not _is(given, tuple[float, ...]) or len(given) not in (0, recipes):
         raise UsageError(
-            f"report is {given}: one accuracy in percent for each of {recipes} recipes"
+            f"report is {given}; it must be one accuracy in percent for each of {recipes} recipes"
         )
     return tuple(float(each) for each in given)
 
@@ -175,15 +175,15 @@ def _report(given: Any, recipes: int) -> tuple[float, ...]:
 def _section(told: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = told.get(name, {})
     if not isinstance(found, dict):
-        raise UsageError(f"{name} is {found!r}: a section [{name}] is needed")
+        raise UsageError(f"{name} is {found!r}; it must be a section [{name}]")
     return found
 
 
 def _several(name: str, values: Any) -> list[Any]:
     if not isinstance(values, list) or not values:
-        raise UsageError(f"{name} is {values!r}: a list of one value or more is needed")
+        raise UsageError(f"{name} is {values!r}; it must be a list of at least one value")
     if any(values.count(each) > 1 for each in values):
-        raise UsageError(f"{name} is {values}: a value stands there twice")
+        raise UsageError(f"{name} is {values}; a value is listed twice")
     return values
 
 
@@ -195,14 +195,14 @@ def _known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
 
 def _check(name: str, value: Any) -> None:
     if name == "seed":
-        raise UsageError("seed is a choice of each trial: name them all as seeds, in [study]")
-    _known({name: value}, tuple(CHOICES), "choice of a recipe")
+        raise UsageError("each trial has its own seed; list them as seeds in [study]")
+    _known({name: value}, tuple(CHOICES), "field of a recipe")
     if not _is(value, CHOICES[name]):
-        raise UsageError(f"{name} is {value!r}, which is no {_words(CHOICES[name])}")
+        raise UsageError(f"{name} is {value!r}; it must be: {_words(CHOICES[name])}")
 
 
 def _words(hint: Any) -> str:
-    kinds = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+    kinds = {int: "integer", float: "number", bool: "true or false", str: "text"}
     if hint in kinds:
         return kinds[hint]
     parts = [each for each in typing.get_args(hint) if each not in (type(None), Ellipsis)]
@@ -212,7 +212,7 @@ def _words(hint: Any) -> str:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Whether a value of TOML is of a type; a whole number is a number, too."""
+    """Whether a value of TOML has a type; an integer is a number, too."""
     if typing.get_origin(hint) is tuple:
         kind = typing.get_args(hint)[0]
         return isinstance(value, list) and all(_is(each, kind) for each in value)

@@ -1,4 +1,4 @@
-"""What did the trials of a study come to, side by side?"""
+"""How do the trials of a study compare, side by side?"""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from interpret_kit.trainers.sweep.trial import TRIALS, Outcome, Planned, cost
 def compared(
     study: Study, planned: Mapping[GridIndex, Planned], outcomes: Mapping[GridIndex, Outcome]
 ) -> SweepResult:
-    """Put the ends of all trials into arrays.
+    """Collect the outcomes of all trials in arrays.
 
     Args:
-        study: what was asked.
-        planned: the trials whose choices make a recipe.
+        study: the grid and the seeds.
+        planned: the trials whose recipe is valid.
         outcomes: of all trials.
     """
     shape = len(study.grid), len(study.seeds)
@@ -87,7 +87,7 @@ def _curves(shape: GridIndex, histories: Mapping[GridIndex, list[float]]) -> Arr
 
 
 def _costs(recipes: int, planned: Mapping[GridIndex, Planned]) -> Array:
-    """Parameters and multiply-adds, (recipes, 2); NaN where the choices make no network."""
+    """Parameters and multiply-adds, (recipes, 2); NaN for a recipe that makes no network."""
     costs = np.full((recipes, 2), np.nan)
     for (row, seed), each in planned.items():
         if seed == 0:

@@ -1,6 +1,6 @@
 """How did one trial of a sweep end, and is there anything left to do?
 
-A trial is a run in a folder of its own. What went wrong stands beside it, in a line.
+A trial is a run in a folder of its own. An error is recorded in a file beside it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions 
 
 @dataclass(frozen=True)
 class Images:
-    """All images of a recipe, before any are left away."""
+    """All images of a recipe, before ``data_share`` drops some."""
 
     contents: str  # their fingerprint
     classes: tuple[str, ...]
@@ -96,17 +96,17 @@ def fingerprint(recipe: Recipe, images: str) -> str:
 
 
 def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> None:
-    """`attempt` in a process of its own, with so many threads."""
+    """`attempt` in a process of its own, with this many threads."""
     torch.set_num_threads(threads)
     attempt(recipe, folder, device)
 
 
 def attempt(recipe: Recipe, folder: Path, device: str, told: ReportTraining | None = None) -> None:
-    """Train in ``folder``, or go on there; what goes wrong is recorded, not raised."""
+    """Train in ``folder``, or resume there; errors are recorded, not raised."""
     _record(folder).unlink(missing_ok=True)
     try:
         resume(recipe, folder, device, told)
-    except Exception as error:  # also a bug: the other trials are not to suffer from it
+    except Exception as error:  # also a bug: the other trials must not suffer from it
         record_failure(folder, error)
 
 
@@ -114,7 +114,7 @@ def record_failure(folder: Path, error: Exception) -> None:
     """Write beside the folder why its trial failed.
 
     Raises:
-        CannotWrite: not even that.
+        CannotWrite: no permission or space.
     """
     known = isinstance(error, InterpretError)
     why = first_line(error) if known else f"{type(error).__name__}: {first_line(error)}"
@@ -151,7 +151,7 @@ def cost(recipe: Recipe, classes: int) -> Cost:
     """Count without computing anything.
 
     Raises:
-        UsageError: choices that make no network.
+        UsageError: hyper-parameters that make no network.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = create(recipe.arch, **network_arguments(recipe, classes)).eval()

@@ -1,4 +1,4 @@
-"""How is work done in several processes at once, whatever becomes of one of them?"""
+"""How are trials trained in several processes at once, so that one cannot bring down the others?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_processes(work: Sequence[Job], jobs: int) -> Iterator[tuple[int, int]]:
         jobs: how many at once, at most.
 
     Raises:
-        UsageError: a script without a main guard, which each process would run anew.
+        UsageError: a script without a main guard, which each process would run again.
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     running: dict[int, tuple[int, SpawnProcess]] = {}
@@ -47,8 +47,8 @@ def in_processes(work: Sequence[Job], jobs: int) -> Iterator[tuple[int, int]]:
                 process.join()
                 if process.exitcode == UNGUARDED:
                     raise UsageError(
-                        "jobs=2 and more start processes, each of which reads your script again, "
-                        "up to this call: put it under if __name__ == '__main__':, or take jobs=1"
+                        "jobs=2 or more starts processes that import your script again, up to "
+                        "this call; put the call under if __name__ == '__main__':, or use jobs=1"
                     )
                 yield index, process.exitcode or 0
     finally:

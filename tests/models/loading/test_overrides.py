@@ -263,8 +263,8 @@ def test_commands_print_notes_and_refuse_what_cannot_be_read(here):
     assert "note: w.pth does not say its preprocessing" in result.stdout
     for option, told in (
         ("--classes nowhere.txt", "there is no file nowhere.txt of class names"),
-        ("--size wide", "'wide' is not a size; give a side, 224, or 224x320"),
-        ("--mean grey", "'grey' is not a number for each channel"),
+        ("--size wide", "'wide' is not a size; give a side (224) or HEIGHTxWIDTH (224x320)"),
+        ("--mean grey", "'grey' is not one number, or one per channel"),
     ):
         result = ran(f"layers --model w.pth --arch test_resnet {option}")
         assert result.exit_code == 2

@@ -66,7 +66,7 @@ def test_unreadable_images_are_left_out_and_said(tmp_path):
     (tmp_path / "red" / "broken.png").write_text("no image")
     data = load_training_data(str(tmp_path), (8, 8))
     assert len(data.train) + len(data.val) == 12
-    assert "left out 1 unreadable images; the first: cannot read red/broken.png" in data.notes[0]
+    assert "skipped 1 unreadable images; the first: cannot read red/broken.png" in data.notes[0]
 
 
 def test_unlabelled_images_are_left_out_and_said(tmp_path):
@@ -75,7 +75,7 @@ def test_unlabelled_images_are_left_out_and_said(tmp_path):
     (tmp_path / "labels.csv").write_text("file,label\na.png,red\nb.png,blue\nc.png,blue\n")
     data = load_training_data(str(tmp_path), (8, 8))
     assert len(data.train) + len(data.val) == 3
-    assert "left out 1 images without a label" in data.notes
+    assert "skipped 1 images without a label" in data.notes
 
 
 def _inverted(split):
@@ -110,7 +110,7 @@ def test_splits_of_other_classes_are_refused(tmp_path):
 def test_a_single_class_is_refused(tmp_path):
     (tmp_path / "only").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "only" / "one.png")
-    with pytest.raises(NoImages, match="has 1 classes to tell apart"):
+    with pytest.raises(NoImages, match="has 1 classes, and training needs two or more"):
         load_training_data(str(tmp_path), (8, 8))
 
 
@@ -153,7 +153,8 @@ def test_classes_of_a_single_image_are_named(tmp_path):
             (tmp_path / name / f"{k}.png").unlink()
     data = load_training_data(str(tmp_path), (8, 8))
     assert data.notes[0] == (
-        "2 of the 3 classes have a single image, which is trained on and not validated: blue, red"
+        "2 of the 3 classes have a single image, which is used for training, not for validation: "
+        "blue, red"
     )
     assert set(data.train.labels.tolist()) == {0, 1, 2}
 
@@ -163,12 +164,14 @@ def test_a_class_without_an_image_that_can_be_read_is_named(tmp_path):
     for k in range(2):
         (tmp_path / "green" / f"{k}.png").write_text("broken")
     notes = load_training_data(str(tmp_path), (8, 8)).notes
-    assert "1 of the 3 classes have no image that can be read: green" in notes
+    assert "1 of the 3 classes have no readable image: green" in notes
 
 
 def test_where_every_class_has_a_single_image_more_are_asked_for(tmp_path):
     write_colours(tmp_path, 1, 0)
-    with pytest.raises(NoImages, match=r"3 labelled images, one of each class.*give at least 2 im"):
+    with pytest.raises(
+        NoImages, match=r"none of the 3 labelled images can be held out.*give at least 2 im"
+    ):
         load_training_data(str(tmp_path), (8, 8))
 
 

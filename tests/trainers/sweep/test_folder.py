@@ -46,7 +46,7 @@ def test_two_sweeps_are_not_at_work_in_one_folder(data, tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         with pytest.raises(
-            OutputExists, match=f"process {other.pid} on .* is at work in .*out: wai"
+            OutputExists, match=f"process {other.pid} on .* is writing to .*out; wai"
         ):
             sweep(study, out)
         other.kill()
@@ -86,7 +86,7 @@ def test_a_sweep_on_other_images_is_another(data, tmp_path):
     out, other = tmp_path / "out", write_splits(tmp_path / "other")
     sweep(one_trial(data), out)
     before = (out / MANIFEST).read_bytes()
-    with pytest.raises(OutputExists, match=f"'two by two' at scale 1 on {data}: take another"):
+    with pytest.raises(OutputExists, match=f"'two by two' at scale 1 on {data}; use a new"):
         sweep(one_trial(other), out)
     assert (out / MANIFEST).read_bytes() == before
     assert sweep(one_trial(other), out, force=True).origin.images == str(other)

@@ -250,7 +250,7 @@ def test_generated_images_are_drawn_once_for_all_trials(tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for force in (False, True):
-        with pytest.raises(OutputExists, match="holds files that are no sweep"):
+        with pytest.raises(OutputExists, match="holds files that are not a sweep"):
             sweep(small_study(data), tmp_path, force=force)
     assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -275,7 +275,7 @@ def test_choices_that_do_not_go_together_fail_alone(data, tmp_path):
     study = small_study(data, recipe=base, vary={"augment": [False, True]}, seeds=(0,))
     table = sweep(study, tmp_path / "out")
     assert table.failures == {
-        "augment no, seed 0": "a crop with --no-augment: leave one of them away"
+        "augment no, seed 0": "crop has no effect with augment off (--no-augment); drop one of them"
     }
     assert np.isnan(table.parameters).tolist() == [True, False]
     assert np.isnan(table.val_accuracy).tolist() == [[True], [False]]

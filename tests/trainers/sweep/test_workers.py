@@ -38,7 +38,7 @@ def test_a_script_without_a_main_guard_is_told_once(tmp_path):
     assert told.returncode == 1
     assert told.stderr.count("Traceback") == 1  # that of the script itself
     last = told.stderr.splitlines()[-1]
-    assert "put it under if __name__ == '__main__':, or take jobs=1" in last
+    assert "put the call under if __name__ == '__main__':, or use jobs=1" in last
     assert not (tmp_path / "a").exists()
 
 
