@@ -87,7 +87,7 @@ def _rates(rounds: int) -> list[Row]:
 
 
 def _rate(name: str, committed: float, here: float, how: str) -> Row:
-    """A rate reads better as so many a second; its relation to the others is what counts."""
+    """A rate reads better as this many a second; its relation to the others is what counts."""
     return name, f"1 / {1e-9 / committed:.0f}e9", f"1 / {1e-9 / here:.0f}e9", "s", how
 
 
