@@ -87,12 +87,12 @@ def _occlusion_page(maps: OcclusionResult, rows: Array, boxes: Array | None, sca
         lowest = f"{maps.uncovered[i]:.2f}, worst {maps.confidence[i].min():.2f}"
         page.write(name, left, 0.05, size=10, weight="bold", width=tile)
         page.write(lowest, left, 0.26, color=GREY)
-        page.picture(photos[i], place)
+        page.image(photos[i], place)
         below = place._replace(top=place.top + tile + GAP)
-        page.picture(overlay(photos[i], maps.attribution[i], scale), below)
+        page.image(overlay(photos[i], maps.attribution[i], scale), below)
         _mark(page, (place, below), maps, i, boxes)
         last = below._replace(top=below.top + tile + GAP)
-        page.picture(PROBABILITY.rgb(maps.confidence[i]), last, cells=True)
+        page.image(PROBABILITY.rgb(maps.confidence[i]), last, cells=True)
     bar = Area(width - 0.85, words + tile + GAP, 0.14, tile)
     colour_bar(page, bar, scale, "confidence lost")
     colour_bar(page, bar._replace(top=bar.top + tile + GAP), PROBABILITY, "confidence")
@@ -118,7 +118,7 @@ def _mark(
     page.cross(places[1].part((y + 0.5, x + 0.5, y + 0.5, x + 0.5), frame))
     if boxes is not None:
         x0, y0, x1, y1 = boxes[i]
-        page.box(places[0].part((y0, x0, y1, x1), frame), on_picture=True)
+        page.box(places[0].part((y0, x0, y1, x1), frame), on_image=True)
 
 
 def responses_page(result: ActivationsResult, title: str) -> Page:
@@ -132,10 +132,10 @@ def responses_page(result: ActivationsResult, title: str) -> Page:
     photos = plain(result.input_images)
     for i in range(images):
         first = Area.within(start + i * line, 0.05, tile, result.input_images.shape[1:])
-        page.picture(photos[i], first)
+        page.image(photos[i], first)
         for k in range(filters):
             there = first._replace(top=first.top + (k + 1) * line)
-            page.picture(scale.rgb(result.maps[i, k]), there, cells=True)
+            page.image(scale.rgb(result.maps[i, k]), there, cells=True)
             page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
     for k, each in enumerate(result.chosen.tolist()):
         page.write(f"filter {each}", MARGIN, 0.1 + (k + 1) * line, weight="bold")

@@ -1,4 +1,4 @@
-"""How does a module that is needed later cost less time?"""
+"""How do slow imports cost less time? In a background thread, and without garbage collection."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from threading import Thread
 
 @contextmanager
 def importing(module: str) -> Iterator[None]:
-    """Import a module in a thread while the block runs: a network computes outside Python.
+    """Import a module in a thread while the block runs, as torch computes without the GIL.
 
-    Whoever imports it afterwards finds it there, or meets what is wrong with it.
+    A later import finds the module loaded; an error of the import is raised there.
 
     with importing("interpret_kit.render.occlusion"):
         result = analysis.run(classifier, images)
@@ -29,10 +29,10 @@ def importing(module: str) -> Iterator[None]:
 
 @contextmanager
 def importing_torch() -> Iterator[None]:
-    """Import torch in the block without searching its objects for garbage, then or later.
+    """Disable garbage collection while torch is imported in the block, and freeze its objects.
 
-    A million objects that stay until the end are made, and the collector looks through all of them
-    four times. If torch is imported already, nothing is different.
+    The import creates a million objects that are never freed, and the collector would traverse
+    them four times. If torch is already imported, this does nothing.
     """
     if "torch" in sys.modules or not gc.isenabled():
         yield
@@ -46,5 +46,5 @@ def importing_torch() -> Iterator[None]:
 
 
 def _import(module: str) -> None:
-    with suppress(Exception):  # raised again where it is needed
+    with suppress(Exception):  # raised again by the import that needs it
         importlib.import_module(module)

@@ -1,13 +1,13 @@
-"""What can go wrong that a user can act on, drawn as a tree.
+"""Which errors can a user act on? The tree of exceptions.
 
 InterpretError
-├── UsageError             what was asked does not fit what there is (exit code 2)
-│   ├── WrongType          an argument of a type that is not read
+├── UsageError             arguments that do not fit the model, images or each other (exit code 2)
+│   ├── WrongType          an argument of the wrong type
 │   ├── LayerNotFound
 │   ├── ClassNotFound
-│   ├── ClassMismatch      class folders that are not the classifier's classes
-│   ├── DoesNotFit         a window, stride, size or recipe that leaves nothing
-│   ├── NotSupported       possible in principle, not with this model or these images
+│   ├── ClassMismatch      labels that are not the classifier's classes
+│   ├── DoesNotFit         a window, stride, size or recipe with an empty result
+│   ├── NotSupported       not possible with this model or these images
 │   ├── NothingThere       no such file, folder, run or model
 │   └── OutputExists
 └── RunError               the run failed (exit code 1)
@@ -18,9 +18,9 @@ InterpretError
     ├── TrainingDiverged
     └── CannotWrite
 
-Each message is one line: what was asked, what there is, what to type next. Where Python has an
-exception for the same, an error derives from it as well, so that ``except ValueError`` and
-``except FileNotFoundError`` catch what their callers expect.
+Each message is one line: what is wrong, what there is, and what to write instead. Where Python has
+an exception for the same, an error derives from it as well, so that ``except ValueError`` and
+``except FileNotFoundError`` work as usual.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from pathlib import Path
 
 
 class InterpretError(Exception):
-    """Anything a user can act on; catch this to catch them all."""
+    """Base class of all errors that a user can act on."""
 
     exit_code = 1
 
 
 class UsageError(InterpretError, ValueError):
-    """What was asked does not fit what there is."""
+    """The arguments do not fit the model, the images or each other."""
 
     exit_code = 2
 
 
 class WrongType(UsageError, TypeError):
-    """An argument of a type that is not read."""
+    """An argument of the wrong type."""
 
 
 class LayerNotFound(UsageError):
-    """No layer of that number or name."""
+    """The network has no layer of that number or name."""
 
 
 class ClassNotFound(UsageError):
-    """No class of that index or name."""
+    """The classifier has no class of that index or name."""
 
 
 class ClassMismatch(UsageError):
@@ -59,51 +59,51 @@ class ClassMismatch(UsageError):
 
 
 class DoesNotFit(UsageError):
-    """A window, stride, size or recipe that leaves nothing."""
+    """A window, stride, size or recipe with an empty result."""
 
 
 class NotSupported(UsageError):
-    """Possible in principle, but not with this model or these images."""
+    """An operation that is not possible with this model or these images."""
 
 
 class NothingThere(UsageError, FileNotFoundError):
-    """No such file, folder, run or model."""
+    """A file, folder, run or model does not exist."""
 
 
 class OutputExists(UsageError, FileExistsError):
-    """The output folder holds something already."""
+    """The output folder exists and is not empty."""
 
 
 class RunError(InterpretError):
-    """The run was well asked for, and failed."""
+    """The arguments were valid, but the run failed."""
 
 
 class UnreadableImage(RunError, OSError):
-    """A file that is not an image, or a broken one."""
+    """A file is not an image, or is damaged."""
 
 
 class NoImages(RunError, ValueError):
-    """Not one image could be read, or none has what is needed."""
+    """No image could be read, or none has a label."""
 
 
 class BadWeights(RunError):
-    """Weights that do not fit, are not finite, or carry code."""
+    """Weights do not fit the architecture, are not finite, or contain code."""
 
 
 class WeightsUnavailable(RunError):
-    """Pretrained weights that could not be fetched."""
+    """Pretrained weights could not be downloaded."""
 
 
 class TrainingDiverged(RunError):
-    """A loss that is no longer a number."""
+    """The loss is not finite."""
 
 
 class CannotWrite(RunError):
-    """No permission, or no space, where the output should go."""
+    """Permission or disk space for the output is missing."""
 
 
 def close_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Name the closest of the ``known`` names, for the end of an error message.
+    """List the closest of the ``known`` names, for the end of an error message.
 
     >>> close_names("conv33", ["conv3", "fc"])
     'close names: conv3'
@@ -116,17 +116,17 @@ def close_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
 
 
 def shortened(names: Iterable[str], *, most: int = 8) -> str:
-    """Join names with commas; past ``most`` of them, say how many more there are."""
+    """Join names with commas; after ``most`` of them, give the number of the others."""
     listed = list(names)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return (", ".join(listed[:most]) or "none") + rest
 
 
 def close_files(path: Path) -> str:
-    """What lies beside a path that is not there and is called nearly so, for an error message."""
+    """List files with names similar to a missing path, for the end of an error message."""
     try:
         beside = [each.name for each in path.parent.iterdir()]
-    except (OSError, ValueError):  # no such folder either, or not to be read
+    except (OSError, ValueError):  # the folder does not exist either, or cannot be read
         return ""
     close = difflib.get_close_matches(path.name, beside)
     return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""

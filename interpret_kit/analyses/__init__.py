@@ -1,4 +1,4 @@
-"""The analyses there are; everything that lists them reads this."""
+"""The analyses, one file each. Everything that lists them reads `ANALYSES`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What is each filter for? Silence it: which images, of which classes, are now wrong?"""
+"""What is each filter for?
+
+Filter ablation: set the feature map of one filter after the other to zero, and count the images of
+each class whose prediction changes.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.counting.flips import (
-    AblationResult,
-)
+from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import flag_argument
@@ -27,19 +29,20 @@ if TYPE_CHECKING:
     from interpret_kit.models.layers.catalogue import Layer
 
 
-LEAST_AT_ONCE, TOLD = 256, 8  # pairs of an image and a filter; how often a layer tells its progress
+LEAST_AT_ONCE = 256  # pairs of an image and a filter: fewer do not fill a batch
+REPORTS = 8  # how often progress is reported for each layer
 
 
 @dataclass(frozen=True)
 class Ablation(Analysis[AblationResult]):
-    """What is each filter for? Silence one after the other and count the flips, per class.
+    """What is each filter for? Ablate one after the other and count changed predictions per class.
 
-    At site "convolution" a filter's map is held at zero at the convolution's own output, which
-    equals zeroing its weights and bias. A normalisation that follows turns that zero into a
-    constant; at site "activation" the zero stands behind it.
+    At site "convolution", the feature map of the filter is set to zero at the output of the
+    convolution, which equals zeroing its weights and bias. A normalisation that follows turns
+    this zero into a constant; at site "activation", the zero comes after it.
 
-    Reference: Li and Janson, Optimal ablation for interpretability, NeurIPS 2024, on what zero
-    means. https://arxiv.org/abs/2409.09951
+    Reference: Li and Janson, Optimal ablation for interpretability, NeurIPS 2024, on the meaning
+    of zero-ablation. https://arxiv.org/abs/2409.09951
     """
 
     name: ClassVar[str] = "ablation"
@@ -53,7 +56,7 @@ class Ablation(Analysis[AblationResult]):
     labels: str = parameter(GIVEN, *LABELS)
     only_right: bool = parameter(
         False,
-        "silence filters only on images that are classified right: sooner, none repaired",
+        "ablate filters only on correctly classified images: faster, but finds no repaired ones",
         flag_argument,
     )
 
@@ -62,7 +65,7 @@ class Ablation(Analysis[AblationResult]):
         return self.labels == GIVEN
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> AblationFold:
-        """Find the layers and filters."""
+        """Find the layers and filters to ablate."""
         layers = classifier.find_layers(self.layer)
         chosen = [parse_filters(self.filters, layer) for layer in layers]
         pairs = list(zip(layers, chosen, strict=True))
@@ -70,7 +73,7 @@ class Ablation(Analysis[AblationResult]):
 
 
 class AblationFold:
-    """An ablation under way."""
+    """The running counts of an ablation."""
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class AblationFold:
         self.flips: list[Array] = []  # (flips, 5): row, id, label, before, after
 
     def add(self, batch: Batch) -> None:
-        """Silence every filter on the next images."""
+        """Ablate every filter on the next images."""
         step = self.forwards.images_at_once
         for start in range(0, len(batch), step):
             rows = slice(start, start + step)
@@ -102,38 +105,38 @@ class AblationFold:
             self._add(part, start / len(batch), len(batch))
 
     def _add(self, batch: Batch, share: float, whole: int) -> None:
-        """Take in a part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
+        """Process part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
         before = self.forwards.look(batch.pixels)
         if self.analysis.labels == PREDICTED:
             batch = replace(batch, labels=before.argmax(1))
         labels = batch.labels.cpu().numpy()
-        right = before.argmax(1) == batch.labels
+        correct = before.argmax(1) == batch.labels
         self.total += np.bincount(labels, minlength=len(self.total))
-        self.correct += np.bincount(labels[right.cpu().numpy()], minlength=len(self.total))
+        self.correct += np.bincount(labels[correct.cpu().numpy()], minlength=len(self.total))
         first = 0
         for layer, filters in self.chosen:
-            # Where silencing changes nothing, nothing is asked.
+            # A map that is zero already stays as it is when ablated: these pairs are skipped.
             speaking = self.forwards.speaking[layer.at(self.analysis.site)]
-            asked = speaking[:, list(filters)]
+            needed = speaking[:, list(filters)]
             if self.analysis.only_right:
-                asked = asked & right[:, None]
-            row, image = asked.T.nonzero().T
-            step = min(self.forwards.rows_at_once, max(LEAST_AT_ONCE, len(row) // TOLD))
+                needed = needed & correct[:, None]
+            row, image = needed.T.nonzero().T
+            step = min(self.forwards.rows_at_once, max(LEAST_AT_ONCE, len(row) // REPORTS))
             for start in range(0, len(row), step):
                 chunk = slice(start, start + step)
-                self._silence(batch, before, (layer, first), image[chunk], row[chunk])
+                self._ablate(batch, before, (layer, first), image[chunk], row[chunk])
                 done = first + len(filters) * min(1, (start + step) / len(row))
                 self.pace.within(share + done / len(self.lost) * len(batch) / whole, whole)
             first += len(filters)
             self.pace.within(share + first / len(self.lost) * len(batch) / whole, whole)
 
-    def _silence(
+    def _ablate(
         self, batch: Batch, before: Tensor, place: tuple[Layer, int], image: Tensor, row: Tensor
     ) -> None:
-        """Pairs of which the ``i``-th is image ``image[i]`` without filter ``row[i]``."""
+        """Count the pairs of image ``image[i]`` and ablated filter ``row[i]``, both (pairs,)."""
         import torch
 
-        layer, first = place  # and where its filters begin among those of all layers
+        layer, first = place  # `first`: index of its first filter among those of all layers
         filters = torch.tensor(dict(self.chosen)[layer], device=row.device)
         after = self.forwards.silence(layer.at(self.analysis.site), image, filters[row])
         labels = batch.labels[image]
@@ -146,14 +149,14 @@ class AblationFold:
         self.flips.append(np.stack(columns, axis=1)[flipped])
 
     def merge(self, other: AblationFold) -> None:
-        """Take in the images another fold has seen."""
+        """Add the counts of another fold."""
         self.total += other.total
         self.correct += other.correct
         self.lost += other.lost
         self.flips.extend(other.flips)
 
     def finish(self, origin: Origin) -> AblationResult:
-        """Order the flips by filter and image, and count them by class."""
+        """Order the changed predictions by filter and image, and count them by class."""
         notes = site_notes((layer for layer, _ in self.chosen), self.analysis.site)
         origin = replace(origin, notes=(*origin.notes, *notes))
         flips = np.concatenate(self.flips) if self.flips else np.empty((0, 5), np.int64)
@@ -181,5 +184,5 @@ class AblationFold:
             flip_before=before,
             flip_after=after,
             layers=tuple(layer.label for layer, _ in self.chosen),
-            silenced_at=tuple(layer.at(self.analysis.site)[0] for layer, _ in self.chosen),
+            ablated_at=tuple(layer.at(self.analysis.site)[0] for layer, _ in self.chosen),
         )

@@ -1,4 +1,4 @@
-"""What do the filters of a layer answer to these pictures?"""
+"""How do the filters of a layer respond to these images? Activation maps and their statistics."""
 
 from __future__ import annotations
 
@@ -27,27 +27,29 @@ STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
 @dataclass(frozen=True)
 class ActivationsResult(Result, of="activations"):
-    """The maps of some filters of a layer, and statistics of all of its filters."""
+    """The activation maps of some filters of a layer, and statistics of all of its filters."""
 
     maps: Array = array(
         "images chosen rows cols", "activation; no fixed range (from 0 after a ReLU)"
     )
-    chosen: Array = array("chosen", "the filters whose maps are kept, the strongest first")
+    chosen: Array = array("chosen", "the filters whose maps are kept, strongest first")
     mean: Array = array("filters", "mean activation over all units of all images")
     std: Array = array("filters", "standard deviation over the same units")
     peak: Array = array("filters", "largest activation over the same units")
     active: Array = array("filters", "share of the same units above zero, in [0, 1]")
     ids: Array = array("images", "id of each image in its set")
-    input_images: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
+    input_images: Array = array(
+        "images height width 3", "input of the classifier, RGB from 0 to 255"
+    )
     layer: str = ""
-    module: str = ""  # where the maps were read
+    module: str = ""  # name of the module whose output was read
 
     def summary(self) -> Table:
-        """Statistics of the chosen filters."""
+        """Return the statistics of the chosen filters."""
         return self._statistics(self.chosen)
 
     def tables(self) -> dict[str, Table]:
-        """Statistics of all filters."""
+        """Return the statistics of all filters."""
         return {"filters": self._statistics(np.arange(len(self.mean)))}
 
     def _statistics(self, filters: Array) -> Table:
@@ -61,10 +63,10 @@ class ActivationsResult(Result, of="activations"):
 
 @dataclass(frozen=True)
 class Activations(Analysis[ActivationsResult]):
-    """What does a filter answer to? Record the responses of a layer's filters to pictures.
+    """What does a filter respond to? Record the activation maps of a layer's filters.
 
-    Maps are read with Captum's LayerActivation. The strongest filters are those with the
-    largest activation, averaged over the pictures.
+    The maps are read with Captum's LayerActivation. The strongest filters are those with the
+    largest peak activation, averaged over the images.
     """
 
     name: ClassVar[str] = "activations"
@@ -82,12 +84,12 @@ class Activations(Analysis[ActivationsResult]):
         """Refuse what would have no effect."""
         if self.filters != STRONGEST and self.top != STRONGEST_SHOWN:
             raise UsageError(
-                f"top is {self.top}, which counts the strongest filters, and filters names others; "
-                "leave one of them out"
+                f"top is {self.top}, the number of strongest filters, but filters names them one "
+                "by one; drop one of the two"
             )
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> ActivationFold:
-        """Find the layer, and its strongest filters (a pass of its own over the images)."""
+        """Find the layer and its strongest filters, which takes a pass over the images."""
         (layer,) = classifier.find_layers(self.layer)
         if self.filters == STRONGEST:
             chosen = _strongest(classifier, images, layer, self, pace)
@@ -97,7 +99,7 @@ class Activations(Analysis[ActivationsResult]):
 
 
 class ActivationFold:
-    """Activations under way."""
+    """The activations read so far."""
 
     def __init__(
         self, analysis: Activations, classifier: Classifier, layer: Layer, chosen: Array
@@ -120,7 +122,7 @@ class ActivationFold:
         self.seen.extend({"ids": i, "maps": m, "input_images": p} for i, m, p in rows)
 
     def merge(self, other: ActivationFold) -> None:
-        """Take in the images another fold has seen."""
+        """Add the images of another fold."""
         self.statistics.merge(other.statistics)
         self.seen.extend(other.seen)
 
@@ -141,7 +143,7 @@ class ActivationFold:
 
     def _notes(self) -> tuple[str, ...]:
         there = counted(self.layer.filters, "filter")
-        what = f"layer {self.layer.label} has only {there}: all are taken"
+        what = f"layer {self.layer.label} has only {there}: all are used"
         return fewer_notes(self.analysis, "top", self.layer.filters, what)
 
 

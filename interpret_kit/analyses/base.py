@@ -1,8 +1,8 @@
-"""What do all analyses and all results have in common?
+"""What do all analyses have in common?
 
-An analysis is a frozen dataclass with one verb, ``run``; its fields change the answer, the
-arguments of ``run`` only the speed. It is a fold over batches: ``begin -> add -> merge ->
-finish``. A result is a frozen dataclass of named arrays, and knows what made it.
+An analysis is a frozen dataclass with one verb, ``run``. Its fields determine the result; the
+arguments of ``run`` affect only speed and error handling. An analysis is computed as a fold over
+batches: ``begin -> add -> merge -> finish``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from interpret_kit.analyses.progress import Progress, RunProgress, telling
+from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
 from interpret_kit.models.argument_values import count_argument, flag_argument
@@ -33,26 +33,26 @@ R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
 class Fold(Protocol[R_co]):
-    """An analysis under way: streams batches, merges with its like, then reads."""
+    """The running state of an analysis: it takes batches, merges with others, ends in a result."""
 
     def add(self, batch: Batch) -> None:
-        """Take in the next images."""
+        """Process the next images."""
 
     def merge(self, other: Any) -> None:
-        """Take in what another fold of the same analysis has seen."""
+        """Add what another fold of the same analysis has processed."""
 
     def finish(self, origin: Origin) -> R_co:
-        """Read the result."""
+        """Return the result."""
 
 
 @dataclass(frozen=True)
 class Analysis(Question, ABC, Generic[R]):
-    """One question, put to a classifier and a set of images."""
+    """A question about a classifier and a set of images; ``run`` answers it."""
 
     needs_labels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Read what was given into canonical values, which compare equal, hash and go into JSON."""
+        """Convert the arguments to canonical values, which can be compared, hashed and saved."""
         for each in dataclasses.fields(self):
             if each.metadata["reads"] is not None:
                 value = each.metadata["reads"](getattr(self, each.name), each.name)
@@ -60,7 +60,7 @@ class Analysis(Question, ABC, Generic[R]):
         self.check()
 
     def check(self) -> None:
-        """Refuse fields that contradict each other; runs when the object is made.
+        """Refuse fields that contradict each other; called when the object is made.
 
         Raises:
             UsageError: naming the fields.
@@ -74,24 +74,24 @@ class Analysis(Question, ABC, Generic[R]):
         """
 
     def asks_labels(self) -> bool:
-        """Whether labels that are not classes of the classifier are an error, or are dropped."""
+        """Whether labels outside the classifier's classes are an error; else they are dropped."""
         return self.needs_labels
 
     def on(self, classifier: Classifier) -> Self:
-        """The same question with modules, which cannot be saved, replaced by their names.
+        """Return the same analysis with modules, which cannot be saved, replaced by their names.
 
         Raises:
-            LayerNotFound: if a module is not one of the classifier's.
+            LayerNotFound: if a module is not part of the classifier.
         """
         values = {name: named(value, classifier.network) for name, value in self.fields()}
         return dataclasses.replace(self, **values)
 
     @abstractmethod
     def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> Fold[R]:
-        """Check that the question fits, and start with nothing seen.
+        """Check the arguments against the classifier and the images, and return an empty fold.
 
         Raises:
-            UsageError: if it does not fit this classifier or these images.
+            UsageError: if they do not fit this classifier or these images.
         """
 
     def run(
@@ -103,17 +103,20 @@ class Analysis(Question, ABC, Generic[R]):
         strict: bool = False,
         progress: Progress | bool | None = None,
     ) -> R:
-        """Answer the question for all images; the keywords do not change it.
+        """Run the analysis on all images.
 
         Args:
-            classifier: is left as it was found: modes, buffers, hooks, gradient flags.
-            images: all that `load_images` takes. Labels are matched to the classifier's classes
-                by name; if they are others, they are dropped with a note, or refused by an
-                analysis that needs them.
-            batch_size: images per forward.
-            strict: raise `UnreadableImage` instead of leaving out a broken file, or images that
-                the folder holds and that are not used.
-            progress: True for a bar, or a function called with (images done, images in all).
+            classifier: the classifier, restored afterwards: modes, buffers, hooks, gradient flags.
+            images: all that `load_images` takes. Labels are matched to the classifier's classes by name; labels
+                that match none are dropped with a note, or refused if the analysis needs them.
+            batch_size: images per forward pass; it does not change the result.
+            strict: raise an error instead of omitting unreadable or unused files.
+            progress: True for a progress bar, or a function of (images done, images in total).
+
+        Raises:
+            UsageError: if the analysis does not fit the classifier or the images.
+            UnreadableImage: if ``strict`` is given and a file was omitted.
+            NoImages: if no image is left.
         """
         from interpret_kit.analyses.subjects import as_classifier
         from interpret_kit.data.load import load_images
@@ -125,15 +128,15 @@ class Analysis(Question, ABC, Generic[R]):
         batch_size = count_argument(batch_size, "batch_size")
         if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)
-        _ = classifier.examined  # which raises, if no answer could be right
+        _ = classifier.examined  # raises if the network cannot be analysed
         known = images.with_classes_of if self.asks_labels() else images.with_known_labels
         images = known(classifier)
         if len(images) == 0:
             raise NoImages(f"{images.source} holds no images; give at least one")
         if self.needs_labels and self.asks_labels():
             images = images.only_labelled(self.name)
-        with evaluating(classifier), kept_memory(), telling(progress, self.name) as told:
-            pace = RunProgress(batch_size, len(images), told)
+        with evaluating(classifier), kept_memory(), reporting(progress, self.name) as report:
+            pace = RunProgress(batch_size, len(images), report)
             fold = self.on(classifier).begin(classifier, images, pace)
             reading = images.read(classifier.preprocessing, batch_size, strict=strict)
             for batch in reading:

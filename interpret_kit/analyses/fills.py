@@ -24,17 +24,16 @@ _EXAMPLE = Example(
 
 
 def fill_argument(value: Any, name: str = "fill") -> Any:
-    """Read a colour: a word, a brightness from 0 to 1, or red, green and blue.
+    """Convert a fill: a word, a brightness from 0 to 1, or red, green and blue.
 
-    Three integers are levels from 0 to 255, of which (1, 1, 1) is nearly black; if one of the
-    three is a float, they are shares from 0 to 1. A single number is a brightness: 0 or 1 may be
-    written without a point.
+    Three integers are levels from 0 to 255, so (1, 1, 1) is almost black; if one of the three is
+    a float, they are in [0, 1]. A single number is a brightness in [0, 1], integer or float.
 
     Returns:
         A word or the name of a colour, a float, three integers or three floats.
 
     Raises:
-        UsageError: if it cannot be read, with what can.
+        UsageError: if it is not a fill, with examples.
     """
     if isinstance(value, str):
         return _typed(value, name)
@@ -61,7 +60,7 @@ def _numbers(parts: list[Any], value: Any, name: str) -> Any:
 
 
 def fill_colour(fill: Any, mean: Array) -> Array:
-    """The plain colour of a fill that was read, (3,) in [0, 255].
+    """Return the colour of a fill, (3,) in [0, 255].
 
     Args:
         fill: what `fill_argument` returned, but not "blur".
@@ -81,16 +80,16 @@ def fill_colour(fill: Any, mean: Array) -> Array:
 
 
 def fill_words(fill: Any) -> str:
-    """A fill as one would type it."""
+    """Write a fill as it is typed on the command line."""
     return ",".join(map(str, fill)) if isinstance(fill, tuple) else str(fill)
 
 
-def fill_picture(fill: Fill, picture: Array, mean: Array, window: tuple[int, int]) -> Array:
-    """What the window shows: an image of the same size, float64 (height, width, 3) in [0, 255].
+def fill_image(fill: Fill, image: Array, mean: Array, window: tuple[int, int]) -> Array:
+    """Return what the window shows at each pixel, float64 (height, width, 3) in [0, 255].
 
     Args:
-        fill: as `fill_argument` reads it.
-        picture: the uncovered image, uint8 (height, width, 3).
+        fill: as accepted by `fill_argument`.
+        image: the image without a window, uint8 (height, width, 3).
         mean: mean colour of the images, (3,) in [0, 255].
         window: (height, width) of the window, which sets how far "blur" blurs.
     """
@@ -98,10 +97,10 @@ def fill_picture(fill: Fill, picture: Array, mean: Array, window: tuple[int, int
     if fill == BLUR:
         import cv2
 
-        # As wide as the window: nothing smaller than it can still be made out.
-        blurred = cv2.GaussianBlur(picture, (0, 0), sigmaX=window[1] / 2, sigmaY=window[0] / 2)
+        # Two standard deviations are as wide as the window: details smaller than it disappear.
+        blurred = cv2.GaussianBlur(image, (0, 0), sigmaX=window[1] / 2, sigmaY=window[0] / 2)
         return np.asarray(blurred, np.float64)
-    return np.broadcast_to(fill_colour(fill, mean), picture.shape).copy()
+    return np.broadcast_to(fill_colour(fill, mean), image.shape).copy()
 
 
 def _typed(text: str, name: str) -> Any:
@@ -125,7 +124,7 @@ def _typed(text: str, name: str) -> Any:
 
 
 def _number(text: str) -> float | None:
-    """The number that was typed; None if it is none."""
+    """Parse a number; return None if the text is not one."""
     if text.isascii() and text.isdecimal():
         return int(text)
     try:

@@ -1,4 +1,4 @@
-"""Which classes fail, what are they taken for, and which mistakes is the classifier sure of?"""
+"""Which classes fail? Confusion matrix, accuracy per class, and the most confident mistakes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MisclassificationsResult(Result, of="misclassifications"):
-    """What images of each class are called; with a filter silenced, both before and after."""
+    """The predictions for the images of each class; if filters are ablated, before and after."""
 
     confusion: Array = array(
-        "classes classes", "images by true class (row) and predicted class, filters silenced"
+        "classes classes", "images by true class (row) and predicted class, with filters ablated"
     )
-    confusion_before: Array = array("classes classes", "the same with all filters working")
-    mistake_id: Array = array("mistakes", "id of the most confident mistakes, surest first")
-    mistake_label: Array = array("mistakes", "their true class")
+    confusion_before: Array = array("classes classes", "the same with all filters")
+    mistake_id: Array = array("mistakes", "id of the image, the most confident mistake first")
+    mistake_label: Array = array("mistakes", "its true class")
     mistake_predicted: Array = array("mistakes", "the class predicted instead")
     mistake_confidence: Array = array("mistakes", "its probability, in [0, 1]")
-    input_images: Array = array("mistakes height width 3", "what the classifier saw, RGB 0 to 255")
-    ablated: tuple[tuple[str, tuple[int, ...]], ...] = ()  # layers and their filters held at zero
+    input_images: Array = array(
+        "mistakes height width 3", "input of the classifier, RGB from 0 to 255"
+    )
+    ablated: tuple[tuple[str, tuple[int, ...]], ...] = ()  # layers and their ablated filters
 
     @property
     def total(self) -> Array:
@@ -55,7 +57,7 @@ class MisclassificationsResult(Result, of="misclassifications"):
 
     @property
     def score(self) -> Score:
-        """How many images are classified correctly; with filters ablated, without them."""
+        """How many images are classified correctly, after the ablation if there is one."""
         return Score(int(self.correct.sum()), int(self.total.sum()))
 
     @property
@@ -75,11 +77,11 @@ class MisclassificationsResult(Result, of="misclassifications"):
         return self.score.numbers() | before
 
     def summary(self) -> Table:
-        """The classes that fail most often."""
+        """Return the ten classes with the lowest accuracy."""
         return self._classes().head(10)
 
     def tables(self) -> dict[str, Table]:
-        """Per class, the worst confusions, and the most confident mistakes."""
+        """Return tables of the classes, the worst confusions and the most confident mistakes."""
         return {
             "classes": self._classes(),
             "confusions": self.worst_confusions(),
@@ -87,7 +89,7 @@ class MisclassificationsResult(Result, of="misclassifications"):
         }
 
     def worst_confusions(self) -> Table:
-        """Pairs of classes by how often the first is taken for the second."""
+        """List pairs of classes by how often the first is predicted as the second."""
         wrong = self.confusion - np.diag(self.correct)
         true, predicted = np.nonzero(wrong)
         order = np.argsort(-wrong[true, predicted], kind="stable")
@@ -101,7 +103,7 @@ class MisclassificationsResult(Result, of="misclassifications"):
             )
             for k in order
         )
-        return Table(("true class", "taken for", "times", "images"), rows)
+        return Table(("true class", "predicted as", "times", "images"), rows)
 
     def _classes(self) -> Table:
         before = np.diag(self.confusion_before)
@@ -124,7 +126,7 @@ class MisclassificationsResult(Result, of="misclassifications"):
             )
         columns = ("class", "images", "wrong", "accuracy %")
         more = ("wrong with all filters",) if extra else ()
-        return Table((*columns, *more, "mostly taken for"), tuple(rows))
+        return Table((*columns, *more, "mostly predicted as"), tuple(rows))
 
     def _mistakes(self) -> Table:
         rows = tuple(
@@ -142,9 +144,9 @@ class MisclassificationsResult(Result, of="misclassifications"):
 
 @dataclass(frozen=True)
 class Misclassifications(Analysis[MisclassificationsResult]):
-    """Which classes fail? Count per class, and collect the most confident mistakes.
+    """Which classes fail? Count predictions per class and collect the most confident mistakes.
 
-    With a filter silenced, everything is counted both without and with it.
+    If filters are ablated, everything is counted both before and after.
     """
 
     name: ClassVar[str] = "misclassifications"
@@ -152,7 +154,7 @@ class Misclassifications(Analysis[MisclassificationsResult]):
 
     silence: Silence = parameter(
         (),
-        "filters to silence, as layer:filters, for example 3:7 or conv3:4,17; give it again for "
+        "filters to ablate, as LAYER:FILTERS, such as 3:7 or conv3:4,17; repeat the option for "
         "another layer",
         silence_argument,
     )
@@ -177,19 +179,19 @@ class Misclassifications(Analysis[MisclassificationsResult]):
             )
         if self.site != "convolution":
             raise UsageError(
-                f"site {self.site!r} says where filters are ablated, and none are; give some, as "
-                "in silence={3: [7]} or --silence 3:7, or leave site out"
+                f"site {self.site!r} is where filters are ablated, but none are given; give some, "
+                "as in silence={3: [7]} or --silence 3:7, or drop site"
             )
 
     def begin(
         self, classifier: Classifier, images: ImageSet, pace: RunProgress
     ) -> MisclassificationFold:
-        """Find the filters to silence."""
-        return MisclassificationFold(self, classifier, images, _silenced(self.silence, classifier))
+        """Find the filters to ablate."""
+        return MisclassificationFold(self, classifier, images, _ablated(self.silence, classifier))
 
 
-def _silenced(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ...]]:
-    """The filters of each layer; one that is named twice has all of them."""
+def _ablated(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ...]]:
+    """Return the filters to ablate by layer; a layer given twice has the filters of both."""
     if not silence:
         return {}
     from interpret_kit.models.layers.selectors import find_layer
@@ -204,22 +206,22 @@ def _silenced(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ..
 
 
 class MisclassificationFold:
-    """Counters under way."""
+    """The running counts of predictions."""
 
     def __init__(
         self,
         analysis: Misclassifications,
         classifier: Classifier,
         images: ImageSet,
-        silenced: dict[Layer, tuple[int, ...]],
+        ablated: dict[Layer, tuple[int, ...]],
     ) -> None:
         from interpret_kit.analyses.counting.accumulators import Confusion
 
         self.analysis, self.classifier, self.images = analysis, classifier, images
-        self.silenced = silenced
+        self.ablated = ablated
         self.before = Confusion(len(classifier.classes))
         self.after = Confusion(len(classifier.classes))
-        # (confidence, id, label, predicted), the surest first, then by id
+        # (confidence, id, label, predicted), by falling confidence, then by id
         self.worst: list[tuple[float, int, int, int]] = []
 
     def add(self, batch: Batch) -> None:
@@ -228,7 +230,7 @@ class MisclassificationFold:
         if self.analysis.labels == PREDICTED:
             batch = replace(batch, labels=probabilities.argmax(1))
         self.before.add(batch.labels, probabilities.argmax(1))
-        if self.silenced:
+        if self.ablated:
             probabilities = self._without_filters(batch)
         confidence, predicted = probabilities.max(1)
         self.after.add(batch.labels, predicted)
@@ -242,11 +244,11 @@ class MisclassificationFold:
         self._keep([row for row in rows if row[2] != row[3]])
 
     def _without_filters(self, batch: Batch) -> Tensor:
-        """Probabilities (batch, classes) with the filters of all layers at zero."""
+        """Return probabilities (batch, classes) with all given filters ablated together."""
         from interpret_kit.models.layers.hooks import ablated
 
         with ExitStack() as stack:
-            for layer, filters in self.silenced.items():
+            for layer, filters in self.ablated.items():
                 point = layer.at(self.analysis.site)
                 network, axis = self.classifier.network, layer.axis
                 stack.enter_context(ablated(network, [point], filters, axis=axis))
@@ -257,20 +259,21 @@ class MisclassificationFold:
         self.worst = ordered[: self.analysis.mistakes]
 
     def merge(self, other: MisclassificationFold) -> None:
-        """Take in the images another fold has counted."""
+        """Add the counts of another fold."""
         self.before.merge(other.before)
         self.after.merge(other.after)
         self._keep(other.worst)
 
     def finish(self, origin: Origin) -> MisclassificationsResult:
-        """Read the counters, and look up the pictures of the mistakes."""
-        notes = site_notes(self.silenced, self.analysis.site)
-        what = f"only {counted(len(self.worst), 'mistake')} were made: all are taken"
+        """Read the counts, and load the images of the mistakes."""
+        notes = site_notes(self.ablated, self.analysis.site)
+        found = counted(len(self.worst), "mistake")
+        what = f"there {'is' if len(self.worst) == 1 else 'are'} only {found}: all are listed"
         fewer = fewer_notes(self.analysis, "mistakes", len(self.worst), what)
         origin = replace(origin, notes=(*origin.notes, *notes, *fewer))
         columns = list(zip(*self.worst, strict=True)) or [()] * 4
         ids = np.array(columns[1], np.int64)
-        ablated = tuple((each.label, filters) for each, filters in self.silenced.items())
+        ablated = tuple((each.label, filters) for each, filters in self.ablated.items())
         return MisclassificationsResult(
             self.analysis,
             origin,

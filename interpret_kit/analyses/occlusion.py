@@ -1,4 +1,8 @@
-"""Which part of the picture does the decision rest on?"""
+"""Which part of the image does the decision depend on?
+
+Occlusion sensitivity (Zeiler and Fergus 2014): slide a window over the image and measure the drop
+in confidence.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_picture
+from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_image
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.unseen import outside, unseen
 from interpret_kit.captum_api.targets import targets_by_id
@@ -38,7 +42,7 @@ PREDICTED, LABEL = "predicted", "label"
 
 @dataclass(frozen=True)
 class OcclusionResult(Result, of="occlusion"):
-    """What the classifier says while each part of each picture is covered."""
+    """The classifier's predictions for every position of the window on every image."""
 
     confidence: Array = array(
         "images rows cols", "probability of the target with the window there, in [0, 1]"
@@ -46,19 +50,22 @@ class OcclusionResult(Result, of="occlusion"):
     predicted: Array = array("images rows cols", "class predicted with the window there")
     attribution: Array = array(
         "images height width",
-        "uncovered minus covered probability of the target, mean over the windows that cover the "
-        "pixel, in [-1, 1]; positive where the pixel helps; equal to Captum's Occlusion",
+        "probability of the target without minus with the window, mean over the windows that cover "
+        "the pixel, in [-1, 1]; positive: the pixel supports the target; equal to Captum's "
+        "Occlusion",
     )
-    target: Array = array("images", "class whose probability is watched")
-    uncovered: Array = array("images", "probability of the target uncovered, in [0, 1]")
-    uncovered_predicted: Array = array("images", "class predicted uncovered")
+    target: Array = array("images", "class whose probability is measured")
+    uncovered: Array = array("images", "probability of the target without a window, in [0, 1]")
+    uncovered_predicted: Array = array("images", "class predicted without a window")
     ids: Array = array("images", "id of each image in its set")
     labels: Array = array("images", "true class, -1 where there is no label")
-    input_images: Array = array("images height width 3", "what the classifier saw, RGB 0 to 255")
+    input_images: Array = array(
+        "images height width 3", "input of the classifier, RGB from 0 to 255"
+    )
     window: tuple[int, int] = (0, 0)  # (height, width) in pixels
     stride: tuple[int, int] = (0, 0)
-    crop: float = 1.0  # share of the scaled image's side that the network gets
-    unseen: tuple[float, ...] = ()  # share of each image that the network does not get, in [0, 1)
+    crop: float = 1.0  # share of the resized image's side that is kept, in (0, 1]
+    unseen: tuple[float, ...] = ()  # share of each image's area that is cropped away, in [0, 1)
 
     @property
     def grid(self) -> WindowGrid:
@@ -68,24 +75,24 @@ class OcclusionResult(Result, of="occlusion"):
 
     @cached_property
     def mean_colour(self) -> Array:
-        """Mean colour of the pictures, (3,) in [0, 255]: what the fill "mean" shows."""
+        """Mean colour of the input images, (3,) in [0, 255]: the colour of the fill "mean"."""
         return np.asarray(np.mean([each.mean((0, 1)) for each in self.input_images], axis=0))
 
     def masks(self) -> Array:
-        """Binary occlusion masks, bool (rows x cols, height, width): True where covered."""
+        """Return the occlusion masks, bool (rows x cols, height, width): True inside the window."""
         return self.grid.masks()
 
     def occluded(self, image: int, position: int) -> Array:
-        """The ``image``-th picture with the window at a position, uint8 (height, width, 3)."""
+        """Return the ``image``-th image, occluded at a position, uint8 (height, width, 3)."""
         fill = self.analysis.fill  # type: ignore[attr-defined]
-        shown = fill_picture(fill, self.input_images[image], self.mean_colour, self.window)
+        shown = fill_image(fill, self.input_images[image], self.mean_colour, self.window)
         y0, x0, y1, x1 = self.grid.boxes()[position]
-        picture: Array = self.input_images[image].copy()
-        picture[y0:y1, x0:x1] = np.rint(shown[y0:y1, x0:x1])
-        return picture
+        pixels: Array = self.input_images[image].copy()
+        pixels[y0:y1, x0:x1] = np.rint(shown[y0:y1, x0:x1])
+        return pixels
 
     def changes(self) -> Table:
-        """The windows that change the prediction, and to what."""
+        """List the windows that change the prediction, and the new prediction."""
         boxes = self.grid.boxes()
         flat = self.predicted.reshape(len(self.ids), -1)
         image, position = np.nonzero(flat != self.uncovered_predicted[:, None])
@@ -107,15 +114,15 @@ class OcclusionResult(Result, of="occlusion"):
         return Table((*columns, "target confidence"), rows)
 
     def notes(self) -> tuple[str, ...]:
-        """How much of the images lies outside what the network gets, and cannot be occluded."""
+        """Say how much of the images is cropped away and so cannot be occluded."""
         return (*super().notes(), *outside(self.unseen, self.crop))
 
     def tables(self) -> dict[str, Table]:
-        """One row per image, and one per window that changes the prediction."""
+        """Return a table of the images, and one of the windows that change a prediction."""
         return {"images": self.summary(), "changes": self.changes()}
 
     def summary(self) -> Table:
-        """One row per image: the target, its confidence, and where covering hurts most."""
+        """Return a row per image: the target, its confidence, and the most harmful window."""
         names = self.origin.classes
         rows = []
         for i, each in enumerate(self.ids):
@@ -140,11 +147,11 @@ class OcclusionResult(Result, of="occlusion"):
 
 @dataclass(frozen=True)
 class Occlusion(Analysis[OcclusionResult]):
-    """Where does the decision rest? Slide a plain window over each picture.
+    """Where does the classifier look? Slide a window over each image and record the confidence.
 
-    At every position the network is asked again. What it then says of the target is the
-    confidence array; the fall of confidence, averaged over the windows that cover a pixel, is
-    the attribution, equal to Captum's Occlusion.
+    The confidence array holds the probability of the target for every position of the window. The
+    attribution of a pixel is the drop in confidence, averaged over the windows that cover it; it
+    equals Captum's Occlusion.
 
     Reference: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV
     2014, section 4.2. https://arxiv.org/abs/1311.2901
@@ -154,13 +161,13 @@ class Occlusion(Analysis[OcclusionResult]):
 
     window: Sides = parameter(
         AUTO,
-        "side of the window in pixels, or height x width as 16x24; auto is a seventh of the "
-        "picture's shorter side",
+        "side of the window in pixels, or HEIGHTxWIDTH, such as 16x24; auto is a seventh of the "
+        "image's shorter side",
         sides_argument,
     )
     stride: Sides = parameter(
         AUTO,
-        "step between windows in pixels, at most the window; auto is half of the window",
+        "step between windows in pixels, at most the window's side; auto is half of the window",
         sides_argument,
     )
     fill: Fill = parameter(
@@ -171,8 +178,8 @@ class Occlusion(Analysis[OcclusionResult]):
     )
     target: Target = parameter(
         PREDICTED,
-        "class whose confidence is watched, by name or index; predicted is what the network says "
-        "of the uncovered picture, label the true class",
+        "class whose confidence is measured, by name or index; predicted is the class predicted "
+        "without a window, label the true class",
         target_argument,
     )
 
@@ -190,14 +197,14 @@ class Occlusion(Analysis[OcclusionResult]):
         if self.target == LABEL and (images.labels < 0).any():
             count = int((images.labels < 0).sum())
             raise NoImages(
-                f"target is label, and {count} of the {len(images)} images have none; give "
-                "predicted, or a class"
+                f"target is 'label', but {count} of the {len(images)} images have no label; give "
+                "'predicted' or a class"
             )
         return OcclusionFold(self, classifier, images, grid, pace)
 
 
 class OcclusionFold:
-    """An occlusion under way."""
+    """The images occluded so far."""
 
     def __init__(
         self,
@@ -220,19 +227,19 @@ class OcclusionFold:
 
     def add(self, batch: Batch) -> None:
         """Occlude the next images, one after the other."""
-        pictures = batch.uint8_images()
+        images = batch.uint8_images()
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         for i, target in enumerate(self._targets(batch, uncovered)):
             inputs = self.classifier.normalised(batch.pixels[i : i + 1])
             own = self._forwards(inputs).uncovered(inputs)
             if own is not None:
                 uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
-            confidence, predicted = self._under_windows(batch, i, pictures[i], int(target))
+            confidence, predicted = self._under_windows(batch, i, images[i], int(target))
             self.seen.append(
                 {
                     "ids": batch.ids[i].cpu().numpy(),
                     "labels": batch.labels[i].cpu().numpy(),
-                    "input_images": pictures[i],
+                    "input_images": images[i],
                     "target": target,
                     "uncovered": uncovered[i, target],
                     "uncovered_predicted": uncovered[i].argmax(),
@@ -242,12 +249,12 @@ class OcclusionFold:
             )
 
     def _under_windows(
-        self, batch: Batch, index: int, picture: Array, target: int
+        self, batch: Batch, index: int, image: Array, target: int
     ) -> tuple[Array, Array]:
-        """The target's probability and the predicted class, window by window, (positions,)."""
+        """Return the target's probability and the predicted class per window, (positions,)."""
         import torch
 
-        shown = fill_picture(self.analysis.fill, picture, self.mean, self.grid.window)
+        shown = fill_image(self.analysis.fill, image, self.mean, self.grid.window)
         pixels = batch.pixels[index : index + 1]
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
         inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
@@ -255,16 +262,16 @@ class OcclusionFold:
         predicted = np.empty(len(self.grid), np.int64)
         done = 0
         for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
-            # A network may squeeze the row away where it is asked about one position.
-            answers = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
-            confidence[positions] = answers[:, target].cpu().numpy()
-            predicted[positions] = answers.argmax(1).cpu().numpy()
+            # A network that calls squeeze() drops the batch dimension of a single position.
+            rows = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
+            confidence[positions] = rows[:, target].cpu().numpy()
+            predicted[positions] = rows.argmax(1).cpu().numpy()
             done += len(positions)
             self.pace.within(index + done / len(self.grid))
         return confidence, predicted
 
     def _forwards(self, inputs: Tensor) -> Occluding:
-        """The way to ask; decided at the first picture."""
+        """Return the engine that evaluates the windows, chosen at the first image."""
         if self.occluding is None:
             from interpret_kit.incremental.occlusion.backend import occluding
 
@@ -280,11 +287,11 @@ class OcclusionFold:
         return np.array([self.targets[each] for each in batch.ids.tolist()])
 
     def merge(self, other: OcclusionFold) -> None:
-        """Take in the images another fold has seen."""
+        """Add the images of another fold."""
         self.seen.extend(other.seen)
 
     def finish(self, origin: Origin) -> OcclusionResult:
-        """Stack the images by id, and spread the fall of confidence over the pixels."""
+        """Stack the images by id, and average the drops in confidence per pixel."""
         ordered = sorted(self.seen, key=lambda each: int(each["ids"]))
         stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
         drops = stacked["uncovered"][:, None, None] - stacked["confidence"]

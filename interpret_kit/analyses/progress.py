@@ -1,4 +1,4 @@
-"""How far is a run, and how is its progress reported?"""
+"""How far is the run of an analysis, and how is its progress reported?"""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Any
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import shown
 
-Progress = Callable[[float, float], None]  # called with (images done, images in all)
+Progress = Callable[[float, float], None]  # called with (images done, images in total)
 
 
 @dataclass
 class RunProgress:
-    """How a run goes about its work, and how far it is: nothing that changes the answer."""
+    """The batch size and the progress of a run: nothing that changes its result."""
 
-    batch_size: int  # rows per forward
-    images: int  # in all
+    batch_size: int  # images per forward pass
+    images: int  # in total
     progress: Progress | None = None
     done: int = 0  # images
 
     def within(self, share: float, images: int = 1) -> None:
-        """Tell that a share in [0, 1] of the next ``images`` images is done."""
+        """Report that a share in [0, 1] of the next ``images`` images is done."""
         if self.progress is not None:
             self.progress(self.done + share * images, self.images)
 
     def advance(self, images: int) -> None:
-        """Tell that ``images`` more images are done."""
+        """Report that ``images`` more images are done."""
         self.done += images
         self.within(0)
 
 
 @contextmanager
-def telling(progress: Progress | bool | None, name: str) -> Iterator[Progress | None]:
-    """Open what a run tells its progress to: a function as it is, or a bar on stderr for True.
+def reporting(progress: Progress | bool | None, name: str) -> Iterator[Progress | None]:
+    """Yield the function that receives the progress: the one given, or a bar on stderr for True.
 
     Raises:
         UsageError: for anything else.
@@ -49,7 +49,7 @@ def telling(progress: Progress | bool | None, name: str) -> Iterator[Progress | 
     if progress is not True:
         raise UsageError(
             f"progress is {shown(progress)}; give progress=True for a bar, or a function of "
-            "(images done, images in all)"
+            "(images done, images in total)"
         )
     with _bar(name) as step:
         yield step
@@ -57,7 +57,7 @@ def telling(progress: Progress | bool | None, name: str) -> Iterator[Progress | 
 
 @contextmanager
 def _bar(name: str) -> Iterator[Progress]:
-    """A bar of tqdm, which Captum shows, too."""
+    """Show a progress bar of tqdm, as Captum does."""
     from tqdm.auto import tqdm
 
     bar: Any = tqdm(desc=name, unit="image", bar_format=_FORMAT)

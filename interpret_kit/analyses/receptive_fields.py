@@ -19,49 +19,53 @@ from interpret_kit.results.result import Array
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """The receptive field of every unit of a layer, as spans (start, stop) in pixels."""
+    """The receptive field of every unit of a layer, as intervals (start, stop) in pixels."""
 
-    rows: Array  # (map rows, 2), inside the picture
+    rows: Array  # (map rows, 2), clipped to the image
     cols: Array  # (map cols, 2)
-    full_rows: Array  # the same if the picture had no edges
+    full_rows: Array  # the same without clipping
     full_cols: Array
-    inexact: str = ""  # why the spans may be too large; empty if they are exact
+    inexact: str = ""  # why the intervals may be too large; empty if they are exact
 
     def boxes(self, rows: Array, cols: Array) -> Array:
-        """Boxes of units inside the picture, (..., 4) as y0, x0, y1, x1."""
+        """Return the boxes of units, clipped to the image, (..., 4) as y0, x0, y1, x1."""
         return _boxes(self.rows[rows], self.cols[cols])
 
     def full_boxes(self, rows: Array, cols: Array) -> Array:
-        """The same before the picture's edges cut them off."""
+        """Return the boxes before clipping: they may extend beyond the image."""
         return _boxes(self.full_rows[rows], self.full_cols[cols])
 
 
 def patches_of_units(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
-    """The patches of several layers at a site; the whole image where that is all that is known."""
+    """Return the receptive fields of several layers at a site, in their order.
+
+    If the receptive field of a layer cannot be computed, it is the whole image, and ``inexact``
+    gives the reason.
+    """
     plain = [layer for layer in layers if layer.layout.is_plain]
     known = dict(zip(plain, _traced(classifier, plain, site) if plain else [], strict=True))
-    why = "of tokens and channels-last maps it is taken to be the whole image"
-    return [known.get(each) or _whole_picture(classifier, each, why) for each in layers]
+    why = "assumed for tokens and channels-last maps"
+    return [known.get(each) or _whole_image(classifier, each, why) for each in layers]
 
 
 def _traced(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
     try:
         with evaluating(classifier):
             graph = trace(classifier.network, classifier.normalised(classifier.example()))
-        # An activation works cell by cell: its output sees what its input sees.
+        # An activation is elementwise: its output has the receptive field of its input.
         points = [layer.point if site == "convolution" else layer.end for layer in layers]
         nodes = [graph.output_of(*point) for point in points]
         return [_patches(field) for field in all_receptive_fields(graph, nodes)]
     except (Untraceable, NotSupported) as error:
-        return [_whole_picture(classifier, layer, str(error)) for layer in layers]
+        return [_whole_image(classifier, layer, str(error)) for layer in layers]
 
 
 def _patches(field: ReceptiveFields) -> Patches:
-    why = f"taken to see everything: {', '.join(field.inexact)}" if field.inexact else ""
+    why = f"whole input assumed for {', '.join(field.inexact)}" if field.inexact else ""
     return Patches(field.rows, field.cols, field.nominal_rows, field.nominal_cols, why)
 
 
-def _whole_picture(classifier: Classifier, layer: Layer, why: str) -> Patches:
+def _whole_image(classifier: Classifier, layer: Layer, why: str) -> Patches:
     height, width = classifier.size
     rows, cols = np.array([[0, height]] * layer.rows), np.array([[0, width]] * layer.cols)
     return Patches(rows, cols, rows, cols, why)

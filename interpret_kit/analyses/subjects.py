@@ -11,15 +11,15 @@ from interpret_kit.models.probing.network_kinds import unwrapped
 
 
 def as_classifier(given: object) -> Classifier:
-    """Return the classifier, out of `torch.compile` or another wrapper if need be.
+    """Return the classifier, unwrapped from `torch.compile` and the like.
 
     Raises:
-        WrongType: if there is none inside.
+        WrongType: if it is not a `Classifier`.
     """
     found = unwrapped(given) if isinstance(given, nn.Module) else given
     if not isinstance(found, Classifier):
         raise WrongType(
-            f"run() takes a Classifier as its first argument, not {article(given)}; give "
-            "ik.Classifier(network, size=(224, 224), mean=..., std=...), or ik.load_classifier(...)"
+            f"run() expects a Classifier as its first argument, not {article(given)}; give "
+            "ik.Classifier(network, size=(224, 224), mean=..., std=...) or ik.load_classifier(...)"
         )
     return found

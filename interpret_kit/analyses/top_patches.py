@@ -1,4 +1,7 @@
-"""Which patches of a data set excite each filter most?"""
+"""Which patches of a data set activate each filter most?
+
+Top patches (Zeiler and Fergus 2014): the receptive fields of the units with the highest activation.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Layer, Point
 
-SHOWN_PER_LAYER = 8  # filters per layer whose pictures are kept for the figures
+SHOWN_PER_LAYER = 8  # filters per layer whose images are kept for the figures
 
 
 @dataclass(frozen=True)
 class TopPatchesResult(Result, of="top_patches"):
-    """The strongest units of every filter, and the patch of the picture that each one sees.
+    """The strongest units of every filter, and the receptive field of each one.
 
     A row of ``filters`` is one filter. Units are ordered by activation, then by image, then by
     position.
@@ -40,38 +43,36 @@ class TopPatchesResult(Result, of="top_patches"):
     layer: Array = array("filters", "which of the layers the filter is in")
     filter: Array = array("filters", "number of the filter in its layer, from 0")
     values: Array = array("filters top", "activation of the unit; no fixed range")
-    images: Array = array("filters top", "id of the image the unit saw")
-    rows: Array = array("filters top", "row of the unit on the filter's map")
-    cols: Array = array("filters top", "column of the unit on the filter's map")
+    images: Array = array("filters top", "id of the image")
+    rows: Array = array("filters top", "row of the unit on the filter's feature map")
+    cols: Array = array("filters top", "column of the unit on the filter's feature map")
     boxes: Array = array(
         "filters top 4",
-        "receptive field inside the picture: y0, x0, y1, x1, half open, in pixels of the input",
+        "receptive field clipped to the image: y0, x0, y1, x1, half open, in pixels of the input",
     )
-    full_boxes: Array = array(
-        "filters top 4", "the same if the picture went on past its edges: may start below 0"
-    )
+    full_boxes: Array = array("filters top 4", "the same without clipping: may start below 0")
     labels: Array = array("filters top", "true class of the image, -1 where there is no label")
-    dead: Array = array("filters", "True where no unit of any image was above 0 after activation")
+    dead: Array = array("filters", "True if no unit of any image is above 0 after the activation")
     shown: Array = array("shown", "rows of the filters that the figures show, strongest first")
     input_image_ids: Array = array("images_shown", "ids of the images that the figures show")
     input_images: Array = array(
-        "images_shown height width 3", "what the classifier saw, RGB 0 to 255"
+        "images_shown height width 3", "input of the classifier, RGB from 0 to 255"
     )
     layers: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()  # for each layer, why its boxes may be too large; "" if exact
 
     def input_image(self, image: int) -> Array:
-        """The picture with this id, uint8 (height, width, 3), if the figures show it."""
+        """Return the image with this id, uint8 (height, width, 3), if the figures show it."""
         return np.asarray(self.input_images[np.flatnonzero(self.input_image_ids == image)[0]])
 
-    def patch(self, row: int, rank: int, picture: Array) -> Array:
-        """Cut a unit's patch from its picture, uint8 (patch height, patch width, 3)."""
+    def patch(self, row: int, rank: int, image: Array) -> Array:
+        """Cut a unit's patch out of its image, uint8 (patch height, patch width, 3)."""
         y0, x0, y1, x1 = self.boxes[row, rank]
-        patch: Array = picture[y0:y1, x0:x1]
+        patch: Array = image[y0:y1, x0:x1]
         return patch
 
     def summary(self) -> Table:
-        """Per layer: filters, dead ones, size of the receptive field, the strongest filter."""
+        """Return a row per layer: filters, dead filters, receptive field, strongest filter."""
         rows = []
         for k, name in enumerate(self.layers):
             mine = np.flatnonzero(self.layer == k)
@@ -85,11 +86,11 @@ class TopPatchesResult(Result, of="top_patches"):
         return Table(columns, tuple(rows))
 
     def tables(self) -> dict[str, Table]:
-        """Every unit, and which classes each filter's images come from."""
+        """Return tables of the layers, the filters and the units."""
         return {"layers": self.summary(), "filters": self._filters(), "units": self._units()}
 
     def classes_of(self, row: int) -> list[tuple[str, int]]:
-        """Which classes the filter's top images come from, the most frequent first."""
+        """Count the classes of the filter's top images, the most frequent first."""
         labels = [int(each) for each in self.labels[row] if each >= 0]
         counted = sorted(Counter(labels).items(), key=lambda pair: (-pair[1], pair[0]))
         return [(self.origin.classes[label], count) for label, count in counted]
@@ -130,11 +131,12 @@ class TopPatchesResult(Result, of="top_patches"):
 
 @dataclass(frozen=True)
 class TopPatches(Analysis[TopPatchesResult]):
-    """What does each filter answer to? Find the patches that excite it most, in one pass.
+    """What does each filter respond to? Find the patches that activate it most, in one pass.
 
-    A patch is the receptive field of a unit: exactly the pixels that it can depend on. An image
-    gives at most one unit to a filter's top, its strongest, so that the patches differ. Filters
-    are read before their activation, which keeps the order but ties whatever it saturates.
+    A patch is the receptive field of a unit: exactly the pixels on which its activation can
+    depend. By default, each image contributes only its strongest unit to a filter's top, so that
+    the patches differ. Filters are read before their activation function, which keeps the order
+    but would make saturated values equal.
 
     Reference: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV
     2014, section 4. https://arxiv.org/abs/1311.2901
@@ -145,7 +147,7 @@ class TopPatches(Analysis[TopPatchesResult]):
     layer: Layers = parameter(LAST, *LAYERS)
     top: int = parameter(9, "how many patches per filter", count_argument)
     per_image: int = parameter(
-        1, "how many units one image may give to a filter's top", count_argument
+        1, "how many patches of a filter may come from the same image", count_argument
     )
     site: str = parameter("pre-activation", *SITE)
 
@@ -156,14 +158,14 @@ class TopPatches(Analysis[TopPatchesResult]):
 
 @dataclass
 class _At:
-    """What is looked for in the maps at one point of the network."""
+    """Which layers need the feature maps at one point of the network."""
 
-    ranked: list[Layer] = field(default_factory=list)  # layers whose units these are
-    ended: list[Layer] = field(default_factory=list)  # layers that fire where these are above 0
+    ranked: list[Layer] = field(default_factory=list)  # layers whose units are ranked here
+    ended: list[Layer] = field(default_factory=list)  # layers whose dead filters are found here
 
 
 class TopPatchesFold:
-    """A search for top patches under way."""
+    """The strongest units found so far."""
 
     def __init__(self, analysis: TopPatches, classifier: Classifier, images: ImageSet) -> None:
         from interpret_kit.analyses.counting.accumulators import TopK
@@ -172,9 +174,10 @@ class TopPatchesFold:
         self.analysis, self.classifier, self.images = analysis, classifier, images
         self.layers = classifier.find_layers(analysis.layer)
         self.best = {layer: TopK(analysis.top) for layer in self.layers}
-        # A filter is dead if its strongest unit is not above 0 after the activation. The top
-        # shows it where it is read there, or enters a ReLU; elsewhere the maps are read again.
-        self.told = {
+        # A filter is dead if its strongest unit is not above 0 after the activation. Its top
+        # units show this if they are read there, or before a ReLU, which keeps the sign. For
+        # other layers the maps after the activation are read, too.
+        self.known_from_top = {
             layer
             for layer in self.layers
             if not layer.ends_active
@@ -184,19 +187,19 @@ class TopPatchesFold:
         self.at: dict[Point, _At] = defaultdict(_At)
         for layer in self.layers:
             self.at[layer.at(analysis.site)].ranked.append(layer)
-            if layer not in self.told:
+            if layer not in self.known_from_top:
                 self.at[layer.end].ended.append(layer)
-        self.fires: dict[Layer, Tensor] = {}  # (filters,) bool, of the layers not in `told`
+        self.fires: dict[Layer, Tensor] = {}  # (filters,) bool, of the other layers
 
     def add(self, batch: Batch) -> None:
-        """Consider the next images: one forward each, in which every layer is looked at."""
+        """Process the next images, in one forward pass for all layers."""
         import torch
 
         from interpret_kit.models.layers.hooks import observed
 
         pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
         if len(batch) == 1:
-            # A batch of one takes other kernels, whose last bits differ: make it two.
+            # A batch of one runs other kernels, whose last bits differ: make it two.
             pixels = pixels.expand(2, -1, -1, -1)
         visits = {point: partial(self._look, those, batch) for point, those in self.at.items()}
         with observed(self.classifier.network, visits):
@@ -207,7 +210,7 @@ class TopPatchesFold:
         from interpret_kit.models.layers.hooks import refuse_other_rows
         from interpret_kit.models.probing.network_kinds import widened
 
-        layers = [*at.ranked, *at.ended]  # their outputs here are laid out alike
+        layers = [*at.ranked, *at.ended]  # all have the same layout at this point
         labels = ", ".join(layer.label for layer in layers)
         maps = layers[0].layout.maps(output)
         refuse_other_rows(maps, max(len(batch), 2), labels)
@@ -221,7 +224,7 @@ class TopPatchesFold:
             self.fires[layer] = fires | self.fires.get(layer, fires)
 
     def merge(self, other: TopPatchesFold) -> None:
-        """Take in the units another fold has found."""
+        """Add the units that another fold has found."""
         for layer in self.layers:
             self.best[layer].merge(other.best[layer])
             if layer in other.fires:
@@ -229,7 +232,7 @@ class TopPatchesFold:
                 self.fires[layer] = fires | self.fires.get(layer, fires)
 
     def finish(self, origin: Origin) -> TopPatchesResult:
-        """Turn units into patches, and look up the images that the figures show."""
+        """Turn units into patches, and load the images that the figures show."""
         from interpret_kit.analyses.receptive_fields import patches_of_units
 
         top = min(len(best.best or ()) for best in self.best.values())
@@ -261,14 +264,14 @@ class TopPatchesFold:
 
     def _notes(self, top: int) -> tuple[str, ...]:
         fewest = min(self.layers, key=lambda each: len(self.best[each].best or ()))
-        there = f"layer {fewest.label} gives only {top} per filter"
-        what = f"{there} (per_image is {self.analysis.per_image}): all filters have {top}"
+        there = f"layer {fewest.label} has only {top} per filter"
+        what = f"{there} (per_image is {self.analysis.per_image}): each filter has {top}"
         return fewer_notes(self.analysis, "top", top, what)
 
     def _read(self, layer: Layer, field: Patches, top: int) -> dict[str, Array]:
-        """The arrays of one layer, each with its filters first."""
+        """Return the arrays of one layer, (filters, ...)."""
         best = self.best[layer].best
-        assert best is not None, "the reading raises where no image can be read"
+        assert best is not None, "reading raises if no image can be read"
         values, images, positions = (
             each[:top].T.contiguous().cpu().numpy()
             for each in (best.values, best.images, best.positions)
@@ -287,12 +290,13 @@ class TopPatchesFold:
     def _fires(self, layer: Layer, values: Array) -> Array:
         if not layer.ends_active:
             return np.ones(layer.filters, bool)
-        fires: Array = values[:, 0] > 0 if layer in self.told else self.fires[layer].cpu().numpy()
-        return fires
+        if layer in self.known_from_top:
+            return np.asarray(values[:, 0] > 0)
+        return np.asarray(self.fires[layer].cpu().numpy())
 
 
 def _strongest_of_each(layer: Array, peaks: Array) -> Array:
-    """Rows of the `SHOWN_PER_LAYER` filters with the largest peak of each layer."""
+    """Return the rows of the `SHOWN_PER_LAYER` filters of each layer with the highest peak."""
     rows = []
     for k in np.unique(layer):
         mine = np.flatnonzero(layer == k)

@@ -1,4 +1,4 @@
-"""Which part of the images does a network not see?"""
+"""Which part of the images is cropped away before a network sees them?"""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 def unseen(images: ImageSet, ids: Iterable[int], preprocessing: Preprocessing) -> tuple[float, ...]:
-    """Share of each of these images that lies outside what the network gets, in [0, 1)."""
+    """Return the share of each image's area that is cropped away, in [0, 1)."""
     mode = getattr(preprocessing, "crop_mode", "center")
     framing = Framing(preprocessing.size, preprocessing.crop, crop_mode=mode)
     return tuple(round(1 - framing.seen(*images.decode(each).size), 4) for each in ids)
 
 
 def outside(shares: Sequence[float], crop: float) -> tuple[str, ...]:
-    """Say what `unseen` has found; nothing if the network gets all of every image."""
+    """Describe the shares that `unseen` returned in a sentence; none if nothing was cropped."""
     low, high = (f"{100 * each(shares, default=0.0):.0f}" for each in (min, max))
     if high == "0":
         return ()
     percents = high if low == high else f"{low} to {high}"
     which = "the image" if len(shares) == 1 else "each image"
-    return (f"{percents} % of {which} was not seen: the network gets its centre (crop {crop:g})",)
+    return (
+        f"{percents} % of {which} was cropped away: the network sees the centre (crop {crop:g})",
+    )

@@ -18,7 +18,7 @@ from interpret_kit.models.arguments import ALL, Filters, OneLayer, Target, layer
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.layers.find import catalogue
-from interpret_kit.models.layers.hooks import silenced_by_row
+from interpret_kit.models.layers.hooks import ablated_by_row
 from interpret_kit.models.layers.selectors import find_layer, parse_filters
 from interpret_kit.models.pixels import require_image_batch
 from interpret_kit.models.probing.evaluation import evaluating
@@ -117,7 +117,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
     def _whole(self, body: nn.Module, layer: Layer, inputs: Tensor, *pairs: Tensor) -> Tensor:
         """Outputs (pairs, classes) by one full forward pass."""
         images, filters = pairs
-        with silenced_by_row(body, layer.point, filters, layer.layout):
+        with ablated_by_row(body, layer.point, filters, layer.layout):
             found: Tensor = self.network(inputs[images]).reshape(len(images), -1).clone()
             return found
 

@@ -1,7 +1,7 @@
 """Which images, with which labels?
 
-An image's id is its position in the whole listing: files sorted by name, or rows of an array.
-It never moves: not when others are left out, not when some cannot be read.
+An image's id is its position in the complete listing: files sorted by name, or rows of an array. It
+stays the same when images are selected, or when others cannot be read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from interpret_kit.data.folders.class_matching import (
 )
 from interpret_kit.data.folders.class_names import LabelNames, names_in_order
 from interpret_kit.data.folders.omitted import Omitted, refuse_losses
-from interpret_kit.data.loader import Reading, Unreadable, not_a_strip, nothing_left
+from interpret_kit.data.loader import Reading, Unreadable, nothing_left, refuse_strip
 from interpret_kit.data.sources import Rows, Store, as_labels, as_uint8
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, UsageError
 
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images, some or all of a listing, with labels where they are known."""
+    """Some or all images of a listing, with labels if they are known."""
 
-    store: Store  # the whole listing, by id
+    store: Store  # the complete listing, by id
     ids: NDArray[np.int64]  # (images,), ascending
     labels: NDArray[np.int64]  # (images,), index into classes; -1 where there is no label
-    classes: tuple[str, ...]  # empty where labels are plain numbers, or there are none
+    classes: tuple[str, ...]  # empty if labels are plain numbers, or if there are none
     source: str  # where they came from; for a path or a data set, what `load_images` takes
     split: str | None = None
     boxes: NDArray[np.int64] | None = None  # (images, 4): x0, y0, x1, y1 of the object, half open
-    omitted: tuple[Omitted, ...] = ()  # what lies in the folder and is not used
+    omitted: tuple[Omitted, ...] = ()  # contents of the folder that are not used
     notes: tuple[str, ...] = ()  # on how the images and their labels were found, a sentence each
     presumed: Mapping[int, str] = field(default_factory=dict)  # by id: a name that may be a class
 
@@ -53,7 +53,7 @@ class ImageSet:
     def from_arrays(
         cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: LabelNames = ()
     ) -> ImageSet:
-        """Take pixels from memory: (images, height, width, 3) RGB or (images, height, width).
+        """Make an image set of pixels (images, height, width, 3) RGB or (images, height, width).
 
         One RGB image may be (height, width, 3), and gray ones (images, height, width, 1).
 
@@ -73,7 +73,7 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of ids, names, labels and contents: equal where every answer is equal."""
+        """Hash of ids, names, labels and contents: equal if all results are equal."""
         digest = hashlib.sha256()
         for image, label in zip(self.ids.tolist(), self.labels.tolist(), strict=True):
             labelled = self.classes[label] if self.classes and label >= 0 else label
@@ -82,7 +82,7 @@ class ImageSet:
         return digest.hexdigest()[:16]
 
     def name(self, image: int) -> str:
-        """Path relative to the folder, with "/"; "image 12" for arrays."""
+        """Return the path relative to the folder, with "/"; "image 12" for arrays."""
         if not 0 <= image < len(self.store):
             raise NothingThere(
                 f"no image {image} in {self.source}; ids go from 0 to {len(self.store) - 1}"
@@ -90,10 +90,10 @@ class ImageSet:
         return self.store.name(image)
 
     def decode(self, image: int) -> Image.Image:
-        """The whole image, upright, RGB as stored, before any preprocessing; see `read_rgb`.
+        """Return the complete image, upright, RGB, before any preprocessing; see `read_rgb`.
 
         Raises:
-            UnreadableImage: saying why, but not which file; that is `name`.
+            UnreadableImage: with the reason, but without the file name; see `name`.
         """
         return self.store.decode(image)
 
@@ -116,7 +116,7 @@ class ImageSet:
         return self._rows(rows)
 
     def spread(self, count: int) -> ImageSet:
-        """Keep ``count`` images, or all, evenly over the classes; always the same ones."""
+        """Keep ``count`` images, or all, balanced over the classes; always the same ones."""
         order = np.random.default_rng(0).permutation(len(self))
         turn = np.zeros(len(self), np.int64)  # of each image, among those of its class
         for label in np.unique(self.labels):
@@ -137,7 +137,7 @@ class ImageSet:
         strict: bool = False,
         workers: int = 4,
     ) -> Reading:
-        """Read all images as batches; see `Reading`. Sizes and workers change only the speed."""
+        """Read all images as batches; see `Reading`. The arguments affect only speed."""
         return Reading(self, preprocessing, batch_size, strict, workers)
 
     def check_readable(self, *, strict: bool = False) -> None:
@@ -155,7 +155,7 @@ class ImageSet:
         broken: list[Unreadable] = []
         for image in self.ids.tolist():
             try:
-                not_a_strip(self.decode(image))
+                refuse_strip(self.decode(image))
             except UnreadableImage as error:
                 broken.append(Unreadable(image, self.name(image), str(error)))
             else:
@@ -166,7 +166,7 @@ class ImageSet:
             raise NoImages(nothing_left(self.source, broken))
 
     def uint8_images(self, ids: Iterable[int], preprocessing: Preprocessing) -> NDArray[np.uint8]:
-        """The pixels that the classifier sees, to look at: (ids, height, width, 3), in ids' order.
+        """Return the classifier's input as uint8 (ids, height, width, 3), in the order of ids.
 
         Raises:
             UnreadableImage: naming the image.
@@ -176,7 +176,7 @@ class ImageSet:
         for image in ids:
             name = self.name(image)
             try:
-                seen.append(transform(not_a_strip(self.decode(image))).permute(1, 2, 0).numpy())
+                seen.append(transform(refuse_strip(self.decode(image))).permute(1, 2, 0).numpy())
             except UnreadableImage as error:
                 raise UnreadableImage(str(Unreadable(image, name, str(error)))) from error
         return np.stack(seen) if seen else np.empty((0, *preprocessing.size, 3), np.uint8)
@@ -184,21 +184,21 @@ class ImageSet:
     def mean_colour(self, preprocessing: Preprocessing) -> NDArray[np.float64]:
         """Mean RGB of all images that can be read, as the classifier sees them: (3,), 0 to 255."""
         means = [
-            picture.mean((0, 1), dtype=np.float64)
+            image.mean((0, 1), dtype=np.float64)
             for batch in self.read(preprocessing)
-            for picture in batch.uint8_images()
+            for image in batch.uint8_images()
         ]
         return np.mean(means, axis=0)  # type: ignore[no-any-return]
 
     def unlabelled(self) -> ImageSet:
-        """Forget the labels: for a classifier that has other classes."""
+        """Drop the labels, for a classifier with other classes."""
         labels = np.full_like(self.labels, -1)
         return dataclasses.replace(self, labels=labels, classes=(), presumed={})
 
     def with_classes_of(self, classifier: Classifier) -> ImageSet:
         """Express the labels as the classifier's class indices, matched by name.
 
-        Files that were named one by one are labelled by their folder's name if it is a class.
+        Files that were given one by one are labelled by their folder's name if that is a class.
 
         Raises:
             ClassMismatch: if a label in use is not a class of the classifier, or might be several.
@@ -225,7 +225,7 @@ class ImageSet:
         """Keep the images that have a label, and note how many have none.
 
         Raises:
-            NoImages: if none has one; ``question`` is what needs it.
+            NoImages: if none has one; ``question`` names the analysis.
         """
         labelled = np.flatnonzero(self.labels >= 0)
         if len(labelled) == 0:
@@ -238,5 +238,5 @@ class ImageSet:
 
 def _at_least_one(count: int) -> int:
     if count < 1:
-        raise UsageError(f"{count} images were asked for; ask for at least 1")
+        raise UsageError(f"the number of images is {count}; it must be at least 1")
     return count

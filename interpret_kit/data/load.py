@@ -32,16 +32,17 @@ def load_images(
 
     Args:
         spec: a path, several files, an `ImageSet` (returned as it is), or as text "shapes" or
-            one of `torchvision_sets.NAMES`, such as "cifar10". A folder called so: "./shapes".
+            one of `torchvision_sets.NAMES`, such as "cifar10". For a folder of that
+            name, write "./shapes".
             In memory: a tensor, an array, a PIL image, or a list of these, alone or as (image,
-            label); a data set or a loader of torch; a `datasets.Dataset`. They are read once,
-            and kept with 8 bits per channel.
+            label); a torch Dataset or DataLoader; a `datasets.Dataset`. These are read once and
+            kept with 8 bits per channel.
         split: train, val or test, if there are such; by default test.
         normalized: the (mean, std) by which float pixels in memory were normalised, to undo it.
 
     Raises:
-        NothingThere: no such path, data set or split.
-        UsageError: what is no image, or pixels of another shape or range.
+        NothingThere: if there is no such path, data set or split.
+        UsageError: if these are not images, or pixels have another shape or range.
     """
     if isinstance(spec, ImageSet):
         return spec

@@ -1,4 +1,4 @@
-"""How do images become batches, in order, whatever cannot be read?"""
+"""How do images become batches, in order, omitting those that cannot be read?"""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Batch:
         return Batch(self.ids.to(device), self.pixels.to(device), self.labels.to(device))
 
     def uint8_images(self) -> NDArray[np.uint8]:
-        """The pixels to look at, (batch, height, width, 3) in 0 to 255."""
+        """Return the pixels as images, uint8 (batch, height, width, 3) in 0 to 255."""
         levels = (self.pixels * 255).round().byte().permute(0, 2, 3, 1)
         return np.ascontiguousarray(levels.cpu().numpy())
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that was left out."""
+    """An image that was omitted because it cannot be read."""
 
     id: int
     name: str
@@ -71,41 +71,41 @@ class ImageSource(Protocol):
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Their labels; -1 where there is none."""
+        """Their labels; -1 for none."""
 
     @property
     def source(self) -> str:
-        """Where they came from, for a person."""
+        """Where they come from."""
 
     @property
     def omitted(self) -> tuple[Omitted, ...]:
-        """What lies there and is not used."""
+        """Files and folders that are not used."""
 
     def __len__(self) -> int:
         """How many images there are to read."""
 
     def name(self, image: int) -> str:
-        """What an image is called, for a person."""
+        """The name of an image."""
 
     def decode(self, image: int) -> Image.Image:
-        """The whole image, RGB; raises `UnreadableImage`."""
+        """Return the complete image, RGB; raises `UnreadableImage`."""
 
 
 @dataclass
 class Reading:
-    """One pass over an image set: iterate over its batches, then see what was left out.
+    """One pass over an image set: iterate over its batches, then see what was omitted.
 
         reading = images.read(classifier.preprocessing, batch_size=32)
         for batch in reading:
             logits = classifier(batch.pixels)
-        reading.unreadable  # id, name and reason of each image that was left out
+        reading.unreadable  # id, name and reason of each omitted image
 
-    Batches are in order of id, and all full but the last: a file that cannot be read is named
-    in ``unreadable`` and left out, never replaced, and no other image's id moves.
+    Batches are in order of id, and all are full except the last: a file that cannot be read is
+    listed in ``unreadable`` and omitted, never replaced, and the ids of other images stay the same.
 
-    Iterating raises `NoImages` after the last image if not one could be read; with ``strict``,
-    `UnreadableImage` at the first that cannot, or at once if the image set has left out images.
-    Iterating again starts again.
+    Iterating raises `NoImages` after the last image if none could be read; with ``strict``,
+    `UnreadableImage` at the first that cannot, or at once if the image set has omitted images.
+    Iterating again starts from the beginning.
     """
 
     images: ImageSource
@@ -115,13 +115,13 @@ class Reading:
     workers: int = 4  # threads that decode ahead of the network; 0 for none
     unreadable: list[Unreadable] = field(default_factory=list, init=False)
     noted: dict[str, list[str]] = field(default_factory=dict, init=False)
-    """Names of images, by what a user should know of how they were decoded."""
+    """Names of images, by the note on how they were decoded."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
             raise UsageError(
                 f"a batch size of {self.batch_size} with {self.workers} workers: "
-                "at least 1 image per batch, and no negative number of workers"
+                "the batch size must be at least 1, and the number of workers not negative"
             )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -131,7 +131,7 @@ class Reading:
         self.noted.clear()
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
         rows: list[tuple[int, int, Tensor]] = []
-        # `closing`: a caller who breaks off stops the threads, too
+        # `closing`: if the caller stops early, so do the threads
         with closing(self._readable()) as readable:
             for image, pixels in readable:
                 rows.append((image, label_of[image], pixels))
@@ -144,19 +144,19 @@ class Reading:
             raise NoImages(nothing_left(self.images.source, self.unreadable))
 
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how images were decoded, a sentence for each kind."""
+        """Return remarks on how images were decoded, a sentence for each kind."""
         return tuple(
             f"{shortened(names, most=3)}: {note}" for note, names in sorted(self.noted.items())
         )
 
     def _readable(self) -> Generator[tuple[int, Tensor], None, None]:
-        """Ids and uint8 pixels (3, height, width) of what can be read; notes what cannot."""
+        """Yield ids and uint8 pixels (3, height, width) of readable images; note the others."""
         transform = self.preprocessing.transform()
 
         def read(image: int) -> tuple[Tensor, tuple[str, ...]] | Unreadable:
             try:
                 decoded = self.images.decode(image)
-                return transform(not_a_strip(decoded)), notes_of(decoded)
+                return transform(refuse_strip(decoded)), notes_of(decoded)
             except UnreadableImage as error:
                 return Unreadable(image, self.images.name(image), str(error))
 
@@ -175,15 +175,15 @@ class Reading:
                     self.unreadable.append(outcome)
 
 
-def not_a_strip(picture: Image.Image) -> Image.Image:
-    """Return the picture, unless its sides are too unequal to be scaled to a network's input."""
-    if max(picture.size) > MOST_ELONGATED * min(picture.size):
-        width, height = picture.size
+def refuse_strip(image: Image.Image) -> Image.Image:
+    """Return the image unless it is too elongated to be resized to a network's input."""
+    if max(image.size) > MOST_ELONGATED * min(image.size):
+        width, height = image.size
         raise UnreadableImage(
-            f"{width} x {height} pixels (width x height) is too narrow a strip; crop it so that "
-            f"one side is at most {MOST_ELONGATED} times the other"
+            f"{width} x {height} pixels (width x height) is too elongated; crop it so that one "
+            f"side is at most {MOST_ELONGATED} times the other"
         )
-    return picture
+    return image
 
 
 def _batch(rows: list[tuple[int, int, Tensor]]) -> Batch:
@@ -194,7 +194,7 @@ def _batch(rows: list[tuple[int, int, Tensor]]) -> Batch:
 
 
 def nothing_left(source: str, unreadable: list[Unreadable]) -> str:
-    """The message where not one image of a source can be read."""
+    """Make the error message for a source none of whose images can be read."""
     if len(unreadable) == 1:
         return str(unreadable[0])
     first = unreadable[0]
@@ -207,7 +207,7 @@ def nothing_left(source: str, unreadable: list[Unreadable]) -> str:
 def _in_order(
     function: Callable[[T], S], items: Iterable[T], workers: int, ahead: int
 ) -> Generator[S, None, None]:
-    """Map over the items with threads, at most ``ahead`` results waiting, in order."""
+    """Map over the items in order with threads, computing at most ``ahead`` results in advance."""
     if workers == 0:
         yield from map(function, items)
         return

@@ -1,4 +1,4 @@
-"""Which paths did a caller give?"""
+"""Which paths are meant by an argument?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interpret_kit.models.argument_values import shown
 
 
 def given_paths(spec: object) -> list[str | Path]:
-    """List the paths in what was given: text stays text, for it may be the name of a data set.
+    """List the paths in an argument; text stays text, since it may be the name of a data set.
 
     Args:
         spec: a path as text, bytes or `os.PathLike`; or several.
@@ -30,10 +30,10 @@ def given_paths(spec: object) -> list[str | Path]:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a file or folder.
+    """Return whether there is a file or folder.
 
     Raises:
-        NothingThere: if there is no permission to know.
+        NothingThere: if permission to look is missing.
     """
     try:
         path.stat()
@@ -45,7 +45,7 @@ def is_there(path: Path) -> bool:
 
 
 def at_home(path: str | Path) -> Path:
-    """The path, with "~" as the home folder.
+    """Expand "~" in a path to the home folder.
 
     Raises:
         NothingThere: if there is no such home.

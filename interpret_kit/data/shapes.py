@@ -1,11 +1,11 @@
 """Is there a labelled data set, with known object boxes, that needs no download?
 
-Each picture shows one object: one of 11 shapes in one of 3 textures, hence 33 classes. Place,
-size, angle and colours are drawn at random, and so is the background, before the class is looked
-at: nothing but the object tells the class, and what explains a decision must lie in its box.
+Each image shows one object: one of 11 shapes in one of 3 textures, hence 33 classes. Position,
+size, angle and colours, and the background, are drawn independently of the class: only the object
+determines the class, so the explanation of a decision must lie in its box.
 
-The pictures are the same on every machine: integers from a seed, and only arithmetic that
-IEEE 754 rounds in one way (no sine, no matrix library, no drawing library).
+The images are identical on every machine: integers from a seed, and only arithmetic whose rounding
+IEEE 754 defines (no sine, no matrix library, no drawing library).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from interpret_kit.errors import DoesNotFit, UsageError, close_names
 
 SIZE = 64
-"""Height and width of every picture, in pixels."""
+"""Height and width of every image, in pixels."""
 
 PER_CLASS = {"train": 300, "val": 30, "test": 30}
-"""The splits, and how many pictures of each class they hold unless told."""
+"""The splits, and their default number of images per class."""
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -31,18 +31,18 @@ Levels = NDArray[np.int16]  # gray levels, 0 to 255 and a little room
 
 @dataclass(frozen=True)
 class ShapeSplit:
-    """One split of the generated pictures, the classes in turn: 0, 1, ..., 32, 0, 1, ..."""
+    """One split of the generated images, classes in turn: 0, 1, ..., 32, 0, 1, ..."""
 
     pixels: NDArray[np.uint8]  # (images, height, width, 3), RGB
     labels: NDArray[np.int64]  # (images,), the index into names
-    boxes: NDArray[np.int64]  # (images, 4): x0, y0, x1, y1, half open; tight round the object
+    boxes: NDArray[np.int64]  # (images, 4): x0, y0, x1, y1, half open; tight around the object
     names: tuple[str, ...]  # the 33 classes, such as "striped star"
 
 
 def shape_images(split: str = "test", per_class: int | None = None, seed: int = 0) -> ShapeSplit:
-    """Draw a split; picture ``i`` is the same however many are asked for.
+    """Generate a split; image ``i`` does not depend on the number of images.
 
-    Pictures are drawn from ``(seed, split, i)`` alone, so no picture is in two splits.
+    Images are drawn from ``(seed, split, i)`` alone, so no image is in two splits.
     """
     if split not in PER_CLASS:
         raise UsageError(f"no split {split!r} in shapes; {close_names(split, PER_CLASS)}")
@@ -50,7 +50,7 @@ def shape_images(split: str = "test", per_class: int | None = None, seed: int = 
     if per_class < 1 or seed < 0:
         raise DoesNotFit(
             f"{per_class} images per class from seed {seed}: "
-            "at least 1 image, and a seed that is not negative"
+            "there must be at least 1 image, and the seed must not be negative"
         )
     labels = np.arange(per_class * len(NAMES)) % len(NAMES)
     pixels = np.empty((len(labels), SIZE, SIZE, 3), np.uint8)
@@ -64,7 +64,7 @@ def shape_images(split: str = "test", per_class: int | None = None, seed: int = 
 
 
 def draw_shape(label: int, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
-    """Draw one picture of a class: pixels (height, width, 3) and where the object is.
+    """Draw one image of a class: pixels (height, width, 3) and the mask of the object.
 
     Background, pose and colours are drawn first and in the same way for every class.
     """
@@ -85,13 +85,13 @@ def tight_box(mask: Mask) -> tuple[int, int, int, int]:
     return int(cols[0]), int(rows[0]), int(cols[-1]) + 1, int(rows[-1]) + 1
 
 
-# --- what the class does not change: background, pose, colours ---
+# --- independent of the class: background, pose, colours ---
 
-NOISE = 12  # gray levels that any pixel may be off by
+NOISE = 12  # largest noise of a pixel, in gray levels
 RADII = 12.0, 16.5  # pixels from the centre of an object to its outermost point
-MARGIN = 2  # pixels at least between that and the border of the picture
-CONTRAST = 120  # summed over the channels: the object's two colours and the background's mean
-FROM_GRAY = 240  # likewise: the background and mid-gray
+MARGIN = 2  # least distance of the object from the border, in pixels
+CONTRAST = 120  # least distance between the three colours, summed over the channels
+FROM_GRAY = 240  # likewise, of the background and mid-gray
 
 
 def _background(generator: np.random.Generator) -> tuple[Levels, Levels]:
@@ -118,7 +118,7 @@ def _far_from_gray(generator: np.random.Generator) -> Levels:
 
 
 def _clouds(generator: np.random.Generator, cells: int) -> Levels:
-    """Interpolate a random grid of ``cells`` x ``cells`` over the picture, from 0 to 64."""
+    """Interpolate a random grid of ``cells`` x ``cells`` over the image, from 0 to 64."""
     grid: NDArray[np.int64] = generator.integers(0, 65, (cells + 1, cells + 1))
     place: NDArray[np.int64] = np.arange(SIZE) * cells * 256 // SIZE
     cell, fraction = place // 256, place % 256
@@ -129,14 +129,14 @@ def _clouds(generator: np.random.Generator, cells: int) -> Levels:
 
 
 def _blot(generator: np.random.Generator, texture: Levels) -> None:
-    """Fill a small rectangle with some colour: a thing that is not the object."""
+    """Fill a small rectangle with some colour: a distractor."""
     height, width = generator.integers(4, 17, 2)
     y, x = generator.integers(0, SIZE - 3, 2)
     texture[y : y + height, x : x + width] = generator.integers(0, 256, 3, np.int16)
 
 
 def _pose(generator: np.random.Generator) -> tuple[Floats, Floats, float]:
-    """Draw place, angle and size: pixels' coordinates about the object's centre, and its radius."""
+    """Draw position, angle and size: coordinates relative to the object's centre, and radius."""
     low, high = RADII
     radius = low + (high - low) * generator.random()
     edge = radius + MARGIN
@@ -147,7 +147,7 @@ def _pose(generator: np.random.Generator) -> tuple[Floats, Floats, float]:
 
 
 def _direction(generator: np.random.Generator) -> tuple[float, float]:
-    """Draw a unit vector, evenly over the circle, with square roots only."""
+    """Draw a unit vector, uniformly over the circle, using only square roots."""
     while True:
         x, y = 2 * generator.random(2) - 1
         length = float(np.sqrt(x * x + y * y))
@@ -164,18 +164,18 @@ def _colours(generator: np.random.Generator, base: Levels) -> Levels:
             return colours
 
 
-# --- what the class is: regions of the plane, within the unit circle; v points down ---
+# --- the shapes: regions of the plane, within the unit circle; v points down ---
 
 
 def _trefoil(u: Floats, v: Floats) -> Mask:
-    """Three discs, side by side."""
+    """Return three discs, side by side."""
     centres = ((0.0, -0.54), (0.468, 0.27), (-0.468, 0.27))
     inside = np.stack([(u - x) ** 2 + (v - y) ** 2 <= 0.2 for x, y in centres])
     return np.asarray(inside.any(0))
 
 
 def _star(u: Floats, v: Floats) -> Mask:
-    """Five points: what is on the inner side of at least four of a pentagram's five lines."""
+    """Return a star: the points on the inner side of at least four of a pentagram's five lines."""
     normals = ((0.0, 1.0), (0.9511, 0.309), (0.5878, -0.809), (-0.5878, -0.809), (-0.9511, 0.309))
     inner = np.stack([x * u + y * v <= 0.309 for x, y in normals])
     return np.asarray(inner.sum(0) >= 4)
@@ -202,7 +202,7 @@ SHAPES: dict[str, Callable[[Floats, Floats], Mask]] = {
     "star": _star,
     "arrow": _arrow,
 }
-PERIOD = 6  # pixels from one stripe, or spot, to the next
+PERIOD = 6  # distance between stripes or spots, in pixels
 TEXTURES: dict[str, Callable[[Floats, Floats], Mask]] = {
     "plain": lambda u, _: np.zeros_like(u, dtype=bool),
     "striped": lambda u, _: u % PERIOD < PERIOD / 2,

@@ -16,23 +16,23 @@ from interpret_kit.models.pixels import refuse_other_range
 
 
 class Store(Protocol):
-    """Where the pictures of a listing are."""
+    """The images of a listing: names and pixels."""
 
     def __len__(self) -> int: ...
 
     def name(self, image: int) -> str:
-        """What to call it."""
+        """The name of an image."""
 
     def decode(self, image: int) -> Image.Image:
-        """The image, RGB; raises `UnreadableImage`, which says why."""
+        """Return an image, RGB; raises `UnreadableImage` with the reason."""
 
     def content(self, image: int) -> bytes:
-        """What its fingerprint is made of."""
+        """Return the bytes that the fingerprint of an image is made of."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Pictures in files."""
+    """Images in files."""
 
     paths: tuple[Path, ...]
     names: tuple[str, ...]
@@ -41,7 +41,7 @@ class Files:
         return len(self.paths)
 
     def name(self, image: int) -> str:
-        """The path, relative to the folder that was listed; always text that can be written."""
+        """Return the path relative to the listed folder, as text that can be encoded."""
         return self.names[image].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def decode(self, image: int) -> Image.Image:
@@ -49,7 +49,7 @@ class Files:
         return read_rgb(self.paths[image])
 
     def content(self, image: int) -> bytes:
-        """The file's bytes, none if there is no way to them."""
+        """Return the bytes of the file; none if it cannot be read."""
         try:
             return self.paths[image].read_bytes()
         except OSError:
@@ -58,7 +58,7 @@ class Files:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Pictures in memory."""
+    """Images in memory."""
 
     pixels: NDArray[np.uint8]  # (images, height, width, 3), or (images, height, width) gray
 
@@ -70,11 +70,11 @@ class Rows:
         return f"image {image}"
 
     def decode(self, image: int) -> Image.Image:
-        """Copy the row."""
+        """Return a copy of the row."""
         return Image.fromarray(self.pixels[image]).convert("RGB")
 
     def content(self, image: int) -> bytes:
-        """The shape and the pixels."""
+        """Return the shape and the pixels, as bytes."""
         shape = str(self.pixels.shape[1:]).encode()
         return shape + bytes(self.pixels[image].tobytes())
 
@@ -102,7 +102,7 @@ class Pictures:
 
 
 def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
-    """Check and copy pixels: what the caller does to the array later changes nothing here.
+    """Check and copy pixels, so that later changes to the array have no effect.
 
     Returns:
         (images, height, width, 3) or, of gray images, (images, height, width).
@@ -129,7 +129,7 @@ def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
 def _array(given: ArrayLike) -> NDArray[Any]:
     try:
         return np.asarray(given)
-    except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and torch raise
+    except (ValueError, TypeError, RuntimeError) as error:  # the errors of NumPy and torch
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(
             f"these pixels are not one array ({reason}); give images of one size, on the CPU and "
@@ -138,7 +138,7 @@ def _array(given: ArrayLike) -> NDArray[Any]:
 
 
 def _several(pixels: NDArray[Any]) -> NDArray[Any]:
-    """One image, or several, in RGB or gray, as several in one of the two shapes that are kept."""
+    """Reshape one or several images, RGB or gray, to one of the two shapes that are kept."""
     shape = pixels.shape
     if 0 not in shape:
         if len(shape) == 4 and shape[-1] == 3:
@@ -146,7 +146,7 @@ def _several(pixels: NDArray[Any]) -> NDArray[Any]:
         if len(shape) == 4 and shape[-1] == 1:
             return pixels[..., 0]
         if len(shape) == 3 and shape[-1] == 3 and min(shape[:2]) > 3:
-            return pixels[None]  # no gray image is 3 pixels wide
+            return pixels[None]  # a gray image is not 3 pixels wide
         if _is_one_image(shape) and shape[-1] == 1:
             return pixels[None, ..., 0]
         if (
@@ -159,7 +159,7 @@ def _several(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _is_one_image(shape: tuple[int, ...]) -> bool:
-    """Whether these are the sides of one image with the channels last: no image is so narrow."""
+    """Return whether this is the shape of one image, channels last: images are never so narrow."""
     return len(shape) == 3 and shape[-1] <= 4 < min(shape[:2])
 
 
@@ -183,13 +183,13 @@ def as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np
     """Check labels: (images,) integers from 0, or -1 for none.
 
     Raises:
-        UsageError: if they are no such numbers, or go beyond the ``classes``, if there are any.
+        UsageError: if they are not, or exceed the number of ``classes``, if there are any.
     """
     if labels is None:
         return np.full(images, -1, np.int64)
     try:
         numbers = np.asarray(labels)
-    except (ValueError, TypeError, RuntimeError) as error:  # what NumPy and torch raise
+    except (ValueError, TypeError, RuntimeError) as error:  # the errors of NumPy and torch
         reason = " ".join(str(error).split()).rstrip(".")
         raise UsageError(f"these labels are not one integer per image ({reason})") from error
     if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):

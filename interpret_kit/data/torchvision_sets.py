@@ -1,4 +1,4 @@
-"""Which published data sets can be asked for by name?
+"""Which published data sets can be loaded by name?
 
 They come from torchvision, which downloads each once into ``IKIT_CACHE`` (by default
 ``~/.cache/interpret_kit``); after that no network is needed.
@@ -39,7 +39,7 @@ NAMES = tuple(_DATA_SETS)
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept.
+    """Return the folder of the downloads.
 
     Raises:
         RunError: if the user has no home folder.
@@ -47,18 +47,18 @@ def cache_folder() -> Path:
     named = os.environ.get("IKIT_CACHE") or "~/.cache/interpret_kit"
     try:
         return Path(named).expanduser()
-    except RuntimeError:  # as in a container without HOME, for a user that it does not know
+    except RuntimeError:  # as in a container without HOME, for an unknown user
         raise RunError(
             f"{named} cannot be found, as there is no home folder; set IKIT_CACHE to a folder"
         ) from None
 
 
 def load_published(name: str, split: str = "test") -> Published:
-    """Load a data set, from the cache or else from the network.
+    """Load a data set from the cache, or download it.
 
     Raises:
-        NothingThere: it has no such split.
-        RunError: it is not in the cache, and could not be downloaded.
+        NothingThere: if it has no such split.
+        RunError: if it is not in the cache and could not be downloaded.
     """
     if split not in ("train", "test"):
         raise NothingThere(f"no split {split!r} in {name}; there are: test, train")
@@ -69,8 +69,8 @@ def load_published(name: str, split: str = "test") -> Published:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RunError(
-            f"could not download {name} into {cache_folder()} ({reason}); offline, --data shapes "
-            "works, and so does a folder of your own images"
+            f"could not download {name} into {cache_folder()} ({reason}); without a network "
+            "connection, use --data shapes or a folder of your own images"
         ) from error
     labels = np.asarray(data.targets if hasattr(data, "targets") else data.labels, np.int64)
     classes = tuple(getattr(data, "classes", map(str, range(10))))
@@ -84,7 +84,7 @@ def _torchvision(name: str, split: str) -> Any:
     make, folder = getattr(datasets, kind), cache_folder() / name
     try:
         return make(folder, download=False, **arguments(split))
-    except RuntimeError:  # not there, or only half
+    except RuntimeError:  # missing or incomplete
         return make(folder, download=True, **arguments(split))
 
 
@@ -94,17 +94,17 @@ def _channels_last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def check_there(spec: str) -> None:
-    """Refuse images that are neither a path nor a data set's name, without looking into them.
+    """Refuse an argument that is neither a path nor the name of a data set, without reading it.
 
     Raises:
-        NothingThere: saying what could have been meant.
+        NothingThere: with similar names.
     """
     if spec.casefold() not in ("shapes", *NAMES) and not is_there(at_home(spec)):
         raise no_such_data(spec)
 
 
 def no_such_data(spec: str) -> NothingThere:
-    """Say that a path is not there, and what could have been meant."""
+    """Make the error for a missing path, with similar names."""
     close = close_files(at_home(spec))
     if close:
         return NothingThere(f"no file or folder {spec!r}{close}")

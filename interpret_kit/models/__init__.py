@@ -1,1 +1,1 @@
-"""What a classifier is: its network, layers, hooks and weights."""
+"""Classifiers: networks, layers, hooks and weights."""

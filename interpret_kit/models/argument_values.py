@@ -1,7 +1,7 @@
-"""What is it that a caller gave: an integer, several things, one of some words?
+"""What is an argument: an integer, several values, one of some words?
 
-Integers may be of Python, NumPy or torch; several things a list, a range, a set, an array or a
-tensor. Each error is one sentence that names the argument and shows an example.
+Integers may be of Python, NumPy or torch; several values may be a list, a range, a set, an array or
+a tensor. Each error is one sentence that names the argument and shows an example.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 from interpret_kit.errors import UsageError, WrongType
 
-Converter = Callable[[Any, str], Any]  # from what was given, and its name, to the canonical value
+Converter = Callable[[Any, str], Any]  # from an argument and its name to the canonical value
 
 
 class Example(NamedTuple):
-    """What an error proposes."""
+    """Examples of valid arguments, for error messages."""
 
     python: str
     typed: str  # on the command line; also for text in Python
 
 
 def count_argument(value: Any, name: str) -> int:
-    """Read an integer of at least one."""
+    """Convert an argument to an integer of at least one."""
     number = integer(value)
     if number is None:
         raise WrongType(f"{name} is {shown(value)}; give an integer, as in {name}=8")
@@ -33,18 +33,18 @@ def count_argument(value: Any, name: str) -> int:
 
 
 def fewer_notes(question: Any, name: str, found: int, what: str) -> tuple[str, ...]:
-    """Say that there are fewer than a field asks for; nothing of its default, nobody asked for it.
+    """Note that there are fewer than a field asks for, unless it has its default value.
 
     Args:
-        question: what has the field.
+        question: the analysis with the field.
         name: of the field, an integer.
         found: how many there are.
-        what: clauses to follow "and", such as "layer conv1 has only 3 filters: all are taken".
+        what: a clause to follow "but", such as "layer conv1 has only 3 filters: all are used".
     """
     asked = getattr(question, name)
     if asked <= found or asked == getattr(type(question), name):
         return ()
-    return (f"{name} is {asked}, and {what}",)
+    return (f"{name} is {asked}, but {what}",)
 
 
 def counted(count: int, what: str) -> str:
@@ -53,7 +53,7 @@ def counted(count: int, what: str) -> str:
 
 
 def word_argument(*words: str) -> Converter:
-    """Make a reader of one of these words."""
+    """Make a converter that accepts one of these words."""
 
     def read(value: Any, name: str) -> str:
         if isinstance(value, str) and value in words:
@@ -65,7 +65,7 @@ def word_argument(*words: str) -> Converter:
 
 
 def flag_argument(value: Any, name: str) -> bool:
-    """Read True or False."""
+    """Convert an argument to True or False."""
     if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
         return bool(value)
     raise WrongType(f"{name} is {shown(value)}; give True or False")
@@ -75,7 +75,7 @@ def integer(value: Any) -> int | None:
     """Return a single integer of Python, NumPy or torch; None for anything else, such as True."""
     if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
         return None
-    if getattr(value, "ndim", 0):  # torch takes a tensor of one number for that number
+    if getattr(value, "ndim", 0):  # torch converts a tensor of one element to a number
         return None
     try:
         return operator.index(value)
@@ -84,7 +84,7 @@ def integer(value: Any) -> int | None:
 
 
 def items(value: Any, name: str, example: Example) -> list[Any]:
-    """List what a list, range, set, array or tensor holds; one integer is a list of one.
+    """List the elements of a list, range, set, array or tensor; an integer is a list of one.
 
     Raises:
         UsageError: if it is nothing of the kind.
@@ -93,7 +93,7 @@ def items(value: Any, name: str, example: Example) -> list[Any]:
         return [value]
     if isinstance(value, (set, frozenset)):
         numbers = all(integer(each) is not None for each in value)
-        return sorted(value, key=None if numbers else str)  # a set has no order of its own
+        return sorted(value, key=None if numbers else str)  # a set is not ordered
     if hasattr(value, "tolist"):  # an array or a tensor, on whatever device
         value = value.tolist()
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
@@ -102,13 +102,13 @@ def items(value: Any, name: str, example: Example) -> list[Any]:
 
 
 def shown(value: Any) -> str:
-    """What was given, on one line and not too long."""
+    """Return the repr of an argument, on one line of at most 60 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def formatted(value: Any) -> str:
-    """Write the value of a field for a person: "0, 2" for several, "3:7,9" for ablated filters.
+    """Format the value of a field: "0, 2" for several, "3:7,9" for ablated filters.
 
     Pairs of a layer and its filters are separated by spaces.
     """
@@ -128,6 +128,6 @@ def refusal(
     example: Example,
     kind: type[UsageError] = UsageError,
 ) -> UsageError:
-    """Make an error of one sentence: what was given, what is wrong, what to give instead."""
+    """Make an error of one sentence: the argument, what is wrong, and what to give instead."""
     said = f"{name} {shown(value)} {why}" if why else f"{name} is {shown(value)}"
     return kind(f"{said}; give {example.typed if isinstance(value, str) else example.python}")

@@ -1,7 +1,7 @@
-"""What may be given for a layer, filters, a class, and what is it read as?
+"""How may layers, filters and classes be given as arguments?
 
-Every field of an analysis is read into one canonical value: plain numbers, text and tuples, which
-compare equal, hash and go into JSON. Text is read here alone, as it is typed on the command line.
+Every field of an analysis is converted to one canonical value of numbers, text and tuples, which
+can be compared, hashed and saved as JSON. Text, as typed on the command line, is parsed only here.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Protocol, SupportsIndex
 from interpret_kit.errors import ClassNotFound, LayerNotFound, UsageError
 from interpret_kit.models.argument_values import Converter, Example, integer, items, refusal, shown
 
-MOST = 1_000_000  # numbers that a typed range may stand for: no layer has as many filters
+MOST = 1_000_000  # longest range that may be typed: no layer has more filters
 
 ALL, LAST = "all", "last"
 SITES = ("convolution", "pre-activation", "activation")
 
 
 class ModuleLike(Protocol):
-    """A module of torch, which this file does not import."""
+    """A torch module; this file does not import torch."""
 
     def named_modules(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:
         """Yield the modules inside, by name."""
@@ -42,22 +42,22 @@ _RANGE = re.compile(r"(\d+)\s*-\s*(\d+)", re.ASCII)
 
 
 def layers_argument(value: Any, name: str = "layer") -> Any:
-    """Read one layer or several: numbers from 1, module names, modules, "last" or "all".
+    """Convert one layer or several: numbers from 1, module names, modules, "last" or "all".
 
     Returns:
         An integer, a name or a module; a tuple of these for several.
 
     Raises:
-        LayerNotFound: for what cannot be a layer of any network, with an example.
+        LayerNotFound: for an argument that cannot be a layer of any network, with an example.
     """
     return _collapsed(tuple(dict.fromkeys(_layers(value, name, _LAYERS))))
 
 
 def layer_argument(value: Any, name: str = "layer") -> Any:
-    """Read exactly one layer, as `layers_argument` does."""
+    """Convert exactly one layer, as `layers_argument` does."""
     found = tuple(dict.fromkeys(_layers(value, name, _LAYER)))
     if len(found) > 1 or found == (ALL,):
-        raise refusal(name, value, "names several layers, and one is needed", _LAYER, LayerNotFound)
+        raise refusal(name, value, "names several layers, but one is needed", _LAYER, LayerNotFound)
     return _collapsed(found)
 
 
@@ -67,9 +67,9 @@ def parts_of(layers: Any) -> tuple[Any, ...]:
 
 
 def filters_argument(*words: str) -> Converter:
-    """Make a reader of filters, which may also be one of these words.
+    """Make a converter of filters, which may also be one of these words.
 
-    The reader returns the word, or a tuple of different numbers from 0 in the order given.
+    The converter returns the word, or a tuple of distinct indices from 0 in the order given.
     """
     example = Example(
         f'filters=[0, 5], filters=range(8) or filters="{words[0]}"',
@@ -92,7 +92,7 @@ def filters_argument(*words: str) -> Converter:
 
 
 def target_argument(value: Any, name: str = "target") -> Any:
-    """Read a class by index or name; several are one for each image, in their order.
+    """Convert a class index or name; several are one for each image, in their order.
 
     Returns:
         An index from 0, a text, or a tuple of these.
@@ -110,7 +110,7 @@ def target_argument(value: Any, name: str = "target") -> Any:
 
 
 def silence_argument(value: Any, name: str = "silence") -> Any:
-    """Read which filters of which layers to ablate: a mapping, or typed as "3:7,9".
+    """Convert the filters to ablate by layer: a mapping, or text such as "3:7,9".
 
     Returns:
         Pairs of a layer and its filters; an empty tuple for none.
@@ -190,7 +190,7 @@ def _layer(each: Any, value: Any, name: str, example: Example) -> Any:
 
 
 def _collapsed(layers: tuple[Any, ...]) -> Any:
-    """One layer by itself, unless its name would be read as something else."""
+    """Return a single layer by itself, unless its name would be parsed as something else."""
     if len(layers) == 1 and (not isinstance(layers[0], str) or _split(layers[0]) == [*layers]):
         return layers[0]
     return layers
@@ -202,7 +202,7 @@ def _filter(each: Any, value: Any, name: str, example: Example) -> int:
         return number
     why = _holds(each, value, "a number")
     if number is not None:
-        why = f"holds {number}, and filters are numbered from 0"
+        why = f"holds {number}, but filters are numbered from 0"
     raise refusal(name, value, why, example, LayerNotFound)
 
 
@@ -213,7 +213,7 @@ def _class(each: Any, value: Any, name: str) -> int | str:
     if number is None:
         raise refusal(name, value, _holds(each, value, "a class"), _TARGET, ClassNotFound)
     if number < 0:
-        why = f"holds {number}, and classes are numbered from 0"
+        why = f"holds {number}, but classes are numbered from 0"
         raise refusal(name, value, why, _TARGET, ClassNotFound)
     return number
 
@@ -269,7 +269,7 @@ def _holds(each: Any, value: Any, what: str) -> str:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two modules are one, or one a copy without wrappers, which shares its parameters."""
+    """Return whether two modules are the same, up to a copy that shares all parameters."""
     shared = getattr(one, "_parameters", None)
     return one is other or (shared is not None and shared is getattr(other, "_parameters", None))
 

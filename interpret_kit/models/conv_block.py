@@ -1,4 +1,4 @@
-"""What does one convolution do to the size of the maps, and which of them leave no pixels?"""
+"""How does a convolution block change the size of feature maps, and is anything left of them?"""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 @dataclass(frozen=True)
 class ConvBlock:
-    """One convolution and what follows it: convolution, norm, activation, pooling."""
+    """One block: convolution, normalisation, activation and pooling."""
 
     filters: int
     kernel: int = 3
     stride: int = 1
     padding: int | None = None  # None for half the kernel
     pool: int = 2  # 0 for none
-    pool_stride: int | None = None  # None for the side of the window
+    pool_stride: int | None = None  # None for the window's side
     batch_norm: bool = True
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no convolution has."""
+        """Refuse invalid hyper-parameters."""
         for name, least in (("filters", 1), ("kernel", 1), ("stride", 1), ("pool", 0)):
             check_number(name, getattr(self, name), least)
         check_number("padding", self.border, 0)
@@ -48,7 +48,7 @@ class ConvBlock:
 
     @property
     def border(self) -> int:
-        """Zeros added at each border before the convolution."""
+        """Zero padding at each border of the convolution's input."""
         return self.kernel // 2 if self.padding is None else self.padding
 
     @property
@@ -57,15 +57,15 @@ class ConvBlock:
         return self.pool if self.pool_stride is None else self.pool_stride
 
     def convolved(self, size: Size) -> Size:
-        """Size after the convolution; below 1 where the kernel does not fit."""
+        """Return the size after the convolution; below 1 if the kernel does not fit."""
         return _slid(size, self.kernel, self.stride, self.border)
 
     def pooled(self, size: Size) -> Size:
-        """Size after the pooling; below 1 where its window does not fit."""
+        """Return the size after the pooling; below 1 if its window does not fit."""
         return _slid(size, self.pool, self.pool_step, 0) if self.pool else size
 
     def parts(self, channels: int) -> Iterator[tuple[str, nn.Module]]:
-        """Make the modules of this block, for an input of so many ``channels``."""
+        """Make the modules of this block, for an input with this number of ``channels``."""
         yield (
             "conv",
             nn.Conv2d(
@@ -85,7 +85,7 @@ class ConvBlock:
 
 
 def make_blocks(channels: int | Sequence[int], **choices: Any) -> tuple[ConvBlock, ...]:
-    """Make one block per entry of ``channels``; single values hold for all of them."""
+    """Make one block per entry of ``channels``; single values apply to all blocks."""
     filters = as_tuple(channels)
     if not filters:
         raise DoesNotFit("channels is empty: at least one convolution is needed, such as 32,64")
@@ -98,17 +98,17 @@ def make_blocks(channels: int | Sequence[int], **choices: Any) -> tuple[ConvBloc
 
 @dataclass(frozen=True)
 class CellCount:
-    """How many cells there are after one part of the network."""
+    """The size of the feature maps after one part of the network."""
 
     name: str  # such as "conv1", or "input"
     cells: Size
 
 
 def sizes(blocks: Sequence[ConvBlock], size: Size) -> tuple[CellCount, ...]:
-    """Follow the size of the maps through the blocks, from the input on.
+    """Compute the size of the feature maps after each block, starting with the input.
 
     Raises:
-        DoesNotFit: at the first part that leaves no pixels, with all sizes up to it.
+        DoesNotFit: if a part leaves no pixels, with all sizes up to it.
     """
     steps = [CellCount("input", size)]
     for index, block in enumerate(blocks, start=1):
@@ -126,7 +126,7 @@ def _check_pixels(steps: Sequence[CellCount], choice: str) -> None:
         way = " -> ".join(f"{step.name} {step.cells[0]}x{step.cells[1]}" for step in before)
         raise DoesNotFit(
             f"{last.name} ({choice}) leaves no pixels: {way} -> nothing; "
-            "take fewer layers, less pooling, smaller strides, more padding, or larger pictures"
+            "take fewer layers, less pooling, smaller strides, more padding, or larger images"
         )
 
 
@@ -147,11 +147,11 @@ def _each(name: str, value: Any, count: int) -> tuple[Any, ...]:
 
 
 def as_tuple(value: int | Sequence[int]) -> tuple[int, ...]:
-    """Take one number as a sequence of one."""
+    """Wrap a single number in a tuple."""
     return tuple(value) if isinstance(value, Sequence) else (value,)
 
 
 def check_number(name: str, value: object, least: int) -> None:
-    """Refuse what is not a whole number from ``least`` on."""
+    """Refuse anything but an integer of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise DoesNotFit(f"{name} is {value!r}: a whole number from {least} on is needed")
+        raise DoesNotFit(f"{name} is {value!r}: it must be an integer of at least {least}")

@@ -1,6 +1,6 @@
-"""Which convolutional network do these choices make, and do they leave any pixels?
+"""A configurable convolutional network. What is left of the image after its layers?
 
-Its registration with timm is in `timm_registration`, so that no timm is needed to load one.
+Its registration with timm is in `timm_registration`, so that loading one does not import timm.
 """
 
 from __future__ import annotations
@@ -24,29 +24,28 @@ CONVNET = "ikit_convnet"  # its name among timm's architectures
 
 
 class ConvNet(nn.Module):
-    """Convolutions, each with its own choices, then fully connected layers, then the head.
+    """Configurable convolutions, then fully connected layers, then the head.
 
-    Its parts stand in the order in which data meets them: conv1, norm1, act1, pool1, conv2, ...,
-    flatten, fc1, fc_act1, ..., head, with a drop before each linear layer if any is asked for,
-    and global_pool before flatten.
-    From ``kernel`` to ``activation``, a choice is one value for all convolutions, or a sequence
-    with one each.
+    Its modules are in the order of execution: conv1, norm1, act1, pool1, conv2, ...,
+    flatten, fc1, fc_act1, ..., head, with dropout before each linear layer and global_pool before
+    flatten, if they are used. Each argument from ``kernel`` to ``activation`` is one value for all
+    convolutions, or a sequence with one for each.
 
     Args:
         channels: filters of each convolution.
         kernel: side of the square kernel, in pixels.
         stride: step of the convolution, in pixels.
-        padding: zeros added at each border; half the kernel, rounded down, unless given.
+        padding: zero padding at each border; by default half the kernel, rounded down.
         pool: side of the max-pooling window; 0 for no pooling.
-        pool_stride: step of the pooling; the side of its window unless given.
+        pool_stride: step of the pooling; by default the side of its window.
         batch_norm: whether batch normalisation follows (the convolution then has no bias).
         activation: one of `conv_block.ACTIVATIONS`.
-        global_pool: whether the mean of each map, rather than all its cells, goes on from the
-            last convolution (Lin et al. 2014, Network in Network, section 3.2).
+        global_pool: whether the last feature maps are reduced by global average pooling (Lin et al.
+            2014, Network in Network, section 3.2).
         fc: units of each fully connected layer before the head; () for none.
         dropout: share of the units dropped before each fully connected layer and the head.
         in_chans: channels of the input.
-        num_classes: logits of the head; with 0 there is no head, and features come out.
+        num_classes: outputs of the head; with 0 there is no head, and the network returns features.
         size: height and width of the input in pixels; one number for a square.
 
     Raises:
@@ -103,9 +102,9 @@ class ConvNet(nn.Module):
     def _add_fully_connected(
         self, features: int, units: int | Sequence[int], dropout: float
     ) -> int:
-        """Add the layers between the maps and the head; return how many features leave them."""
+        """Add the layers between the feature maps and the head; return their number of features."""
         if not 0 <= dropout < 1:
-            raise DoesNotFit(f"dropout is {dropout}: a share from 0 to less than 1 is needed")
+            raise DoesNotFit(f"dropout is {dropout}: it must be at least 0 and less than 1")
         for index, width in enumerate(as_tuple(units), start=1):
             check_number(f"fc{index}", width, 1)
             if dropout:
@@ -118,17 +117,17 @@ class ConvNet(nn.Module):
         return features
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Put a fresh head of ``num_classes`` logits in place; with 0, none."""
+        """Replace the head by a new one with ``num_classes`` outputs; with 0, remove it."""
         check_number("num_classes", num_classes, 0)
         self.num_classes = num_classes
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def get_classifier(self) -> nn.Module:
-        """Return the head, as timm's networks do."""
+        """Return the head, as in timm's networks."""
         return self.head
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Normalised inputs (batch, in_chans, height, width) to logits (batch, classes)."""
+        """Map normalised inputs (batch, in_chans, height, width) to logits (batch, classes)."""
         for part in self.children():
             inputs = part(inputs)
         return inputs
@@ -148,7 +147,7 @@ def convnet(pretrained: bool = False, **arguments: Any) -> ConvNet:
     known = set(ConvNet.__init__.__annotations__) - {"return"}
     for name in arguments:
         if name not in known:
-            raise UsageError(f"ikit_convnet has no choice {name!r}; {close_names(name, known)}")
+            raise UsageError(f"ikit_convnet has no argument {name!r}; {close_names(name, known)}")
     return ConvNet(**arguments)
 
 
@@ -162,7 +161,7 @@ def _as_size(size: int | Sequence[int]) -> Size:
 
 
 def _timm_settings(channels: int, size: Size) -> dict[str, object]:
-    """What timm asks a network about itself; pixels in [0, 1] are taken as they are."""
+    """Return the configuration that timm expects of a network; pixels stay in [0, 1]."""
     return {
         "architecture": CONVNET,
         "input_size": (channels, *size),

@@ -1,4 +1,4 @@
-"""How is every operation of a forward pass seen, at no cost but its own?"""
+"""How are the operations of a forward pass intercepted at low cost?"""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _import_matplotlib()
 
 
 def draw(result: Result) -> dict[str, Figure]:
-    """All figures of a result, by name; each analysis has its file here, of its own name."""
+    """Return all figures of a result, by name; ``render/<analysis>.py`` draws each analysis."""
     module = importlib.import_module(f"interpret_kit.render.{result.analysis.name}")
     figures: dict[str, Figure] = module.draw(result)
     from interpret_kit.render.fonts import cover

@@ -1,4 +1,8 @@
-"""Draws what breaks, and what is repaired, when a filter is silenced: per layer, filter, class."""
+"""How are the images drawn that change when a filter is ablated?
+
+Newly misclassified images ("broken") and newly correct ones ("repaired"), by layer, filter and
+class.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +22,20 @@ from interpret_kit.render.page import (
     ellipsized,
     file_names,
     fitted,
-    whole_numbers,
+    integer_ticks,
 )
 from interpret_kit.render.scales import COUNTS, Scale, show_numbers
 from interpret_kit.results.result import Array
 
 MOST = 12  # filters and classes of the heat map
 MOST_FREQUENT = 10  # classes in a frequency table
-MOST_NUMBERED = 96  # bars that still have room for the filter's number
+MOST_NUMBERED = 96  # at most this many bars have room for the number of their filter
 BROKEN, REPAIRED = "#c8442f", "#2f7f86"
 NAME_WIDTH = 1.5  # inches, of class names beside charts
 
 
 def draw(result: AblationResult) -> dict[str, Figure]:
-    """Compare the layers; then per layer its filters, and the classes that break."""
+    """Draw a comparison of the layers; then, for each layer, its filters and the classes hit."""
     figures = {"layers": _layers(result)}
     for k, name in enumerate(file_names(result.layers)):
         figures[f"filters_{name}"] = _filters(result, k)
@@ -41,7 +45,7 @@ def draw(result: AblationResult) -> dict[str, Figure]:
 
 
 def ranked(result: AblationResult, k: int) -> Array:
-    """Rows of the filters of the ``k``-th layer, the one that breaks most first."""
+    """Return the rows of the ``k``-th layer's filters, by falling number of broken images."""
     mine = np.flatnonzero(result.layer == k)
     order: Array = mine[np.argsort(-result.broken[mine].sum(1), kind="stable")]
     return order
@@ -52,9 +56,10 @@ def _layers(result: AblationResult) -> Figure:
     page = Page(
         9.0,
         1.3 + 0.42 * count,
-        "How many images one filter breaks: right with all filters, wrong without it",
-        f"Of {images} images, {int(result.correct.sum())} of them right with all filters. Each dot "
-        "is one filter; bar: the middle half of the filters; diamond and number: the mean.",
+        "Filter ablation: newly misclassified images per ablated filter, by layer",
+        f"{images} images, {int(result.correct.sum())} of them classified correctly with all "
+        "filters. Each dot is one ablated filter, and how many of these images are misclassified "
+        "without it. Bar: interquartile range; diamond and number: mean.",
     )
     (axes,) = page.charts()
     for k in range(count):
@@ -70,14 +75,14 @@ def _layers(result: AblationResult) -> Figure:
     axes.set_yticks(range(count), labels)
     axes.set_ylim(count - 0.4, -0.6)
     axes.set_xlim(left=-0.02 * max(1, axes.get_xlim()[1]), right=max(1.0, axes.get_xlim()[1]))
-    axes.xaxis.set_major_locator(whole_numbers())
-    axes.set_xlabel("images broken by silencing the filter")
+    axes.xaxis.set_major_locator(integer_ticks())
+    axes.set_xlabel("newly misclassified images")
     _share_axis(axes, images)
     return page
 
 
 def _share_axis(axes: Axes, images: int) -> None:
-    """Say the same numbers as shares of all images, above."""
+    """Add an axis at the top with the same numbers in percent of all images."""
     there, back = partial(np.multiply, 100 / images), partial(np.multiply, images / 100)
     share = axes.secondary_xaxis("top", functions=(there, back))
     share.set_xlabel("% of the images")
@@ -90,19 +95,20 @@ def _filters(result: AblationResult, k: int) -> Figure:
     page = Page(
         min(13.0, max(6.5, 2.0 + 0.2 * count)),
         3.6,
-        f"Images that flip when one filter of layer {ellipsized(result.layers[k])} is silenced",
-        f"{_worst(result.filter[rows][broken > 0])} Silenced at {result.silenced_at[k]}; "
-        f"{int(result.total.sum())} images, {int(result.correct.sum())} of them right before.",
+        f"Filter ablation: changed predictions per filter of layer {ellipsized(result.layers[k])}",
+        f"{_worst(result.filter[rows][broken > 0])} Ablated at the output of "
+        f"{result.ablated_at[k]}; {int(result.total.sum())} images, "
+        f"{int(result.correct.sum())} of them classified correctly with all filters.",
     )
     (axes,) = page.charts()
     width = 0.8 if count <= 100 else 1.0
     x = np.arange(count)
-    axes.bar(x, broken, width, color=BROKEN, label="broken: right before, wrong after")
-    axes.bar(x, -repaired, width, color=REPAIRED, label="repaired: wrong before, right after")
+    axes.bar(x, broken, width, color=BROKEN, label="newly misclassified (broken)")
+    axes.bar(x, -repaired, width, color=REPAIRED, label="newly correct (repaired)")
     axes.axhline(0, color="black", linewidth=0.8)
     limits = -max(1, repaired.max()) * 1.15, max(1, broken.max()) * 1.15
     axes.set(ylim=limits, xlim=(-0.7, count - 0.3), ylabel="images")
-    axes.yaxis.set_major_locator(whole_numbers())
+    axes.yaxis.set_major_locator(integer_ticks())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):.0f}"))
     _number(axes, result.filter[rows])
     axes.legend(frameon=False, fontsize=NOTE)
@@ -110,16 +116,18 @@ def _filters(result: AblationResult, k: int) -> Figure:
 
 
 def _worst(breaking: Array) -> str:
-    """Name the first of the filters that break an image, the one that breaks most first."""
+    """Name the filters that break an image, in the given order, and no more than `MOST`."""
     if not len(breaking):
-        return "No filter breaks an image."
+        return "No ablated filter makes an image newly misclassified."
     more = f" and {len(breaking) - MOST} more" if len(breaking) > MOST else ""
-    return f"Images break without filter {', '.join(map(str, breaking[:MOST]))}{more}."
+    filters = "filter" if len(breaking) == 1 else "filters"
+    listed = ", ".join(map(str, breaking[:MOST]))
+    return f"Images become misclassified without {filters} {listed}{more}."
 
 
 def _number(axes: Axes, filters: Array) -> None:
-    """Name the bars, as long as there is room."""
-    axes.set_xlabel("filter, the one that breaks most first")
+    """Write the number of its filter under each bar, if there is room."""
+    axes.set_xlabel("ablated filter, by number of newly misclassified images")
     axes.set_xticks([])
     if len(filters) <= MOST_NUMBERED:
         turned = 90 if len(filters) > 24 else 0
@@ -132,9 +140,10 @@ def _classes(result: AblationResult, k: int) -> Figure:
     page = Page(
         13.0,
         max(2.6, 0.3 * len(rows) + 1.6),
-        f"Which classes break when a filter of layer {ellipsized(result.layers[k])} is silenced",
-        "Left: images broken, by their true class, for the filters that break most and the classes "
-        "that they break most. Right: class and frequency for the two filters that break most.",
+        f"Filter ablation: newly misclassified images by class, layer "
+        f"{ellipsized(result.layers[k])}",
+        "Left: newly misclassified images by true class, for the filters and classes with the most "
+        "of them. Right: the classes of the two filters with the most, by frequency.",
     )
     two = [row for row in rows[:2] if result.broken[row].any()]
     axes = page.charts(1 + len(two), width_ratios=[2.2, *[1] * len(two)])
@@ -155,7 +164,7 @@ def _heat(axes: Axes, result: AblationResult, rows: Array) -> None:
     axes.set_yticks(range(len(rows)), [f"filter {each}" for each in result.filter[rows]], size=NOTE)
     names = [fitted(result.origin.classes[each], NAME_WIDTH) for each in classes]
     axes.set_xticks(range(len(classes)), names, rotation=40, ha="right", size=NOTE)
-    axes.set_title("images broken", size=NOTE, weight="bold", loc="left")
+    axes.set_title("newly misclassified images", size=NOTE, weight="bold", loc="left")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
 
@@ -170,8 +179,8 @@ def _frequency(axes: Axes, result: AblationResult, row: int) -> None:
     axes.set_yticks(range(len(shown)), names, size=NOTE)
     axes.set_ylim(max(len(shown), 4) - 0.4, -0.6)
     axes.set_xlim(right=max(counts) * 1.15)
-    axes.xaxis.set_major_locator(whole_numbers(5))
+    axes.xaxis.set_major_locator(integer_ticks(5))
     more = len(table) - len(shown)
     axes.set_xlabel("frequency" + f" (and {more} more)" * bool(more), size=NOTE, color=GREY)
-    title = f"filter {result.filter[row]}: {int(result.broken[row].sum())} broken"
+    title = f"filter {result.filter[row]}: {int(result.broken[row].sum())} images"
     axes.set_title(title, size=NOTE, weight="bold", loc="left")

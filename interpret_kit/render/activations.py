@@ -1,4 +1,4 @@
-"""Draws what the filters of a layer answer to each picture."""
+"""How are the activation maps of a layer drawn, and the statistics of its filters?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interpret_kit.render.page import (
     Page,
     ellipsized,
     file_names,
-    whole_numbers,
+    integer_ticks,
 )
 from interpret_kit.render.scales import ACTIVATION, Scale, colour_bar
 
@@ -24,7 +24,7 @@ CHOSEN, OTHER = "#d1495b", "#8a9ba8"
 
 
 def draw(result: ActivationsResult) -> dict[str, Figure]:
-    """The maps beside the pictures, and what every filter of the layer reaches."""
+    """Draw the maps beside their images, and the mean and peak activation of every filter."""
     return {
         f"layer_{file_names((result.layer,))[0]}": _maps(result),
         "filters": _filters(result),
@@ -32,7 +32,7 @@ def draw(result: ActivationsResult) -> dict[str, Figure]:
 
 
 def scale_of(result: ActivationsResult) -> Scale:
-    """One scale for all maps that are drawn: from 0, or to both sides of it."""
+    """Return one scale for all maps drawn: from 0, or symmetric if some are negative."""
     shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
     if shown.min() < 0:
         return Scale.signed(shown, at_least=0)
@@ -46,22 +46,20 @@ def _maps(result: ActivationsResult) -> Figure:
     step, line = tile + gap, first.height + words
     scale = scale_of(result)
     width = 2 * MARGIN + (filters + 1) * step + 0.9
-    title = (
-        f"What the filters of layer {ellipsized(result.layer)} answer to {_images(result, images)}"
-    )
+    title = f"Activation maps of layer {ellipsized(result.layer)} for {_images(result, images)}"
     page = Page(max(width, 6.0), images * line + 0.3, title, _note(result, filters))
     start = MARGIN + step + 0.1
     for k in range(filters):
         page.write(f"filter {result.chosen[k]}", start + k * step, 0.05)
     for i in range(images):
         place = first._replace(top=first.top + i * line)
-        page.picture(result.input_images[i], place)
+        page.image(result.input_images[i], place)
         name = result.origin.names[int(result.ids[i])]
         under = place.top + place.height + 0.03
         page.write(name, MARGIN, under, size=SMALL, color=GREY, width=tile)
         for k in range(filters):
             there = place._replace(left=place.left + start - MARGIN + k * step)
-            page.picture(scale.rgb(result.maps[i, k]), there, cells=True)
+            page.image(scale.rgb(result.maps[i, k]), there, cells=True)
             page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
     bar = Area(start + filters * step + 0.05, 0.25, 0.14, min(images * line - words, 4.0))
     colour_bar(page, bar, scale, "activation")
@@ -70,16 +68,16 @@ def _maps(result: ActivationsResult) -> Figure:
 
 def _images(result: ActivationsResult, shown: int) -> str:
     if shown < len(result.ids):
-        return f"the first {shown} of {len(result.ids)} pictures"
-    return f"{shown} pictures" if shown > 1 else "the picture"
+        return f"the first {shown} of {len(result.ids)} images"
+    return f"{shown} images" if shown > 1 else "one image"
 
 
 def _note(result: ActivationsResult, shown: int) -> str:
     maps = result.maps
     of_all = f"the first {shown} of {len(result.chosen)} filters; " * (shown < len(result.chosen))
     return (
-        f"One scale for all maps; {of_all}maps of {maps.shape[2]} x {maps.shape[3]} units, read at "
-        f"{result.module}, activations from {maps.min():.3g} to {maps.max():.3g}."
+        f"All maps share one scale; {of_all}{maps.shape[2]} x {maps.shape[3]} units per map, read "
+        f"at the output of {result.module}; activations from {maps.min():.3g} to {maps.max():.3g}."
     )
 
 
@@ -88,9 +86,9 @@ def _filters(result: ActivationsResult) -> Figure:
     page = Page(
         min(12.0, 6.0 + count * 0.08),
         3.4,
-        f"How strongly the filters of layer {ellipsized(result.layer)} answer",
-        "From the mean over all units of all images (dot) to the largest (tip); the filters whose "
-        "maps are shown are red and numbered.",
+        f"Mean and peak activation of the filters of layer {ellipsized(result.layer)}",
+        "Dot: mean over all units of all images; tip of the line: maximum. Filters whose maps are "
+        "shown are red and numbered.",
     )
     (axes,) = page.charts()
     filters = np.arange(count)
@@ -110,7 +108,7 @@ def _filters(result: ActivationsResult) -> Figure:
             color=CHOSEN,
         )
     axes.axhline(0, color="black", linewidth=0.6)
-    axes.xaxis.set_major_locator(whole_numbers())
+    axes.xaxis.set_major_locator(integer_ticks())
     axes.set(xlabel="filter", ylabel="activation")
     axes.margins(y=0.1)
     axes.set_xlim(-0.6, count - 0.4)

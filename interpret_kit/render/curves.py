@@ -14,7 +14,7 @@ COLOURS = {"train": "tab:gray", "val": "tab:blue"}
 
 
 def draw_history(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw loss and accuracy over the epochs; the best is marked, if there was a validation.
+    """Draw loss and accuracy over the epochs; the best epoch is marked if there was a val set.
 
     Args:
         history: columns of equal length: epoch, train_loss, val_loss, train_accuracy and
@@ -24,8 +24,8 @@ def draw_history(history: Mapping[str, Sequence[float]]) -> Figure:
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw(left, history, "loss", "cross entropy")
-    _draw(right, history, "accuracy", "share of images that are right")
+    _draw(left, history, "loss", "cross-entropy loss")
+    _draw(right, history, "accuracy", "accuracy")
     right.set_ylim(0, 1)
     return figure
 
@@ -36,7 +36,7 @@ def _draw(axes: Axes, history: Mapping[str, Sequence[float]], what: str, label: 
     epochs = history["epoch"]
     accuracies = history["val_accuracy"]
     best = max(range(len(epochs)), key=lambda index: accuracies[index])
-    validated = not math.isnan(accuracies[best])  # else val was learned from, too
+    validated = not math.isnan(accuracies[best])  # NaN if the network was trained on val, too
     for split in COLOURS if validated else ("train",):
         axes.plot(epochs, history[f"{split}_{what}"], ".-", color=COLOURS[split], label=split)
     if validated:

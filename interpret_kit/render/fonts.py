@@ -1,4 +1,4 @@
-"""Which installed font draws the letters of a name, and what if none does?"""
+"""Which installed fonts have the glyphs of a name, and what happens if none does?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interpret_kit.errors import shortened
 
 _log = logging.getLogger(__name__)
 
-# Tried first, for they hold many scripts; opening every font of a system takes long.
+# Tried first because they cover many scripts: opening every font of a system takes long.
 LIKELY = ("Noto Sans", "Source Han", "WenQuanYi", "PingFang", "Hiragino", "Microsoft", "Arial Uni")
 LAST_RESORT = "Last Resort"  # matplotlib's own: it draws every letter as a box
 CJK = range(0x2E80, 0xA000)  # radicals, kana and ideographs
@@ -22,28 +22,27 @@ HANGUL = range(0xAC00, 0xD7B0)
 
 
 def families(text: str) -> list[str]:
-    """The font families to draw a text with, the usual one first."""
+    """Return the font families to draw a text with, the default one first."""
     return ["sans-serif", *_more_families(frozenset(_strange(text)))]
 
 
 def cover(figures: Iterable[Figure]) -> None:
-    """Let other fonts draw what the usual one has no glyphs for; warn where there is none."""
+    """Set fallback fonts for glyphs that the default font lacks; warn about those none has."""
     names: dict[str, None] = {}
     for figure in figures:
         for text in figure.findobj(Text):
             assert isinstance(text, Text)
-            said = text.get_text()
-            strange = _strange(said)
+            content = text.get_text()
+            strange = _strange(content)
             if not strange:
                 continue
-            text.set_fontfamily(families(said))
+            text.set_fontfamily(families(content))
             if strange - _covered(frozenset(strange)):
-                names[" ".join(said.split())] = None
+                names[" ".join(content.split())] = None
     if names:
         kind = "Noto Sans CJK" if any(map(_is_cjk, "".join(names))) else "one of the Noto fonts"
         _log.warning(
-            "no installed font has all glyphs of %s: the figures show boxes in their place; "
-            "install %s",
+            "no installed font has all glyphs of %s: the figures show boxes instead; install %s",
             shortened(names, most=4),
             kind,
         )
@@ -54,7 +53,7 @@ def _is_cjk(letter: str) -> bool:
 
 
 def _strange(text: str) -> set[str]:
-    """The letters that the usual font does not have."""
+    """Return the characters that the default font lacks."""
     if text.isascii():
         return set()
     usual = _letters(findfont(FontProperties()))
@@ -67,7 +66,7 @@ def _letters(file: str) -> frozenset[int]:
 
 
 def _covered(strange: frozenset[str]) -> set[str]:
-    """Those of the letters that a font of `_more_families` has."""
+    """Return the characters that a font of `_more_families` has."""
     files = _files()
     found: set[int] = set()
     for family in _more_families(strange):
@@ -81,7 +80,7 @@ def _more_families(strange: frozenset[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _families_for(strange: frozenset[str], _fonts: int) -> tuple[str, ...]:
-    """Families that have the letters between them; found again if another font is added."""
+    """Choose families that together have these characters; ``_fonts`` renews the cache."""
     files = _files()
     chosen, left = [], {ord(each) for each in strange}
     for name in sorted(files, key=lambda each: not each.startswith(LIKELY)):
@@ -92,7 +91,7 @@ def _families_for(strange: frozenset[str], _fonts: int) -> tuple[str, ...]:
 
 
 def _files() -> dict[str, str]:
-    """A file of each family that can be drawn in any size."""
+    """Return one font file of each scalable family."""
     files: dict[str, str] = {}
     for entry in fontManager.ttflist:
         if entry.size == "scalable" and not entry.name.startswith(LAST_RESORT):
@@ -103,6 +102,6 @@ def _files() -> dict[str, str]:
 def _readable(file: str) -> frozenset[int]:
     try:
         font = get_font(file)
-    except (OSError, RuntimeError):  # such as a font of colour pictures
+    except (OSError, RuntimeError):  # such as a colour emoji font
         return frozenset()
     return _letters(file) if font.scalable else frozenset()

@@ -1,4 +1,4 @@
-"""Draws which classes fail, what they are taken for, and the most confident mistakes."""
+"""How are the confusion matrix, the accuracy per class and the worst mistakes drawn?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Area, Page, ell
 from interpret_kit.render.scales import COUNTS, Scale
 from interpret_kit.results.result import Array
 
-MOST_NAMES = 40  # classes that still have room for their names
-MOST_NUMBERS = 20  # classes whose counts are printed in the cells
+MOST_NAMES = 40  # with more classes, their names do not fit
+MOST_NUMBERS = 20  # with more classes, the counts do not fit into the cells
 MOST_MISTAKES = 24
 NAME_WIDTH = 1.6  # inches
 AFTER, BEFORE = "#c8442f", "#8a9ba8"
@@ -20,31 +20,35 @@ SHARES = Scale(0, 1, COUNTS)
 
 
 def draw(result: MisclassificationsResult) -> dict[str, Figure]:
-    """Confusions, accuracy per class, and mistakes if there are any."""
+    """Draw the confusion matrix, the accuracy per class and, if there are any, the mistakes."""
     figures = {"confusion": _confusion(result), "classes": _classes(result)}
     if len(result.mistake_id):
         figures["mistakes"] = _mistakes(result)
     return figures
 
 
-def _silenced(result: MisclassificationsResult) -> str:
+def _ablated(result: MisclassificationsResult) -> str:
+    """Name the ablated filters, for the end of a title."""
     if not result.ablated:
         return ""
-    said = [
+    each = [
         f"filter{'s' if len(filters) > 1 else ''} {', '.join(map(str, filters))} of layer "
         f"{ellipsized(layer)}"
         for layer, filters in result.ablated
     ]
-    return f" with {' and '.join(said)} silenced"
+    return f" with {' and '.join(each)} ablated"
 
 
 def _score(result: MisclassificationsResult) -> str:
-    right, images = int(result.correct.sum()), max(int(result.total.sum()), 1)
-    said = f"{right} of {images} images are right ({100 * right / images:.1f} %)"
+    """Give the accuracy in a sentence, before and after an ablation."""
+    correct, images = int(result.correct.sum()), max(int(result.total.sum()), 1)
+    score = (
+        f"{correct} of {images} images are classified correctly ({100 * correct / images:.1f} %)"
+    )
     if result.ablated:
         before = int(np.trace(result.confusion_before))
-        said += f"; with all filters {before} ({100 * before / images:.1f} %)"
-    return said + ". "
+        score += f"; with all filters, {before} ({100 * before / images:.1f} %)"
+    return score + ". "
 
 
 def _confusion(result: MisclassificationsResult) -> Figure:
@@ -57,9 +61,9 @@ def _confusion(result: MisclassificationsResult) -> Figure:
     page = Page(
         max(side + (3.0 if named else 1.6), 6.5),
         side + (1.9 if named else 0.8),
-        f"What each class is taken for{_silenced(result)}",
+        f"Confusion matrix{_ablated(result)}",
         f"{_score(result)}{len(occurs)} of {len(result.confusion)} classes occur. Colour: share of "
-        "the images of a true class, one row; those on the diagonal are right.",
+        "the images of a true class (row); the diagonal holds the correct predictions.",
     )
     (axes,) = page.charts()
     axes.imshow(SHARES.rgb(shares), interpolation="nearest")
@@ -101,8 +105,8 @@ def _classes(result: MisclassificationsResult) -> Figure:
     page = Page(
         8.5,
         0.9 + 0.2 * max(len(shown), 2),
-        f"How often each class is right{which}{_silenced(result)}",
-        _score(result) + "Behind each name, how many images the class has.",
+        f"Accuracy per class{which}{_ablated(result)}",
+        _score(result) + "In parentheses: the number of images of the class.",
     )
     (axes,) = page.charts()
     y = np.arange(len(shown))
@@ -111,14 +115,14 @@ def _classes(result: MisclassificationsResult) -> Figure:
         before = np.diag(result.confusion_before)[shown] / total[shown]
         axes.hlines(y, before, after, color=BEFORE, linewidth=1.5)
         axes.scatter(before, y, color=BEFORE, s=24, label="with all filters", zorder=3)
-        axes.scatter(after, y, color=AFTER, s=24, label="with the filters silenced", zorder=4)
+        axes.scatter(after, y, color=AFTER, s=24, label="with the filters ablated", zorder=4)
         axes.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     else:
         axes.barh(y, 1, 0.7, color="#eeeeee")
         axes.barh(y, after, 0.7, color=BEFORE)
     names = [f"{fitted(result.origin.classes[k], NAME_WIDTH)}  ({total[k]})" for k in shown]
     axes.set_yticks(y, names, size=NOTE)
-    axes.set(xlim=(-0.015, 1.015), ylim=(len(shown) - 0.4, -0.6), xlabel="share that is right")
+    axes.set(xlim=(-0.015, 1.015), ylim=(len(shown) - 0.4, -0.6), xlabel="accuracy")
     return page
 
 
@@ -130,18 +134,17 @@ def _mistakes(result: MisclassificationsResult) -> Figure:
     page = Page(
         max(2 * MARGIN + columns * (tile + gap) - gap, 6.0),
         -(-shown // columns) * (first.height + words) + 0.1,
-        f"The mistakes that the classifier is surest of{_silenced(result)}",
-        "Under each picture its true class, what it is taken for, and with what confidence.",
+        f"Most confident misclassifications{_ablated(result)}",
+        "Under each image: its true class, the predicted class, and the confidence in it.",
     )
     for k in range(shown):
         across, down = k % columns * (tile + gap), k // columns * (first.height + words)
         place = first._replace(left=first.left + across, top=first.top + down)
-        page.picture(result.input_images[k], place)
+        page.image(result.input_images[k], place)
         left, top = MARGIN + across, place.top + place.height
         true = result.origin.classes[result.mistake_label[k]]
         predicted = result.origin.classes[result.mistake_predicted[k]]
         page.write(true, left, top + 0.05, width=tile)
         page.write(f"→ {predicted}", left, top + 0.19, width=tile, color=AFTER)
-        sure = f"{result.mistake_confidence[k]:.2f}"
-        page.write(sure, left, top + 0.33, color=GREY)
+        page.write(f"{result.mistake_confidence[k]:.2f}", left, top + 0.33, color=GREY)
     return page

@@ -1,4 +1,4 @@
-"""Draws what covering each part of a picture does to the classifier's answer."""
+"""How are occlusion maps, the confidence array and single windows drawn?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from interpret_kit.render.page import (
     Area,
     Page,
     ellipsized,
+    integer_ticks,
     outline_cells,
-    whole_numbers,
 )
 from interpret_kit.render.scales import (
     CONFIDENCE,
@@ -32,13 +32,13 @@ from interpret_kit.results.result import Array
 MOST_IMAGES = 12
 MOST_WINDOWS = 8
 MOST_NAMED = 5  # classes that windows change the prediction to
-MOST_CELLS = 15  # rows and columns of the confidence array that still have room for numbers
-LEAST_LIMIT = 0.01  # of the scale of confidence lost: below it, rounding would look like a finding
+MOST_CELLS = 15  # with more rows or columns, numbers do not fit into the confidence array
+LEAST_LIMIT = 0.01  # smallest end of the colour scale: below it, rounding would look like a finding
 PROBABILITY = Scale(0, 1, CONFIDENCE)
 
 
 def draw(result: OcclusionResult) -> dict[str, Figure]:
-    """Per image its maps and its most telling windows; several images side by side."""
+    """Draw each image's maps and most informative windows, and an overview of several images."""
     scale = Scale.signed(result.attribution, at_least=LEAST_LIMIT)
     figures: dict[str, Figure] = {}
     if len(result.ids) > 1:
@@ -49,11 +49,11 @@ def draw(result: OcclusionResult) -> dict[str, Figure]:
     return figures
 
 
-def telling_windows(result: OcclusionResult, i: int, most: int = MOST_WINDOWS) -> list[int]:
-    """Positions to show of the ``i``-th image, the lowest confidence first.
+def informative_windows(result: OcclusionResult, i: int, most: int = MOST_WINDOWS) -> list[int]:
+    """Choose positions to show of the ``i``-th image, ordered by confidence, lowest first.
 
-    The window with the lowest confidence; then for each class that a window changes the
-    prediction to, the lowest; then other windows that change it; then the lowest of the rest.
+    In order of preference: the window with the lowest confidence; for each class that a window
+    changes the prediction to, the lowest; other windows that change it; the lowest of the rest.
     Of windows that overlap by more than a third, only the first in this order is taken.
     """
     confidence, predicted = result.confidence[i].ravel(), result.predicted[i].ravel()
@@ -71,7 +71,7 @@ def telling_windows(result: OcclusionResult, i: int, most: int = MOST_WINDOWS) -
 
 
 def _overlap(one: Array, other: Array) -> float:
-    """Share of the smaller box that lies in both."""
+    """Return the intersection of two boxes as a share of the smaller one."""
     height, width = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     smaller = min(np.prod(each[2:] - each[:2]) for each in (one, other))
     return float(max(height, 0) * max(width, 0) / smaller)
@@ -85,16 +85,16 @@ def _image(result: OcclusionResult, i: int, scale: Scale) -> Figure:
     cells = Area.within(start, 0.3, wide, result.confidence[i].shape)
     height = max(left.top + left.height + 0.9, cells.top + cells.height + 0.4)
     page = Page(12.0, height, _title(result, i), _note(result, i))
-    page.write("picture, and the worst window", pad, 0.05, size=NOTE)
-    page.picture(result.input_images[i], left)
+    page.write("image, and window of lowest confidence", pad, 0.05, size=NOTE)
+    page.image(result.input_images[i], left)
     whole = (0, 0, *result.input_images[i].shape[:2])
     lowest = result.grid.boxes()[result.confidence[i].argmin()]
-    page.box(left.part(lowest, whole), on_picture=True)
+    page.box(left.part(lowest, whole), on_image=True)
     middle = left._replace(left=left.left + side + pad)
-    page.write("confidence lost where it is covered", side + 2 * pad, 0.05, size=NOTE)
-    page.picture(overlay(result.input_images[i], result.attribution[i], scale), middle)
-    colour_bar(page, bar, scale, "confidence lost")
-    page.write("confidence of the target with the window there", start, 0.05, size=NOTE)
+    page.write("drop in confidence when occluded", side + 2 * pad, 0.05, size=NOTE)
+    page.image(overlay(result.input_images[i], result.attribution[i], scale), middle)
+    colour_bar(page, bar, scale, "drop in confidence")
+    page.write("confidence by position of the window", start, 0.05, size=NOTE)
     _array(page, cells, result, i)
     bar = Area(cells.left + cells.width + 0.12, cells.top, 0.14, cells.height)
     colour_bar(page, bar, PROBABILITY, "confidence")
@@ -108,7 +108,7 @@ def _array(page: Page, place: Area, result: OcclusionResult, i: int) -> None:
     axes.imshow(PROBABILITY.rgb(values), interpolation="nearest", aspect="auto")
     axes.tick_params(labelsize=SMALL, length=2)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(whole_numbers())
+        axis.set_major_locator(integer_ticks())
     axes.set_xlabel("col", size=NOTE)
     axes.set_ylabel("row", size=NOTE)
     if max(values.shape) <= MOST_CELLS:
@@ -121,8 +121,8 @@ def _title(result: OcclusionResult, i: int) -> str:
     target = ellipsized(result.origin.classes[result.target[i]])
     lowest = result.confidence[i].min()
     return (
-        f"Where does “{target}” rest? Its confidence is {result.uncovered[i]:.2f} uncovered, "
-        f"and {lowest:.2f} under the worst window"
+        f"Occlusion sensitivity for “{target}”: confidence {result.uncovered[i]:.2f}, "
+        f"lowest {lowest:.2f}"
     )
 
 
@@ -130,12 +130,12 @@ def _note(result: OcclusionResult, i: int) -> str:
     label = result.labels[i]
     height, width = result.window
     down, across = result.stride
-    said = f"{result.origin.names[int(result.ids[i])]}: predicted “"
-    said += ellipsized(result.origin.classes[result.uncovered_predicted[i]]) + "”"
+    image = f"{result.origin.names[int(result.ids[i])]}: predicted “"
+    image += ellipsized(result.origin.classes[result.uncovered_predicted[i]]) + "”"
     if label >= 0:
-        said += f", true class “{ellipsized(result.origin.classes[label])}”"
+        image += f", true class “{ellipsized(result.origin.classes[label])}”"
     fill = fill_words(dict(result.analysis.fields())["fill"])
-    return f"{said}. Window {height} x {width} px, step {down} x {across} px, fill {fill}."
+    return f"{image}. Window {height} x {width} px, stride {down} x {across} px, fill {fill}."
 
 
 def _changes(result: OcclusionResult, i: int) -> str:
@@ -155,16 +155,17 @@ def _changes(result: OcclusionResult, i: int) -> str:
 def _windows(result: OcclusionResult, i: int) -> Figure:
     tile, gap = 1.4, 0.16
     target = ellipsized(result.origin.classes[result.target[i]])
-    positions = telling_windows(result, i)
+    positions = informative_windows(result, i)
     shape = result.input_images[i].shape
     place = Area.within(MARGIN, 0.05, tile, shape)
     page = Page(
         max(2 * MARGIN + len(positions) * (tile + gap) - gap, 6.5),
         2 * place.height + 0.7,
-        f"The windows that hurt “{target}” most, or change the prediction",
-        "Mask (black where covered), the picture with the window, what is predicted then, and the "
-        f"confidence of “{target}”, which is {result.uncovered[i]:.2f} uncovered, with the row and "
-        "column of that array. Of windows that overlap by more than a third, one is shown.",
+        f"Occlusion windows with the lowest confidence in “{target}”, or another prediction",
+        "From top to bottom: mask (black is occluded), occluded image, predicted class (after an "
+        f"arrow if it changes), and the confidence in “{target}” ({result.uncovered[i]:.2f} "
+        "without a window) with its row and column in the confidence array. Of windows that "
+        "overlap by more than a third, one is shown.",
     )
     boxes = result.grid.boxes()
     for k, position in enumerate(positions):
@@ -173,12 +174,12 @@ def _windows(result: OcclusionResult, i: int) -> Figure:
         inside = mask.part(boxes[position], (0, 0, *shape[:2]))
         page.box(inside, fill=True, facecolor="black", linewidth=0)
         below = mask._replace(top=0.05 + place.height + 0.1)
-        page.picture(result.occluded(i, position), below)
-        _answer(page, below, result, (i, position))
+        page.image(result.occluded(i, position), below)
+        _prediction(page, below, result, (i, position))
     return page
 
 
-def _answer(page: Page, place: Area, result: OcclusionResult, which: tuple[int, int]) -> None:
+def _prediction(page: Page, place: Area, result: OcclusionResult, which: tuple[int, int]) -> None:
     i, position = which
     predicted = result.predicted[i].ravel()[position]
     changed = predicted != result.uncovered_predicted[i]
@@ -187,8 +188,8 @@ def _answer(page: Page, place: Area, result: OcclusionResult, which: tuple[int, 
     mark = "→ " if changed else ""
     page.write(f"{mark}{name}", place.left, top, width=place.width, weight=weight)
     row, col = divmod(position, result.confidence.shape[2])
-    said = f"{result.confidence[i, row, col]:.2f} at row {row}, col {col}"
-    page.write(said, place.left, top + 0.18, width=place.width, color=GREY)
+    confidence = f"{result.confidence[i, row, col]:.2f} at row {row}, col {col}"
+    page.write(confidence, place.left, top + 0.18, width=place.width, color=GREY)
 
 
 def _overview(result: OcclusionResult, scale: Scale) -> Figure:
@@ -198,22 +199,23 @@ def _overview(result: OcclusionResult, scale: Scale) -> Figure:
     columns = min(shown, 4) if shown != 6 else 3
     lines = -(-shown // columns)
     block, line = 2 * tile + gap + 0.25, first.height + words
-    of_all = f"The first {shown} of {len(result.ids)}" if shown < len(result.ids) else f"{shown}"
+    of_all = f"the first {shown} of {len(result.ids)}" if shown < len(result.ids) else f"{shown}"
     bar_left = MARGIN + columns * block
     page = Page(
         max(bar_left + 0.95, 5.0),
         lines * line + 0.1,
-        f"{of_all} pictures, and the confidence lost where each is covered",
-        "One scale for all; under each, the class whose confidence is watched, and its confidence.",
+        f"Occlusion sensitivity of {of_all} images",
+        "Drop in confidence when occluded, on one scale for all images. Under each image: the "
+        "confidence without a window, and the class it belongs to.",
     )
     for i in range(shown):
         across, down = i % columns * block, i // columns * line
         place = first._replace(left=first.left + across, top=first.top + down)
-        page.picture(result.input_images[i], place)
+        page.image(result.input_images[i], place)
         covered = overlay(result.input_images[i], result.attribution[i], scale)
-        page.picture(covered, place._replace(left=place.left + tile + gap))
+        page.image(covered, place._replace(left=place.left + tile + gap))
         text = f"{result.uncovered[i]:.2f}  {result.origin.classes[result.target[i]]}"
         page.write(text, MARGIN + across, place.top + place.height + 0.06, width=2 * tile)
     bar = Area(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
-    colour_bar(page, bar, scale, "confidence lost")
+    colour_bar(page, bar, scale, "drop in confidence")
     return page

@@ -1,4 +1,4 @@
-"""What does every figure have? A title that is never cut off, and places measured in inches."""
+"""What does every figure have? A title that is never cut off, and areas measured in inches."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from interpret_kit.results.result import Array
 DPI = 110
 MARGIN = 0.2  # inches
 TITLE, NOTE, LABEL, SMALL = 12.0, 9.0, 8.0, 7.0  # points
-CELLS_FROM = 1.5  # times enlarged: from there on each pixel of a picture is drawn as a square
+CELLS_FROM = 1.5  # enlargement from which each pixel of an image is drawn as a square
 GREY = "#555555"
-ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # round a white line
+ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # outlines a white line
 
 
 class Area(NamedTuple):
@@ -44,13 +44,13 @@ class Area(NamedTuple):
 
     @classmethod
     def within(cls, left: float, top: float, side: float, shape: tuple[int, ...]) -> Area:
-        """The largest place of the proportions (height, width, ...) in a square, at its top."""
+        """Return the largest area of shape (height, width, ...) in a square, at its top."""
         scale = side / max(shape[:2])
         height, width = shape[0] * scale, shape[1] * scale
         return cls(left + (side - width) / 2, top, width, height)
 
     def part(self, box: Array | tuple[int, ...], frame: Array | tuple[int, ...]) -> Area:
-        """Where ``box`` lies if this place shows ``frame``; both y0, x0, y1, x1 in pixels."""
+        """Locate ``box`` if this area shows ``frame``; both are y0, x0, y1, x1 in pixels."""
         y0, x0, y1, x1 = (float(each) for each in box)
         top, left, bottom, right = (float(each) for each in frame)
         down, across = self.height / (bottom - top), self.width / (right - left)
@@ -63,10 +63,10 @@ class Area(NamedTuple):
 
 
 class Page(Figure):
-    """A figure with a title, and a note under it, at the top left; all else goes below them.
+    """A figure with a title and a caption at the top left; everything else goes below them.
 
-    Names come from users: a dollar sign is a dollar sign, never mathematics; what no installed
-    font can draw becomes a box, without a warning.
+    Names come from users: a dollar sign is drawn as it is and never starts a formula; a glyph that
+    no installed font has becomes a box, without a warning.
     """
 
     def __init__(self, width: float, height: float, title: str, note: str = "") -> None:
@@ -86,12 +86,12 @@ class Page(Figure):
         self.text(x, y, "\n".join(notes), size=NOTE, color=GREY, **style)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw as every figure does, without a warning for each glyph that no font has."""
+        """Draw the figure, without a warning for each glyph that no font has."""
         with _quiet_about_glyphs():
             super().draw(renderer)
 
     def charts(self, columns: int = 1, **options: Any) -> list[Axes]:
-        """Axes beside each other that fill the page; labels make themselves room."""
+        """Add axes side by side that fill the page; the layout makes room for their labels."""
         rect = (0.01, 0.02, 0.98, 0.97 - self.header / self.get_figheight())
         self.set_layout_engine(ConstrainedLayoutEngine(rect=rect))
         found = self.subplots(1, columns, squeeze=False, **options)[0]
@@ -100,7 +100,7 @@ class Page(Figure):
         return list(found)
 
     def panel(self, place: Area) -> Axes:
-        """Axes of their own at a place."""
+        """Add axes that fill an area."""
         width, height = self.get_size_inches()
         bottom = height - self.header - place.top - place.height
         return self.add_axes(
@@ -109,7 +109,7 @@ class Page(Figure):
 
     @property
     def ground(self) -> Axes:
-        """Axes under everything, in inches from the left edge and from below the title."""
+        """The axes under everything, in inches from the left edge and from below the caption."""
         if self._ground is None:
             width, height = (float(each) for each in self.get_size_inches())
             self._ground = self.add_axes((0, 0, 1, 1), zorder=-1)
@@ -117,8 +117,8 @@ class Page(Figure):
             self._ground.axis("off")
         return self._ground
 
-    def picture(self, pixels: Array, place: Area, *, cells: bool = False) -> None:
-        """Show pixels (height, width, 3), RGB; ``cells`` keep hard edges at any enlargement."""
+    def image(self, pixels: Array, place: Area, *, cells: bool = False) -> None:
+        """Draw pixels (height, width, 3), RGB; ``cells`` draws each as a square at any scale."""
         left, top, width, height = place
         cells = cells or width * DPI > CELLS_FROM * pixels.shape[1]
         self.ground.imshow(
@@ -128,20 +128,20 @@ class Page(Figure):
             interpolation="nearest" if cells else "auto",
         )
 
-    def box(self, place: Area, *, on_picture: bool = False, **style: Any) -> None:
-        """Draw a rectangle; one on a picture is seen on dark and light, a filled one lies under."""
-        if on_picture:
+    def box(self, place: Area, *, on_image: bool = False, **style: Any) -> None:
+        """Draw a rectangle; ``on_image`` outlines it, a filled one lies under everything else."""
+        if on_image:
             style = {"edgecolor": "white", "linewidth": 1.2, "path_effects": ON_ANY_GROUND, **style}
         style = {"fill": False, "zorder": -1 if style.get("fill") else 2, **style}
         self.ground.add_patch(Rectangle(place[:2], place.width, place.height, **style))
 
     def cross(self, place: Area) -> None:
-        """Mark a place on a picture, seen on dark and light."""
+        """Mark the corner of an area with a cross that is visible on any colours."""
         style: dict[str, Any] = {"color": "white", "path_effects": ON_ANY_GROUND}
         self.ground.plot(place.left, place.top, "+", ms=9, mew=1.4, clip_on=False, **style)
 
     def write(self, text: str, left: float, top: float, **style: Any) -> Text:
-        """Write a name or sentence; ``width`` (inches) shortens it until it fits."""
+        """Write a name or sentence, shortened with "…" to ``width`` (inches) if that is given."""
         style = {"size": LABEL, "va": "top", **style}
         text = fitted(
             text, style.pop("width", np.inf), style["size"], style.get("weight", "normal")
@@ -149,19 +149,19 @@ class Page(Figure):
         return self.ground.text(left, top, text, **style)
 
     def write_lines(self, text: str, left: float, top: float, width: float) -> Text:
-        """Write sentences, broken into lines of at most ``width`` inches."""
+        """Write sentences, wrapped into lines of at most ``width`` inches."""
         lines = "\n".join(_wrapped(text, width, NOTE))
         return self.ground.text(left, top, lines, size=NOTE, va="top", linespacing=1.4)
 
 
 def fitted(text: str, inches: float = np.inf, size: float = LABEL, weight: str = "normal") -> str:
-    """Make a user's name fit to be drawn: on one line, no longer than this, no mathematics."""
-    # matplotlib takes the backslash off again
+    """Prepare a name for drawing: one line of at most ``inches``, and no formulas."""
+    # An unescaped dollar sign would start a formula; matplotlib removes the backslash.
     return ellipsized(text, inches, size, weight).replace("$", r"\$")
 
 
 def ellipsized(text: str, inches: float = 3.0, size: float = TITLE, weight: str = "normal") -> str:
-    """Put a name on one line no longer than this, to go into a sentence."""
+    """Put a name on one line of at most ``inches``, ending with "…" if it was cut."""
     line = " ".join(text.split())
     if _inches(line, size, weight) > inches:
         cuts = [f"{line[:n].rstrip()}…" for n in range(len(line))]
@@ -181,20 +181,20 @@ def outline_cells(axes: Axes, chosen: Array) -> None:
     axes.add_collection(LineCollection(lines, colors="white", linewidths=1.4, **style))
 
 
-def whole_numbers(most: int = 10) -> MaxNLocator:
-    """Ticks at whole numbers only, also where there is one."""
+def integer_ticks(most: int = 10) -> MaxNLocator:
+    """Return a locator of at most ``most`` ticks, at integers only."""
     return MaxNLocator(most, integer=True, min_n_ticks=1)
 
 
 def file_names(labels: tuple[str, ...]) -> list[str]:
-    """Names of layers as parts of file names: letters, digits, _ and -, no two alike."""
+    """Turn names of layers into unique parts of file names: letters, digits, _ and -."""
     names: list[str] = []
     taken: set[str] = set()
     for label in labels:
         name = unicodedata.normalize("NFKD", label).encode("ascii", "replace").decode()
         name = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:80] or "layer"
         free, n = name, 1
-        while free.lower() in taken:  # some file systems do not tell A from a
+        while free.lower() in taken:  # some file systems ignore case
             n += 1
             free = f"{name}_{n}"
         taken.add(free.lower())
@@ -203,7 +203,7 @@ def file_names(labels: tuple[str, ...]) -> list[str]:
 
 
 def _wrapped(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
-    """Break a text into lines, at spaces, by the width it is drawn with."""
+    """Wrap a text at spaces, by the width at which it is drawn."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

@@ -1,4 +1,4 @@
-"""Is there a real photo at hand, without a network?"""
+"""Is there a real photo that needs no download?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def sample_photo() -> Path:
-    """The photo that matplotlib ships: Grace Hopper in the uniform of the US Navy, a JPEG."""
+    """Return the photo that matplotlib ships: Grace Hopper in US Navy uniform, a JPEG file."""
     from matplotlib.cbook import get_sample_data
 
     return Path(get_sample_data("grace_hopper.jpg", asfileobj=False))

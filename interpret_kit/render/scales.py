@@ -14,7 +14,7 @@ from interpret_kit.render.page import NOTE, SMALL, Area, Page
 from interpret_kit.results.result import Array
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
-OPAQUE = 0.8  # how much of the picture the strongest colour covers
+OPAQUE = 0.8  # opacity of the strongest colour over an image
 
 
 def _over_white(colour: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -25,14 +25,14 @@ def _over_white(colour: tuple[float, float, float]) -> tuple[float, float, float
 SIGNED: Colormap = LinearSegmentedColormap.from_list(
     "signed",
     [_over_white(COLD), (1.0, 1.0, 1.0), _over_white(HOT)],
-    N=257,  # one for 0 itself
+    N=257,  # odd, so that 0 has a colour of its own
 )
 CONFIDENCE, ACTIVATION, COUNTS = (mpl.colormaps[each] for each in ("viridis", "magma", "Blues"))
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Colours for the numbers from ``low`` to ``high``, in equal steps."""
+    """A linear mapping of the numbers from ``low`` to ``high`` to colours."""
 
     low: float
     high: float
@@ -40,33 +40,33 @@ class Scale:
 
     @classmethod
     def signed(cls, values: Array, *, at_least: float) -> Scale:
-        """White at 0, and as far to both sides as the values go."""
+        """Make a symmetric scale, white at 0, whose limit is the largest absolute value."""
         limit = max(float(np.abs(values).max(initial=0)), at_least)
         return cls(-limit, limit, SIGNED)
 
     @property
     def mappable(self) -> ScalarMappable:
-        """The scale as matplotlib knows it."""
+        """The scale as a matplotlib mappable, for colour bars."""
         return ScalarMappable(Normalize(self.low, self.high), self.colours)
 
     def rgb(self, values: Array) -> Array:
-        """Colour numbers (...) as uint8 (..., 3)."""
+        """Map numbers of any shape (...) to colours, uint8 (..., 3)."""
         coloured: Array = self.mappable.to_rgba(values, bytes=True)[..., :3]
         return coloured
 
     def ink(self, value: float) -> str:
-        """The colour in which a number is legible on its own colour."""
+        """Return "black" or "white", whichever is legible on the colour of ``value``."""
         bright = self.rgb(np.array([value]))[0] @ np.array([0.30, 0.59, 0.11])
         return "black" if bright > 115 else "white"
 
 
-def overlay(picture: Array, values: Array, scale: Scale) -> Array:
-    """Lay signed values (height, width) over a picture as colour, uint8 (height, width, 3).
+def overlay(image: Array, values: Array, scale: Scale) -> Array:
+    """Blend signed values (height, width) over an image as colour, uint8 (height, width, 3).
 
-    The picture turns grey and light; red (above 0) and blue (below) cover it in proportion to
-    the value, so that all colour there is speaks of the values.
+    The image becomes light grey; red (above 0) and blue (below) cover it in proportion to the
+    value, so that every colour in the output comes from the values.
     """
-    grey = 0.3 + 0.7 * (picture @ np.array([0.30, 0.59, 0.11]))[..., None] / 255
+    grey = 0.3 + 0.7 * (image @ np.array([0.30, 0.59, 0.11]))[..., None] / 255
     strength = np.clip(values / scale.high, -1, 1)[..., None]
     colour = np.where(strength > 0, HOT, COLD)
     cover = OPAQUE * np.abs(strength)
@@ -75,14 +75,14 @@ def overlay(picture: Array, values: Array, scale: Scale) -> Array:
 
 
 def colour_bar(page: Page, place: Area, scale: Scale, label: str) -> None:
-    """Say which colour is which number."""
+    """Draw the colour bar of a scale."""
     bar = page.colorbar(scale.mappable, cax=page.panel(place))
     bar.set_label(label, size=NOTE)
     bar.ax.tick_params(labelsize=SMALL)
 
 
 def show_numbers(axes: Axes, values: Array, scale: Scale, form: str, size: float) -> None:
-    """Print each number (rows, cols) in its cell of an image."""
+    """Write each number (rows, cols) into its cell of a heat map."""
     for (row, col), value in np.ndenumerate(values):
         text = format(value, form)
         axes.text(col, row, text, ha="center", va="center", size=size, color=scale.ink(value))

@@ -1,4 +1,4 @@
-"""Draws how accuracy goes with the choice that a study varies, and the way it took."""
+"""How is accuracy drawn against the hyper-parameters that a study varies, and over the epochs?"""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from interpret_kit.render.page import GREY, LABEL, NOTE, Page, fitted, whole_numbers
+from interpret_kit.render.page import GREY, LABEL, NOTE, Page, fitted, integer_ticks
 from interpret_kit.render.scales import CONFIDENCE
 from interpret_kit.results.result import Array
 from interpret_kit.results.sweep_table import SHRUNK, SweepResult, text
 
 SPLITS = {"train": "#8a9ba8", "val": "#c8442f", "test": "#2a6f4e"}
-STYLES = {"train": ":", "val": "-", "test": "--"}  # where colours tell recipes apart
-CURVED = {"epochs", "lr"}  # choices whose way is as telling as its end
+STYLES = {"train": ":", "val": "-", "test": "--"}  # if the colours stand for recipes
+CURVED = {"epochs", "lr"}  # hyper-parameters whose studies also show the learning curves
 NAME_WIDTH = 1.3  # inches
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
 
 
 def draw(result: SweepResult) -> dict[str, Figure]:
-    """One figure: accuracies by recipe, and over the epochs where these are what is studied."""
+    """Draw accuracy by recipe; beside it the learning curves, if the study varies a `CURVED`."""
     study = result.study
     curved = bool(CURVED & set(study.vary))
     note = " ".join(
@@ -45,7 +45,7 @@ def draw(result: SweepResult) -> dict[str, Figure]:
 
 def _reading(result: SweepResult) -> str:
     seeds = len(result.study.seeds)
-    how = "one dot a seed, the lines through their means." if seeds > 1 else "one seed."
+    how = "one dot per seed, lines through the means." if seeds > 1 else "one seed."
     return f"{result.origin.images}, {how}"
 
 
@@ -55,14 +55,14 @@ def _failed(result: SweepResult) -> str:
 
 
 def _highest(result: SweepResult) -> float:
-    """Where the axis of accuracies ends, in percent: at a ten above all of them."""
+    """Return the upper end of the accuracy axis, in percent: a multiple of ten above them all."""
     drawn = [*result.shares.values(), result.train_curve, result.val_curve]
     there = [float(100 * each[~np.isnan(each)].max()) for each in drawn if not np.isnan(each).all()]
     return min(100.0, 10.0 * math.ceil(max([*there, *result.study.report, 5.0]) / 10 + 0.2))
 
 
 def _accuracies(axes: Axes, result: SweepResult) -> None:
-    """A line for each split, along the choice that varies fastest; for each of the others, one."""
+    """Draw a line per split along the fastest hyper-parameter, for each value of the others."""
     study = result.study
     *others, fastest = study.vary or [""]
     values = study.vary.get(fastest, [""])
@@ -91,7 +91,7 @@ def _accuracies(axes: Axes, result: SweepResult) -> None:
 
 
 def _places(axes: Axes, choice: str, values: Sequence[Any]) -> Array:
-    """Set the axis of a choice up: where on it each value stands."""
+    """Set up the axis of a hyper-parameter; return the position of each value on it."""
     names = [fitted(text(each), NAME_WIDTH, LABEL) for each in values]
     places: Array = np.arange(len(values), dtype=float)
     if choice in CURVED and len(values) > 1:
@@ -115,7 +115,7 @@ def _style(split: str, number: int, lines: int) -> dict[str, Any]:
 
 
 def _explain(axes: Axes, result: SweepResult, others: Sequence[str], lines: int) -> None:
-    """Say beside the axes what is what: splits by colour or, where there are others, by dashes."""
+    """Add the legend: splits by colour or, if the study varies several choices, by line style."""
     if lines == 1:
         axes.legend(fontsize=LABEL, **BESIDE)
         return
@@ -129,7 +129,7 @@ def _explain(axes: Axes, result: SweepResult, others: Sequence[str], lines: int)
 
 
 def _curves(axes: Axes, result: SweepResult) -> None:
-    """Accuracy over the epochs, a colour for each recipe: val drawn through, train dotted."""
+    """Draw accuracy over the epochs, a colour for each recipe: val solid, train dotted."""
     curves = {"train": result.train_curve, "val": result.val_curve}
     curves = {split: each for split, each in curves.items() if not np.isnan(each).all()}
     recipes = len(result.study.grid)
@@ -138,7 +138,7 @@ def _curves(axes: Axes, result: SweepResult) -> None:
         for row, colour in enumerate(_colours(recipes)):
             means = _means(100 * each[row].T)
             axes.plot(epochs, means, STYLES[split], color=colour, linewidth=1.2)
-    axes.xaxis.set_major_locator(whole_numbers())
+    axes.xaxis.set_major_locator(integer_ticks())
     axes.set_xlabel("epoch")
     handles = _coloured(result.study.grid, recipes) + _dashed(curves)
     title = _called(result, *result.study.vary)
@@ -146,7 +146,7 @@ def _curves(axes: Axes, result: SweepResult) -> None:
 
 
 def _called(result: SweepResult, *choices: str) -> str:
-    """Names of choices; the values that stand there are those before the scale."""
+    """Join the names of choices; if the scale shrinks one, say that its values are at scale 1."""
     whole = result.study.scale < 1 and any(each in SHRUNK for each in choices)
     return ", ".join(choices) + (" (at scale 1)" if whole else "")
 
@@ -169,6 +169,6 @@ def _dashed(splits: Mapping[str, Array]) -> list[Line2D]:
 
 
 def _means(percent: Array) -> list[float]:
-    """Of each row, without NaN; NaN where nothing else is."""
+    """Return the mean of each row without its NaN; NaN for a row of nothing else."""
     kept = [row[~np.isnan(row)] for row in percent]
     return [float(row.mean()) if len(row) else np.nan for row in kept]

@@ -12,24 +12,24 @@ from interpret_kit.render.page import GREY, MARGIN, SMALL, Area, Page, ellipsize
 from interpret_kit.results.result import Array
 
 MOST_PATCHES = 9
-BEYOND: dict[str, Any] = {  # the picture's edge
+BEYOND: dict[str, Any] = {  # what lies beyond the edge of the image
     "facecolor": "#e4e4e4",
     "edgecolor": "#b5b5b5",
     "hatch": "//////",
     "linewidth": 0,
 }
-NEARLY_ALL = 0.9  # of the picture: a patch that large is not worth a crop of its own
+NEARLY_ALL = 0.9  # of the image: a patch that large is not drawn on its own
 TILE, GAP, WORDS, NAMES = 0.95, 0.07, 0.32, 1.2  # inches
 
 
 def draw(result: TopPatchesResult) -> dict[str, Figure]:
-    """One gallery per layer."""
+    """Draw a gallery for each layer."""
     names = file_names(result.layers)
     return {f"layer_{name}": _gallery(result, k) for k, name in enumerate(names)}
 
 
-def sees_all(result: TopPatchesResult, rows: Array) -> bool:
-    """Whether the patches of these filters are (nearly) the whole picture, as a rule."""
+def covers_image(result: TopPatchesResult, rows: Array) -> bool:
+    """Whether the median patch of these filters covers at least `NEARLY_ALL` of the image."""
     y0, x0, y1, x1 = np.moveaxis(result.boxes[rows].astype(np.float64), -1, 0)
     height, width = result.input_images.shape[1:3]
     return bool(np.median((y1 - y0) * (x1 - x0)) >= NEARLY_ALL * height * width)
@@ -37,14 +37,14 @@ def sees_all(result: TopPatchesResult, rows: Array) -> bool:
 
 def _gallery(result: TopPatchesResult, k: int) -> Figure:
     rows = result.shown[result.layer[result.shown] == k]
-    whole = sees_all(result, rows)
+    whole = covers_image(result, rows)
     top = min(result.values.shape[1], MOST_PATCHES)
-    picture = Area.within(0, 0, TILE, result.input_images.shape[1:])
-    line = picture.height + WORDS + (0 if whole else TILE + GAP)
+    image = Area.within(0, 0, TILE, result.input_images.shape[1:])
+    line = image.height + WORDS + (0 if whole else TILE + GAP)
     page = Page(
         max(2 * MARGIN + NAMES + top * (TILE + GAP), 7.0),
         len(rows) * line,
-        f"What excites the strongest filters of layer {ellipsized(result.layers[k])} most",
+        f"Top patches of layer {ellipsized(result.layers[k])}",
         _note(result, k, whole),
     )
     for i, row in enumerate(rows.tolist()):
@@ -60,17 +60,18 @@ def _note(result: TopPatchesResult, k: int, whole: bool) -> str:
     mine = np.flatnonzero(result.layer == k)
     y0, x0, y1, x1 = result.full_boxes[mine[0], 0]
     height, width = result.input_images.shape[1:3]
-    said = f"A unit sees {y1 - y0} x {x1 - x0} px of the picture's {height} x {width} px"
-    if result.inexact[k]:
-        said += f" at most ({result.inexact[k]})"
-    if whole:
-        said += ": (nearly) all of it, so only whole pictures are shown"
-        said += ". " if result.inexact[k] else ", with a cross at the middle of what is seen. "
+    note = "The filters with the highest peaks, and the patches that activate them most. "
+    at_most = f"at most ({result.inexact[k]}) " if result.inexact[k] else ""
+    note += f"Receptive field: {at_most}{y1 - y0} x {x1 - x0} px; images: {height} x {width} px. "
+    if not whole:
+        note += "Above: the patch, hatched beyond the edge of the image; below: the whole image. "
+    elif result.inexact[k]:
+        note += "Only whole images are shown. "
     else:
-        said += ". Above: its patch, hatched beyond the picture's edge; below: the whole picture. "
+        note += "Only whole images are shown, with a cross at the centre of the receptive field. "
     dead = int(result.dead[mine].sum())
     of_all = f"{dead} of {len(mine)} filters {'is' if dead == 1 else 'are'} dead"
-    return said + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
+    return note + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
 
 
 def _filter_label(page: Page, y: float, result: TopPatchesResult, row: int) -> None:
@@ -91,17 +92,17 @@ def _unit(
     *,
     crop: bool,
 ) -> None:
-    """One patch and, below it, its whole picture with the patch's box and the true class."""
+    """Draw a patch and, below it, the whole image with the box of the patch and the true class."""
     left, top = corner
-    picture = result.input_image(int(result.images[which]))
+    image = result.input_image(int(result.images[which]))
     if crop:
-        _patch(page, corner, result, which, picture)
+        _patch(page, corner, result, which, image)
         top += TILE + GAP
-    whole = Area.within(left, top, TILE, picture.shape)
-    page.picture(picture, whole)
-    frame = (0, 0, *picture.shape[:2])
+    whole = Area.within(left, top, TILE, image.shape)
+    page.image(image, whole)
+    frame = (0, 0, *image.shape[:2])
     if crop:
-        page.box(whole.part(result.boxes[which], frame), on_picture=True)
+        page.box(whole.part(result.boxes[which], frame), on_image=True)
     elif not result.inexact[result.layer[which[0]]]:
         page.cross(whole.part(_middle(result.full_boxes[which], frame), frame))
     label = int(result.labels[which])
@@ -114,17 +115,17 @@ def _patch(
     corner: tuple[float, float],
     result: TopPatchesResult,
     which: tuple[int, int],
-    picture: Array,
+    image: Array,
 ) -> None:
-    """The crop at its place in the full patch; the rest, beyond the picture, is hatched."""
+    """Draw a patch in its full receptive field; what lies beyond the image is hatched."""
     box, full = result.boxes[which], result.full_boxes[which]
     tile = Area.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
     page.box(tile, fill=True, **BEYOND)
-    page.picture(result.patch(*which, picture), tile.part(box, full))
+    page.image(result.patch(*which, image), tile.part(box, full))
 
 
 def _middle(box: Array, frame: tuple[int, ...]) -> Array:
-    """The middle of a box, as a box without extent, no further out than the frame's edge."""
+    """Return the centre of a box, clipped to the frame, as a box without extent."""
     y, x = (box[:2] + box[2:]) / 2
     y, x = np.clip((y, x), frame[:2], frame[2:])
     return np.array([y, x, y, x])

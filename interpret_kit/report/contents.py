@@ -1,4 +1,4 @@
-"""What of a saved result, or of a training run, belongs on a page?"""
+"""What does a page show of a saved result, or of a training run?"""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from interpret_kit.results.result import Origin, Result
 from interpret_kit.results.table import Table
 
 Link = Callable[[Path], str]  # from a file to its address on the page
-OPEN = 2  # figures of one kind that are seen at once; the others are folded
-HEAD = 10  # rows of a table
+OPEN = 2  # figures of a kind that are shown; the others are folded
+HEAD = 10  # rows shown of a table
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure's file."""
+class FigureFile:
+    """The file of a figure."""
 
     link: str
-    subject: str  # what it shows, among its kind: an image, a layer
+    subject: str  # what sets it apart from others of its kind: an image, a layer
     size: tuple[int, int]  # width, height in pixels
 
 
@@ -38,22 +38,22 @@ class Gallery:
 
     title: str
     reading: str
-    pictures: tuple[Picture, ...]
+    figures: tuple[FigureFile, ...]
 
     @property
-    def shown(self) -> tuple[Picture, ...]:
-        """The ones that are seen at once."""
-        return self.pictures[:OPEN]
+    def shown(self) -> tuple[FigureFile, ...]:
+        """The figures that are visible without a click."""
+        return self.figures[:OPEN]
 
     @property
-    def folded(self) -> tuple[Picture, ...]:
-        """The others."""
-        return self.pictures[OPEN:]
+    def folded(self) -> tuple[FigureFile, ...]:
+        """The other figures."""
+        return self.figures[OPEN:]
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Some rows of a table, and the file that has all of them."""
+    """The first rows of a table, and the file that holds all of them."""
 
     name: str
     file: str
@@ -64,38 +64,38 @@ class Sheet:
 
 @dataclass(frozen=True)
 class PageSection:
-    """Everything a page says of one result or run."""
+    """Everything that a page shows of one result or run."""
 
     name: str  # of the analysis
-    question: str  # that it answers
-    method: str  # how it does
+    question: str  # that the analysis answers
+    method: str  # how the analysis answers it
     galleries: tuple[Gallery, ...]
     sheets: tuple[Sheet, ...]
-    asked: Table
-    made_from: Table
+    parameters: Table
+    provenance: Table
     arrays: Table
     files: tuple[tuple[str, str], ...]  # links and names of the other files
 
 
 def contents_of_result(result: Result, folder: Path, link: Link) -> PageSection:
-    """What a page says of a result saved in ``folder``."""
-    told = (inspect.getdoc(type(result.analysis)) or "").partition("Reference:")[0]
-    question, _, method = " ".join(told.split()).partition("? ")
+    """Collect what a page shows of a result saved in ``folder``."""
+    description = (inspect.getdoc(type(result.analysis)) or "").partition("Reference:")[0]
+    question, _, method = " ".join(description.split()).partition("? ")
     return PageSection(
         name=result.analysis.name.replace("_", " "),
         question=f"{question}?",
         method=method,
         galleries=_galleries(result.analysis.name, folder, link, _subjects(result)),
         sheets=_sheets(result, folder, link),
-        asked=_asked(result),
-        made_from=_made_from(result.origin),
+        parameters=_parameters(result),
+        provenance=_provenance(result.origin),
         arrays=_arrays(result),
         files=_files(folder, ("manifest.json", "arrays.npz"), link),
     )
 
 
 def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> PageSection:
-    """What a page says of a training run with this ``config.json``."""
+    """Collect what a page shows of a training run with this ``config.json``."""
     measured = [(name.replace("_", " "), each) for name, each in config.get("metrics", {}).items()]
     metrics = Table(("what", "value"), tuple(measured))
     known = {"recipe", "metrics", "classes", "arguments", "versions"}
@@ -107,12 +107,12 @@ def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Page
         sheets.append(_sheet("history", _read_csv(folder / "history.csv"), folder, link))
     return PageSection(
         name="training",
-        question="How well does the network know its classes?",
+        question="How accurate is the network?",
         method="",
         galleries=_galleries("training", folder, link, {}),
         sheets=tuple(sheets),
-        asked=Table(("choice", "value"), tuple(config.get("recipe", {}).items())),
-        made_from=Table(("what", "value"), (*facts, classes, *_versions(config.get("versions")))),
+        parameters=Table(("choice", "value"), tuple(config.get("recipe", {}).items())),
+        provenance=Table(("what", "value"), (*facts, classes, *_versions(config.get("versions")))),
         arrays=Table((), ()),
         files=_files(folder, ("config.json", "model.safetensors"), link),
     )
@@ -121,7 +121,7 @@ def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Page
 def _galleries(
     what: str, folder: Path, link: Link, subjects: Mapping[str, str]
 ) -> tuple[Gallery, ...]:
-    """Figures by kind, in the order in which they are read; unknown ones come last."""
+    """Group the figures by kind, in reading order; figures of no known kind come last."""
     files = {each.stem: each for each in sorted(folder.glob("*.png"), key=_naturally)}
     order = list(subjects)
     galleries = []
@@ -133,28 +133,28 @@ def _galleries(
         galleries.append(_gallery(kind, shown, link))
     others = Kind("", "Other figures", "")
     galleries.append(_gallery(others, [(file, name) for name, file in files.items()], link))
-    return tuple(each for each in galleries if each.pictures)
+    return tuple(each for each in galleries if each.figures)
 
 
 def _naturally(file: Path) -> list[Any]:
-    """Order image_2 before image_10."""
+    """Return a sort key that puts image_2 before image_10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", file.name)]
 
 
 def _gallery(kind: Kind, shown: Sequence[tuple[Path, str]], link: Link) -> Gallery:
-    pictures = tuple(Picture(link(file), subject, _png_size(file)) for file, subject in shown)
-    return Gallery(kind.title, kind.reading, pictures)
+    figures = tuple(FigureFile(link(file), subject, _png_size(file)) for file, subject in shown)
+    return Gallery(kind.title, kind.reading, figures)
 
 
 def _png_size(file: Path) -> tuple[int, int]:
-    """Width and height: so that the page does not jump when the picture arrives."""
+    """Read width and height in pixels, so that the page reserves the space of its figures."""
     with file.open("rb") as stream:
         width, height = struct.unpack(">II", stream.read(24)[16:])
     return width, height
 
 
 def _subjects(result: Result) -> dict[str, str]:
-    """What the rest of a figure's name stands for, in the order of the result."""
+    """Map the rest of a figure's file name to what it stands for, in the order of the result."""
     from interpret_kit.render.page import file_names
 
     facts = {each.name: getattr(result, each.name) for each in result.fact_fields()}
@@ -166,7 +166,7 @@ def _subjects(result: Result) -> dict[str, str]:
 
 
 def _sheets(result: Result, folder: Path, link: Link) -> tuple[Sheet, ...]:
-    """All tables, the one that the summary is taken from first; of that one, the summary."""
+    """List all tables, first the one that the summary is taken from, shown by its summary."""
     summary = result.summary()
     sheets: list[Sheet] = []
     for name, table in result.tables().items():
@@ -183,7 +183,7 @@ def _sheet(name: str, table: Table, folder: Path, link: Link) -> Sheet:
     return Sheet(name, file.name, link(file), table.head(HEAD), len(table))
 
 
-def _asked(result: Result) -> Table:
+def _parameters(result: Result) -> Table:
     rows = [
         (each.name, formatted(getattr(result.analysis, each.name)), each.metadata.get("help", ""))
         for each in dataclasses.fields(result.analysis)
@@ -191,7 +191,7 @@ def _asked(result: Result) -> Table:
     return Table(("parameter", "value", "meaning"), tuple(rows))
 
 
-def _made_from(origin: Origin) -> Table:
+def _provenance(origin: Origin) -> Table:
     rows: list[tuple[str, object]] = [
         ("model", origin.model),
         ("fingerprint of the model", origin.weights),
@@ -201,7 +201,7 @@ def _made_from(origin: Origin) -> Table:
     ]
     if origin.unreadable:
         named = [f"{origin.names.get(each, each)} ({why})" for each, why in origin.unreadable]
-        rows.append((f"{len(named)} left out, unreadable", shortened(named)))
+        rows.append((f"{len(named)} unreadable, omitted", shortened(named)))
     rows += [("not used", str(each)) for each in origin.omitted]
     rows += [("note", each) for each in origin.notes]
     return Table(("what", "value"), (*rows, *_versions(origin.versions)))

@@ -1,7 +1,7 @@
 """How do saved results become one page that opens from disk?
 
-The page is one HTML file without scripts. It refers to the figures and tables in the folders of
-the results by relative addresses, and to nothing else.
+The page is one HTML file without scripts. It links to the figures and tables in the folders of
+the results by relative paths, and to nothing else.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Section:
-    """A saved result or a training run, and what to say of it."""
+    """A saved result or a training run, and its heading and introduction on the page."""
 
     folder: Path
-    title: str = ""  # the question of its analysis, unless given
-    text: str = ""  # plain words, before the figures
-    part: str = ""  # a heading shared with the neighbours that have the same
+    title: str = ""  # by default, the question that the analysis answers
+    text: str = ""  # an introduction, before the figures
+    part: str = ""  # consecutive sections of the same part share it as a heading
 
 
 @dataclass(frozen=True)
 class Front:
-    """What the page says before its sections."""
+    """What the page shows before its sections."""
 
     title: str = "What the classifier does"
     text: str = ""
-    commands: tuple[tuple[str, str], ...] = ()  # what to type next, and what that does
+    commands: tuple[tuple[str, str], ...] = ()  # commands to try next, and what each does
 
 
 def write_report(
@@ -56,13 +56,13 @@ def write_report(
 
     A section is a folder of a result or a run, or a `Section`, which adds words to it.
 
-    Results are best saved inside the folder: then it can be moved, or sent, as a whole. Every
-    name is escaped.
+    Save the results inside the folder if you want to move or send it as a whole. All names are
+    escaped.
 
     Raises:
         NothingThere: if a section's folder holds neither a result nor a run.
-        OutputExists: if there is a page, unless ``force`` is given.
-        CannotWrite: without permission or space.
+        OutputExists: if the folder already has a page and ``force`` is not given.
+        CannotWrite: if permission or disk space is missing.
     """
     file = Path(folder) / INDEX
     if file.exists() and not force:
@@ -104,7 +104,7 @@ def _render(entries: Sequence[tuple[Section, PageSection]], front: Front) -> str
 
 
 def _plain(value: Any) -> str:
-    """Write a value as a person would."""
+    """Format a value for reading."""
     if value is None or isinstance(value, bool):
         return {None: "", True: "yes", False: "no"}[value]
     if isinstance(value, float):
@@ -115,7 +115,7 @@ def _plain(value: Any) -> str:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically: it appears complete or not at all."""
     aside = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

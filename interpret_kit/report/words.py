@@ -1,4 +1,4 @@
-"""How is each figure read? Plain words for someone who sees it for the first time."""
+"""How is each kind of figure read? An explanation for readers who see it for the first time."""
 
 from __future__ import annotations
 
@@ -17,108 +17,109 @@ KINDS: dict[str, tuple[Kind, ...]] = {
     "occlusion": (
         Kind(
             "overview",
-            "All pictures",
-            "Beside each picture, the same picture in gray with colour where covering it matters. "
-            "Red: covered there, the classifier is less sure of the class named below, so that "
-            "place speaks for the class. Blue: it becomes surer, so that place speaks against it. "
-            "All pictures share one scale.",
+            "All images",
+            "Beside each image, the same image in grey, coloured where occlusion changes the "
+            "confidence in the class named below. Red: the confidence drops when the region is "
+            "occluded, so the region supports the class. Blue: the confidence rises, so the region "
+            "counts against it. All images share one colour scale.",
         ),
         Kind(
             "image",
-            "Heat map and confidence array",
-            "Left, the picture, and the place of the window that hurts most. Middle, how much "
-            "confidence is lost where the picture is covered. Right, what the classifier still "
-            "believes for every place of the window; outlined are the places where it changes "
-            "its mind.",
+            "Occlusion map and confidence array",
+            "Left: the image, with the window that lowers the confidence most. Middle: the mean "
+            "drop in confidence when a pixel is occluded. Right: the confidence in the target for "
+            "every position of the window; positions where the predicted class changes are "
+            "outlined.",
         ),
         Kind(
             "windows",
             "Single windows",
-            "Above, the mask: black is covered. Below, what the classifier was shown, what it then "
-            "predicted, and how sure it still was. A class after an arrow is a changed answer.",
+            "Above: the mask, black where the image is occluded. Below: the occluded image, the "
+            "predicted class, and the confidence in the target. An arrow marks a changed "
+            "prediction.",
         ),
     ),
     "activations": (
         Kind(
             "layer",
-            "Maps",
-            "A row is a picture, a column is a filter. Each map shows where in the picture the "
-            "filter answers, and how strongly; all maps share one scale. Deep layers have fewer "
-            "and larger cells.",
+            "Activation maps",
+            "A row is an image, a column is a filter. Each map shows where in the image the filter "
+            "is active, and how strongly; all maps share one scale. Deeper layers usually have "
+            "coarser maps.",
         ),
         Kind(
             "filters",
             "All filters of the layer",
-            "From the mean of each filter (dot) to the strongest answer that it gives anywhere "
-            "(tip). The red ones are those shown above.",
+            "Each line runs from the mean activation of a filter (dot) to its maximum (tip). The "
+            "filters in red are those shown above.",
         ),
     ),
     "top_patches": (
         Kind(
             "layer",
-            "Galleries",
-            "A row is a filter; from left to right, the places in all of the images that excite it "
-            "most. The frame is exactly the part of the picture that the filter can see there. "
-            "What the patches of a row have in common is what the filter answers to. "
-            "Only the filters with the strongest answers are drawn; the tables have all.",
+            "Top patches",
+            "A row is a filter; from left to right, the patches among all images that activate it "
+            "most. A box marks the receptive field: the part of the image on which that activation "
+            "depends. What the patches of a row have in common suggests what the filter detects. "
+            "Only the filters with the highest peaks are drawn; the tables list all.",
         ),
     ),
     "ablation": (
         Kind(
             "layers",
-            "Layers compared",
-            "A dot is a filter: how many images it breaks when it is silenced, that is, how many "
-            "were right before and are wrong now. A layer whose dots lie far right has filters "
-            "that nothing else replaces.",
+            "Comparison of the layers",
+            "A dot is a filter, and its position the number of newly misclassified images when it "
+            "is ablated: correct with all filters, misclassified without this one. A layer whose "
+            "dots lie far to the right has filters that others cannot compensate for.",
         ),
         Kind(
             "filters",
             "Filters of a layer",
-            "Up, images that break without the filter; down, images that become right without it. "
-            "The filters come in order of what they break.",
+            "Up: images that are newly misclassified when the filter is ablated. Down: images that "
+            "are newly correct. Filters are ordered by the number of newly misclassified images.",
         ),
         Kind(
             "classes",
-            "Classes that break",
-            "Left, a row for each of the filters that break most, a column for each class: a "
-            "filter with one dark cell serves a single class. Right, the same as frequencies for "
-            "the two filters that break most.",
+            "Newly misclassified images by class",
+            "Left: a row for each of the filters whose ablation has the largest effect, a column "
+            "for each class. A filter with a single dark cell matters for one class only. Right: "
+            "the class frequencies of the two filters with the largest effect.",
         ),
     ),
     "misclassifications": (
         Kind(
             "classes",
             "Accuracy per class",
-            "The worst classes come first. With a filter silenced, a line leads from the accuracy "
-            "before to the one after.",
+            "The least accurate classes come first. If filters are ablated, a line joins the "
+            "accuracy with all filters and the accuracy without them.",
         ),
         Kind(
             "confusion",
             "Confusion matrix",
-            "A row is a true class, a column what it is taken for. What lies off the diagonal is "
-            "wrong; a dark cell there is a pair of classes that the classifier mixes up.",
+            "A row is a true class, a column a predicted class. Cells off the diagonal are "
+            "mistakes; a dark one is a pair of classes that the classifier confuses.",
         ),
         Kind(
             "mistakes",
-            "The surest mistakes",
-            "The images that the classifier was most certain of, and wrong about: the first place "
-            "to look for wrong labels, and for what a class is mistaken for.",
+            "Most confident misclassifications",
+            "The misclassified images with the highest confidence: the first place to look for "
+            "wrong labels, and for what a class is confused with.",
         ),
     ),
     "sweep": (
         Kind(
             "sweep",
             "Accuracy by recipe",
-            "Each dot is a trial. Where the dots of neighbours overlap, the seed matters as much "
-            "as the choice. A gap between train and val is what was learned by heart.",
+            "Each dot is a trial. If the dots of neighbouring recipes overlap, the seed matters as "
+            "much as the hyper-parameter. A gap between train and val indicates overfitting.",
         ),
     ),
     "training": (
         Kind(
             "curves",
-            "Epoch by epoch",
-            "Loss should fall and accuracy rise. Where the line of the training images goes on "
-            "improving and that of the validation images does not, the network learns by heart.",
+            "Learning curves",
+            "The loss should fall and the accuracy rise. If the training set's curve keeps "
+            "improving while that of the validation set does not, the network overfits.",
         ),
     ),
 }

@@ -1,4 +1,7 @@
-"""How does a file or a folder appear whole or not at all? Written aside, then moved into place."""
+"""How does a file or folder appear complete or not at all?
+
+Atomic writes: the contents go to a temporary name beside the target, which is then renamed.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,21 @@ from pathlib import Path
 from interpret_kit.errors import CannotWrite, InterpretError, OutputExists
 
 MANIFEST = "manifest.json"  # of a result
-OURS = (MANIFEST, "index.html")  # what a folder holds that was written here
+OURS = (MANIFEST, "index.html")  # a folder with one of these is an output of this library
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file aside, then put it in place: a reader finds all of it, or the one before."""
+    """Write a file atomically: readers find either all of it or the previous version."""
     aside = file.with_name(f".{file.name}.part")
     aside.write_text(text, encoding="utf-8")
     aside.replace(file)
 
 
 def check_free(folder: Path, *, force: bool) -> None:
-    """Refuse a place that holds something, before the work starts.
+    """Refuse an output folder that exists and is not empty, before the work starts.
 
     Raises:
-        OutputExists: unless ``force`` is given and it is a folder.
+        OutputExists: unless ``force`` is given and the folder holds an output of this library.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; give another --out")
@@ -35,14 +38,14 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise OutputExists(f"{folder} exists already; give another --out, or --force to replace it")
     if not any((folder / each).is_file() for each in OURS):
         raise OutputExists(
-            f"{folder} holds files that are no result, and --force replaces results only; give "
+            f"{folder} holds files that are not a result, and --force replaces results only; give "
             "another --out"
         )
 
 
 @contextmanager
 def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ``folder`` only when the block ends well.
+    """Yield a temporary folder, which replaces ``folder`` when the block ends without an error.
 
     with whole_folder(Path("out/occlusion"), force=False) as aside:
         (aside / "manifest.json").write_text("{}")

@@ -1,7 +1,7 @@
 """Which analyses have results, and what draws them? Each registers itself when it is imported.
 
-The folders of results know nothing of those above them: the analyses that make results, the
-figures that draw them. Those are named here, and imported when a result is read or drawn.
+This folder must not import the folders above it: the analyses that make results, and the figures.
+They name their modules here, which are imported when a result is read or drawn.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTIONS: dict[str, type[Any]] = {}  # by name: what was asked
-RESULTS: dict[str, type[Any]] = {}  # by the same name: what came of it
+QUESTIONS: dict[str, type[Any]] = {}  # classes of analyses and studies, by name
+RESULTS: dict[str, type[Any]] = {}  # classes of their results, by the same name
 _homes: list[str] = []
 _drawing: list[str] = []
 
@@ -29,7 +29,7 @@ def figures_in(module: str) -> None:
 
 
 def import_all() -> None:
-    """Import every module that was named, so that `QUESTIONS` and `RESULTS` are complete."""
+    """Import every named module, so that `QUESTIONS` and `RESULTS` are complete."""
     for home in _homes:
         importlib.import_module(home)
 

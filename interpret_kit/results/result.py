@@ -1,4 +1,4 @@
-"""What do all results have in common? Named arrays, and what made them."""
+"""What do all results have in common? Named arrays, and their provenance."""
 
 from __future__ import annotations
 
@@ -23,65 +23,65 @@ Array = NDArray[Any]
 
 
 def array(axes: str, meaning: str) -> Any:
-    """Declare an array of a result: its axes, and its unit, range and sign."""
+    """Declare an array of a result: its axes, and its meaning with unit, range and sign."""
     return field(metadata={"axes": axes, "meaning": meaning})
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which classifier and which images a result was made from."""
+    """The provenance of a result: classifier, images and versions."""
 
-    model: str  # what was loaded, for a person
+    model: str  # name of the classifier
     weights: str  # fingerprint of the classifier
     classes: tuple[str, ...]
-    images: str  # where the images came from, for a person
+    images: str  # name of the image set
     contents: str  # fingerprint of the images
-    names: Mapping[int, str]  # of the images asked for, by id
-    unreadable: tuple[tuple[int, str], ...] = ()  # ids left out, and why
+    names: Mapping[int, str]  # of all requested images, by id
+    unreadable: tuple[tuple[int, str], ...] = ()  # ids of omitted images, and the reason
     versions: Mapping[str, str] = field(default_factory=dict)
-    omitted: tuple[Omitted, ...] = ()  # what lies in the images' folder and was not used
-    notes: tuple[str, ...] = ()  # what to know of the images and their labels, a sentence each
+    omitted: tuple[Omitted, ...] = ()  # files in the folder of the images that were not used
+    notes: tuple[str, ...] = ()  # remarks on the images and their labels, a sentence each
 
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked: all that decides the answer, field by field."""
+    """A question and its parameters: the fields determine the result."""
 
     name: ClassVar[str]
 
     def __init_subclass__(cls, **given: Any) -> None:
-        """Register what can be asked by its name, so that its saved results can be read."""
+        """Register the class by its name, so that its saved results can be read."""
         super().__init_subclass__(**given)
         if "name" in cls.__dict__:
             registry.QUESTIONS[cls.name] = cls
 
     def fields(self) -> Iterator[tuple[str, Any]]:
-        """Names and values of what was asked."""
+        """Yield the names and values of the parameters."""
         for each in dataclasses.fields(self):
             yield each.name, getattr(self, each.name)
 
 
 @dataclass(frozen=True)
 class Result:
-    """Named CPU arrays, and what made them. Subclasses add the arrays."""
+    """Named arrays on the CPU, with their provenance. Subclasses add the arrays."""
 
     analysis: Question
     origin: Origin
 
     def __init_subclass__(cls, *, of: str = "", **given: Any) -> None:
-        """Register the result ``of`` a question, by that question's name."""
+        """Register the result class ``of`` an analysis or study, by its name."""
         super().__init_subclass__(**given)
         if of:
             registry.RESULTS[of] = cls
 
     @classmethod
     def array_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
-        """The fields declared with `array`, in order."""
+        """Return the fields declared with `array`, in order."""
         return tuple(each for each in dataclasses.fields(cls) if "axes" in each.metadata)
 
     @classmethod
     def fact_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
-        """The fields that are neither arrays nor provenance: names that go with the arrays."""
+        """Return the other fields, such as layer names, but not ``analysis`` and ``origin``."""
         known = {"analysis", "origin"}
         return tuple(
             each
@@ -90,31 +90,31 @@ class Result:
         )
 
     def tables(self) -> dict[str, Table]:
-        """Tables a person would want, by name; each is saved as a CSV file."""
+        """Return tables by name; each is saved as a CSV file."""
         return {}
 
     def summary(self) -> Table:
-        """The short table for the terminal."""
+        """Return the short table that is printed to the terminal."""
         raise NotImplementedError(f"{type(self).__name__} has no summary")
 
     def lead(self) -> str:
-        """The answer in a line, to go before the summary; "" if the summary says it."""
+        """Return the main finding in one line, printed before the summary; "" if there is none."""
         return ""
 
     def numbers(self) -> dict[str, Any]:
-        """The numbers of the lead, by name, for JSON."""
+        """Return the numbers of the lead by name, for JSON."""
         return {}
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the summary must know, a sentence each."""
+        """Return remarks that the reader of the summary needs, a sentence each."""
         return self.origin.notes
 
     def pages(self) -> dict[str, str]:
-        """Texts to put into another document, by the name of their file."""
+        """Return texts to include in other documents, by file name."""
         return {}
 
     def figures(self) -> dict[str, Figure]:
-        """Draw the result: matplotlib figures, by name."""
+        """Draw the result; return matplotlib figures by name."""
         return registry.draw(self)
 
     def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
@@ -123,7 +123,7 @@ class Result:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the numbers depend on."""
+    """Return the versions of the packages that the numbers depend on."""
     from importlib.metadata import version
 
     return {each: version(each) for each in ("interpret-kit", "torch", "timm", "captum", "numpy")}
@@ -133,8 +133,8 @@ def parameter(default: Any, help: str, reads: Converter | None = None) -> Any:  
     """Declare a field of an analysis or a recipe, with the help text of its option.
 
     Args:
-        default: the canonical value.
-        help: what it is, for a person.
-        reads: makes the canonical value of whatever may be given, text of an option among it.
+        default: the canonical default value.
+        help: the help text.
+        reads: converts an argument, or the text of an option, to the canonical value.
     """
     return field(default=default, metadata={"help": help, "reads": reads})

@@ -1,6 +1,6 @@
-"""How are results kept? One folder: manifest.json, arrays.npz, and tables and figures to read.
+"""How are results saved? One folder: manifest.json, arrays.npz, and tables and figures to read.
 
-A folder appears whole or not at all: it is written beside its place, manifest last, and moved.
+The folder appears complete or not at all: it is written under a temporary name and then renamed.
 """
 
 from __future__ import annotations
@@ -22,52 +22,52 @@ if TYPE_CHECKING:
 
 ARRAYS = "arrays.npz"
 FORMAT = 1
-COMPRESS = 1  # of zlib, for figures: 6 takes three times as long
+COMPRESS = 1  # zlib level for figures: level 6 takes three times as long
 _log = logging.getLogger(__name__)
 
 
 class Savable(Protocol):
-    """What is asked of a `Result` to save it."""
+    """The part of a `Result` that is needed to save it."""
 
     @property
     def analysis(self) -> Any:
-        """What was asked."""
+        """The analysis with its parameters."""
 
     @property
     def origin(self) -> Any:
-        """What the result was made from."""
+        """The provenance."""
 
     def array_fields(self) -> tuple[dataclasses.Field[Any], ...]:
         """The fields that are arrays."""
 
     def fact_fields(self) -> tuple[dataclasses.Field[Any], ...]:
-        """The fields that go with the arrays."""
+        """The other fields."""
 
     def tables(self) -> dict[str, Table]:
         """Tables by name."""
 
     def pages(self) -> dict[str, str]:
-        """Texts by the name of their file."""
+        """Texts by file name."""
 
     def summary(self) -> Table:
         """The short table for the terminal."""
 
     def numbers(self) -> dict[str, Any]:
-        """Single numbers by name."""
+        """Scalars by name."""
 
     def figures(self) -> dict[str, Figure]:
         """Figures by name."""
 
 
 def save_result(result: Savable, folder: Path, *, figures: bool, force: bool) -> Path:
-    """Write a result as ``folder``.
+    """Write a result to ``folder``.
 
-    Whatever stops the drawing is raised only after the arrays and tables are in place, without
-    the figures that are missing.
+    An error while drawing is raised only after the arrays and tables have been saved.
 
     Raises:
-        OutputExists: if something is there and ``force`` is not given.
-        CannotWrite: without permission or space; if not for the figures, nothing is left behind.
+        OutputExists: if the folder exists and ``force`` is not given.
+        CannotWrite: if permission or disk space is missing. Unless only figures could not be
+            written, nothing is left behind.
     """
     with whole_folder(folder, force=force) as aside:
         np.savez_compressed(
@@ -81,13 +81,13 @@ def save_result(result: Savable, folder: Path, *, figures: bool, force: bool) ->
         (aside / MANIFEST).write_text(text + "\n", encoding="utf-8")
         failure = _draw_into(aside, result) if figures else None
     if failure is not None:
-        _tell_what_is_missing(folder, failure)
+        _report_missing_figures(folder, failure)
         raise failure
     return folder
 
 
 def _draw_into(folder: Path, result: Savable) -> Exception | None:
-    """Write the figures of a result; return what stopped it, a bug or a full disk."""
+    """Write the figures of a result; return the error that stopped it, if any."""
     try:
         for name, figure in result.figures().items():
             file = folder / f"{name}.png"
@@ -101,18 +101,18 @@ def _draw_into(folder: Path, result: Savable) -> Exception | None:
     return None
 
 
-def _tell_what_is_missing(folder: Path, failure: Exception) -> None:
-    """Say where the numbers are; raise it, if a user can act on the failure."""
-    said = f"the arrays and tables are in {folder}, but not all figures"
+def _report_missing_figures(folder: Path, failure: Exception) -> None:
+    """Say where the numbers are: in an error if a file could not be written, else in a warning."""
+    state = f"the arrays and tables are in {folder}, but some figures are missing"
     again = f"'ikit show {folder}' draws them again"
     if isinstance(failure, OSError):
         why = failure.strerror or failure
-        raise CannotWrite(f"{said}: cannot write them: {why}; {again}") from failure
-    _log.warning("%s; %s", said, again)
+        raise CannotWrite(f"{state}: cannot write them: {why}; {again}") from failure
+    _log.warning("%s; %s", state, again)
 
 
 def manifest(result: Savable) -> dict[str, Any]:
-    """All of a result but its arrays: question, results, origin, and what the arrays mean."""
+    """Return everything but the arrays: parameters, results, provenance, meaning of arrays."""
     return {
         "format": FORMAT,
         "analysis": result.analysis.name,
@@ -137,5 +137,5 @@ def _records(table: Table) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has for a number of NumPy or torch, or for a path."""
+    """Convert a NumPy or torch scalar, or a path, to a type that JSON has."""
     return value.item() if hasattr(value, "item") else str(value)

@@ -1,4 +1,4 @@
-"""How does a choice of the recipe change what is learned? A study asks, and a table answers."""
+"""How does a hyper-parameter affect accuracy? A study, and the result of its sweep."""
 
 from __future__ import annotations
 
@@ -13,87 +13,90 @@ import numpy as np
 from interpret_kit.results.result import Array, Question, Result, array
 from interpret_kit.results.table import Table
 
-SHRUNK = ("epochs", "channels", "fc")  # the choices that a scale below 1 makes smaller
+SHRUNK = ("epochs", "channels", "fc")  # hyper-parameters that a scale below 1 reduces
 
 
 @dataclass(frozen=True)
 class Study(Question):
-    """Which recipe learns best? Train by every one of a grid, with several seeds, and compare.
+    """Which recipe is best? Train with every recipe of a grid, with several seeds, and compare.
 
-    A recipe is the base, and one value of each varied choice. The last choice varies fastest.
+    A recipe is the base plus one value of each varied hyper-parameter; the last one varies
+    fastest.
     """
 
     name: ClassVar[str] = "sweep"
 
-    title: str = ""  # what it is called
+    title: str = ""
     question: str = ""
-    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # the base, by choice
+    recipe: Mapping[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # the base, by hyper-parameter
     vary: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
-    report: tuple[float, ...] = ()  # accuracies to compare with, in percent: one a recipe, or none
-    scale: float = 1.0  # in (0, 1]; what it shrinks, the table says
+    report: tuple[float, ...] = ()  # reference accuracies in percent, one per recipe, or none
+    scale: float = 1.0  # in (0, 1]; see `at_scale`
 
     @property
     def grid(self) -> tuple[dict[str, Any], ...]:
-        """The varied choices of each recipe, in the table's order."""
+        """The varied hyper-parameters of each recipe, in the order of the table."""
         combined = itertools.product(*self.vary.values())
         return tuple(dict(zip(self.vary, values, strict=True)) for values in combined)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What tells each recipe from the others, for a person."""
+        """The name of each recipe: its varied hyper-parameters."""
         return tuple(label(each) or self.title for each in self.grid)
 
     @property
     def at_scale(self) -> str:
-        """What was smaller than the study asks for, in a sentence; nothing at scale 1."""
+        """What the scale reduced, in a sentence; empty at scale 1."""
         if self.scale == 1:
             return ""
         return (
-            f"At scale {self.scale:g}: epochs and the training images of each class x "
-            f"{self.scale:g}; filters and units, but those of timm's networks, x "
-            f"{self.scale**0.5:.2g}, its square root, so that a layer's multiply-adds are about x "
-            f"{self.scale:g}; those of the first, which sees three colours at any scale, shrink "
-            "less. Numbers are rounded so that different ones stay different. The images that are "
-            "scored are all there."
+            f"At scale {self.scale:g}: epochs and training images per class are multiplied by "
+            f"{self.scale:g}; filters and units, except in timm's networks, by its square root "
+            f"{self.scale**0.5:.2g}, so that the MACs of a layer are multiplied by about "
+            f"{self.scale:g} (those of the first layer, whose input always has three channels, "
+            "shrink less). Rounding keeps different values different. Validation and test images "
+            "are all used."
         )
 
     @property
     def extent(self) -> str:
-        """How many recipes and seeds there are, in words."""
+        """The numbers of recipes and seeds, in words."""
         recipes, seeds = _counted(len(self.grid), "recipe"), _counted(len(self.seeds), "seed")
         return f"{recipes}, with {seeds}{' each' if len(self.grid) > 1 else ''}"
 
 
 @dataclass(frozen=True)
 class SweepResult(Result, of="sweep"):
-    """How each recipe of a study did, by seed; a trial that failed is NaN everywhere."""
+    """The scores of each recipe of a study, by seed; those of a failed trial are NaN."""
 
     train_accuracy: Array = array(
-        "recipes seeds", "in the kept epoch, as it learned (with augmentation), in [0, 1]"
+        "recipes seeds", "in the kept epoch, during training (with augmentation), in [0, 1]"
     )
     val_accuracy: Array = array("recipes seeds", "in the kept epoch, which is the best, in [0, 1]")
     test_accuracy: Array = array("recipes seeds", "of the kept epoch, in [0, 1]; NaN if not tested")
-    best_epoch: Array = array("recipes seeds", "which epoch was kept, from 1")
-    seconds: Array = array("recipes seeds", "of an epoch with its validation, the median")
+    best_epoch: Array = array("recipes seeds", "the kept epoch, from 1")
+    seconds: Array = array("recipes seeds", "median time of an epoch with its validation")
     train_curve: Array = array("recipes seeds epochs", "train accuracy; NaN after the last epoch")
     val_curve: Array = array("recipes seeds epochs", "val accuracy; NaN after the last epoch")
-    parameters: Array = array("recipes", "numbers that are learned; NaN where there is no network")
-    multiply_adds: Array = array("recipes", "of convolutions and products, for one image; or NaN")
-    trained: tuple[str, ...] = ()  # of each recipe, the choices that the scale made smaller
-    runs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to its run's folder
-    failures: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to why, one line
+    parameters: Array = array("recipes", "trainable parameters; NaN if no trial succeeded")
+    multiply_adds: Array = array("recipes", "MACs of a forward pass of one image; NaN likewise")
+    trained: tuple[str, ...] = ()  # for each recipe, the values that the scale reduced
+    runs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to its run folder
+    failures: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to reason
     scored: Mapping[str, int] = dataclasses.field(default_factory=dict)  # images, by split
 
     @property
     def study(self) -> Study:
-        """What was asked."""
+        """The study that was run."""
         assert isinstance(self.analysis, Study)
         return self.analysis
 
     @property
     def shares(self) -> dict[str, Array]:
-        """Accuracies (recipes, seeds) by split, of those splits that anything was scored on."""
+        """Accuracies (recipes, seeds) by split, without splits that no trial was scored on."""
         all_three = {
             "train": self.train_accuracy,
             "val": self.val_accuracy,
@@ -102,7 +105,7 @@ class SweepResult(Result, of="sweep"):
         return {split: each for split, each in all_three.items() if not np.isnan(each).all()}
 
     def summary(self) -> Table:
-        """A row for each recipe: means over the seeds that ended well, and their spread."""
+        """Return a row per recipe: means and standard deviations over the successful seeds."""
         study = self.study
         columns: dict[str, Sequence[Any]] = {"recipe": study.labels}
         if study.vary:
@@ -121,10 +124,10 @@ class SweepResult(Result, of="sweep"):
         return _table(columns)
 
     def headline(self) -> str:
-        """The best recipe, in a line: by validation or, where there is none, by the test."""
+        """Name the best recipe in a line: by validation accuracy, if any, otherwise by test."""
         split = self._decides
         if split is None:
-            return "no trial ended with a score"
+            return "no trial has a validation or test score"
         best, labels = self._best(split), self.study.labels
         percents = 100 * self.shares[split][best]
         among = f"best of {len(labels)}: " if len(labels) > 1 else ""
@@ -133,9 +136,10 @@ class SweepResult(Result, of="sweep"):
         return f"{among}{labels[best]}, {split} {_mean(percents):.1f} %{seeds}"
 
     def best_run(self) -> str | None:
-        """The folder of a run in that of the sweep: the best of the recipe that is best on average.
+        """Return the run folder, in that of the sweep, of the best seed of the best recipe.
 
-        Not simply the best of all, which may be a lucky seed of a recipe that is none.
+        The best recipe has the highest mean: the best of all runs may be a lucky seed of a
+        mediocre recipe.
         """
         if self._decides is None:
             return None
@@ -144,7 +148,7 @@ class SweepResult(Result, of="sweep"):
         return self.runs.get(trial_name(self.study.labels[recipe], self.study.seeds[seed]))
 
     def _best(self, split: str) -> int:
-        """The recipe with the best mean of the seeds that ended well."""
+        """Return the index of the recipe with the highest mean over its successful seeds."""
         means = [_mean(each) for each in self.shares[split]]
         return int(np.argmax([-1.0 if each is None else each for each in means]))
 
@@ -153,23 +157,23 @@ class SweepResult(Result, of="sweep"):
         return next((each for each in ("val", "test") if each in self.shares), None)
 
     def tables(self) -> dict[str, Table]:
-        """The summary, and all trials one by one."""
+        """Return the summary, and a table of all trials."""
         return {"sweep": self.summary(), "trials": self._trials()}
 
     def notes(self) -> tuple[str, ...]:
-        """What the scale made smaller, and what failed."""
+        """Say what the scale reduced, and which trials failed."""
         failed = (f"Failed: {trial}: {why}" for trial, why in self.failures.items())
         return tuple(each for each in (self.study.at_scale, *failed) if each)
 
     def pages(self) -> dict[str, str]:
-        """The summary in Markdown."""
+        """Return the summary as a page in Markdown."""
         study = self.study
         base = {name: value for name, value in study.recipe.items() if name != "data"}
-        said = "; ".join(f"{name} {text(value)}" for name, value in base.items())
-        seeds = f"Seeds: {', '.join(map(str, study.seeds))}; means, and sample standard deviations."
+        values = "; ".join(f"{name} {text(value)}" for name, value in base.items())
+        seeds = f"Seeds: {', '.join(map(str, study.seeds))}; mean and sample standard deviation."
         scored = "".join(f", {count} for {split}" for split, count in self.scored.items())
         images = f"Images: {self.origin.images}{scored}."
-        lines = [study.question, f"{images} Base: {said or 'as it stands'}."]
+        lines = [study.question, f"{images} Base: {values or 'the default recipe'}."]
         paragraphs = [f"## {study.title}", *lines, markdown(self.summary()), seeds, *self.notes()]
         return {"sweep.md": "\n\n".join(each for each in paragraphs if each) + "\n"}
 
@@ -189,17 +193,17 @@ class SweepResult(Result, of="sweep"):
 
 
 def trial_name(label: str, seed: int) -> str:
-    """What a trial is called, for a person."""
+    """Return the name of a trial."""
     return f"{label}, seed {seed}"
 
 
 def label(choices: Mapping[str, Any]) -> str:
-    """Names and values of some choices of a recipe, in a line."""
+    """Write names and values of some hyper-parameters in a line."""
     return ", ".join(f"{name} {text(value)}" for name, value in choices.items())
 
 
 def text(value: Any) -> str:
-    """A value of a recipe as one would type it."""
+    """Write the value of a hyper-parameter as it is typed on the command line."""
     if isinstance(value, (list, tuple)):
         return ",".join(map(text, value)) or "none"
     if isinstance(value, bool):
@@ -208,7 +212,7 @@ def text(value: Any) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A table as Markdown has it; nothing where there is no number."""
+    """Write a table in Markdown; the cells of None are empty."""
     rows = [table.columns, ["---"] * len(table.columns), *table.rows]
     return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
 
@@ -231,7 +235,7 @@ def _mean(numbers: Array) -> float | None:
 
 
 def _spread(numbers: Array) -> float | None:
-    """Sample standard deviation, which takes two numbers."""
+    """Return the sample standard deviation; None for fewer than two numbers."""
     there = numbers[~np.isnan(numbers)]
     return round(float(there.std(ddof=1)), 2) if len(there) > 1 else None
 

@@ -1,4 +1,4 @@
-"""What is a table of a result? Rows under named columns."""
+"""What is a table of a result? Rows with named columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns: a CSV file, or a table on the terminal."""
+    """Rows with named columns, saved as a CSV file or printed as a table."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -19,12 +19,15 @@ class Table:
         return len(self.rows)
 
     def head(self, rows: int) -> Table:
-        """Keep the first ``rows`` rows."""
+        """Return a table of the first ``rows`` rows."""
         return Table(self.columns, self.rows[:rows])
 
 
 def write_csv(table: Table, file: Path) -> None:
-    """Write a table with its column names first; file names may hold bytes that are no text."""
+    """Write a table as CSV, column names first.
+
+    Image names may contain bytes that are not valid UTF-8; these are escaped with a backslash.
+    """
     with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
         writer.writerow(table.columns)

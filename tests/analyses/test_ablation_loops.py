@@ -78,7 +78,7 @@ SITES = [("convolution", "conv"), ("pre-activation", "norm"), ("activation", "ac
 def test_counts_are_those_of_whole_forwards_with_a_hook(site, module, seed):
     classifier, images = small_classifier(seed=seed), noisy_images(40)
     found = Ablation("all", site=site).run(classifier, images, batch_size=16)
-    assert found.silenced_at == (f"{module}1", f"{module}2")
+    assert found.ablated_at == (f"{module}1", f"{module}2")
     pixels = pixels_of(images, classifier)
     terms = terms_of(classifier, pixels)
     classifier, pixels = in_double(classifier), pixels.double()

@@ -108,7 +108,7 @@ def test_tables_on_paper(steps, pictures):
         "high",
         round(float(found.mistake_confidence[0]), 6),
     )
-    assert found.summary().columns[-1] == "mostly taken for"
+    assert found.summary().columns[-1] == "mostly predicted as"
 
 
 def test_without_mistakes_there_are_none_to_show(steps, pictures):

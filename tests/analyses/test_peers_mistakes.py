@@ -28,7 +28,7 @@ from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.hooks import ablated, silenced_by_row
+from interpret_kit.models.layers.hooks import ablated, ablated_by_row
 from interpret_kit.results.load import load_result
 
 
@@ -140,10 +140,10 @@ def test_filters_that_are_always_negative_have_real_images_in_float32_order():
 def test_what_is_written_on_ablation_is_the_same_at_every_place_in_the_batch():
     # pytorch-grad-cam's AblationCAM: it depends on the place.
     network, one = SmallNet(), torch.rand(1, 3, 12, 10)
-    with torch.no_grad(), silenced_by_row(network, ("conv2", 1), torch.tensor([1] * 4 + [2])):
+    with torch.no_grad(), ablated_by_row(network, ("conv2", 1), torch.tensor([1] * 4 + [2])):
         together = network(one.expand(5, -1, -1, -1))
     double = in_double(network)
-    with torch.no_grad(), silenced_by_row(double, ("conv2", 1), torch.tensor([1])):
+    with torch.no_grad(), ablated_by_row(double, ("conv2", 1), torch.tensor([1])):
         alone = double(one.double())
     assert_near(together[:4], alone.expand(4, -1), terms=terms_of(network, one))
     assert not torch.allclose(together[0], together[4], atol=1e-3)
@@ -269,5 +269,5 @@ def test_a_result_says_where_a_filter_was_silenced():
     classifier, images = small_classifier(), noisy_images(8)
     sites = ("convolution", "pre-activation", "activation")
     found = [Ablation(1, site=site).run(classifier, images) for site in sites]
-    assert [each.silenced_at for each in found] == [("conv1",), ("norm1",), ("act1",)]
+    assert [each.ablated_at for each in found] == [("conv1",), ("norm1",), ("act1",)]
     assert abs(found[0].confidence_lost - found[2].confidence_lost).max() > 1e-4

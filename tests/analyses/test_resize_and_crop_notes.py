@@ -43,7 +43,7 @@ def test_the_share_is_that_of_the_pixels_that_can_be_told():
 def test_a_sentence_says_what_was_not_seen():
     assert outside((), 0.875) == outside((0.0, 0.004), 1.0) == ()
     assert outside((0.744,), 0.875) == (
-        "74 % of the image was not seen: the network gets its centre (crop 0.875)",
+        "74 % of the image was cropped away: the network sees the centre (crop 0.875)",
     )
     assert outside((0.234, 0.744), 0.875)[0].startswith("23 to 74 % of each image was not seen")
 
@@ -57,6 +57,6 @@ def test_occlusion_says_how_much_lies_outside_of_the_crop(tmp_path):
         classifier = Classifier(network, crop=0.875, **settings)
     found = Occlusion(14).run(classifier, load_images(tmp_path))
     assert found.unseen == (round(1 - 0.875**2, 4), round(1 - 28 * 28 / (32 * 96), 4))
-    assert found.notes()[-1].startswith("23 to 74 % of each image was not seen: the network gets")
+    assert found.notes()[-1].startswith("23 to 74 % of each image was cropped away: the network sees")
     whole = Occlusion(14).run(Classifier(network, **settings), load_images(tmp_path / "square.png"))
     assert whole.notes() == ()

@@ -22,7 +22,7 @@ from interpret_kit.captum_api.layer_activation import activation_reader
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound, UsageError
 from interpret_kit.incremental import worth
-from interpret_kit.models.layers.hooks import silenced_by_row
+from interpret_kit.models.layers.hooks import ablated_by_row
 
 BATCH = 5
 
@@ -160,7 +160,7 @@ def test_one_call_of_a_module_is_ablated_and_the_other_is_not():
 
 def test_every_row_is_silenced_by_its_own_filter_alone():
     network, one = SmallNet(), inputs_of(count=1)
-    with torch.no_grad(), silenced_by_row(network, ("conv2", 1), torch.arange(6)):
+    with torch.no_grad(), ablated_by_row(network, ("conv2", 1), torch.arange(6)):
         together = network(one.expand(6, -1, -1, -1))
     for k in range(6):
         other = SmallNet()

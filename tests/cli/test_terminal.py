@@ -56,7 +56,7 @@ def test_names_in_tables_are_no_markup_and_steer_no_terminal(capsys):
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_nothing_is_cut_off_where_there_is_little_room(width):
-    columns = ("layer", "silenced at", "filter", "broken", "mean confidence lost", "classes")
+    columns = ("layer", "ablated at", "filter", "broken", "mean confidence lost", "classes")
     rows = (("blocks.6.0.conv_pw", "blocks.6.0.bn1", 1151, 120, -0.012345, "German shepherd 3"),)
     screen = StringIO()
     Console(file=screen, width=width).print(terminal._drawn(Table(columns, rows)))

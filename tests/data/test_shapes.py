@@ -158,7 +158,7 @@ def test_stripes_and_checks_are_six_pixels_apart():
     [
         ({"split": "tset"}, UsageError, "no split 'tset' in shapes; close names: test"),
         ({"per_class": 0}, DoesNotFit, "0 images per class from seed 0: at least 1 image"),
-        ({"seed": -1}, DoesNotFit, "seed that is not negative"),
+        ({"seed": -1}, DoesNotFit, "seed must not be negative"),
     ],
 )
 def test_refuses_what_it_cannot_draw(arguments, error, message):

@@ -134,7 +134,7 @@ WRONG = {
     "one of several missing": ("occlusion photos/0.png nowhere.jpg", USAGE, ["nowhere.jpg"]),
     "text file": ("occlusion text.jpg", FAILED, ["text.jpg", "not a JPEG"]),
     "zero bytes": ("occlusion zero.jpg", FAILED, ["zero.jpg", "empty"]),
-    "cut off": ("occlusion cut.jpg", FAILED, ["cut.jpg", "broken or cut off"]),
+    "cut off": ("occlusion cut.jpg", FAILED, ["cut.jpg", "damaged or truncated"]),
     "unreadable, strict": ("occlusion photos/0.png text.jpg --strict", FAILED, ["text.jpg"]),
     "empty folder": ("occlusion empty", FAILED, ["empty", "no images", ".jpg"]),
     "folder of other files": ("occlusion --data text", FAILED, ["text", "no images"]),

@@ -60,7 +60,7 @@ def counts():
         filter=np.array([0, 1, 0, 1, 2]), total=np.array([4, 6]), correct=np.array([3, 5]),
         broken=broken, repaired=repaired, confidence_lost=np.array([0.5, 0.1, 0, 0.3, 0.0]),
         flip_row=row, flip_id=image, flip_label=label, flip_before=before, flip_after=after,
-        layers=("a", "b"), silenced_at=("a", "b"),
+        layers=("a", "b"), ablated_at=("a", "b"),
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_one_filter_is_its_own_chance(counts):
         repaired=counts.repaired[rows], confidence_lost=counts.confidence_lost[rows],
         flip_row=counts.flip_row[:0], flip_id=counts.flip_id[:0], flip_label=counts.flip_label[:0],
         flip_before=counts.flip_before[:0], flip_after=counts.flip_after[:0],
-        layers=("a",), silenced_at=("a",),
+        layers=("a",), ablated_at=("a",),
     )  # fmt: skip
     (found,) = measures.breaks_what_excites(alone, np.array([[0, 0]]))
     assert found == {"own": 2 / 3, "shuffled": 2 / 3, "interval": 0}

@@ -322,7 +322,7 @@ def test_maps_of_parts_of_images_belong_to_no_image():
 
     classifier = Classifier(Odd(in_quarters).eval(), size=(12, 10), **HALVES)
     images = ImageSet.from_arrays(pictures(3).sigmoid().numpy().transpose(0, 2, 3, 1))
-    with pytest.raises(NotSupported, match="12 rows for 3 images"):
+    with pytest.raises(NotSupported, match="a batch of 12 for 3 images"):
         TopPatches("conv#2").run(classifier, images)
 
 

@@ -113,10 +113,10 @@ def test_what_cannot_be_meant_is_told_with_an_example(field, value):
         (lambda: Ablation(layer="1,,3"), "layer '1,,3' has an empty part; give 3, conv3, 1,3, 1-3"),
         (lambda: Ablation(layer=0), "no layer 0; layers are numbered from 1"),
         (lambda: Ablation(layer="-1"), "no layer -1; layers are numbered from 1"),
-        (lambda: Activations(layer=[1, 2]), r"layer \[1, 2\] names several layers, and one is"),
-        (lambda: Activations(layer="1-2"), "layer '1-2' names several layers, and one is needed"),
+        (lambda: Activations(layer=[1, 2]), r"layer \[1, 2\] names several layers, but one is"),
+        (lambda: Activations(layer="1-2"), "layer '1-2' names several layers, but one is needed"),
         (lambda: Misclassifications(silence="2"), "cannot read silence '2'; give layer:filters"),
-        (lambda: Activations(layer="all"), "layer 'all' names several layers, and one is needed"),
+        (lambda: Activations(layer="all"), "layer 'all' names several layers, but one is needed"),
         (lambda: Misclassifications(silence="1:0,2:1"), "silence '1:0,2:1' names several layers;"),
         (lambda: Misclassifications(silence={2: 2.5}), "^silence: filters is 2.5; give"),
         (lambda: Misclassifications(silence={None: 2}), "^silence: layer is None; give"),
@@ -289,7 +289,7 @@ class TestCaptumsForm:
     def test_filters_that_are_not_there_are_told(self, classifier):
         with pytest.raises(LayerNotFound, match="no filter 9 in layer conv2; it has 6 filters"):
             FilterAblation(classifier, 2).attribute(torch.rand(1, 3, 12, 10), 0, [9])
-        with pytest.raises(LayerNotFound, match="names several layers, and one is needed"):
+        with pytest.raises(LayerNotFound, match="names several layers, but one is needed"):
             FilterAblation(classifier, [1, 2])
 
 

@@ -15,7 +15,7 @@ from interpret_kit.analyses.occlusion import Occlusion, OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesResult
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.render import draw, scales
-from interpret_kit.render.occlusion import telling_windows
+from interpret_kit.render.occlusion import informative_windows
 from interpret_kit.render.page import DPI, Area, Page, file_names, fitted
 from interpret_kit.render.scales import COUNTS, SIGNED, Scale, overlay
 from interpret_kit.results.result import Origin
@@ -117,7 +117,7 @@ def ablation(broken, repaired=None, layer=None, layers=("conv1",)):
         flip_before=none,
         flip_after=none,
         layers=layers,
-        silenced_at=layers,
+        ablated_at=layers,
     )
 
 
@@ -266,7 +266,7 @@ def test_a_part_of_a_place_lies_where_the_box_lies_in_the_frame():
 def test_a_picture_is_drawn_at_its_place_the_right_way_up():
     page = Page(3, 2, "title")
     corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]], np.uint8)
-    page.picture(corners, Area(1, 0.5, 1, 1))
+    page.image(corners, Area(1, 0.5, 1, 1))
     pixels = rendered(page)
     for row, col in np.ndindex(2, 2):
         y = int((page.header + 0.5 + 0.25 + 0.5 * row) * DPI)
@@ -333,8 +333,8 @@ def test_the_most_telling_windows_are_the_worst_and_those_that_change_the_predic
     predicted[0, 0, :2] = 2, 3
     confidence = np.array([[[0.8, 0.7, 0.9, 0.9, 0.6, 0.5], [0.9, 0.9, 0.9, 0.9, 0.9, 0.1]]])
     result = occlusion(images=1, predicted=predicted, confidence=confidence)
-    assert telling_windows(result, 0, most=3) == [11, 1, 0]
-    assert telling_windows(result, 0, most=5) == [11, 5, 4, 1, 0]
+    assert informative_windows(result, 0, most=3) == [11, 1, 0]
+    assert informative_windows(result, 0, most=5) == [11, 5, 4, 1, 0]
 
 
 def test_windows_that_mostly_overlap_are_shown_once():
@@ -344,7 +344,7 @@ def test_windows_that_mostly_overlap_are_shown_once():
         images=1, confidence=np.linspace(0.9, 0.1, 52).reshape(shape), predicted=np.ones(shape, int)
     )
     object.__setattr__(result, "stride", (10, 2))
-    boxes = grid.boxes()[telling_windows(result, 0)]
+    boxes = grid.boxes()[informative_windows(result, 0)]
     assert boxes[:4, 1].tolist() == [50, 42, 34, 26]  # two columns shared: less than a third
 
 

@@ -60,7 +60,7 @@ def test_letters_that_no_font_has_are_named(result, caplog, monkeypatch):
     assert "猫" in told
     assert "犬" in told
     assert "été" not in told
-    assert told.endswith("the figures show boxes in their place; install Noto Sans CJK")
+    assert told.endswith("the figures show boxes instead; install Noto Sans CJK")
 
 
 def test_a_font_that_has_the_letters_draws_them(result, cat_font, caplog, monkeypatch):

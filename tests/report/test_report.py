@@ -86,7 +86,7 @@ def test_figures_say_what_they_show_and_how_large_they_are(hostile):
             assert figure.size == (int(each["width"]), int(each["height"]))
     alts = {each["alt"] for each in pictures}
     assert "Galleries: layer conv1" in alts
-    assert f"Heat map and confidence array: {CLASSES[1]}/1{IMAGE}.png" in alts
+    assert f"Occlusion map and confidence array: {CLASSES[1]}/1{IMAGE}.png" in alts
 
 
 def test_every_kind_of_figure_is_explained(hostile):
@@ -98,7 +98,7 @@ def test_every_kind_of_figure_is_explained(hostile):
 
 
 def test_a_page_says_what_was_asked_and_of_what(hostile):
-    for asked in ("window 5 side of the window", "silence 2:1 filters to silence"):
+    for asked in ("window 5 side of the window", "silence 2:1 filters to ablate"):
         assert asked in hostile.text
     assert "fingerprint of the model" in hostile.text
     assert "torch " in hostile.text
@@ -165,7 +165,7 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
 
 def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(NothingThere, match=f"it holds a network: ask that, .*--model {tmp_path}"):
+    with pytest.raises(NothingThere, match=f"this is a trained model: run an analysis with --model {tmp_path}"):
         load_result(tmp_path)
 
 

@@ -90,7 +90,7 @@ def test_an_empty_folder_is_free_and_a_file_never_is(tmp_path):
 
 def test_force_replaces_results_only(tmp_path):
     fill(tmp_path, "thesis.txt")
-    with pytest.raises(OutputExists, match="holds files that are no result"):
+    with pytest.raises(OutputExists, match="holds files that are not a result"):
         check_free(tmp_path, force=True)
 
 

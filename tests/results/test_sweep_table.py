@@ -66,8 +66,8 @@ def test_a_smaller_scale_is_said_in_the_table_with_the_recipes_it_made():
         ("16", "channels 5"), ("17", "channels 6"), ("32", "channels 10"),
     ]  # fmt: skip
     scale, _ = table.notes()
-    assert scale.startswith("At scale 0.1: epochs and the training images of each class x 0.1; ")
-    assert "filters and units, but those of timm's networks, x 0.32, its square root" in scale
+    assert scale.startswith("At scale 0.1: epochs and training images per class are multiplied by 0.1; ")
+    assert "filters and units, except in timm's networks, by its square root 0.32" in scale
     assert by_hand().notes() == ("Failed: kernel 7, seed 0: too | large",)
 
 
@@ -78,7 +78,7 @@ def test_the_best_recipe_is_named_by_validation_else_by_the_test():
     only_tested = by_hand(val_accuracy=nan, test_accuracy=tested)
     assert only_tested.headline() == "best of 3: kernel 3, test 55.0 % (+- 7.1 over the seeds)"
     failed = by_hand(val_accuracy=nan, train_accuracy=nan)
-    assert failed.headline() == "no trial ended with a score"
+    assert failed.headline() == "no trial has a validation or test score"
 
 
 def test_the_best_run_is_of_the_best_recipe_and_every_trial_names_its_own():

@@ -1,7 +1,7 @@
-"""What can be counted over a stream? Accumulators: ``add``, ``merge``, then read.
+"""Which statistics are accumulated over a stream of images? ``add``, ``merge``, then read.
 
-No sentinel values: what has not been seen is not there. The order in which batches come, how
-large they are, and what is merged with what does not change what is read.
+Nothing is initialised with sentinel values. The result does not depend on the order or size of the
+batches, nor on the order of merging.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_ENOUGH_TO_SORT = 128  # units per filter: sorting for every image costs more
+_ENOUGH_TO_SORT = 128  # units per filter: sorting after every image would cost more
 _LOW_BITS = 0xFFFFFFFF
 
 
@@ -29,51 +29,51 @@ class Units:
         return len(self.values)
 
     def rows(self, rows: Tensor) -> Units:
-        """Take other rows (units, filters) of each filter."""
+        """Select rows (units, filters) of each filter."""
         return Units(*(column.gather(0, rows) for column in _columns(self)))
 
 
 class TopK:
     """The strongest units of every filter, in a total order: value, then image, then position.
 
-    What is kept does not grow: ``k`` units a filter on the CPU, and what waits for the next sort
-    where the maps are.
+    Memory is bounded: ``k`` units per filter on the CPU, and the units since the last sort on the
+    device of the maps.
     """
 
     def __init__(self, k: int) -> None:
-        """Keep ``k`` units of each filter, at least 1."""
+        """Keep the ``k`` strongest units of each filter (``k`` is at least 1)."""
         self.k = k
         self._kept: Units | None = None  # by image, then position
-        self._waiting: list[Units] = []
+        self._pending: list[Units] = []
 
     def add(self, units: Units) -> None:
-        """Consider more units, in any order."""
-        self._waiting.append(units)
-        if sum(map(len, self._waiting)) >= _ENOUGH_TO_SORT:
+        """Add units, in any order."""
+        self._pending.append(units)
+        if sum(map(len, self._pending)) >= _ENOUGH_TO_SORT:
             self._settle()
 
     def merge(self, other: TopK) -> None:
-        """Take in what another accumulator has seen."""
+        """Add the units of another accumulator."""
         if other.best is not None:
             self.add(other.best)
 
     @property
     def best(self) -> Units | None:
-        """The strongest of what was added, at most ``k`` per filter; None if nothing was."""
+        """The strongest units so far, at most ``k`` per filter; None if nothing was added."""
         self._settle()
         return None if self._kept is None else self._kept.rows(_strongest(self._kept, self.k))
 
     def _settle(self) -> None:
-        if self._waiting:
-            seen = [*([self._kept] if self._kept else []), *self._waiting]
+        if self._pending:
+            seen = [*([self._kept] if self._kept else []), *self._pending]
             columns = zip(*map(_on_the_cpu, seen), strict=True)
             units = _by_place(Units(*map(torch.cat, columns)))
             self._kept = units.rows(_sorted(_strongest(units, self.k)))
-            self._waiting.clear()
+            self._pending.clear()
 
 
 def _by_place(units: Units) -> Units:
-    """Order each filter's units by image, then position; a stream of images comes so."""
+    """Order each filter's units by image, then position; a stream of images is in that order."""
     if (units.images[1:] > units.images[:-1]).all():
         return units
     place = units.images * (int(units.positions.max()) + 1) + units.positions
@@ -81,24 +81,26 @@ def _by_place(units: Units) -> Units:
 
 
 def _strongest(units: Units, k: int) -> Tensor:
-    """Rows of the ``k`` strongest units of each filter, (k, filters); of equal ones the first."""
+    """Return the rows of the ``k`` strongest units, (k, filters); of equal ones the first."""
     rows = torch.arange(len(units)).unsqueeze(1)
     return _sorted(_keys(units.values, rows))[:k] & _LOW_BITS
 
 
 def _sorted(columns: Tensor) -> Tensor:
-    return torch.from_numpy(np.sort(columns.numpy(), axis=0))  # many times torch's speed
+    return torch.from_numpy(np.sort(columns.numpy(), axis=0))  # many times faster than torch.sort
 
 
 def _keys(values: Tensor, order: Tensor) -> Tensor:
-    """Integers that sort as (value, falling; order, rising): no two are equal, so any sort will do.
+    """Return integers that sort by falling value, then by rising order; no two are equal.
 
     Args:
         values: compared as float32; -0.0 is equal to 0.0.
         order: from 0 to 2**32 - 1.
     """
     bits = (values.float() + 0.0).view(torch.int32)  # -0.0 becomes 0.0
-    flips = (bits >> 31).bitwise_not_().bitwise_or_(-(2**31))  # below zero only of the sign bit
+    # The bits of positive floats sort like integers, those of negative floats in reverse: flip
+    # all bits of the former, and only the sign bit of the latter, for falling order.
+    flips = (bits >> 31).bitwise_not_().bitwise_or_(-(2**31))
     return flips.bitwise_xor_(bits).long().bitwise_left_shift_(32).bitwise_or_(order)
 
 
@@ -111,7 +113,7 @@ def _columns(units: Units) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def strongest_units(maps: Tensor, ids: Tensor, per_image: int) -> Units:
-    """The ``per_image`` strongest units of every filter in every image.
+    """Find the ``per_image`` strongest units of every filter in every image.
 
     Args:
         maps: activations (images, filters, rows, cols).
@@ -131,18 +133,18 @@ def strongest_units(maps: Tensor, ids: Tensor, per_image: int) -> Units:
 
 
 def _peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Value and position of the strongest unit of each map, both (images, filters)."""
+    """Return value and position of the strongest unit of each map, both (images, filters)."""
     if maps.device.type == "cpu" and maps.is_contiguous(memory_format=torch.channels_last):
-        # Of all that torch has, only this looks for all channels side by side, in one reading.
+        # The only operator of torch that finds the maxima of all channels in one read of memory.
         pooled = F.max_pool2d(maps, maps.shape[2:], return_indices=True)
         values, positions = (each.flatten(1) for each in pooled)
     else:
         values, positions = maps.flatten(2).max(dim=2)
-    return values, positions  # of equal values the first
+    return values, positions  # of equal values, the first
 
 
 class FilterStatistics:
-    """Mean, spread, peak and activity of every filter, over all units of all images."""
+    """Mean, standard deviation, peak and share of active units of every filter."""
 
     def __init__(self) -> None:
         self.units = 0
@@ -150,13 +152,13 @@ class FilterStatistics:
         self._peak: Tensor | None = None  # (filters,)
 
     def add(self, maps: Tensor) -> None:
-        """Take in maps (images, filters, rows, cols)."""
+        """Add feature maps (images, filters, rows, cols)."""
         flat = maps.transpose(0, 1).flatten(1).double()  # (filters, units)
         sums = torch.stack([flat.sum(1), flat.square().sum(1), (flat > 0).sum(1).double()])
         self._take(flat.shape[1], sums, flat.amax(1))
 
     def merge(self, other: FilterStatistics) -> None:
-        """Take in what another accumulator has seen."""
+        """Add the units of another accumulator."""
         if other._sums is not None and other._peak is not None:
             self._take(other.units, other._sums, other._peak)
 
@@ -166,9 +168,9 @@ class FilterStatistics:
         self._peak = peak if self._peak is None else torch.maximum(self._peak, peak)
 
     def read(self) -> dict[str, Tensor]:
-        """``mean``, ``std`` (population), ``peak``, ``active`` (share above zero), each (filters,).
+        """Return mean, std (population), peak and active (share above zero), each (filters,).
 
-        Empty if nothing was added.
+        The dictionary is empty if nothing was added.
         """
         if self._sums is None or self._peak is None:
             return {}
@@ -178,7 +180,7 @@ class FilterStatistics:
 
 
 class Confusion:
-    """How often images of each class are called what: counts (true class, predicted class)."""
+    """A confusion matrix: counts (true class, predicted class)."""
 
     def __init__(self, classes: int) -> None:
         self.counts = torch.zeros(classes, classes, dtype=torch.int64)
@@ -187,13 +189,13 @@ class Confusion:
         """Count images by class.
 
         Args:
-            labels: (images,) true classes, int64 from 0; none is unknown.
-            predicted: (images,) what they are taken for.
+            labels: (images,) true classes, int64 from 0; every image has one.
+            predicted: (images,) predicted classes.
         """
         classes = len(self.counts)
         pairs = (labels * classes + predicted).cpu()
         self.counts += torch.bincount(pairs, minlength=classes**2).view(classes, classes)
 
     def merge(self, other: Confusion) -> None:
-        """Take in what another accumulator has counted."""
+        """Add the counts of another accumulator."""
         self.counts += other.counts

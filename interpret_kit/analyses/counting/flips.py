@@ -1,4 +1,4 @@
-"""Which images flip when a filter is ablated, as tables by filter, by class and one by one?"""
+"""Which predictions change when a filter is ablated? Counts by filter and class, and the images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interpret_kit.results.table import Table
 
 
 def filters_table(result: AblationResult) -> Table:
-    """List every filter, the one that breaks most images first."""
+    """List the filters by falling number of newly misclassified images."""
     rows = []
     for row in np.argsort(-result.broken.sum(1), kind="stable").tolist():
         top = ", ".join(f"{name} {n}" for name, n in result.class_table(row).head(5).rows)
@@ -32,7 +32,7 @@ def filters_table(result: AblationResult) -> Table:
 
 
 def classes_table(result: AblationResult) -> Table:
-    """List the classes that each filter breaks or repairs, the most frequent first."""
+    """List the classes with changed predictions for each filter, the most frequent first."""
     rows = [
         (
             result.layers[result.layer[row]],
@@ -52,7 +52,7 @@ def classes_table(result: AblationResult) -> Table:
 
 
 def flips_table(result: AblationResult) -> Table:
-    """List every image that flips, by filter."""
+    """List every image that becomes misclassified or correct, by filter."""
     classes = result.origin.classes
     rows = tuple(
         (
@@ -73,34 +73,35 @@ def flips_table(result: AblationResult) -> Table:
 
 @dataclass(frozen=True)
 class AblationResult(Result, of="ablation"):
-    """Which images flip when one filter is held at zero, per filter and class.
+    """Which images change between correct and misclassified when one filter is ablated.
 
-    A row of ``filters`` is one silenced filter. Broken: right before, wrong after. Repaired:
-    wrong before, right after. Both count under the image's true class. With ``only_right``, the
-    filters were silenced only on images that are right with all of them, so none is repaired.
+    A row of ``filters`` is one ablated filter. Broken: newly misclassified, that is, correct with
+    all filters and misclassified without this one. Repaired: newly correct. Both are counted by
+    the true class of the image. With ``only_right``, filters are ablated only on images that are
+    correct with all filters, so none is repaired.
     """
 
     layer: Array = array("filters", "which of the layers the filter is in")
     filter: Array = array("filters", "number of the filter in its layer, from 0")
     total: Array = array("classes", "images of each true class")
     correct: Array = array("classes", "of these, classified correctly with all filters")
-    broken: Array = array("filters classes", "images right before, wrong after")
-    repaired: Array = array("filters classes", "images wrong before, right after")
+    broken: Array = array("filters classes", "newly misclassified images, by true class")
+    repaired: Array = array("filters classes", "newly correct images, by true class")
     confidence_lost: Array = array(
         "filters",
-        "fall of the true class's probability, in [-1, 1], positive: filter helps; mean over all "
-        "images, or, with only_right, over those that are right",
+        "drop of the true class's probability, in [-1, 1]; positive: the filter helps; mean over "
+        "all images or, with only_right, over the correctly classified ones",
     )
-    flip_row: Array = array("flips", "which filter, as row of the arrays over filters")
-    flip_id: Array = array("flips", "id of the image that flipped")
+    flip_row: Array = array("flips", "the ablated filter, as row of the arrays over filters")
+    flip_id: Array = array("flips", "id of the image that becomes misclassified or correct")
     flip_label: Array = array("flips", "its true class")
     flip_before: Array = array("flips", "class predicted with all filters")
-    flip_after: Array = array("flips", "class predicted with the filter silenced")
+    flip_after: Array = array("flips", "class predicted with the filter ablated")
     layers: tuple[str, ...] = ()
-    silenced_at: tuple[str, ...] = ()  # for each layer, the module whose output is overwritten
+    ablated_at: tuple[str, ...] = ()  # for each layer, the module whose output is overwritten
 
     def tables(self) -> dict[str, Table]:
-        """Per filter, per filter and class, per layer, and every flipped image."""
+        """Return tables by filter, by filter and class, by layer, and of every changed image."""
         return {
             "filters": filters_table(self),
             "classes": classes_table(self),
@@ -114,25 +115,25 @@ class AblationResult(Result, of="ablation"):
         return Score(int(self.correct.sum()), int(self.total.sum()))
 
     def lead(self) -> str:
-        """The accuracy that the filters are ablated from."""
+        """Return the accuracy with all filters, in a line."""
         return f"with all filters: {self.score}"
 
     def numbers(self) -> dict[str, Any]:
-        """The accuracy with all filters."""
+        """Return the accuracy with all filters."""
         return self.score.numbers()
 
     def notes(self) -> tuple[str, ...]:
-        """Whether there was an image to break, and by which labels."""
+        """Add a note if no image is correct, so that none can become misclassified."""
         if self.score.correct:
             return super().notes()
         return (
             *super().notes(),
-            "no image is classified correctly with all filters, so that none can be newly "
-            "misclassified: --labels predicted compares with the network's own predictions",
+            "no image is classified correctly with all filters, so none can become misclassified; "
+            "--labels predicted compares with the network's own predictions",
         )
 
     def summary(self) -> Table:
-        """Compare the layers: images broken per filter."""
+        """Compare the layers by the number of newly misclassified images per filter."""
         rows = []
         images = max(int(self.total.sum()), 1)
         for k, name in enumerate(self.layers):
@@ -141,7 +142,7 @@ class AblationResult(Result, of="ablation"):
             rows.append(
                 (
                     name,
-                    self.silenced_at[k],
+                    self.ablated_at[k],
                     int(mine.sum()),
                     round(float(broken.mean()), 3),
                     round(100 * float(broken.mean()) / images, 2),
@@ -152,12 +153,12 @@ class AblationResult(Result, of="ablation"):
                     round(float(self.confidence_lost[mine].mean()), 5),
                 )
             )
-        columns = ("layer", "silenced at", "filters", "broken per filter", "% of images")
+        columns = ("layer", "ablated at", "filters", "broken per filter", "% of images")
         more = ("most broken", "by filter", "filters that break none", "repaired per filter")
         return Table((*columns, *more, "mean confidence lost"), tuple(rows))
 
     def class_table(self, row: int) -> Table:
-        """How often one filter breaks each class: "class, frequency", top classes first."""
+        """Count the newly misclassified images of one filter by class, the most frequent first."""
         counts = self.broken[row]
         order = np.argsort(-counts, kind="stable")
         rows = tuple((self.origin.classes[k], int(counts[k])) for k in order if counts[k] > 0)

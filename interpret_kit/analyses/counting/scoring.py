@@ -1,4 +1,4 @@
-"""How many predictions are correct, by whose labels, and how sure is that?"""
+"""How many predictions are correct, according to which labels, and with which uncertainty?"""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from interpret_kit.models.argument_values import word_argument
 
 GIVEN, PREDICTED = "given", "predicted"
-LABELS = (  # help text and reader of a field
-    "what counts as correct: given, the class folders or labels.csv of the images; predicted, what "
-    "the network itself predicts with all its filters, which needs no labels",
+LABELS = (  # help text and converter of a field
+    "labels that define a correct prediction: given (class folders or labels.csv of the images) or "
+    "predicted (the network's own predictions with all filters, which needs no labels)",
     word_argument(GIVEN, PREDICTED),
 )
-_Z = 1.959964  # of 95 % of the normal distribution
+_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of the images, in [0, 1]; 0 without images."""
+        """Share of correctly classified images, in [0, 1]; 0 without images."""
         return self.correct / max(self.images, 1)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the accuracy on more such images lies with 95 % confidence, in [0, 1].
+        """The 95 % confidence interval (Wilson score) of the accuracy, in [0, 1].
 
         Reference: Wilson, Probable inference, the law of succession, and statistical inference,
         JASA 1927. https://doi.org/10.2307/2276774
@@ -44,7 +44,7 @@ class Score:
         return max(low, 0.0), min(high, 1.0)
 
     def numbers(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Return accuracy, interval and counts by name, for JSON."""
         low, high = self.interval
         return {
             "accuracy": round(self.accuracy, 6),

@@ -1,7 +1,7 @@
-"""Why does Pillow not read a sound file, and what of it can be read?
+"""Why does Pillow refuse an intact file, and what can still be read?
 
-The notes of a PNG file (texts, profiles, dates) may be larger than Pillow allows, or damaged,
-while its pixels are whole; and a TIFF file may hold numbers of a kind that Pillow does not know.
+The metadata of a PNG file (texts, profiles, dates) may be larger than Pillow allows, or damaged,
+although its pixels are intact; a TIFF file may hold a number type that Pillow does not support.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NUMBERS = {1: "", 2: " signed", 3: " float", 5: " complex", 6: " complex float"
 
 
 def pixels_of_png(path: Path) -> io.BytesIO | None:
-    """Copy a PNG file without the chunks that do not decide its pixels; None if it is too big."""
+    """Copy a PNG file without the chunks that do not affect its pixels; None if it is too large."""
     kept = io.BytesIO()
     with path.open("rb") as file:
         kept.write(file.read(_SIGNATURE))
@@ -45,9 +45,9 @@ def pixels_of_png(path: Path) -> io.BytesIO | None:
 
 
 def kind_of_tiff(path: Path) -> str | None:
-    """What the first image of a TIFF file consists of, as "RGB, 32-bit float".
+    """Describe the first image of a TIFF file, as "RGB, 32-bit float".
 
-    None if its directory is not whole.
+    Returns None if its directory is incomplete.
     """
     with path.open("rb") as file:
         header = file.read(8)
@@ -77,5 +77,5 @@ def _first(value: Any) -> Any:
 
 
 def _each(value: Any) -> list[str]:
-    """The different values of a tag, in order."""
+    """Return the distinct values of a tag, in order."""
     return list(dict.fromkeys(map(str, value if isinstance(value, tuple) else (value,))))

@@ -2,10 +2,10 @@
 
 The image is upright (EXIF orientation), the first frame of an animation, with transparent parts
 on white (the colours hidden under them were never meant to be seen, and white is the page that
-cut-outs and logos are drawn for), deep gray scaled to 8 bits and not clipped. The values are those
-stored in the file, as when networks are trained: an embedded colour profile is not applied, and a
-note says so. A file that is broken, cut off or too big is refused: half an image would be analysed
-like a whole one.
+cut-outs and logos are drawn for), more than 8 bits of gray scaled to 8 bits, not clipped. The
+values are those stored in the file, as when networks are trained: an embedded colour profile is not
+applied, and a note says so. A file that is damaged, truncated or too large is refused: half an
+image would be analysed like a complete one.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ _one_at_a_time = threading.Lock()
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """Read an image, upright, mode RGB; `notes_of` it says what may mislead.
+    """Read an image, upright, mode RGB; `notes_of` returns remarks on its values.
 
     Raises:
-        UnreadableImage: saying why, but not which file: the caller knows its name.
+        UnreadableImage: with the reason, but without the file name, which the caller adds.
     """
     if not path.is_file():
         raise UnreadableImage(_no_file(path))
@@ -65,7 +65,7 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def notes_of(image: Image.Image) -> tuple[str, ...]:
-    """What a user should know of how an image was read: clauses without the image's name."""
+    """Return remarks on how an image was read: clauses without the image's name."""
     notes: tuple[str, ...] = image.info.get(_NOTES, ())
     return notes
 
@@ -85,29 +85,29 @@ def _decoded(path: Path) -> Image.Image:
         sound = pixels_of_png(path) if kind_of(path) == "PNG" else None
         if sound is None:
             raise
-        return _read(sound)  # whatever is wrong beside the pixels does not count
+        return _read(sound)  # damaged metadata is no reason to refuse intact pixels
 
 
 def _read(source: Path | BytesIO) -> Image.Image:
     with _pillow_is_quiet():
-        picture = Image.open(source, formats=readable())
-    with picture:
-        return rgb_of(picture)
+        image = Image.open(source, formats=readable())
+    with image:
+        return rgb_of(image)
 
 
-def rgb_of(picture: Image.Image) -> Image.Image:
-    """Convert an image that is open already as `read_rgb` does: upright, RGB, on white.
+def rgb_of(image: Image.Image) -> Image.Image:
+    """Convert an open image as `read_rgb` does: upright, RGB, on white.
 
     Raises:
-        UnreadableImage: values of no known meaning.
+        UnreadableImage: if its values have no defined meaning.
     """
-    deep = any(";16" in str(each) for each in getattr(picture, "tile", ()))
-    picture.load()
-    _refuse_signed(picture)
-    profile = picture.info.get("icc_profile")
-    rgb, note = _as_rgb(_upright(picture), deep)
-    if rgb is picture:  # nothing of what the caller holds is written to
-        rgb = picture.copy()
+    deep = any(";16" in str(each) for each in getattr(image, "tile", ()))
+    image.load()
+    _refuse_signed(image)
+    profile = image.info.get("icc_profile")
+    rgb, note = _as_rgb(_upright(image), deep)
+    if rgb is image:  # the caller's image is not modified
+        rgb = image.copy()
     notes = (profile_note(profile) if profile else None, note)
     rgb.info = {_NOTES: tuple(each for each in notes if each)}
     return rgb
@@ -115,10 +115,10 @@ def rgb_of(picture: Image.Image) -> Image.Image:
 
 @contextmanager
 def _pillow_is_quiet() -> Iterator[None]:
-    """Make a picture that is too big an error, and silence what else Pillow warns of.
+    """Turn Pillow's warning about too large an image into an error, and ignore its other warnings.
 
-    Warning filters belong to the whole process: hence the lock, and filters so narrow that they
-    do no harm to other threads meanwhile.
+    Warning filters apply to the whole process: hence the lock, and filters narrow enough not to
+    affect other threads in the meantime.
     """
     with _one_at_a_time, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -133,9 +133,9 @@ def _reason(path: Path, error: Exception) -> str:
         return "no permission to read it"
     if isinstance(error, _TOO_BIG):
         most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        return f"it has more than {most:.3g} million pixels; scale it down first"
+        return f"it has more than {most:.3g} million pixels; resize it first"
     detail = " ".join(str(error).split()) or type(error).__name__
-    return f"it is broken or cut off ({detail})"
+    return f"it is damaged or truncated ({detail})"
 
 
 def _unidentified(path: Path) -> str:
@@ -148,77 +148,77 @@ def _unidentified(path: Path) -> str:
         return f"it is not a {known} image, but {kind}: convert it to JPEG or PNG"
     if kind == "TIFF" and (tiff := _kind_of_tiff(path)) is not None:
         return (
-            f"it is a TIFF of a kind that is not read ({tiff}); save it as gray, RGB or RGBA with "
-            "8 or 16 bits per channel"
+            f"it is a TIFF of an unsupported kind ({tiff}); save it as gray, RGB or RGBA with 8 "
+            "or 16 bits per channel"
         )
-    return f"it is broken or cut off ({kind}, whose header cannot be read)"
+    return f"it is damaged or truncated ({kind}, whose header cannot be read)"
 
 
 def _kind_of_tiff(path: Path) -> str | None:
     try:
         with _pillow_is_quiet():
             return kind_of_tiff(path)
-    except Exception:  # as many kinds of error as ways to be broken
+    except Exception:  # a damaged file raises almost any kind of error
         return None
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Undo the EXIF orientation (Pillow has done so already for TIFF)."""
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation (Pillow has done so already for TIFF)."""
     try:
         with _pillow_is_quiet():
-            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         turn = _UPRIGHT.get(orientation)
-    except Exception:  # the pixels are sound, only the notes beside them are not
-        return picture
-    return picture if turn is None else _transposed(picture, turn)
+    except Exception:  # the pixels are intact, only the metadata is not
+        return image
+    return image if turn is None else _transposed(image, turn)
 
 
-def _transposed(picture: Image.Image, turn: Image.Transpose) -> Image.Image:
-    turned = picture.transpose(turn)
-    turned.info = picture.info  # the transparent colour, if any
+def _transposed(image: Image.Image, turn: Image.Transpose) -> Image.Image:
+    turned = image.transpose(turn)
+    turned.info = image.info  # the transparent colour, if any
     return turned
 
 
-def _as_rgb(picture: Image.Image, deep: bool) -> tuple[Image.Image, str | None]:
-    """Convert to RGB, on white; ``deep``: from 16 bits per channel. And a note, if need be."""
-    if picture.mode.startswith(("I", "F")):
-        levels, note = _deep_gray(picture)
+def _as_rgb(image: Image.Image, deep: bool) -> tuple[Image.Image, str | None]:
+    """Convert to RGB, on white; ``deep``: from 16 bits per channel. Also return a note, or ""."""
+    if image.mode.startswith(("I", "F")):
+        levels, note = _deep_gray(image)
         return Image.fromarray(levels).convert("RGB"), note
-    note = _few_bits(_brightest(picture) << 8 | 0xFF) if deep else None
-    if not picture.has_transparency_data:
-        return picture.convert("RGB"), note
-    page = Image.new("RGBA", picture.size, "white")
-    page.alpha_composite(picture.convert("RGBA"))
+    note = _few_bits(_brightest(image) << 8 | 0xFF) if deep else None
+    if not image.has_transparency_data:
+        return image.convert("RGB"), note
+    page = Image.new("RGBA", image.size, "white")
+    page.alpha_composite(image.convert("RGBA"))
     return page.convert("RGB"), note
 
 
-def _deep_gray(picture: Image.Image) -> tuple[NDArray[np.uint8], str | None]:
-    """Gray of more than 8 bits to (height, width), 0 to 255, rounded to the nearest; and a note."""
-    values = np.asarray(picture).astype(np.float64)
-    tags: Any = getattr(picture, "tag_v2", {})
-    top, note = _white(picture.mode, tags.get(_BITS_PER_SAMPLE), values)
-    if not (values.min() >= 0 and values.max() <= top):  # said so that NaN is refused, too
+def _deep_gray(image: Image.Image) -> tuple[NDArray[np.uint8], str | None]:
+    """Convert gray of over 8 bits to (height, width) in 0 to 255, rounded; return a note, too."""
+    values = np.asarray(image).astype(np.float64)
+    tags: Any = getattr(image, "tag_v2", {})
+    top, note = _white(image.mode, tags.get(_BITS_PER_SAMPLE), values)
+    if not (values.min() >= 0 and values.max() <= top):  # written so that NaN is refused, too
         raise UnreadableImage(
-            f"its values go from {values.min():g} to {values.max():g}, and only 0 to {top:g} have "
-            "a known meaning; save it with 8 or 16 bits"
+            f"its values range from {values.min():g} to {values.max():g}, but only 0 to "
+            f"{top:g} have a defined meaning; save it with 8 or 16 bits"
         )
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         values = top - values
-    values[values == picture.info.get("transparency")] = top  # on white
+    values[values == image.info.get("transparency")] = top  # on white
     return np.floor(values * (255 / top) + 0.5).astype(np.uint8), note
 
 
-def _refuse_signed(picture: Image.Image) -> None:
-    """Refuse signed values of 8 bits, which Pillow takes for unsigned ones."""
-    tags: Any = getattr(picture, "tag_v2", {})
-    if picture.mode in ("L", "RGB") and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
-        raise UnreadableImage("it holds signed 8-bit values; save it with unsigned ones")
+def _refuse_signed(image: Image.Image) -> None:
+    """Refuse signed 8-bit values, which Pillow would read as unsigned ones."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.mode in ("L", "RGB") and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+        raise UnreadableImage("it holds signed 8-bit values; save it with unsigned values")
 
 
 def _white(mode: str, bits: Any, values: NDArray[np.float64]) -> tuple[float, str | None]:
-    """The value that is white, and what is to be said of it.
+    """Return the value of white, and a note.
 
-    Nobody uses the range of 32-bit integers: they hold what had 8 or 16 bits before.
+    32-bit integers are never used over their full range: they hold 8-bit or 16-bit values.
     """
     if mode == "F":
         return 1.0, None
@@ -230,7 +230,7 @@ def _white(mode: str, bits: Any, values: NDArray[np.float64]) -> tuple[float, st
 
 
 def _few_bits(brightest: int) -> str | None:
-    """Say that 16-bit values, up to ``brightest``, leave most of their range unused."""
+    """Note that 16-bit values, up to ``brightest``, leave most of their range unused."""
     bits = max(8, brightest.bit_length())
     if not 0 < brightest <= _DARK:
         return None
@@ -240,11 +240,9 @@ def _few_bits(brightest: int) -> str | None:
     )
 
 
-def _brightest(picture: Image.Image) -> int:
-    """The largest value of all channels but alpha, 0 to 255."""
-    extrema = picture.getextrema()
+def _brightest(image: Image.Image) -> int:
+    """Return the largest value of all channels except alpha, in 0 to 255."""
+    extrema = image.getextrema()
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    colours = (
-        high for name, (_, high) in zip(picture.getbands(), bands, strict=True) if name != "A"
-    )
+    colours = (high for name, (_, high) in zip(image.getbands(), bands, strict=True) if name != "A")
     return int(max(colours))

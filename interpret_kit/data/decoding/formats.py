@@ -1,7 +1,7 @@
-"""Which image format is a file, by its name and by its first bytes?
+"""Which image format does a file have, by its name and by its first bytes?
 
-What is read is what the installed Pillow reads, of the formats that hold photographs and start no
-other program.
+Supported are the formats that the installed Pillow reads, as far as they hold photographs and do
+not start other programs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNREAD = """
 .cur .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .orf .rw2 .raf .pef .srw .x3f .3fr .erf .exr .hdr
 .pfm .pam .dds .dcm .fits .fit .pcx .sgi .ras .qoi .xbm .xpm .wmf .emf .djvu .eps
 """
-_OF_IMAGES = frozenset(_UNREAD.split())  # of formats that are not read
+_OF_IMAGES = frozenset(_UNREAD.split())  # of unsupported formats
 
 HEAD = 512  # bytes that `kind_of` looks at
 _FIRST_BYTES = [
@@ -65,7 +65,7 @@ _OF_OTHERS = [
 
 @cache
 def readable() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read."""
+    """Return Pillow's names of the supported formats."""
     from PIL import features
 
     known = {*features.modules, *features.codecs}  # of others, `check` warns
@@ -79,17 +79,17 @@ def readable() -> tuple[str, ...]:
 
 @cache
 def suffixes() -> tuple[str, ...]:
-    """The suffixes of files that are read, the commonest first; any case is accepted."""
+    """Return the supported file suffixes, the most common first; case is ignored."""
     return tuple(suffix for each in readable() for suffix in _SUFFIXES[each])
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a file of this name is read."""
+    """Return whether a file of this name is read."""
     return _suffix(name) in _known()
 
 
 def has_unread_suffix(name: str) -> bool:
-    """Whether a file of this name is an image of a format that is not read."""
+    """Return whether a file of this name is an image of an unsupported format."""
     unavailable = {each for found in _SUFFIXES.values() for each in found} - _known()
     return _suffix(name) in _OF_IMAGES or _suffix(name) in unavailable
 
@@ -100,18 +100,18 @@ def _known() -> frozenset[str]:
 
 
 def _suffix(name: str) -> str:
-    """As `Path.suffix`, lower case: names are looked at by the million."""
+    """Return the suffix in lower case; faster than `Path.suffix` for millions of files."""
     stem, dot, suffix = name.rpartition(".")
     return dot + suffix.lower() if stem else ""
 
 
 def is_read(kind: str) -> bool:
-    """Whether a format, as `kind_of` calls it, is one that is read."""
+    """Return whether a format, named as by `kind_of`, is supported."""
     return kind.upper().replace(" ", "") in readable()
 
 
 def kind_of(path: Path) -> str | None:
-    """The image format that a file's first bytes tell, whether it is read or not; else None.
+    """Return the image format by a file's first bytes, supported or not; None if it is unknown.
 
     Raises:
         OSError: if the file cannot be opened.
@@ -122,7 +122,7 @@ def kind_of(path: Path) -> str | None:
 
 
 def advice_on(path: Path) -> str | None:
-    """What a file is that is no image at all, and what to do; None if that is not known.
+    """Describe a file that is not an image, and what to do; None if its type is unknown.
 
     Raises:
         OSError: if the file cannot be opened.

@@ -1,7 +1,7 @@
-"""Do the numbers of an image mean what an sRGB screen shows of them?
+"""Do the values of an image mean sRGB colours?
 
-Networks are trained on the numbers as they are stored: timm and torchvision apply no embedded
-colour profile. So does the decoder, and says so where a profile would change the colours.
+Networks are trained on the values as stored: timm and torchvision do not apply embedded colour
+profiles. Neither does the decoder, but it adds a note if a profile would change the colours.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-_TOLERANCE = 6  # levels of 255: what roundings and versions of sRGB profiles differ by
+_TOLERANCE = 6  # levels out of 255, by which roundings and versions of sRGB profiles differ
 _MOST_BYTES = 4 << 20  # the largest profiles, of printers, have 3 MB
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of Pillow, by the profile's colour space
 
 
 @lru_cache(maxsize=16)
 def profile_note(profile: bytes) -> str | None:
-    """Say that an embedded profile is not applied, if that shows; None if it is like sRGB."""
+    """Note that an embedded profile is not applied; None if it is equivalent to sRGB."""
     try:
         return _note(profile) if len(profile) <= _MOST_BYTES else None
     except ImportError:  # a Pillow without colour management
@@ -36,7 +36,7 @@ def _note(profile: bytes) -> str | None:
         srgb = ImageCms.createProfile("sRGB")
         meant = ImageCms.profileToProfile(shown, opened, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, KeyError, ValueError):
-        return None  # damaged, or of another colour space: a viewer ignores it, too
+        return None  # damaged, or of another colour space: viewers ignore it, too
     assert meant is not None
     difference = np.abs(np.asarray(meant, np.int64) - np.asarray(shown.convert("RGB"), np.int64))
     if difference.max() <= _TOLERANCE:
@@ -48,7 +48,7 @@ def _note(profile: bytes) -> str | None:
 
 
 def _probe(mode: str) -> Image.Image:
-    """Colours from all parts of the colour space: a grid of 5 levels in each channel."""
+    """Return colours from the whole colour space: a grid of 5 levels per channel."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     levels = np.linspace(0, 255, 5).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(*[levels] * bands, indexing="ij"), axis=-1).reshape(1, -1, bands)

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
 
 _WAYS_OUT = (
-    "rename them, name the model trained on these classes with --model, "
-    "take the network's own predictions as labels with --labels predicted (occlusion: --target "
-    "predicted), or go without labels: give a folder of images without class folders, or, in "
-    "Python, images.unlabelled()"
+    "rename them, give the model that was trained on these classes with --model, use the "
+    "network's own predictions as labels with --labels predicted (occlusion: --target predicted), "
+    "or drop the labels: give a folder of images without class folders or, in Python, "
+    "images.unlabelled()"
 )
 
 
 def match_classes(names: Iterable[str], classifier: Classifier) -> dict[str, int]:
-    """Index of the classifier's class for each name.
+    """Return the index of the classifier's class for each name.
 
     The same spelling comes first, then spellings that differ in case, "_", "-" and spaces, then
-    synonyms. No two names may mean one class, and no name may mean two.
+    synonyms. Two names must not mean the same class, nor one name two classes.
 
     Raises:
-        ClassMismatch: saying which names do not fit, and what to do.
+        ClassMismatch: with the names that do not match, and what to do.
     """
     names = list(names)
     candidates = {name: _candidates(name, classifier) for name in names}
@@ -38,7 +38,7 @@ def match_classes(names: Iterable[str], classifier: Classifier) -> dict[str, int
         if len(candidates[name]) > 1:
             several = shortened(f"{classifier.classes[each]} ({each})" for each in candidates[name])
             raise ClassMismatch(
-                f"{name!r} may be any of several classes of {classifier.name}: {several}; "
+                f"{name!r} matches several classes of {classifier.name}: {several}; "
                 "rename it to the exact name of one, or to a synonym that only one has"
             )
         other = owner.setdefault(candidates[name][0], name)
@@ -69,7 +69,7 @@ def labels_of(
     if not classes:
         if used[-1] >= len(classifier.classes):
             raise ClassMismatch(
-                f"the labels go up to {used[-1]}, and {classifier.name} has "
+                f"the labels go up to {used[-1]}, but {classifier.name} has "
                 f"{len(classifier.classes)} classes, from 0; give class names, too"
             )
         return labels
@@ -80,26 +80,26 @@ def labels_of(
 
 
 def presumed_labels(names: Sequence[str], classifier: Classifier) -> NDArray[np.int64] | None:
-    """Label images by names that mean one class each; None if none does."""
+    """Label images by names that each match one class; None if none does."""
     candidates = {name: _candidates(name, classifier) for name in set(names) if name}
     index = {name: found[0] for name, found in candidates.items() if len(found) == 1}
     return np.array([index.get(name, -1) for name in names], np.int64) if index else None
 
 
 def dropped(source: str, classes: Sequence[str], classifier: Classifier) -> str:
-    """The note on labels that are not classes of the classifier."""
+    """Make the note on labels that are not classes of the classifier."""
     names = f" ({shortened(map(repr, classes), most=3)})" if classes else ""
     return f"the labels of {source}{names} are dropped: they are not classes of {classifier.name}"
 
 
 def no_labels(source: str, split: str | None, question: str) -> str:
-    """The message where ``question`` needs labels and there are none."""
+    """Make the error message for missing labels that ``question`` needs."""
     of_split = f", split {split}," if split else ""
     other = "another split with --split; " if split else ""
     return (
-        f"{question} counts right and wrong answers, and {source}{of_split} has no labels; "
+        f"{question} counts correct and wrong predictions, but {source}{of_split} has no labels; "
         f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes' with "
-        "--data; or take the network's own predictions as labels with --labels predicted"
+        "--data; or use the network's own predictions as labels with --labels predicted"
     )
 
 
@@ -115,6 +115,6 @@ def _refuse_strangers(strangers: list[str], count: int, classifier: Classifier) 
         (f"{name!r} ({close_names(name, classifier.classes)})" for name in strangers), most=3
     )
     raise ClassMismatch(
-        f"{len(strangers)} of the {count} class names of the images are no classes of "
+        f"{len(strangers)} of the {count} class names of the images are not classes of "
         f"{classifier.name}: {named}; {_WAYS_OUT}"
     )

@@ -1,4 +1,4 @@
-"""Which classes do the names of folders, and of labels.csv, make?"""
+"""Which classes follow from the names of folders and in labels.csv?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Labels = tuple[NDArray[np.int64], Sequence[str]]  # (images,), and what they cou
 
 
 def common_classes(levels: Sequence[FolderContents]) -> list[str]:
-    """One list of class folders for all splits, so that a label means the same in each.
+    """Merge the class folders of all splits into one list, so that a label means the same in each.
 
     Raises:
         ClassMismatch: if one class is spelled in two ways in different splits.
@@ -39,14 +39,16 @@ def common_classes(levels: Sequence[FolderContents]) -> list[str]:
 
 
 def twins(classes: Sequence[str]) -> tuple[str, ...]:
-    """Say that classes differ in little more than case: they may be one."""
+    """Note classes that differ only in case or accents: they may be the same."""
     several = [each for each in _by_key(classes).values() if len(each) > 1]
     named = shortened((" and ".join(each) for each in several), most=3)
-    return (f"classes that differ only in case or accents are two: {named}",) if several else ()
+    return (
+        (f"classes that differ only in case or accents are kept apart: {named}",) if several else ()
+    )
 
 
 def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names that differ only in case or in how accents are encoded, together."""
+    """Group names that differ only in case or in the encoding of accents."""
     by_key = defaultdict(list)
     for name in sorted(names):
         by_key[unicodedata.normalize("NFC", name).casefold()].append(name)
@@ -54,14 +56,14 @@ def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def numbered(class_of: Sequence[str | None], classes: Sequence[str] = ()) -> Labels:
-    """Labels (images,) for class names, -1 for none; without ``classes``, of those in use."""
+    """Return labels (images,), -1 for none; ``classes`` default to the names that occur."""
     classes = classes or sorted({each for each in class_of if each is not None})
     index: dict[str | None, int] = {name: label for label, name in enumerate(classes)}
     return np.array([index.get(each, -1) for each in class_of], np.int64), classes
 
 
 def names_in_order(classes: object) -> tuple[str, ...]:
-    """Class names in the order of their indices.
+    """Return class names in the order of their indices.
 
     Args:
         classes: names in order, or a mapping from index to name or from name to index; None for
@@ -93,5 +95,5 @@ def _names_in_mapping(classes: Mapping[object, object]) -> tuple[str, ...]:
 
 
 def _number(index: object) -> object:
-    """An index that is written as text, as in JSON, as a number."""
+    """Convert an index that is written as text, as in JSON, to an integer."""
     return int(index) if isinstance(index, str) and index.isdecimal() else index

@@ -1,9 +1,9 @@
-"""Which class does a labels.csv give to each image?
+"""Which class does a labels.csv file assign to each image?
 
-It has a column "file" and one of `LABEL_COLUMNS`; of several, names come before numbers. A row
-means the file that is called exactly so; failing that, the only one that differs in case, in how
-accents are encoded, in the slashes, in the folders before it or in a missing suffix. Rows that mean
-no file are counted, never guessed.
+It has a column "file" and one of `LABEL_COLUMNS`; of several, names are preferred to numbers. A row
+refers to the file with exactly that name or, if there is none, to the only one that differs in
+case, in the encoding of accents, in the slashes, in leading folders or in a missing suffix. Rows
+that match no file are counted, never guessed.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ FILE_COLUMN = "file"
 LABEL_COLUMNS = ("label", "class", "name")
 
 _DELIMITERS = ",;\t|"
-_ELSEWHERE = re.compile(r"/|\.\./|~|[a-z]:/|file://")  # how a path begins that is not relative
+_ELSEWHERE = re.compile(r"/|\.\./|~|[a-z]:/|file://")  # the start of an absolute path
 
 
 @dataclass(frozen=True)
 class LabelTable:
-    """The rows of a labels.csv that have a file and a class."""
+    """The rows of a labels.csv that give both a file and a class."""
 
     path: Path
-    class_of: Mapping[str, str]  # by the file as it is written
+    class_of: Mapping[str, str]  # by file, as spelled in the table
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Which rows mean which of the images."""
+    """The assignment of rows to images."""
 
     class_of: Mapping[str, str]  # by the image's name
-    strays: tuple[str, ...]  # the rows that mean no image, with their class
+    strays: tuple[str, ...]  # rows that match no image, with their class
 
 
 def read_table(path: Path) -> LabelTable:
@@ -58,14 +58,14 @@ def read_table(path: Path) -> LabelTable:
 
 
 def fit(table: LabelTable, names: Sequence[str]) -> Fitted:
-    """Find the image that each row means.
+    """Find the image that each row refers to.
 
     Args:
         table: the rows.
         names: of the images, relative to the table's folder, with "/".
 
     Raises:
-        ClassMismatch: two rows mean one image, with different classes.
+        ClassMismatch: two rows refer to one image, with different classes.
     """
     folder = _folded(table.path.absolute().parent.name)
     keys: tuple[tuple[Callable[[str], str], Callable[[str], Iterator[str]]], ...] = (
@@ -94,7 +94,7 @@ def fit(table: LabelTable, names: Sequence[str]) -> Fitted:
 
 
 def none_fits(table: LabelTable, names: Sequence[str]) -> UsageError:
-    """Say that no row means an image."""
+    """Make the error for a table none of whose rows matches an image."""
     return UsageError(
         f"{table.path} mentions none of the images beside it: its column 'file' starts with "
         f"{shortened(table.class_of, most=2)}, the images are {shortened(names, most=2)}"
@@ -102,7 +102,7 @@ def none_fits(table: LabelTable, names: Sequence[str]) -> UsageError:
 
 
 def _unique(key: Callable[[str], str], names: Sequence[str]) -> dict[str, str]:
-    """Names by their keys, without the keys that several have."""
+    """Map keys to names, without keys that several names share."""
     by_key = defaultdict(list)
     for name in names:
         by_key[key(name)].append(name)
@@ -114,7 +114,7 @@ def _once(key: Callable[[str], str]) -> Callable[[str], Iterator[str]]:
 
 
 def _plain(file: str) -> str:
-    """The same slashes and the same encoding of accents for all."""
+    """Normalise the slashes and the encoding of accents."""
     text = unicodedata.normalize("NFC", file)
     return PurePosixPath(text.replace("\\", "/")).as_posix() if "\\" in text else text
 
@@ -132,7 +132,7 @@ def _stem(file: str) -> str:
 
 
 def _tails(file: str, folder: str) -> Iterator[str]:
-    """A path without its first folders, the longest rest first, if these lead to the images."""
+    """Yield a path without its leading folders, longest first, if these may lead to the images."""
     parts = file.split("/")
     if _ELSEWHERE.match(file):
         yield from ("/".join(parts[first:]) for first in range(1, len(parts)))
@@ -145,7 +145,7 @@ def _two_labels(path: Path, file: str, one: str, other: str) -> ClassMismatch:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """File and class name of each row that has both."""
+    """Yield the file and class name of each row that has both."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             columns, found = _separated(_from_header(stream.read().splitlines(keepends=True)))
@@ -155,7 +155,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                 if any(each.strip() for each in row[len(columns) :]):
                     raise UsageError(
                         f"{path} has a row of {len(row)} fields under {len(columns)} columns: "
-                        f"{shortened(row, most=4)}; put names that hold a comma into quotes"
+                        f"{shortened(row, most=4)}; put names that contain a comma in quotes"
                     )
                 cells = [*(each.strip() for each in row), *[""] * len(columns)]
                 if cells[file] and cells[label]:
@@ -165,7 +165,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _from_header(lines: list[str]) -> list[str]:
-    """The lines from the header on: before it are blank ones, and Excel's "sep=;"."""
+    """Return the lines from the header on, without leading blank lines and Excel's "sep=;"."""
     first = (
         k for k, line in enumerate(lines) if line.strip() and not line.lower().startswith("sep=")
     )
@@ -173,7 +173,7 @@ def _from_header(lines: list[str]) -> list[str]:
 
 
 def _separated(lines: list[str]) -> tuple[list[str], Iterator[list[str]]]:
-    """Columns and rows, by the first delimiter that gives the columns that are needed."""
+    """Split into columns and rows by the first delimiter that yields the required columns."""
     tables = [csv.reader(lines, delimiter=each, skipinitialspace=True) for each in _DELIMITERS]
     headers = [[each.strip() for each in next(table, [])] for table in tables]
     known = [_column(header, FILE_COLUMN) is not None for header in headers]
@@ -182,7 +182,7 @@ def _separated(lines: list[str]) -> tuple[list[str], Iterator[list[str]]]:
 
 
 def _columns(columns: Sequence[str], rows: Sequence[Sequence[str]], path: Path) -> tuple[int, int]:
-    """The positions of the file and of the label; of several, the first that holds no numbers."""
+    """Return the positions of the file and label columns; of several, the first without numbers."""
     file = _column(columns, FILE_COLUMN)
     found = [_column(columns, each) for each in LABEL_COLUMNS]
     labels = [each for each in found if each is not None]

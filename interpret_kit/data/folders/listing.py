@@ -1,8 +1,8 @@
 """Which image files are there, and what are their labels?
 
 A folder is one of: images; class folders, each holding images of the class it is called after;
-split folders (train, val, test), each holding either; images with a ``labels.csv``. A folder around
-nothing but one of these is seen through. What is not used is counted; see `omitted`.
+split folders (train, val, test), each holding either; images with a ``labels.csv``. A folder that
+contains only one of these stands for it. Unused files are counted; see `omitted`.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ class Listing:
     labels: NDArray[np.int64]  # (images,), index into classes; -1 where there is no label
     classes: tuple[str, ...] = ()
     split: str | None = None
-    folder: Path | None = None  # what was listed: the one inside, if it was seen through
-    omitted: tuple[Omitted, ...] = ()  # what lies there and is not used
+    folder: Path | None = None  # the folder that was listed, perhaps one inside the folder given
+    omitted: tuple[Omitted, ...] = ()  # files and folders that are not used
     notes: tuple[str, ...] = ()  # what a user should know, a sentence each
     presumed: Mapping[int, str] = field(default_factory=dict)
-    """By position: the folder of a file that was named by itself, which may be its class."""
+    """By position: the folder of a file that was given by itself, which may be its class."""
 
 
 def list_files(paths: Sequence[Path]) -> Listing:
-    """List files one by one, in the order given; whether they are images is seen on reading.
+    """List single files, in the order given; whether they are images is checked on reading.
 
     A file keeps the label that the labels.csv beside it, or in a folder above, gives it.
     """
@@ -87,7 +87,7 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
     Raises:
         NothingThere: no such folder or split.
         NoImages: the folder holds no image.
-        UsageError: it cannot be told what the labels are meant to be.
+        UsageError: the labels cannot be determined.
     """
     try:
         entries_of(folder)
@@ -100,8 +100,8 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
     if not splits:
         if split is not None:
             raise NothingThere(
-                f"{folder} has no split {split!r}: no folder of that name in it; leave --split "
-                "away to take all its images"
+                f"{folder} has no split {split!r}: it has no folder of that name; omit --split "
+                "to use all of its images"
             )
         classes = [] if level.table else [each.name for each in level.folders]
         return _listed(level, classes, omissions, notes)
@@ -116,21 +116,21 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
 
 
 def _seen(folder: Path, level: FolderContents) -> tuple[str, ...]:
-    """Say that another folder is listed than was named."""
+    """Note that another folder is listed than the one given."""
     notes = []
     if level.folder != folder:
-        notes.append(f"{level.folder} is read: {folder} holds no other images")
+        notes.append(f"the images are read from {level.folder}: {folder} holds no others")
     together = {each.name for each in level.folders if split_of(each.name)}
     if level.table and len(together) > 1:
         notes.append(
-            f"the images in {shortened(sorted(together))} are taken together, as {level.table} is "
-            "for all of them; for splits, give each folder its own labels.csv"
+            f"the images in {shortened(sorted(together))} are used together, as {level.table} "
+            "covers all of them; for splits, give each folder its own labels.csv"
         )
     return tuple(notes)
 
 
 def _labelled_elsewhere(inside: Mapping[str, FolderContents], chosen: str) -> tuple[str, ...]:
-    """Say that only other splits than the one that is taken by default have labels."""
+    """Note that only splits other than the default one have labels."""
     labelled = [each for each, level in inside.items() if level.folders or level.table]
     if not labelled or chosen in labelled:
         return ()
@@ -144,12 +144,12 @@ def _labelled_elsewhere(inside: Mapping[str, FolderContents], chosen: str) -> tu
 def _seen_through(
     level: FolderContents, note: Note | None, *, by_name: bool = False
 ) -> FolderContents:
-    """The level inside folders that hold nothing but it.
+    """Descend through folders that contain nothing but another folder.
 
     Args:
         level: where to begin.
-        note: is called with what else lies in the folders that were seen through.
-        by_name: within a split, only folders called like a split or a container.
+        note: is called with other contents of the skipped folders.
+        by_name: within a split, only skip folders named like a split or a container.
     """
     while len(level.folders) == 1 and not level.loose and not level.table:
         inner, name = look(level.folders[0]), level.folders[0].name
@@ -167,10 +167,10 @@ def _seen_through(
 def _inside_splits(
     splits: Mapping[str, Sequence[Path]], note: Note, chosen: str
 ) -> dict[str, FolderContents]:
-    """The level of each split's images; what else lies in the chosen one is noted."""
+    """Return the folder of each split's images; other contents of the chosen one are noted."""
     levels = {split: look(each) for split, found in splits.items() for each in found}
     inner = {split: _seen_through(level, None) for split, level in levels.items()}
-    # A folder of each split is not a class only if each split has but one.
+    # The only folder of a split is not a class if every split has only one.
     by_name = any(inner[each] is level and level.folders for each, level in levels.items())
     return {
         split: _seen_through(level, note if split == chosen else None, by_name=by_name)
@@ -179,19 +179,19 @@ def _inside_splits(
 
 
 def _note_level(level: FolderContents, note: Note | None, but: Sequence[Path]) -> None:
-    """Note what is not used in a folder of which only some folders are read on."""
+    """Note the unused contents of a folder of which only some subfolders are read."""
     if note is None:
         return
     for entry in used(entries_if_open(level.folder), note):
         if is_folder(entry) and Path(entry.path) not in but:
             for _ in walk(Path(entry.path), note):
-                pass  # it holds no image: what else lies there is noted
+                pass  # it holds no image: its other contents are noted
 
 
 def _listed(
     level: FolderContents, classes: Sequence[str], omissions: Omissions, notes: tuple[str, ...]
 ) -> Listing:
-    """List all images of a level, by its table or else by its folders."""
+    """List all images of a folder, labelled by its table or else by its subfolders."""
 
     def note(reason: Reason, name: str) -> None:
         if Path(name) != level.table:
@@ -218,14 +218,14 @@ def _listed(
 
 
 def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
-    """Say that class folders hold splits, whose images are taken together."""
+    """Note that class folders contain splits, whose images are used together."""
     inner = {parts[1] for parts in (name.split("/") for name in names) if len(parts) > 2}
     splits = sorted(each for each in inner if split_of(each))
     if len({split_of(each) for each in splits}) < 2:
         return ()
     first = splits[-1]
     return (
-        f"the images in the folders {shortened(splits)} of each class are taken together; for "
+        f"the images in the folders {shortened(splits)} of each class are used together; for "
         f"splits, put these folders outside: {first}/CLASS instead of CLASS/{first}",
     )
 
@@ -237,8 +237,8 @@ def _labels_by_folder(
     if loose and len(loose) < len(names):
         raise UsageError(
             f"{level.folder} holds both images ({shortened(loose, most=3)}) and folders of images: "
-            "give one of the folders, or the images as files; a folder of class folders holds no "
-            "others"
+            "give one of the folders, or the images as files; a folder of class folders must not "
+            "hold other images"
         )
     refuse_other_roles(level)
     if loose or note_on_parts(level.folders):
@@ -249,7 +249,7 @@ def _labels_by_folder(
 def _labels_in_table(
     path: Path, names: Sequence[str], classes: Sequence[str], note: Note
 ) -> Labels:
-    """Labels, -1 for files that the table does not mention; which are noted, as are stray rows."""
+    """Return labels, -1 for files without a row; these are noted, as are rows without a file."""
     table = read_table(path)
     fitted = fit(table, names)
     if not fitted.class_of:
@@ -263,7 +263,7 @@ def _labels_in_table(
 
 
 def _classes_in_tables(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[str, ...]]:
-    """Classes that the nearest labels.csv above each file gives; and sentences on those unread."""
+    """Look up each file in the nearest labels.csv above it; return classes and notes."""
     class_of: dict[Path, str] = {}
     notes = []
     by_table = defaultdict(list)
@@ -276,7 +276,7 @@ def _classes_in_tables(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[st
         names = {path.relative_to(table.parent).as_posix(): path for path in files}
         try:
             found = fit(read_table(table), list(names)).class_of
-        except InterpretError as error:  # a table of something else is none of ours
+        except InterpretError as error:  # the table belongs to something else
             notes.append(f"no labels: {error}")
             continue
         class_of |= {names[name]: given for name, given in found.items()}

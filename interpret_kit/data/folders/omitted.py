@@ -1,7 +1,7 @@
-"""What lies in a folder and is not used, and why?
+"""Which contents of a folder are not used, and why?
 
-Whatever is or may be an image, a class or a label counts as ``lost``: the terminal names it, and
-with ``strict`` it is an error. Documents and files of the system are counted, and no error.
+Whatever is or may be an image, a class or a label counts as ``lost``: it is reported, and an error
+with ``strict``. Documents and system files are counted, but never an error.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from interpret_kit.errors import UnreadableImage, shortened
 
-MOST_NAMES = 5  # kept of each reason
+MOST_NAMES = 5  # names kept per reason
 
 
 class Reason(Enum):
-    """Why something is not used; those from OTHER on lose no image."""
+    """Why something is not used; from OTHER on, no image is lost."""
 
     FORMAT = "images of a format that is not read"
     UNNAMED = "images without the suffix of an image"
@@ -35,17 +35,17 @@ class Reason(Enum):
 
     @property
     def loses(self) -> bool:
-        """Whether an image, a class or a label may be lost by it."""
+        """Whether an image, a class or a label may be lost."""
         return self not in (Reason.OTHER, Reason.LOOP, Reason.SYSTEM)
 
 
 Note = Callable[[Reason, str], object]
-"""Called with what is not used: the reason, and its path or name."""
+"""A function of the reason and the path or name of something unused."""
 
 
 @dataclass(frozen=True)
 class Omitted:
-    """What is not used, for one reason."""
+    """Unused files, folders or rows with the same reason."""
 
     reason: str  # a value of `Reason`
     count: int  # of files, folders or rows
@@ -59,7 +59,7 @@ class Omitted:
 
 @dataclass
 class Omissions:
-    """Counts what is not used: call it with each, then read `listed`."""
+    """A counter of what is not used: call it for each, then read `listed`."""
 
     folder: Path  # names are relative to it
     names: dict[Reason, list[str]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Omissions:
             self.names.setdefault(reason, []).append(text)
 
     def listed(self) -> tuple[Omitted, ...]:
-        """All reasons that were met, those that lose images first."""
+        """All reasons that occurred, first those by which images are lost."""
         return tuple(
             Omitted(each.value, self.counts[each], tuple(self.names[each]), each.loses)
             for each in Reason
@@ -83,7 +83,7 @@ class Omissions:
 
 
 def line_of(omitted: Iterable[Omitted]) -> str:
-    """All that is not used as one line; empty if there is nothing but files of the system."""
+    """Describe what is not used in one line; empty if there are only system files."""
     listed = list(omitted)
     if all(each.reason == Reason.SYSTEM.value for each in listed):
         return ""
@@ -91,14 +91,14 @@ def line_of(omitted: Iterable[Omitted]) -> str:
 
 
 def refuse_losses(omitted: Iterable[Omitted], source: str) -> None:
-    """Make what is lost an error.
+    """Raise an error if something is lost.
 
     Raises:
-        UnreadableImage: naming all reasons but documents and files of the system.
+        UnreadableImage: with all reasons except documents and system files.
     """
     lost = "; ".join(str(each) for each in omitted if each.lost)
     if lost:
         raise UnreadableImage(
-            f"strict: not everything in {source} is used: {lost}; convert these or move them "
-            "away, or run without strict"
+            f"strict: not everything in {source} is used: {lost}; convert or move these files, or "
+            "run without strict"
         )

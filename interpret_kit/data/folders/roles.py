@@ -1,4 +1,4 @@
-"""Are folders of images beside each other classes, or something else?
+"""Are neighbouring folders of images classes, or something else?
 
 Folders are classes unless their names or contents say otherwise: images lie beside their masks, in
 numbered parts of one set, or in folds and domains that each hold the same classes.
@@ -18,9 +18,9 @@ _CONTAINERS = (
     "images image imgs img jpegimages jpegs jpg jpeg png pngs pictures photos data raw all"
 )
 CONTAINERS = frozenset(_CONTAINERS.split())
-"""Names of folders that say only that images are in it: no classes, if there is one alone."""
+"""Names of folders that only say that they hold images: not classes, if such a folder is alone."""
 
-_SETS = frozenset(("images", "image", "imgs", "img", "jpegimages"))  # no classes in any company
+_SETS = frozenset(("images", "image", "imgs", "img", "jpegimages"))  # never classes
 _ANNOTATIONS = frozenset(
     (
         *("annotation", "annotations", "trimap", "trimaps", "segmentation", "segmentations"),
@@ -28,15 +28,17 @@ _ANNOTATIONS = frozenset(
         *("segmentationobject", "groundtruth", "groundtruths", "labels"),
     )
 )
-_MASKS = frozenset(("mask", "masks"))  # annotations beside a container, else possibly classes
+_MASKS = frozenset(
+    ("mask", "masks")
+)  # annotations if a container is beside them, otherwise possibly classes
 _PART = re.compile(r"(?<![a-z])(?:images?|imgs?|folds?|batch|chunks?|shards?|splits?)(?![a-z])")
 
 
 def refuse_other_roles(level: FolderContents) -> None:
-    """Refuse folders of images that cannot be told to be classes.
+    """Refuse folders of images that may or may not be classes.
 
     Raises:
-        UsageError: with both readings, and what to do for each.
+        UsageError: with both interpretations, and what to do for each.
     """
     folders = level.folders
     if len(folders) < 2:
@@ -53,14 +55,14 @@ def refuse_other_roles(level: FolderContents) -> None:
 
 
 def note_on_parts(folders: Sequence[Path]) -> tuple[str, ...]:
-    """Say that folders are numbered parts of one set, and no classes; nothing if they are not."""
+    """Note that folders are numbered parts of one set, not classes; None if they are not."""
     names = [each.name for each in folders]
     plain = {re.sub(r"\d+", "", each.casefold()) for each in names}
     if len(names) < 2 or len(plain) > 1 or not _PART.search(plain.pop().replace("_", " ")):
         return ()
     return (
-        f"{shortened(names, most=3)} are numbered parts of one set, and no classes: the images "
-        "have no labels; for class folders, give them other names",
+        f"{shortened(names, most=3)} are numbered parts of one set, not classes: the images have "
+        "no labels; rename the folders if they are classes",
     )
 
 
@@ -80,7 +82,7 @@ def _letters(folder: Path) -> str:
 
 
 def _without_loose_images(folders: Sequence[Path]) -> list[FolderContents]:
-    """What the folders hold, if all hold folders of images and nothing else; or else nothing."""
+    """Return the contents of the folders if all hold only folders of images; otherwise nothing."""
     levels = []
     for folder in folders:
         levels.append(look(folder))
@@ -90,7 +92,7 @@ def _without_loose_images(folders: Sequence[Path]) -> list[FolderContents]:
 
 
 def _repeated_inside(levels: Iterable[FolderContents]) -> list[str]:
-    """Names of the folders of images that are in each; but splits of a class are none."""
+    """Return the names of subfolders that all of the folders share, unless they are splits."""
     names = [{each.name.casefold(): each.name for each in level.folders} for level in levels]
     shared = set.intersection(*map(set, names)) if names else set()
     return sorted(names[0][key] for key in shared if split_of(key) is None)
@@ -103,8 +105,8 @@ def _beside(level: FolderContents) -> UsageError:
     named = shortened((each.name for each in strange), most=4)
     beside = f" beside {shortened((each.name for each in others), most=4)}" if others else ""
     return UsageError(
-        f"{level.folder} holds the folders {named}{beside}: that looks like images with what "
-        f"belongs to them, not like classes; move the others away, or give one folder, as "
+        f"{level.folder} holds the folders {named}{beside}: they look like images and their "
+        "annotations, not like classes; move the others away, or give one folder, as "
         f"{(*sets, *others, *strange)[0]}; for class folders, rename {named}"
     )
 

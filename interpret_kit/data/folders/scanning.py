@@ -1,8 +1,8 @@
 """Which images and folders lie in a folder?
 
-Files count as images by their suffix. Of the others, those whose first bytes are an image's are
-named; folders of thumbnails and of deleted files, hidden ones and those that cannot be opened are
-left out.
+Files count as images by their suffix. Other files whose first bytes are those of an image are
+reported; folders of thumbnails or deleted files, hidden folders and those that cannot be opened are
+omitted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from interpret_kit.data.folders.omitted import Note, Reason
 LABELS = "labels.csv"
 
 FolderEntry = os.DirEntry[str]
-Ancestors = tuple[tuple[int, int], ...]  # (device, inode) of the folders above
+Ancestors = tuple[tuple[int, int], ...]  # (device, inode) of the parent folders
 
 _BINS = frozenset(
     (
@@ -40,12 +40,12 @@ _TEXTS = """
 .tar .gz .tgz .bz2 .xz .rar .7z .mp4 .avi .mov .mkv .wav .mp3 .db .sqlite .parquet .doc .docx .xls
 .xlsx .ppt .pptx
 """
-_DOCUMENTS = frozenset(_TEXTS.split())  # not opened to see whether they are images
+_DOCUMENTS = frozenset(_TEXTS.split())  # assumed not to be images, without opening them
 
 
 @dataclass(frozen=True)
 class FolderContents:
-    """What lies directly in a folder; nothing, if it cannot be opened."""
+    """The direct contents of a folder; nothing if it cannot be opened."""
 
     folder: Path
     loose: tuple[Path, ...] = ()  # images beside the folders
@@ -54,7 +54,7 @@ class FolderContents:
 
 
 def look(folder: Path) -> FolderContents:
-    """Look at what lies directly in a folder."""
+    """List the direct contents of a folder."""
     try:
         entries, above = entries_of(folder), (_place(folder),)
     except OSError:
@@ -69,7 +69,7 @@ def look(folder: Path) -> FolderContents:
 
 
 def look_for_table(folder: Path) -> Path | None:
-    """The labels.csv of a folder, whatever its case."""
+    """Return the labels.csv of a folder; case is ignored."""
     try:
         with os.scandir(folder) as entries:
             return next((Path(each.path) for each in entries if _is_table(each)), None)
@@ -78,12 +78,12 @@ def look_for_table(folder: Path) -> Path | None:
 
 
 def walk(folder: Path, note: Note | None = None, above: Ancestors = ()) -> Iterator[Path]:
-    """Image files at any depth, sorted by name folder by folder; links are followed, once.
+    """Yield image files at any depth, sorted by name within each folder; links are followed once.
 
     Args:
-        folder: where to look; if it cannot be opened, it is noted and yields nothing.
+        folder: the folder; if it cannot be opened, it is noted and yields nothing.
         note: is called with what is not used.
-        above: the folders that led here.
+        above: the parent folders, to detect cycles of links.
     """
     try:
         here = _place(folder)
@@ -101,7 +101,7 @@ def walk(folder: Path, note: Note | None = None, above: Ancestors = ()) -> Itera
 
 
 def holds_images(folder: Path, above: Ancestors = ()) -> bool:
-    """Whether there is an image in a folder, at any depth; looks no further than the first."""
+    """Return whether a folder holds an image at any depth; stops at the first one."""
     try:
         here = _place(folder)
         if here in above:
@@ -118,7 +118,7 @@ def holds_images(folder: Path, above: Ancestors = ()) -> bool:
 
 
 def entries_of(folder: Path) -> list[FolderEntry]:
-    """All that lies in a folder, by name.
+    """Return the entries of a folder, sorted by name.
 
     Raises:
         OSError: if it cannot be opened.
@@ -128,7 +128,7 @@ def entries_of(folder: Path) -> list[FolderEntry]:
 
 
 def entries_if_open(folder: Path) -> list[FolderEntry]:
-    """All that lies in a folder, by name; nothing, if it cannot be opened."""
+    """Return the entries of a folder, sorted by name; none if it cannot be opened."""
     try:
         return entries_of(folder)
     except OSError:
@@ -136,7 +136,7 @@ def entries_if_open(folder: Path) -> list[FolderEntry]:
 
 
 def used(entries: Iterable[FolderEntry], note: Note | None = None) -> Iterator[FolderEntry]:
-    """The images and folders among the entries; the others are noted."""
+    """Return the images and folders among the entries; other entries are noted."""
     for entry in entries:
         reason = _why_not(entry, look=note is not None)
         if reason is None:
@@ -146,10 +146,10 @@ def used(entries: Iterable[FolderEntry], note: Note | None = None) -> Iterator[F
 
 
 def is_folder(entry: FolderEntry) -> bool:
-    """Whether it is a folder, or a link to one."""
+    """Return whether an entry is a folder or a link to one."""
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that cannot be entered
+    except OSError:  # a link to itself, or into a folder without permission
         return False
 
 
@@ -182,7 +182,7 @@ def _noted(note: Note | None, reason: Reason, path: Path, why: str = "") -> None
 
 
 def _note_all(entry: FolderEntry, reason: Reason, note: Note) -> None:
-    """Note a file, or the images in a folder that is left out."""
+    """Note a file, or the images in an omitted folder."""
     if not is_folder(entry):
         note(reason, entry.path)
         return
@@ -202,17 +202,19 @@ def _note_all(entry: FolderEntry, reason: Reason, note: Note) -> None:
 
 
 def _why_not(entry: FolderEntry, *, look: bool) -> Reason | None:
-    """Why an entry is neither a folder nor an image that is read; ``look`` into unknown files."""
+    """Return why an entry is not used; ``look`` opens files of unknown type."""
     name = entry.name.casefold()
     if is_folder(entry):
         hidden = Reason.HIDDEN if name.startswith(".") else None
         return Reason.BIN if name in _BINS or name.startswith(_HIDDEN_BINS) else hidden
     if name.startswith("."):
         image = has_image_suffix(name) or has_unread_suffix(name)
-        # "._x" is what macOS keeps beside x
+        # macOS keeps metadata of x in "._x"
         return Reason.HIDDEN if image and not name.startswith("._") else Reason.SYSTEM
     if has_image_suffix(name):
-        usual = _is_file(entry) or not _exists(entry)  # a dangling link is read, in vain
+        usual = _is_file(entry) or not _exists(
+            entry
+        )  # a dangling link is listed, and fails on reading
         return None if usual else Reason.SPECIAL
     if name in _OF_THE_SYSTEM:
         return Reason.SYSTEM
@@ -222,7 +224,7 @@ def _why_not(entry: FolderEntry, *, look: bool) -> Reason | None:
 
 
 def _of_other_name(entry: FolderEntry, *, look: bool) -> Reason:
-    """Why a file without the suffix of an image that is read is not used."""
+    """Return why a file without a supported suffix is not used."""
     if has_unread_suffix(entry.name):
         return Reason.FORMAT
     if not look or Path(entry.name).suffix.lower() in _DOCUMENTS:
@@ -231,7 +233,7 @@ def _of_other_name(entry: FolderEntry, *, look: bool) -> Reason:
         return Reason.SPECIAL
     try:
         kind = kind_of(Path(entry.path))
-    except OSError:  # no permission: what it is cannot be known
+    except OSError:  # no permission to read its type
         kind = None
     if kind is None:
         return Reason.OTHER

@@ -1,8 +1,8 @@
 """Which folders are splits of a data set (train, val, test), by their names?
 
-A name counts whatever its case, and with words around it that tell nothing: Training, test_set,
-seg_train, val2017. Names with another word in common do, too, if they differ in the split:
-birds-train beside birds-test. A "bullet_train" among other classes does not.
+Case and uninformative words are ignored: Training, test_set, seg_train, val2017. Names that share
+another word count as splits if they differ in the split: birds-train beside birds-test. A
+"bullet_train" among other classes is not a split.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from interpret_kit.errors import NothingThere, UsageError, shortened
 
 ORDER = ("test", "val", "train", "pred")
-"""The splits; the first that is there is the default."""
+"""The splits; the default is the first that exists."""
 
 _WORDS = {
     "test": "test tests testing tst holdout teste prueba pruebas",
@@ -41,7 +41,7 @@ Stem = tuple[str, ...]  # the other words of a name
 
 @cache
 def split_of(name: str) -> str | None:
-    """The split that a name means by itself, such as "val" for "Validation_set"; else None."""
+    """Return the split that a name denotes, such as "val" for "Validation_set"; else None."""
     plain = unicodedata.normalize("NFKD", name.casefold())  # without accents: validación
     found = _PLAIN.fullmatch(re.sub(r"[\W\d_]", "", plain))
     return _SPLIT_OF[found[1]] if found else None
@@ -70,11 +70,11 @@ def split_folders(folders: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def pick(splits: Mapping[str, Sequence[Path]], asked: str | None, folder: Path) -> str:
-    """The split that was asked for, or else the first that is there.
+    """Return the requested split or, by default, the first that exists.
 
     Raises:
         NothingThere: if there is none of that name.
-        UsageError: if several folders are that split.
+        UsageError: if several folders match that split.
     """
     if asked is None:
         split = next(each for each in ORDER if each in splits)
@@ -86,8 +86,7 @@ def pick(splits: Mapping[str, Sequence[Path]], asked: str | None, folder: Path) 
     if len(splits[split]) > 1:
         several = shortened(str(each) for each in splits[split])
         raise UsageError(
-            f"several folders are the split {split!r}: {several}; give one of them, or put them "
-            "into one"
+            f"several folders match the split {split!r}: {several}; give one of them, or merge them"
         )
     return split
 
@@ -98,7 +97,7 @@ def _are_splits(stem: Stem, found: set[str]) -> bool:
 
 @cache
 def _parts(name: str) -> tuple[str, Stem] | None:
-    """The split in a name, and its other words; None unless exactly one word is a split's."""
+    """Return the split in a name and its other words; None unless exactly one word is a split."""
     split = split_of(name)
     if split is not None:
         return split, ()

@@ -19,7 +19,7 @@ from interpret_kit.incremental.tuning import PROBABILITIES
 from interpret_kit.incremental.worth import ablating_pays
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Point
-from interpret_kit.models.layers.hooks import observed, refuse_other_rows, silenced_by_row
+from interpret_kit.models.layers.hooks import ablated_by_row, observed, refuse_other_rows
 from interpret_kit.models.layers.layout import PLAIN, OutputLayout
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class WholeForwards:
 
     def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """See `Silencing.silence`."""
-        with silenced_by_row(self.classifier.network, point, filters, self.layouts[point]):
+        with ablated_by_row(self.classifier.network, point, filters, self.layouts[point]):
             return self.classifier.probabilities(self.pixels[images])
 
 

@@ -1,7 +1,7 @@
-"""Why can a file not be read as weights? By what it is, and what to do with it.
+"""Why can a file not be read as weights? What it is instead, and what to do.
 
-Nothing of the file is run or imported: only its first bytes, the names in its archive and the
-words of torch's own refusal are read.
+Nothing in the file is run or imported: only its first bytes, the names in its archive and the error
+of torch are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from interpret_kit.models.checkpoints.safe_types import plain_types
 
 _HEAD = 512  # bytes
 _COPY_AGAIN = "copy or download it again"
-# How files begin that are mistaken for weights, in lower case.
+# First bytes of files that are mistaken for weights, in lower case.
 _BEGINNINGS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the weights; fetch them: git lfs pull"),
     (b"<!doctype html", f"is an HTML page, not the weights behind its link; {_COPY_AGAIN}"),
@@ -33,17 +33,17 @@ _BEGINNINGS = (
     (b"rar!", "is compressed (RAR); unpack it, and give the file inside"),
 )
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
-_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # begins files of torch before 1.6
+_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # first bytes of files of torch before 1.6
 _PICKLES = {bytes((128, protocol)) for protocol in range(2, 6)}
 _NO_CODE = "carries code, which is never run"
 
 
 def why_no_weights(path: Path, said: str) -> str:
-    """Say what a file is that could not be read, as the end of a sentence that begins with it.
+    """Describe a file that could not be read, as the end of a sentence that begins with its name.
 
     Args:
         path: the file.
-        said: what torch or safetensors said of it.
+        said: the error message of torch or safetensors.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -89,12 +89,12 @@ def _of_archive(path: Path, said: str) -> str:
 
 
 def _of_pickle(path: Path, head: bytes, said: str) -> str:
-    """Say why a pickle is refused: its objects are no plain data, or its bytes are broken."""
+    """Describe why a pickle is refused: objects that are not plain data, or damaged bytes."""
     found = _refused_types(path, said)
     if any(name.startswith(("torch.nn.modules.", "torch.fx.")) for name in found):
         return (
-            f"is a whole network ({found[0]}) and so {_NO_CODE}; where its class is at hand, save "
-            "network.state_dict() with torch.save, and give that"
+            f"is a whole network ({found[0]}) and so {_NO_CODE}; where its class can be imported, "
+            "save network.state_dict() with torch.save, and give that"
         )
     pythons = not found and head[:2] in _PICKLES and head[4:14] != _MAGIC
     if pythons or found == ["torch.storage._load_from_bytes"]:
@@ -107,7 +107,7 @@ def _of_pickle(path: Path, head: bytes, said: str) -> str:
             f"{_NO_CODE} ({shortened(found, most=4)}); save its state_dict alone, with "
             "safetensors.torch.save_file or torch.save, and give that"
         )
-    return f"is not a file of weights, or it is broken or cut off; {_COPY_AGAIN}"
+    return f"is not a file of weights, or it is damaged or truncated; {_COPY_AGAIN}"
 
 
 def _refused_types(path: Path, said: str) -> list[str]:
@@ -121,7 +121,7 @@ def _refused_types(path: Path, said: str) -> list[str]:
 
 
 def _is_code(name: str) -> bool:
-    """Whether a type is none of those that are read (`plain_types`)."""
+    """Return whether a type is not one of the safe ones (`plain_types`)."""
     return name not in {each[1] for each in plain_types()}
 
 
@@ -129,7 +129,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # else a character was cut in two
+        if error.start < len(head) - 3:  # otherwise a character is incomplete
             return False
         text = head[: error.start].decode("utf-8")
     return all(each.isprintable() or each.isspace() for each in text)

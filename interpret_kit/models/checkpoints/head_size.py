@@ -1,4 +1,4 @@
-"""For how many classes and channels was a network made? The shapes of its weights say so."""
+"""For how many classes and channels was a network made? Read from the shapes of its weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from interpret_kit.models.checkpoints.mismatches import heads_of
 
 
 def arguments_for(network: nn.Module, match: Match) -> dict[str, int]:
-    """Which arguments of ``timm.create_model`` make a network that the tensors fit.
+    """Find arguments of ``timm.create_model`` for a network that the tensors fit.
 
     Args:
-        network: of the right architecture, made with its defaults.
-        match: tensors by its names, of other shapes perhaps.
+        network: of the right architecture, with its default arguments.
+        match: tensors by their names, perhaps of other shapes.
 
     Returns:
         ``num_classes``, ``in_chans``, or both, where they differ from the network's.
@@ -31,20 +31,20 @@ def arguments_for(network: nn.Module, match: Match) -> dict[str, int]:
 
 
 def _classes_of_heads(network: nn.Module, match: Match) -> int | None:
-    """How many rows the heads have that timm names; None if they are those of the network."""
+    """Return the number of outputs of the heads; None if it is that of the network."""
     weights = (_tensor(match, f"{head}.weight") for head in heads_of(network))
     counts = {len(each) for each in weights if each is not None and each.dim() > 1}
     return counts.pop() if len(counts) == 1 and counts != {_classes(network)} else None
 
 
 def _tensor(match: Match, name: str) -> Tensor | None:
-    """A tensor by its name, which a network made without a head does not know."""
+    """Look up a tensor by its name, which a network without a head does not have."""
     found = match.tensors.get(name)
     return match.others.get(match.prefix + name) if found is None else found
 
 
 def _classes_of_shapes(network: nn.Module, reshaped: list[tuple[Tensor, Tensor]]) -> int | None:
-    """The one number that takes the place of the number of classes in the first dimension."""
+    """Return the number that replaces the number of classes in the first dimension."""
     counts = {
         b.shape[0]
         for a, b in reshaped
@@ -54,7 +54,7 @@ def _classes_of_shapes(network: nn.Module, reshaped: list[tuple[Tensor, Tensor]]
 
 
 def _channels_of_shapes(reshaped: list[tuple[Tensor, Tensor]]) -> int | None:
-    """How many channels are taken in place of three, also where pixels become channels first."""
+    """Return the number of input channels, also if a patch embedding folds pixels into them."""
     found = set()
     for a, b in reshaped:
         rest = (a.shape[0], *a.shape[2:]) == (b.shape[0], *b.shape[2:]) if a.dim() > 1 else False

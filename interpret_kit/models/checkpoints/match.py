@@ -1,4 +1,4 @@
-"""Which tensors of a file were found for a network?"""
+"""Which tensors of a file match a network?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from interpret_kit.models.checkpoints.unwrap import State
 
-# First parts of names that trainers keep beside the network.
+# First parts of the names of what trainers save beside the network.
 _BESIDE = re.compile(
     r"loss|criteri|metric|(^|_)acc(uracy)?(_|\d|$)|auroc|_f1$|f1_?score|confusion|precision|recall"
     r"|^(initted|step|num_updates|decay)$",
@@ -17,15 +17,15 @@ _BESIDE = re.compile(
 
 @dataclass(frozen=True)
 class Match:
-    """Tensors of a file, called as the network calls them."""
+    """Tensors of a file, under the network's names."""
 
     source: str  # the file
-    arch: str  # the architecture that the file names, or ""
+    arch: str  # the architecture named in the file, or ""
     key: str  # what leads to them in the file: "state_dict"
     prefix: str  # what their names begin with: "teacher."
     tensors: State  # by the network's names
     missing: tuple[str, ...]  # names of the network without a tensor
-    others: State  # tensors that are none of the network's, by their whole names
+    others: State  # tensors that do not belong to the network, by their full names
 
     @property
     def where(self) -> str:
@@ -34,12 +34,12 @@ class Match:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Names of tensors that could be weights, and are none of the network's."""
+        """Names of tensors that could be weights but do not belong to the network."""
         return tuple(each for each in self.others if not self._is_beside(each))
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Names of tensors that are no weights, such as those of a loss."""
+        """Names of tensors that are not weights, such as those of a loss."""
         return tuple(each for each in self.others if self._is_beside(each))
 
     def _is_beside(self, name: str) -> bool:
@@ -47,5 +47,5 @@ class Match:
 
     @property
     def complete(self) -> bool:
-        """Whether all that the network needs is there, and nothing that it does not know."""
+        """Whether no tensor is missing, and none is unknown."""
         return not self.missing and not self.unknown

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from interpret_kit.errors import BadWeights, shortened
 from interpret_kit.models.checkpoints.match import Match
 
-# How names end of weights that are computed from others, and what makes them plain again.
+# Name suffixes of weights that are computed from others, and how to undo this.
 _COMPUTED_FROM = (
     (re.compile(r"weight_[gv]$|\.original\d?$|weight_u$"), "remove_parametrizations"),
     (re.compile(r"weight_(orig|mask)$"), "torch.nn.utils.prune.remove"),
@@ -30,23 +30,23 @@ def misfit(network: nn.Module, match: Match) -> BadWeights:
         or _of_size(match, reshaped, own)
         or _counted(match, reshaped, own)
     )
-    said = f"; the file says that it is of {match.arch}" if match.arch else ""
+    said = f"; the file names the architecture {match.arch}" if match.arch else ""
     return BadWeights(f"{match.source} does not fit {type(network).__name__}: {why}{said}")
 
 
 def heads_of(network: nn.Module) -> tuple[str, ...]:
-    """Names of the modules that make the logits, as timm says; of distilled networks two."""
+    """Return the names of the modules that compute the logits; distilled networks have two."""
     named = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
     return (named,) if isinstance(named, str) else tuple(named)
 
 
 def shape(tensor: Tensor) -> str:
-    """The shape of a tensor as one writes it: 64x3x7x7."""
+    """Format the shape of a tensor: 64x3x7x7."""
     return "x".join(map(str, tensor.shape)) or "a number"
 
 
 def _of_mixed_names(match: Match) -> str:
-    """Whether all that is missing is there under another prefix."""
+    """Return a reason if all missing tensors are present under another prefix."""
     elsewhere = [
         next((each for each in match.unknown if _is_under_a_prefix(each, name)), None)
         for name in match.missing
@@ -55,13 +55,12 @@ def _of_mixed_names(match: Match) -> str:
         return ""
     some, other = f"{match.prefix}{next(iter(match.tensors), '')}", elsewhere[0]
     return (
-        f"some names begin with a prefix and others with another or none ({some} and {other}); "
-        "save the state_dict() of one network"
+        f"names have different prefixes ({some} and {other}); save the state_dict() of one network"
     )
 
 
 def _is_under_a_prefix(found: str, name: str) -> bool:
-    """Whether this is the name after a prefix, which fc. is not in fc.fc.weight: a larger head."""
+    """Return whether a name follows a prefix; "fc." before fc.weight is a larger head."""
     prefix = found.removesuffix(name)
     inside = prefix.partition(".")[0] == name.partition(".")[0]
     return f".{found}".endswith(f".{name}") and not inside
@@ -72,21 +71,21 @@ def _of_computed_weights(match: Match) -> str:
         name = next((each for each in match.unknown if pattern.search(each)), None)
         if name and match.missing:
             return (
-                f"it has {name}, from which a weight is computed; make the weights plain before "
-                f"they are saved ({remedy})"
+                f"it has {name}, from which a weight is computed; remove this parametrisation "
+                f"before saving ({remedy})"
             )
     return ""
 
 
 def _of_head(network: nn.Module, match: Match, reshaped: Iterable[str]) -> str:
-    """Whether all but the head fits."""
+    """Return a reason if everything except the head fits."""
     heads = heads_of(network)
     within = tuple(f"{each}." for each in heads)
     if not match.missing or any(not e.startswith(within) for e in (*match.missing, *reshaped)):
         return ""
     if not match.unknown:
         return (
-            f"it has no head ({shortened(match.missing)} are missing), so it is no classifier; "
+            f"it has no head ({shortened(match.missing)} are missing), so it is not a classifier; "
             "give weights that were saved with their head"
         )
     arch = network.pretrained_cfg.get("architecture", "...")  # type: ignore[union-attr,operator]

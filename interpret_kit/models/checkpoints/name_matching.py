@@ -1,6 +1,6 @@
-"""Which tensors of a file are those of a network? By their names, under a prefix if need be.
+"""Which tensors of a file belong to a network? Matched by name, perhaps under a prefix.
 
-A network is saved from inside of others: DataParallel puts "module." before each name,
+A network may be saved inside a wrapper: DataParallel puts "module." before each name,
 torch.compile "_orig_mod.", a LightningModule the name of its attribute. A file fits if all tensors
 of the network are there, and nothing else that could be a weight.
 """
@@ -21,9 +21,9 @@ from interpret_kit.models.checkpoints.mismatches import misfit
 from interpret_kit.models.checkpoints.tied_weights import first_names
 from interpret_kit.models.checkpoints.unwrap import CheckpointFile, State
 
-# Modules that only call the one they hold, wherever they are among the parts of a name.
+# Names of wrappers, which only call the module inside, anywhere in a dotted name.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-# Last parts of names that are no weights: computed from the settings, or counted.
+# Last parts of names of tensors that are not weights: computed from settings, or counters.
 COMPUTED = {
     "num_batches_tracked",
     "total_ops",
@@ -38,13 +38,13 @@ _MOST_PREFIXES = 8
 
 
 def best_match(network: nn.Module, checkpoint: CheckpointFile) -> tuple[Match, tuple[str, ...]]:
-    """The tensors of a file that are the network's, and what a user should know of the choice.
+    """Return the tensors of a file that belong to the network, and notes on the choice.
 
-    If none fit, those that fit best. An average over the steps of training (EMA) is taken before
-    the weights that it is the average of, as timm does.
+    If none fit, the best match is returned. As in timm, averaged weights (EMA) are preferred to the
+    weights that were averaged.
 
     Raises:
-        BadWeights: if several networks of the file fit, and are not equal.
+        BadWeights: if several networks of the file fit, and differ.
     """
     names = first_names(network.state_dict())
     found = [
@@ -64,7 +64,7 @@ def best_match(network: nn.Module, checkpoint: CheckpointFile) -> tuple[Match, t
         places = shortened(each.where or "without a prefix" for each in fitting)
         raise BadWeights(
             f"{checkpoint.path} holds the weights of {len(fitting)} networks that fit ({places}); "
-            "save those that are meant alone, with torch.save, and give that file"
+            "save the intended ones alone, with torch.save, and give that file"
         )
     return fitting[0], _said_of(fitting[0])
 
@@ -83,13 +83,13 @@ def _equal(some: State, others: State) -> bool:
 def _matches(
     names: Mapping[str, str], state: State, checkpoint: CheckpointFile, key: str
 ) -> list[Match]:
-    """The complete matches of one state, each under its prefix; else all that were tried."""
+    """Return the complete matches of one state, one per prefix; if none, all that were tried."""
     tried: list[Match] = []
     for simplified in (str, _without_wrappers):
         wanted = {simplified(name): name for name in names}
         given = {simplified(name): each for name, each in state.items()}
         if len(wanted) < len(names) or len(given) < len(state):
-            continue  # two tensors would have one name
+            continue  # two tensors would have the same name
         blank = Match(str(checkpoint.path), checkpoint.arch, key, "", {}, (), given)
         found = [_match(blank, names, wanted, each) for each in _prefixes(wanted, given)]
         found = [_without_others(each, found) for each in found]
@@ -105,7 +105,7 @@ def _without_wrappers(name: str) -> str:
 
 
 def _prefixes(wanted: Mapping[str, str], given: State) -> list[str]:
-    """What can be taken off the names so that they are wanted, the likeliest first."""
+    """Return prefixes whose removal yields names of the network, the most likely first."""
     count = Counter({"": 0})
     for name in given:
         parts = name.split(".")
@@ -116,10 +116,10 @@ def _prefixes(wanted: Mapping[str, str], given: State) -> list[str]:
 
 
 def _match(blank: Match, names: Mapping[str, str], wanted: Mapping[str, str], prefix: str) -> Match:
-    """Take from a file what has a wanted name after the prefix.
+    """Select the tensors of a file that have a wanted name after the prefix.
 
     Args:
-        blank: a match that has found nothing yet.
+        blank: an empty match.
         names: of the network, each with the first name of the same tensor.
         wanted: simplified names, each with the network's.
         prefix: what the names in the file begin with.
@@ -141,7 +141,7 @@ def _match(blank: Match, names: Mapping[str, str], wanted: Mapping[str, str], pr
 
 
 def _without_others(match: Match, found: list[Match]) -> Match:
-    """Leave out the tensors of other networks in the same file that are whole, too."""
+    """Drop the tensors of other complete networks in the same file."""
     whole = [each for each in found if not each.missing and each is not match]
     theirs = {name for each in whole for name in match.others if name not in each.others}
     rest = {name: each for name, each in match.others.items() if name not in theirs}
@@ -149,7 +149,7 @@ def _without_others(match: Match, found: list[Match]) -> Match:
 
 
 def fill(network: nn.Module, match: Match) -> None:
-    """Put the tensors of a file into the network that they fit.
+    """Copy the tensors of a file into the network that they fit.
 
     Raises:
         BadWeights: if they do not fit by name, shape and type.
@@ -165,14 +165,14 @@ def fill(network: nn.Module, match: Match) -> None:
         first = by_first.setdefault(names[name], each)
         if first is not each and not torch.equal(first, each):
             raise BadWeights(
-                f"{match.source}: {names[name]} and {name} are one tensor in "
-                f"{type(network).__name__}, and differ in the file"
+                f"{match.source}: {names[name]} and {name} are the same tensor in "
+                f"{type(network).__name__}, but differ in the file"
             )
     network.load_state_dict({name: by_first.get(names[name], own[name]) for name in own})
 
 
 def _refuse_other_type(name: str, given: Tensor, wanted: Tensor, source: str) -> None:
-    """Refuse integers, and floats of 8 bits, where floats are wanted: they lack their scales."""
+    """Refuse integers and 8-bit floats in place of floats: their scales are missing."""
     floats = given.is_floating_point() and given.dtype.itemsize > 1
     if wanted.is_floating_point() and not floats:
         raise BadWeights(

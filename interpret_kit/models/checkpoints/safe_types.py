@@ -16,10 +16,10 @@ import torch
 
 @cache
 def plain_types() -> tuple[tuple[Callable[..., Any], str], ...]:
-    """Types beside torch's own that hold data and do nothing, with the names pickles have for them.
+    """Return types, beside torch's own, that only hold data, with their names in pickles.
 
-    Trainers keep their settings and scores in them: timm a Namespace, others paths and NumPy's
-    numbers.
+    Trainers save their settings and scores in them: timm a Namespace, others paths and NumPy
+    scalars.
     """
     version: Any = type(torch.__version__)
     plain: list[Any] = [argparse.Namespace, types.SimpleNamespace, torch.Size, version]
@@ -32,12 +32,12 @@ def plain_types() -> tuple[tuple[Callable[..., Any], str], ...]:
 
 
 def _empty_dict(*_factory: object) -> dict[Any, Any]:
-    """Stand for a defaultdict, which torch does not fill."""
+    """Stand in for a defaultdict, which torch does not restore."""
     return {}
 
 
 def _paths() -> list[tuple[Callable[..., Any], str]]:
-    """Paths of any system, which all can be made on any system, as they open nothing."""
+    """Return path types of any system: pure paths, which can be created on every system."""
     return [
         (kind, f"{module}.{name}")
         for module in ("pathlib", "pathlib._local")
@@ -50,7 +50,7 @@ def _paths() -> list[tuple[Callable[..., Any], str]]:
 
 
 def _numpy_types() -> list[tuple[Callable[..., Any], str]]:
-    """Numbers and arrays of NumPy, under the names that its versions 1 and 2 give them."""
+    """Return NumPy scalars and arrays, under their names in NumPy 1 and 2."""
     number: Any = np.float64(0).__reduce__()[0]
     array: Any = np.zeros(0).__reduce__()[0]
     found: list[tuple[Callable[..., Any], str]] = [

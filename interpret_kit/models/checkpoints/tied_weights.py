@@ -1,4 +1,4 @@
-"""Which names of a network mean the same tensor? It is saved once, and loaded for all of them."""
+"""Which names of a network share a tensor (tied weights)? It is saved once and loaded for all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def save_weights(file: Path, network: nn.Module) -> None:
     """Write a network's weights as safetensors.
 
     A tensor of several names is written under the first; the metadata lists the others, as
-    ``safetensors.torch.save_model`` does. Tensors that share memory otherwise (one is a part of
-    the other) are written each for itself.
+    ``safetensors.torch.save_model`` does. Tensors that share memory in other ways (one is part of
+    the other) are written separately.
     """
     from safetensors.torch import save_file
 
@@ -33,13 +33,13 @@ def save_weights(file: Path, network: nn.Module) -> None:
 
 
 def first_names(weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """For each name the first name of the same tensor, which mostly is itself."""
+    """Map each name to the first name of the same tensor, usually itself."""
     seen: dict[object, str] = {}
     return {name: seen.setdefault(_place(name, each), name) for name, each in weights.items()}
 
 
 def _place(name: str, tensor: Tensor) -> object:
-    """Equal for tensors that are the same numbers in the same memory."""
+    """Return a key that is equal for tensors with the same elements in the same memory."""
     if tensor.device.type == "meta" or tensor.numel() == 0:  # no memory
         return name
     place = tensor.device, tensor.data_ptr(), tensor.dtype

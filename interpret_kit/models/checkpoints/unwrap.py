@@ -1,4 +1,4 @@
-"""What in a checkpoint are weights? Trainers wrap them, and put much beside them."""
+"""Which part of a checkpoint are the weights? Trainers nest them among other data."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from torch import Tensor
 from interpret_kit.errors import BadWeights, shortened
 
 State = Mapping[str, Tensor]  # weights by name
-# Keys of what trainers keep to resume: an optimizer's tensors are named as weights are.
+# Keys of what trainers save for resuming: an optimizer's tensors are named like weights.
 _NO_WEIGHTS = re.compile(r"^opt(_|$)|optim|sched|scaler|callback|loops|rng|^hyper|^amp$", re.I)
 _SCALARS = (int, float, str, bool, type(None))
-_DEEPEST = 4  # wrappers in each other
+_DEEPEST = 4  # levels of nesting
 
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What a file of weights holds."""
+    """The contents of a file of weights."""
 
     path: Path
     states: Mapping[str, State]  # by the key that leads to it: "", "state_dict", "model.ema"
-    said: Mapping[str, Any] = field(default_factory=dict)  # what else: "arch", "args", "epoch"
+    said: Mapping[str, Any] = field(default_factory=dict)  # other entries: "arch", "args", "epoch"
 
     @property
     def arch(self) -> str:
-        """The architecture that its trainer wrote into it, else ""."""
+        """The architecture that the trainer saved, or ""."""
         return str(self.said.get("arch") or self.settings.get("model") or "")
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The arguments of the trainer's command line, as timm's keeps them."""
+        """The command-line arguments of the trainer, as saved by timm's."""
         given = self.said.get("args")
         return given if isinstance(given, Mapping) else getattr(given, "__dict__", {})
 
 
 def checkpoint_of(stored: object, path: Path) -> CheckpointFile:
-    """Find the weights in what a file held.
+    """Find the weights in the contents of a file.
 
     Raises:
-        BadWeights: there are none, or they are those of a quantised network.
+        BadWeights: if there are none, or if they are those of a quantised network.
     """
     states = {".".join(keys): state for keys, state in _states(stored, path, ())}
     if not states:
         raise BadWeights(
-            f"{path} holds no state_dict: no mapping from names to tensors, but {_shown(stored)}; "
+            f"{path} holds no state_dict (a mapping from names to tensors), but {_shown(stored)}; "
             "save network.state_dict() with torch.save, and give that"
         )
     said = stored if isinstance(stored, Mapping) and "" not in states else {}
@@ -70,7 +70,7 @@ def _states(
 
 
 def _is_state(stored: Mapping[Any, Any]) -> bool:
-    """Whether these are named tensors, and among them at most a few scalars, such as an epoch."""
+    """Return whether these are named tensors, except perhaps for a few scalars such as an epoch."""
     tensors = sum(isinstance(each, Tensor) for each in stored.values())
     plain = sum(isinstance(each, _SCALARS) for each in stored.values())
     named = all(isinstance(name, str) for name in stored)

@@ -13,14 +13,17 @@ from interpret_kit.models.checkpoints.foreign_files import why_no_weights
 from interpret_kit.models.checkpoints.safe_types import plain_types
 from interpret_kit.models.checkpoints.unwrap import CheckpointFile, checkpoint_of
 
-_SAFE_PICKLES_FROM = (2, 10)  # weights_only=True could run code before: CVE-2025-32434, -2026-24747
+_SAFE_PICKLES_FROM = (
+    2,
+    10,
+)  # weights_only=True could run code in earlier versions: CVE-2025-32434, -2026-24747
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the named tensors of a file that holds those of one network.
+    """Read the named tensors of a file that holds a single network.
 
     Raises:
-        BadWeights: no such file, a broken one, one that carries code, or several networks.
+        BadWeights: if the file is missing, is damaged, contains code, or holds several networks.
     """
     states = read_checkpoint(path).states
     if len(states) > 1:
@@ -29,10 +32,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path) -> CheckpointFile:
-    """Read all named tensors of a file; a pickle only as plain data, never as code.
+    """Read all named tensors of a file; pickles only as plain data, never as code.
 
     Raises:
-        BadWeights: no such file, a broken one, or one that carries code.
+        BadWeights: if the file is missing, is damaged, or contains code.
     """
     if not path.is_file():
         raise BadWeights(f"no weights at {path}; the run was not finished, train it again")
@@ -40,17 +43,17 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         return _read_safetensors(path)
     refuse_unsafe_pickles(path, torch.__version__)
     try:
-        # torch warns of pickle protocols and of old storages; only the end counts.
+        # torch warns about pickle protocols and old storages; only the outcome matters.
         with warnings.catch_warnings(), torch.serialization.safe_globals([*plain_types()]):
             warnings.simplefilter("ignore")
             stored = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle raises whatever the bytes lead to
+    except Exception as error:  # damaged bytes make pickle raise almost any error
         raise BadWeights(f"{path} {why_no_weights(path, str(error))}") from error
     return checkpoint_of(stored, path)
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether the file begins as safetensors do: the length of a JSON header, and the header."""
+    """Return whether the file begins like safetensors: length of a JSON header, and header."""
     with path.open("rb") as file:
         head = file.read(9)
     length = int.from_bytes(head[:8], "little")
@@ -67,13 +70,13 @@ def _read_safetensors(path: Path) -> CheckpointFile:
     except (SafetensorError, OSError) as error:
         what = why_no_weights(path, str(error))
         raise BadWeights(f"{path} is not a safetensors file: it {what}") from error
-    # A tensor of two names is stored under one, and the other is in the metadata.
+    # A tensor with two names is stored under one of them; the other is in the metadata.
     shared = {name: stored[kept] for name, kept in kept_once.items() if kept in stored}
     return checkpoint_of({**shared, **stored}, path)
 
 
 def refuse_unsafe_pickles(path: Path, version: str) -> None:
-    """Refuse to unpickle with a torch whose ``weights_only=True`` was not safe."""
+    """Refuse to unpickle with a version of torch whose ``weights_only=True`` is not safe."""
     if tuple(int(each) for each in version.split(".")[:2]) < _SAFE_PICKLES_FROM:
         raise BadWeights(
             f"{path} is a pickle, and torch {version} can be made to run code from one "
@@ -82,6 +85,6 @@ def refuse_unsafe_pickles(path: Path, version: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says, cut to a readable length."""
+    """Return the first line of an error message, cut to a readable length."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:120]

@@ -1,6 +1,6 @@
-"""What are the classes called, by a file that lists them?
+"""How are class names read from a file?
 
-One name a line; or lines of an index and a name; or JSON: a list, a dict from index to name or
+One name per line; or lines of an index and a name; or JSON: a list, a dict from index to name or
 from name to index (``class_to_idx``), or one of these under its usual key.
 """
 
@@ -18,20 +18,20 @@ _KEYS = ("classes", "class_names", "names", "labels", "label_names")
 _INDEX_KEYS = ("id2label", "idx_to_class", "class_to_idx", "label2id", "categories")
 _INDEX_FIRST = re.compile(r"(?P<index>\d+)\s*[\s:,;]\s*(?P<name>.*\S)")
 _INDEX_LAST = re.compile(r"(?P<name>.*\S)\s*[,;\t]\s*(?P<index>\d+)")
-_HOW = "give a text file with one name a line, or JSON"
+_HOW = "give a text file with one name per line, or JSON"
 
 
 def read_class_names(file: Path) -> Sequence[str] | Mapping[Any, Any]:
     """Read names in order, or a dict between indices and names.
 
     Raises:
-        NothingThere: no such file.
-        UsageError: a file that lists no names.
+        NothingThere: if there is no such file.
+        UsageError: if the file does not list names.
     """
     if not file.exists():
         raise NothingThere(f"there is no file {file} of class names; {_HOW}")
     if not file.is_file() or file.suffix.lower() in {".yaml", ".yml"}:
-        kind = "a folder" if file.is_dir() else "YAML" if file.is_file() else "no regular file"
+        kind = "a folder" if file.is_dir() else "YAML" if file.is_file() else "not a regular file"
         raise UsageError(f"class names cannot be read from {file}, which is {kind}; {_HOW}")
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -46,7 +46,7 @@ def _of_lines(text: str, file: Path) -> Sequence[str] | Mapping[int, str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{file} is empty; {_HOW}")
-    for rows in (lines, lines[1:]):  # the first may be the head of a table
+    for rows in (lines, lines[1:]):  # the first line may be a table header
         for pattern in (_INDEX_FIRST, _INDEX_LAST):
             found = [match for match in map(pattern.fullmatch, rows) if match]
             by_index = {int(each["index"]): each["name"] for each in found}
@@ -72,7 +72,7 @@ def _of_json(text: str, file: Path) -> Sequence[str] | Mapping[Any, Any]:
 
 
 def _inside(stored: Any) -> Any:
-    """What lies under a key that usually leads to names."""
+    """Return the value of a key under which names are usually saved."""
     for key in (*_KEYS, *_INDEX_KEYS):
         if isinstance(stored, dict) and isinstance(stored.get(key), (dict, list)):
             return _inside(stored[key])

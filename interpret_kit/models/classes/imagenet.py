@@ -1,8 +1,8 @@
 """What are the 1000 classes of ImageNet called?
 
-``imagenet.tsv`` has a class in each line, in the order of the usual networks' outputs: its synset
-in WordNet 3.0, and all lemmas of that. Reading it takes no time; timm's ``ImageNetInfo``, which
-has the same names, takes the seconds of importing timm.
+``imagenet.tsv`` has one class per line, in the usual order of the outputs: its synset in WordNet
+3.0, and all lemmas of the synset. Reading it is fast; timm's ``ImageNetInfo`` has the same names,
+but importing timm takes seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 
 class ImageNetNames(NamedTuple):
-    """Names of the 1000 ImageNet classes, in the order of the usual networks' outputs."""
+    """The names of the 1000 ImageNet classes, in the usual order of the outputs."""
 
     classes: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]  # synset, and all lemmas, of each class
 
 
 def imagenet_names() -> ImageNetNames:
-    """The first lemma of each class; with its synset where two classes share one (crane)."""
+    """The first lemma of each class, with its synset if two classes share it (crane)."""
     table = files("interpret_kit.models.classes") / "imagenet.tsv"
     lines = table.read_text(encoding="utf-8").splitlines()
     pairs = [line.split("\t") for line in lines]

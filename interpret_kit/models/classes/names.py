@@ -1,4 +1,4 @@
-"""What are the classes called? As a list, or as a dict from index to name or back."""
+"""How are class names given? As a list, or as a dict from index to name or from name to index."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from interpret_kit.errors import UsageError
 
 
 def class_names(classes: Any) -> tuple[str, ...]:
-    """Names in the order of the network's outputs.
+    """Return names in the order of the network's outputs.
 
     Args:
         classes: names in order; or a dict, {0: "cat", 1: "dog"} or, as in torchvision's
             ``class_to_idx``, {"cat": 0, "dog": 1}.
 
     Raises:
-        UsageError: if it is neither, or an index is missing or there twice.
+        UsageError: if it is neither, or if an index is missing or duplicate.
     """
     if isinstance(classes, Mapping):
         return _by_index(classes)
@@ -32,7 +32,7 @@ def class_names(classes: Any) -> tuple[str, ...]:
 
 
 def _by_index(classes: Mapping[Any, Any]) -> tuple[str, ...]:
-    """Names of a dict; its values are the names, unless they are numbers."""
+    """Return names by index from a dict; its values are the names, unless they are numbers."""
     named = dict(classes)
     if not all(isinstance(each, str) for each in named.values()) or (
         all(map(_is_index, named.values())) and not all(map(_is_index, named))
@@ -47,14 +47,14 @@ def _by_index(classes: Mapping[Any, Any]) -> tuple[str, ...]:
     missing = next((each for each in range(len(classes)) if each not in names), None)
     if missing is not None:
         raise UsageError(
-            f"classes names {len(classes)} classes, and none with index {missing}; the indices "
+            f"classes names {len(classes)} classes, but none with index {missing}; the indices "
             f"must be 0 to {len(classes) - 1}, each once"
         )
     return tuple(names[each] for each in range(len(names)))
 
 
 def _is_index(value: object) -> bool:
-    if isinstance(value, str):  # a key of JSON
+    if isinstance(value, str):  # a JSON key
         return value.isascii() and value.isdecimal()
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 

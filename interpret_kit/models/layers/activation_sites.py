@@ -1,9 +1,9 @@
 """Which normalisation and activation belong to a layer alone?
 
-Worked out from one forward pass: a normalisation or activation that takes exactly the tensor
-another module made continues that module's chain, if nothing but it reads that tensor: no other
-module, and no function such as an addition or a concatenation. A tensor that was changed in place
-in between (``x += shortcut``) is another tensor, and ends it.
+Found in one forward pass: a normalisation or activation that takes exactly the tensor that another
+module returned continues the chain of that module, provided that nothing else reads the tensor: no
+other module, and no function such as an addition or a concatenation. A tensor that was changed in
+place in between (``x += shortcut``) is another tensor, and ends the chain.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from interpret_kit.models.layers.dimensions import Dims
 from interpret_kit.models.layers.watching import Key, StorageVersion
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
-# Among torch's activations, and no function of one number: they look at others beside it.
+# Among torch's activations, but not elementwise: they read several elements.
 _MIXING = (nn.MultiheadAttention, nn.GLU, nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax)
 
-Readings = Mapping[StorageVersion, Sequence[int]]  # when the contents of each tensor were read
+Readings = Mapping[StorageVersion, Sequence[int]]  # times at which each tensor was read
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,35 @@ class Call:
     taken: Key | None  # its first input, if that is a tensor
     made: Key | None  # its output, if that is a tensor
     shape: tuple[int, ...] = ()  # of the output
-    dims: Dims | None = None  # what the dimensions of the output hold; None if nothing is known
-    entered: int = 0  # when it began and ended, in the time of the watch
+    dims: Dims | None = None  # meaning of the output's dimensions; None if unknown
+    entered: int = 0  # when it began and ended, by the clock of the watch
     left: int = 0
 
     def holds(self, time: int) -> bool:
-        """Whether something happened within this call."""
+        """Return whether a time lies within this call."""
         return self.entered < time < self.left
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Where the maps of one layer can be met while they are its alone."""
+    """The points at which the feature maps of one layer can be read before others are mixed in."""
 
-    entering: Call  # its output enters the activation; the end, where there is no activation
+    entering: Call  # its output enters the activation; the end, if there is none
     end: Call
     active: bool  # whether there is an activation
-    also_read: bool = False  # whether something reads the end beside a module that would follow
+    also_read: bool = False  # whether something other than the next module reads the end
 
 
 def chain_of(
     start: Call, calls: Sequence[Call], takers: Mapping[Key, Sequence[Call]], readings: Readings
 ) -> Chain:
-    """Follow a layer's maps through its normalisation and its activation.
+    """Follow a layer's feature maps through its normalisation and activation.
 
     Args:
-        start: the call that makes them.
+        start: the call that returns them.
         calls: all calls of the forward pass.
-        takers: those that take each tensor first.
-        readings: when the contents of each tensor were read.
+        takers: the first call to take each tensor.
+        readings: the times at which each tensor was read.
     """
     end = start
     while True:
@@ -77,13 +77,13 @@ def chain_of(
 
 
 def _alone(end: Call, reader: Call, readings: Readings) -> bool:
-    """Whether nothing but one call reads what another has made."""
+    """Return whether only one call reads the output of another."""
     assert end.made is not None
     return all(reader.holds(each) for each in readings.get(end.made[0], ()) if each > end.left)
 
 
 def _entering(activation: Call, calls: Sequence[Call]) -> Call | None:
-    """What enters the activation inside a module that also normalises (timm joins the two)."""
+    """Find the input of the activation in a module that also normalises, as in timm."""
     inside = f"{activation.point[0]}."
     for inner in calls:
         if inner.point[0].startswith(inside) and _activates(inner.module):
@@ -93,13 +93,13 @@ def _entering(activation: Call, calls: Sequence[Call]) -> Call | None:
 
 
 def _computes(call: Call) -> bool:
-    """Whether a call makes another tensor; a container only hands on to its first child."""
+    """Return whether a call computes its output itself; a container only calls its children."""
     whole = isinstance(call.module, _NORMS) or not any(call.module.children())
     return whole and not passes_through(call)
 
 
 def passes_through(call: Call) -> bool:
-    """Whether the call handed on the very tensor it took, as an Identity does."""
+    """Return whether the call returned the tensor that it took, as an Identity does."""
     return call.made is not None and call.made == call.taken
 
 
@@ -108,7 +108,7 @@ def _continues(module: nn.Module) -> bool:
 
 
 def _activates(module: nn.Module) -> bool:
-    if isinstance(module, _NORMS):  # timm joins norm and activation in one module
+    if isinstance(module, _NORMS):  # timm merges normalisation and activation into one module
         return not isinstance(getattr(module, "act", nn.Identity()), nn.Identity)
     home = type(module).__module__
     named = home == "torch.nn.modules.activation" or home.startswith("timm.layers.activations")

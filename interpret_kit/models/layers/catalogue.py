@@ -1,4 +1,4 @@
-"""Which modules of a network are its layers, where are their filters, and where are they read?"""
+"""Which modules of a network are layers, where are their filters, and where are they read?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Point = tuple[str, int]  # name of a module, and which of its calls (from 1)
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of a module that returns feature maps, and where its filters are in its output."""
+    """One call of a module that returns feature maps, and the layout of its output."""
 
     label: str  # module name; with "#2" for the second call of a module that is called twice
     point: Point
@@ -28,27 +28,27 @@ class Layer:
     filters: int
     rows: int
     cols: int
-    entering: Point  # the map that enters its activation: after its normalisation
-    end: Point  # the last map that is this layer's alone: after its activation
+    entering: Point  # the feature map that enters its activation: after its normalisation
+    end: Point  # the last feature map of this layer alone: after its activation
     ends_active: bool  # whether it has an activation
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     layout: OutputLayout = PLAIN  # of the outputs at all three points
-    also_read: bool = False  # whether something else reads what its activation would take
+    also_read: bool = False  # whether something else reads the input of its activation
 
     @property
     def axis(self) -> int:
-        """Which dimension of the output holds the filters; 1 for (batch, filters, rows, cols)."""
+        """The dimension of the filters in the output; 1 for (batch, filters, rows, cols)."""
         return self.layout.axis
 
     def at(self, site: str) -> Point:
-        """Where the layer's maps are read or ablated.
+        """Return the point at which the layer's feature maps are read or ablated.
 
-        "convolution" is the layer's own output; "pre-activation" the map that enters its
-        activation, after its normalisation; "activation" the map after both. Only what this
-        layer alone feeds counts: where its output is added to another map first, as at the end
-        of a residual block, or where a function reads it beside its activation, both are the last
-        map before that.
+        "convolution" is the layer's own output; "pre-activation" the feature map that enters its
+        activation, after its normalisation; "activation" the feature map after both. Only feature
+        maps of this layer alone count: if its output is first added to another, as at the end of a
+        residual block, or also read by something other than its activation, both sites are the last
+        feature map before that.
         """
         points = dict(zip(SITES, (self.point, self.entering, self.end), strict=True))
         word_argument(*SITES)(site, "site")
@@ -56,9 +56,9 @@ class Layer:
 
 
 class Catalogue(tuple[Layer, ...]):
-    """The layers of a network, in the order in which data meets them."""
+    """The layers of a network, in the order of execution."""
 
-    refused: Mapping[str, str] = {}  # by label, why another module is no layer
+    refused: Mapping[str, str] = {}  # by label, why another module is not a layer
 
 
 def catalogue_of(calls: Sequence[Call], watch: TensorWatch, images: int) -> Catalogue:
@@ -91,7 +91,7 @@ def _catalogue(
     for call in calls:
         if call.point in layouts:
             is_block = call.point in numbers and not is_convolution(call.module)
-            # A block has its normalisations inside; those behind it belong to what follows.
+            # A block contains its normalisations; those after it belong to the next layer.
             alone = Chain(call, call, False)
             chain = alone if is_block else chain_of(call, calls, takers, watch.readings)
             name, turn = call.point
@@ -104,10 +104,10 @@ def _catalogue(
 
 
 def _layout(call: Call, images: int) -> OutputLayout:
-    """How the output of a call is laid out.
+    """Return the layout of a call's output.
 
     Raises:
-        NoMaps: if it is no feature maps, or that cannot be told.
+        NoMaps: if it does not hold feature maps, or if that cannot be determined.
     """
     if not call.shape:
         raise NoMaps("it does not return one tensor")

@@ -1,8 +1,7 @@
 """What do the dimensions of an operation's outputs hold, given those of its inputs?
 
-Operations are those that reach a dispatch mode, so that the Python above them does not matter.
-An operation without a rule gives dimensions of which nothing is known; the next convolution makes
-them known again.
+Operations are those seen by a dispatch mode, independent of the Python code that calls them. The
+dimensions after an operation without a rule are unknown, until the next convolution.
 """
 
 from __future__ import annotations
@@ -33,12 +32,17 @@ DimensionRule = Callable[[Operation], "Dims | list[Dims]"]
 
 
 def dims_of_outputs(operation: Operation) -> list[Dims]:
-    """The dimensions of every output."""
+    """Return the dimensions of every output."""
     name = operation.name if operation.name in RULES else operation.name.rstrip("_")
     rule = _cell_by_cell if operation.pointwise else RULES.get(name)
     try:
         found = rule(operation) if rule else []
-    except (IndexError, TypeError, ValueError, ZeroDivisionError):  # an overload of other arguments
+    except (
+        IndexError,
+        TypeError,
+        ValueError,
+        ZeroDivisionError,
+    ):  # an overload with other arguments
         found = []
     several = found if isinstance(found, list) else [found]
     return [
@@ -67,7 +71,7 @@ def _as_first(operation: Operation) -> Dims:
 
 
 def _as_first_if_pooled(operation: Operation) -> Dims:
-    """`as_strided` as global pooling ends with it: other strides for rows and columns of one."""
+    """Handle `as_strided` at the end of global pooling: new strides of one row and column."""
     pooled = tuple(operation.shape[2:]) == (1, 1)
     return operation.source("self") if pooled else unknown(operation.shape)
 
@@ -95,7 +99,7 @@ def _convolved_dims(operation: Operation) -> Dims:
 
 
 def _conv1d(operation: Operation, before: Dims) -> Dims:
-    """A convolution along tokens, or over a volume."""
+    """Handle a convolution along tokens, or over a volume."""
     shape = operation.shape
     if len(before) != len(shape):
         return unknown(shape)
@@ -107,7 +111,7 @@ def _conv1d(operation: Operation, before: Dims) -> Dims:
 
 
 def _resized(operation: Operation) -> list[Dims]:
-    """Pooling, padding, resampling: the same dimensions in another size."""
+    """Handle pooling, padding and resampling: the same dimensions with other sizes."""
     before = operation.source("self", "input", "qx")
     return [
         tuple(
@@ -142,7 +146,7 @@ def _as_columns(operation: Operation) -> Dims:
 
 
 def _anew(operation: Operation) -> Dims:
-    """Feature maps made from others: (batch, filters, rows, cols)."""
+    """Return the dimensions of feature maps, (batch, filters, rows, cols), made from others."""
     first = operation.source("self", "input")
     kinds = zip((CHANNEL, ROW, COL), operation.shape[-3:], strict=True)
     return (first[0], *(fresh(kind, size) for kind, size in kinds))
@@ -189,7 +193,7 @@ def _attention(operation: Operation) -> Dims:
 
 
 def _encoder_layer(operation: Operation) -> Dims:
-    """What torch computes at once of a TransformerEncoderLayer, or of its attention."""
+    """Handle the fused kernels of a TransformerEncoderLayer, or of its attention."""
     operation.mixes = True
     return _as_first(operation)
 

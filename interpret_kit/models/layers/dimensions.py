@@ -18,9 +18,9 @@ _axes = itertools.count()
 
 @dataclass(frozen=True)
 class Factor:
-    """A part of an axis: ``size`` steps of ``step`` cells each, of the ``length`` there are.
+    """A part of an axis: ``size`` steps of ``step`` cells each, of its ``length``.
 
-    Of kind TOKEN: positions of a grid between others (class or register tokens) that are none.
+    Of kind TOKEN: grid positions among tokens without a position (class or register tokens).
     """
 
     axis: int
@@ -29,11 +29,11 @@ class Factor:
     step: int
     length: int
     rolled: int = 0  # by how many cells of the axis the cells were rolled
-    grid: tuple[Factor, ...] = ()  # of tokens: what makes up the grid
-    before: int = 0  # of tokens: how many stand before the grid
+    grid: tuple[Factor, ...] = ()  # of tokens: the factors of the grid
+    before: int = 0  # of tokens: the number before the grid
 
     def split(self, first: int) -> tuple[Factor, Factor]:
-        """The coarse part, of size ``first``, and the fine one."""
+        """Split into a coarse factor of size ``first`` and a fine one."""
         rest = self.size // first
         return replace(self, size=first, step=self.step * rest), replace(self, size=rest)
 
@@ -46,12 +46,12 @@ class Dim:
 
     @property
     def size(self) -> int:
-        """Its length."""
+        """The size of the dimension."""
         return _size(self.factors)
 
     @property
     def kind(self) -> str:
-        """What it holds; UNKNOWN if that is not one thing. Channels hold parts of patches, too."""
+        """What it holds; UNKNOWN for several kinds. Channels may include parts of patches."""
         large = {each.kind for each in self.factors if each.size > 1}
         kinds = large or {each.kind for each in self.factors}
         if CHANNEL in kinds and BATCH not in kinds:
@@ -65,7 +65,7 @@ class Dim:
 
     @property
     def tokens(self) -> Factor | None:
-        """Its one factor, if that is a grid between other tokens."""
+        """Its only factor, if that is a grid among other tokens."""
         one = len(self.factors) == 1 and self.factors[0].kind == TOKEN
         return self.factors[0] if one else None
 
@@ -74,22 +74,22 @@ Dims = tuple[Dim, ...]
 
 
 def fresh(kind: str, size: int) -> Dim:
-    """A dimension that is an axis of its own."""
+    """Make a dimension that is a new axis."""
     return Dim((Factor(next(_axes), kind, size, 1, size),))
 
 
 def unknown(shape: Iterable[int]) -> Dims:
-    """Dimensions of which nothing is known."""
+    """Make dimensions of unknown meaning."""
     return tuple(fresh(UNKNOWN, size) for size in shape)
 
 
 def resized_dim(dim: Dim, size: int) -> Dim:
-    """The same kind of thing in another number."""
+    """Make a dimension of the same kind with another size."""
     return fresh(UNKNOWN if dim.kind in (BATCH, TOKEN) else dim.kind, size)
 
 
 def rolled(dim: Dim, shift: int) -> Dim:
-    """The same cells, rolled: what was the first is at ``shift``."""
+    """Return the dimension rolled by ``shift``: the first cell moves to that position."""
     (factor, *more) = dim.factors
     if more or factor.size != factor.length or factor.kind == TOKEN:
         return resized_dim(dim, dim.size) if dim.kind == CHANNEL else fresh(UNKNOWN, dim.size)
@@ -101,9 +101,9 @@ def _size(factors: Iterable[Factor]) -> int:
 
 
 def agreed(dims: Sequence[Dim], size: int) -> Dim:
-    """What a dimension holds after tensors were combined cell by cell, with broadcasting.
+    """Return the dimensions after tensors were combined elementwise, with broadcasting.
 
-    Positions of the first tensor stand for all: a sum says which cells belong together.
+    Positions of the first tensor stand for all: a sum shows which cells correspond.
     """
     found: Dim | None = None
     for dim in dims:
@@ -136,7 +136,7 @@ def _alike(one: Dim, other: Dim) -> bool:
 
 
 def reshaped(dims: Dims, shape: Sequence[int]) -> Dims:
-    """What a view of another shape holds."""
+    """Return the dimensions of a view with another shape."""
     found: list[Dim] = []
     old, new = 0, 0
     while new < len(shape):
@@ -150,7 +150,7 @@ def reshaped(dims: Dims, shape: Sequence[int]) -> Dims:
             else:
                 return unknown(shape)
         if end == len(shape):
-            last = len(dims)  # whatever is left has size one
+            last = len(dims)  # the remaining factors have size one
         found.extend(_regrouped(dims[old:last], shape[new:end]))
         old, new = last, end
     return tuple(found)
@@ -184,7 +184,7 @@ def _regrouped(dims: Dims, shape: Sequence[int]) -> Dims:
 
 
 def _merged(factors: Sequence[Factor]) -> tuple[Factor, ...]:
-    """Parts of one axis that lie side by side again, as one."""
+    """Merge adjacent parts of the same axis."""
     found: list[Factor] = []
     for each in factors:
         parts = found and (found[-1].axis, found[-1].rolled) == (each.axis, each.rolled)
@@ -198,7 +198,7 @@ def _merged(factors: Sequence[Factor]) -> tuple[Factor, ...]:
 
 
 def sliced(dim: Dim, start: int, stop: int, step: int) -> Dim:
-    """What is left of a dimension between two cells."""
+    """Return the dimension of a slice."""
     size = max(0, -(-(stop - start) // step))
     if size == dim.size:
         return dim
@@ -212,7 +212,7 @@ def sliced(dim: Dim, start: int, stop: int, step: int) -> Dim:
 
 
 def concatenated_dim(dims: Sequence[Dim]) -> Dim:
-    """What tensors hold along the dimension in which they are put side by side."""
+    """Return the dimension along which tensors are concatenated."""
     size = sum(dim.size for dim in dims)
     placed = [number for number, dim in enumerate(dims) if dim.placed and dim.kind != CHANNEL]
     if len(placed) == 1:
@@ -227,7 +227,7 @@ def concatenated_dim(dims: Sequence[Dim]) -> Dim:
 
 
 def _among(before: int, dim: Dim, after: int) -> Dim:
-    """Positions with other tokens before and after them."""
+    """Return the dimension of grid positions with other tokens before and after them."""
     if not before and not after:
         return dim
     inner = dim.tokens

@@ -1,8 +1,8 @@
 """Which layers does a network have?
 
 A layer is one call of a module that returns feature maps: a module that is used twice is two
-layers, ``name#1`` and ``name#2``. `numbering` says which of them have numbers, `layout` how their
-maps lie in memory.
+layers, ``name#1`` and ``name#2``. `numbering` decides which of them have numbers, `layout` how
+their feature maps are laid out.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from interpret_kit.models.probing.network_kinds import opaque
 
 
 def rectified(network: nn.Module, layer: Layer) -> bool:
-    """Whether the layer ends above 0 exactly where the map that enters its activation is."""
+    """Return whether the activation preserves the sign "above 0", as a ReLU does."""
     end = network.get_submodule(layer.end[0])
-    joined = layer.entering[0].startswith(f"{layer.end[0]}.")  # norm and activation in one module
+    joined = layer.entering[0].startswith(
+        f"{layer.end[0]}."
+    )  # normalisation and activation in one module
     return type(getattr(end, "act", None) if joined else end) in {nn.ReLU, nn.ReLU6}
 
 
 def catalogue(network: nn.Module, inputs: Tensor) -> Catalogue:
-    """List every layer that returns feature maps, in the order in which data meets them.
+    """List every layer that returns feature maps, in the order of execution.
 
-    One forward pass of ``inputs`` (batch, channels, height, width), in eval mode, finds out: what
-    was read by what, and which dimension of every output holds filters, rows and columns.
+    One forward pass of ``inputs`` (batch, channels, height, width), in eval mode, determines what
+    reads each tensor, and which dimensions of every output hold filters, rows and columns.
 
     Raises:
         NotSupported: if the network is TorchScript or an exported program.
@@ -39,10 +41,10 @@ def catalogue(network: nn.Module, inputs: Tensor) -> Catalogue:
             "it was made from (occlusion and misclassifications need no layers)"
         )
     if len(inputs) == 1:
-        # Of one image, the batch cannot be told from what else has size one.
+        # With one image, the batch could not be told from other dimensions of size one.
         try:
             return _seen(network, inputs.repeat(2, *[1] * (inputs.dim() - 1)))
-        except Exception:  # whatever it says of two images: it may be made for one
+        except Exception:  # any error with two images: the network may be made for one
             return _seen(network, inputs)
     return _seen(network, inputs)
 

@@ -17,14 +17,14 @@ from interpret_kit.models.layers.layout import PLAIN, OutputLayout
 from interpret_kit.models.layers.watching import Key, TensorWatch
 from interpret_kit.models.probing.network_kinds import is_scripted
 
-Visit = Callable[[Tensor], "Tensor | None"]  # sees an output; may return another in its place
+Visit = Callable[[Tensor], "Tensor | None"]  # takes an output, may return a replacement
 
 
 @contextmanager
 def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None]:
-    """Show the outputs at some points to functions while the block runs.
+    """Call functions with the outputs at some points while the block runs.
 
-    A function may return a tensor, which then takes the output's place. The output may be
+    A function may return a tensor, which then replaces the output. The output may be
     overwritten in place by the next module: a visitor that keeps it must clone it.
 
         with observed(network, {("conv3", 1): lambda output: print(output.mean())}):
@@ -46,7 +46,9 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
             visit = by_name[name].get(calls[name])
             replaced = None if visit is None else _shown(visit, output)
             if replaced is not None and output is next(iter(inputs), None):
-                output.copy_(replaced)  # worked in place: others may hold what it overwrote
+                output.copy_(
+                    replaced
+                )  # computed in place: the overwritten tensor may be in use elsewhere
             return replaced
 
         return hook
@@ -59,13 +61,13 @@ def observed(network: nn.Module, visits: Mapping[Point, Visit]) -> Iterator[None
 
 
 def _shown(visit: Visit, output: Tensor) -> Tensor | None:
-    """Show an output; a quantised one as the numbers that it stands for."""
+    """Call a visitor with an output, dequantised if necessary."""
     if not (isinstance(output, Tensor) and output.is_quantized):
         return visit(output)
     replaced = visit(output.dequantize())
     if replaced is None:
         return None
-    scale, zero = output.q_scale(), output.q_zero_point()  # of one scale, as all outputs are
+    scale, zero = output.q_scale(), output.q_zero_point()  # per-tensor scale, as for all outputs
     return torch.quantize_per_tensor(replaced, scale, zero, output.dtype)
 
 
@@ -79,7 +81,7 @@ def _module(network: nn.Module, name: str) -> nn.Module:
 
 @contextmanager
 def recorded(network: nn.Module, points: Sequence[Point]) -> Iterator[dict[Point, Tensor]]:
-    """Keep the outputs at some points; each forward in the block replaces those of the last.
+    """Record the outputs at some points; each forward pass replaces the previous outputs.
 
     with recorded(network, [("conv3", 1)]) as outputs:
         network(pixels)
@@ -105,15 +107,15 @@ def ablated(
     value: float = 0.0,
     axis: int = 1,
 ) -> Iterator[None]:
-    """Hold some filters at ``value`` while the block runs, at every one of ``points``.
+    """Hold some filters at ``value`` while the block runs, at each of ``points``.
 
     with ablated(network, [("conv3", 1)], [7], axis=layer.axis):
         logits = network(pixels)  # as if filter 7 of conv3 had died
     """
-    silenced = torch.as_tensor(filters, dtype=torch.long)
+    ablate = torch.as_tensor(filters, dtype=torch.long)
 
     def overwrite(output: Tensor) -> Tensor:
-        return output.index_fill(axis, silenced.to(output.device), value)
+        return output.index_fill(axis, ablate.to(output.device), value)
 
     with observed(network, dict.fromkeys(points, overwrite)):
         yield
@@ -149,25 +151,24 @@ def calls_of(network: nn.Module, watch: TensorWatch) -> Iterator[list[Call]]:
 
 
 def refuse_other_rows(maps: Tensor, images: int, name: str) -> None:
-    """Refuse maps that are not one row for each image.
+    """Refuse feature maps whose batch size is not the number of images.
 
     Raises:
         NotSupported: naming the layer.
     """
     if len(maps) != images:
         raise NotSupported(
-            f"layer {name} returns {len(maps)} rows for {images} images: which belongs to which "
-            "image cannot be told; choose another layer"
+            f"layer {name} returns a batch of {len(maps)} for {images} images; choose another layer"
         )
 
 
 @contextmanager
-def silenced_by_row(
+def ablated_by_row(
     network: nn.Module, point: Point, filters: Tensor, layout: OutputLayout = PLAIN
 ) -> Iterator[None]:
-    """Hold another filter at zero for every image of a batch, ``filters`` (batch,).
+    """Ablate another filter for every image of a batch; ``filters`` is (batch,).
 
-    with silenced_by_row(network, ("conv3", 1), torch.tensor([0, 1, 2])):
+    with ablated_by_row(network, ("conv3", 1), torch.tensor([0, 1, 2])):
         logits = network(pixels.expand(3, -1, -1, -1))  # three ablations in one forward pass
     """
 

@@ -1,4 +1,4 @@
-"""How are the feature maps laid out in a layer's output? One way in, whatever the memory holds.
+"""How are the feature maps laid out in a layer's output? One view of all layouts.
 
 Convolutions return (batch, filters, rows, cols), Swin and ConvNeXt blocks work on (batch, rows,
 cols, filters), transformers on tokens (batch, tokens, filters), often behind a class token.
@@ -15,40 +15,40 @@ from interpret_kit.models.layers.dimensions import BATCH, CHANNEL, COL, ROW, Dim
 
 
 class NoMaps(Exception):
-    """An output whose filters, rows and columns cannot be told; one phrase says why."""
+    """Filters, rows and columns of an output cannot be determined; the message is a reason."""
 
 
 @dataclass(frozen=True)
 class OutputLayout:
-    """Where an output has its filters, rows and columns."""
+    """The positions of filters, rows and columns in an output."""
 
     axis: int = 1  # dimension of the filters
     filters: int = 0
     rows: int = 0
     cols: int = 0
-    # Every dimension as factors, -1 for the batch; and which of all factors make up the batch
+    # Every dimension as factors, -1 for the batch; and the indices of the factors of the batch
     # (one), the rows and the columns. Empty for (batch, filters, rows, cols).
     factors: tuple[tuple[int, ...], ...] = ()
     batch: int = 0
     row_factors: tuple[int, ...] = ()
     col_factors: tuple[int, ...] = ()
-    rolled: tuple[int, int] = (0, 0)  # by how many rows and columns, as in shifted windows
+    rolled: tuple[int, int] = (0, 0)  # shift in rows and columns, as in shifted windows
     tokens: tuple[int, int, int] | None = None  # dimension, first token of the grid, tokens in it
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is (batch, filters, rows, cols)."""
+        """Whether the layout is (batch, filters, rows, cols)."""
         return not self.factors
 
     @property
     def images_and_filters(self) -> tuple[int, int] | None:
-        """The dimension of the images and that of the filters; None if images share theirs."""
+        """The dimensions of the images and of the filters; None if the images share theirs."""
         if self.is_plain:
             return 0, 1
         return (self.factors.index((-1,)), self.axis) if (-1,) in self.factors else None
 
     def maps(self, output: Tensor) -> Tensor:
-        """View an output as (batch, filters, rows, cols); tokens beside the grid are left out."""
+        """View an output as (batch, filters, rows, cols), without tokens outside the grid."""
         if self.is_plain:
             return output
         if self.tokens:
@@ -64,7 +64,7 @@ class OutputLayout:
         return maps.roll((-rows, -cols), (2, 3)) if rows or cols else maps
 
     def channels(self, output: Tensor) -> Tensor:
-        """View an output as (batch, filters, ...), all of it; what is written there is in it."""
+        """View the complete output as (batch, filters, ...), for writing into it."""
         if self.is_plain:
             return output
         dim, sizes = next((k, sizes) for k, sizes in enumerate(self.factors) if -1 in sizes)
@@ -78,10 +78,10 @@ PLAIN = OutputLayout()  # (batch, filters, rows, cols), whatever their sizes
 
 
 def layout_of(dims: Dims, images: int) -> OutputLayout:
-    """Tell the layout of an output with these dimensions.
+    """Determine the layout of an output with these dimensions.
 
     Raises:
-        NoMaps: where it is none of feature maps.
+        NoMaps: if it does not hold feature maps.
     """
     shape = tuple(dim.size for dim in dims)
     axis = _filters(dims)
@@ -116,7 +116,7 @@ def layout_of(dims: Dims, images: int) -> OutputLayout:
 
 
 def are_maps(dims: Dims, images: int) -> bool:
-    """Whether an output with these dimensions is feature maps."""
+    """Return whether an output with these dimensions holds feature maps."""
     try:
         return bool(layout_of(dims, images))
     except NoMaps:
@@ -137,14 +137,14 @@ def _filters(dims: Dims) -> int:
 
 
 def _parts(dim: Dim, number: int, axis: int) -> tuple[Factor, ...]:
-    """The factors of a dimension; the filters are one, tokens those of their grid."""
+    """Return the factors of a dimension: one for filters, those of the grid for tokens."""
     if number != axis:
         return dim.tokens.grid if dim.tokens else dim.factors
     return (Factor(-1, CHANNEL, prod(each.size for each in dim.factors), 1, 0),)
 
 
 def _whole(factors: list[Factor], kind: str) -> tuple[int, ...]:
-    """The factors that make up the rows or columns, the coarse ones first."""
+    """Return the factors of the rows or columns, from coarse to fine."""
     found = [k for k, each in enumerate(factors) if each.kind == kind]
     if len({(factors[k].axis, factors[k].rolled) for k in found}) != 1:
         raise NoMaps("it is not one grid of positions in the image")
@@ -158,7 +158,7 @@ def _whole(factors: list[Factor], kind: str) -> tuple[int, ...]:
 
 
 def _in_cells(factor: Factor, cells: int) -> int:
-    """By how many cells of the map the axis of a factor was rolled."""
+    """Return by how many cells the axis of a factor was rolled."""
     step = factor.length // cells
     if factor.rolled % step:
         raise NoMaps("its positions are not those of the image")

@@ -1,14 +1,14 @@
 """Which layers of a network have a number?
 
-Convolutions, in the order in which data meets them; and, in networks that combine the positions of
-the image by attention or by linear layers over the tokens, the blocks that do so. A block counts
-as one layer: what is inside it, convolutions too, goes by its name. So the third layer of a ResNet
-or a ConvNeXt is its third convolution, and a ViT has its patch embedding as layer 1 and its first
-block as layer 2.
+Convolutions, in the order of execution; and, in networks that combine the positions of the image by
+attention or by linear layers over the tokens, the blocks that do so. A block counts as one layer:
+the modules inside it, including convolutions, have only names. So the third layer of a ResNet or a
+ConvNeXt is its third convolution, and a ViT has its patch embedding as layer 1 and its first block
+as layer 2.
 
 A block is the smallest module that combines positions, applies linear layers at each of them, and
-adds the result to what it was given. Where no such module exists because the shortcuts are added
-around them, the parts (attention, MLP) are the layers.
+adds the result to its input. If no such module exists because the shortcuts are added outside, the
+parts (attention, MLP) are the layers.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from interpret_kit.models.layers.activation_sites import Call
 from interpret_kit.models.layers.watching import TensorWatch
 from interpret_kit.models.probing.network_kinds import is_convolution
 
-CallId = tuple[str, int]  # name of a module, and which of its calls
+CallId = tuple[str, int]  # name of a module, and the number of the call
 
 
 def numbered(
     calls: Sequence[Call], watch: TensorWatch, maps: Container[CallId]
 ) -> tuple[CallId, ...]:
-    """The calls that have a number, in the order in which data meets them.
+    """Return the calls that have a number, in the order of execution.
 
     Args:
         calls: all calls of a forward pass, in the order in which they ended.
-        watch: what was seen in it.
+        watch: the record of it.
         maps: the calls that return feature maps.
     """
     with_maps = [call for call in calls if call.point in maps]
@@ -69,14 +69,14 @@ def _blocks(
 
 
 def _alternations(call: Call, mixing: Sequence[int], sums: Sequence[int]) -> int:
-    """How often positions are combined within a call, and the result added to what there was."""
+    """Count how often a call combines positions and adds the result to a shortcut."""
     events = sorted([(t, 0) for t in mixing if call.holds(t)] + [(t, 1) for t in sums])
     kinds = [kind for _, kind in events]
     return sum(a < b for a, b in pairwise(kinds))
 
 
 def _is_linear(call: Call) -> bool:
-    """Whether a call applies a linear layer at every position; or all of those of a block."""
+    """Return whether a call applies a linear layer, or all of a block, to every position."""
     return isinstance(call.module, (nn.Linear, nn.TransformerEncoderLayer))
 
 
@@ -85,7 +85,7 @@ def _holds_linear(call: Call, linear: Sequence[int]) -> bool:
 
 
 def _embeddings(with_maps: Sequence[Call], linear: Sequence[int], first: int) -> list[Call]:
-    """What makes tokens of an image without a convolution, before the first block."""
+    """Find what makes tokens of an image without a convolution, before the first block."""
     before = [call for call in with_maps if call.left < first]
     return _outermost([c for c in before if _holds_linear(c, linear)])
 

@@ -1,4 +1,4 @@
-"""What is known of one operation of a forward pass, once it was computed?"""
+"""What is known of one operation of a forward pass after it was computed?"""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ class Operation:
     name: str  # as in torch.ops, without namespace: "convolution", "add_"
     arguments: Mapping[str, Any]  # by the operator's own names, with its defaults
     outputs: Sequence[Tensor]
-    dims: Callable[[object], Dims | None]  # of a tensor; None for weights, constants, no tensors
+    dims: Callable[
+        [object], Dims | None
+    ]  # of a tensor; None for weights, constants and other values
     images: int
     pointwise: bool
-    mixes: bool = False  # found by its rule: whether it combines positions, as attention does
+    mixes: bool = False  # set by its rule: whether it combines positions, as attention does
 
     def __getitem__(self, name: str) -> Any:
-        """An argument; None if the operator has none of that name."""
+        """Return an argument; None if the operator has none of that name."""
         return self.arguments.get(name)
 
     @property
     def shape(self) -> torch.Size:
-        """Of the first output."""
+        """The shape of the first output."""
         return self.outputs[0].shape
 
     def source(self, *names: str) -> Dims:
-        """The dimensions of the first of these arguments that is a tensor."""
+        """Return the dimensions of the first of these arguments that is a tensor."""
         for name in names:
             value = self.arguments.get(name)
             if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Which filters of which layers were asked for, and where are they read or ablated?"""
+"""Which layers and filters are selected, and where are they read or ablated?"""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LAYER = (
     "or a layer by its module name"
 )
 
-# What fields are declared with, after their default: the help text, and how they are read.
+# Help text and converter of fields, as arguments of `parameter` after the default.
 LAYER = _LAYER, layer_argument
-LAYERS = f"{_LAYER}; several as 1,3 or 1-3, or all for every one with a number", layers_argument
+LAYERS = f"{_LAYER}; several as 1,3 or 1-3; all for all numbered layers", layers_argument
 SITE = (
     "convolution: the layer's own output; pre-activation: after its normalisation; activation: "
     "after its activation",
@@ -40,10 +40,10 @@ SITE = (
 
 
 def find_layers(layers: Sequence[Layer], spec: Layers) -> tuple[Layer, ...]:
-    """Layers by number (3), "last", "all" or name; several as [1, 3], "1,3" or "1-3".
+    """Find layers by number (3), "last", "all" or name; several as [1, 3], "1,3" or "1-3".
 
     Raises:
-        LayerNotFound: with the numbers there are, or the closest names.
+        LayerNotFound: with the existing numbers, or the closest names.
     """
     found: dict[Layer, None] = {}
     for part in parts_of(layers_argument(spec)):
@@ -53,7 +53,7 @@ def find_layers(layers: Sequence[Layer], spec: Layers) -> tuple[Layer, ...]:
 
 
 def find_layer(layers: Sequence[Layer], spec: OneLayer) -> Layer:
-    """One layer by number, name or "last"; see `find_layers`."""
+    """Find one layer by number, name or "last"; see `find_layers`."""
     return _layer_called(layers, parts_of(layer_argument(spec))[0])
 
 
@@ -77,7 +77,7 @@ def _layer_called(layers: Sequence[Layer], name: int | str) -> Layer:
 def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
     calls = [label for label in labels if label.startswith(f"{name}#")]
     if calls:
-        return f"{name!r} is called {len(calls)} times: say {' or '.join(calls)}"
+        return f"{name!r} is called {len(calls)} times: give {' or '.join(calls)}"
     close = f"{close_names(name, labels)} ('ikit layers --all' lists them)"
     refused: Mapping[str, str] = getattr(layers, "refused", {})
     if name in refused:
@@ -86,7 +86,7 @@ def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
 
 
 def site_notes(layers: Iterable[Layer], site: str) -> tuple[str, ...]:
-    """Where filters are ablated when that cannot be at the site, as one sentence if anywhere."""
+    """Note, in at most one sentence, which layers are ablated before the requested site."""
     found = [f"{each.label} (at {each.at(site)[0]})" for each in layers if each.also_read]
     if site != SITES[2] or not found:
         return ()
@@ -107,7 +107,7 @@ def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def parse_filters(filters: Filters, layer: Layer) -> tuple[int, ...]:
-    """Read [0, 5], "0,5", "0-7" or "all" as filters of a layer.
+    """Convert [0, 5], "0,5", "0-7" or "all" to filters of a layer.
 
     Raises:
         LayerNotFound: if the layer has no such filter.

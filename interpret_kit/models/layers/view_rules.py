@@ -1,4 +1,4 @@
-"""Where do dimensions go when a tensor is viewed, cut, or put together with others?"""
+"""What becomes of dimensions when a tensor is viewed, sliced or concatenated?"""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def unsqueezing(operation: Operation) -> Dims:
 
 
 def viewing(operation: Operation) -> Dims:
-    """View the same cells in another shape."""
+    """View the same elements in another shape."""
     return reshaped(operation.source("self"), operation.shape)
 
 
 def expanding(operation: Operation) -> Dims:
-    """Repeat what has size one."""
+    """Expand dimensions of size one."""
     before, shape = operation.source("self"), operation.shape
     added = unknown(shape[: len(shape) - len(before)])
     return added + tuple(
@@ -54,14 +54,14 @@ def expanding(operation: Operation) -> Dims:
 
 
 def selecting(operation: Operation) -> Dims | list[Dims]:
-    """Take one cell of a dimension, or each by itself: select, unbind."""
+    """Select one element of a dimension, or each separately: select, unbind."""
     before = operation.source("self")
     at = (operation["dim"] or 0) % len(before)
     return [before[:at] + before[at + 1 :]] * len(operation.outputs)
 
 
 def slicing(operation: Operation) -> Dims:
-    """Take a range of a dimension."""
+    """Slice a dimension."""
     before = operation.source("self")
     at = operation["dim"] % len(before)
     start, stop, step = slice(operation["start"], operation["end"], operation["step"]).indices(
@@ -71,7 +71,7 @@ def slicing(operation: Operation) -> Dims:
 
 
 def splitting(operation: Operation) -> list[Dims]:
-    """Cut a dimension into ranges."""
+    """Split a dimension into ranges."""
     before = operation.source("self")
     at, start, found = (operation["dim"] or 0) % len(before), 0, []
     for output in operation.outputs:
@@ -82,7 +82,7 @@ def splitting(operation: Operation) -> list[Dims]:
 
 
 def joining(operation: Operation) -> Dims:
-    """Put tensors side by side: cat."""
+    """Concatenate tensors: cat."""
     tensors = [each for each in operation["tensors"] if each.numel()]
     at = operation["dim"] % len(operation.shape)
     known = [operation.dims(each) or unknown(each.shape) for each in tensors]
@@ -95,7 +95,7 @@ def joining(operation: Operation) -> Dims:
 
 
 def stacking(operation: Operation) -> Dims:
-    """Put tensors side by side along a new dimension."""
+    """Stack tensors along a new dimension."""
     tensors, at = operation["tensors"], operation["dim"] % len(operation.shape)
     known = [operation.dims(each) or unknown(each.shape) for each in tensors]
     inner = tuple(
@@ -105,7 +105,7 @@ def stacking(operation: Operation) -> Dims:
 
 
 def unfolding(operation: Operation) -> Dims:
-    """Cut windows along one dimension: `Tensor.unfold`."""
+    """Extract windows along one dimension: `Tensor.unfold`."""
     before, size, step = operation.source("self"), operation["size"], operation["step"]
     at = operation["dimension"] % len(before)
     dim, windows = before[at], operation.shape[at]
@@ -116,7 +116,7 @@ def unfolding(operation: Operation) -> Dims:
 
 
 def indexing(operation: Operation) -> Dims:
-    """Take cells of one dimension by their numbers."""
+    """Index one dimension."""
     before, indices = operation.source("self"), operation["indices"]
     one = isinstance(operation["index"], Tensor)
     given = [operation["dim"] % len(before)] if one else [
@@ -129,7 +129,7 @@ def indexing(operation: Operation) -> Dims:
 
 
 def rolling(operation: Operation) -> Dims:
-    """Shift the cells of some dimensions in a circle."""
+    """Shift elements cyclically along some dimensions."""
     before = list(operation.source("self"))
     for shift, at in zip(operation["shifts"], operation["dims"], strict=True):
         before[at] = rolled(before[at], shift)
@@ -137,7 +137,7 @@ def rolling(operation: Operation) -> Dims:
 
 
 def flipping(operation: Operation) -> Dims:
-    """Turn the cells of some dimensions round; where positions are then is not followed."""
+    """Reverse some dimensions; positions are then unknown."""
     before = list(operation.source("self"))
     for at in operation["dims"]:
         before[at] = fresh(UNKNOWN if before[at].placed else before[at].kind, before[at].size)

@@ -1,8 +1,9 @@
-"""What reads each tensor of a forward pass, and what do its dimensions hold? Seen as it happens.
+"""What reads each tensor of a forward pass, and what do its dimensions hold?
 
-A dispatch mode sees every operation of any network, exportable or not, and also what functions do
-between the modules. A tensor is identified by its storage and by how often that was overwritten:
-a view is the tensor that it shows, and what was changed in place is another one.
+Recorded during the forward pass: a dispatch mode sees every operation of any network, exportable
+or not, including functions between the modules. A tensor is identified by its storage and by how
+often that was overwritten: a view is the same tensor as its base, and a tensor that was changed in
+place is another one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from interpret_kit.models.layers.layout import are_maps
 from interpret_kit.models.layers.operations import Operation
 
 StorageVersion = tuple[int, int]  # a storage, and how often it had been overwritten
-Key = tuple[StorageVersion, int, tuple[int, ...], tuple[int, ...]]  # and which part of it is viewed
+Key = tuple[
+    StorageVersion, int, tuple[int, ...], tuple[int, ...]
+]  # and the part of it that is viewed
 
 _READS_ONLY_THE_SHAPE = ("empty", "zeros", "ones", "full", "rand", "randn", "new_")
 
@@ -37,17 +40,17 @@ class TensorWatch(DispatchMode):
     """
 
     def __init__(self, images: Tensor) -> None:
-        """Start with what the network is given, (batch, channels, height, width)."""
+        """Start with the inputs of the network, (batch, channels, height, width)."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.time = 0  # goes on by one with every operation, and with every call of `tick`
+        self.time = 0  # increases with every operation and every call of `tick`
         self.readings: dict[StorageVersion, list[int]] = defaultdict(list)
         self.mixing: list[int] = []  # when positions were combined, as by attention
         self.adding: list[int] = []  # when feature maps were added to feature maps
         self._images = len(images)
-        # A weak reference keeps the address of a storage from being used again, not its memory.
+        # A weak reference prevents the reuse of a storage's address, but does not keep its memory.
         self._storages: dict[int, StorageWeakRef] = {}
         self._dims: dict[tuple[Any, ...], Dims] = {}
-        self._computed: set[int] = set()  # storages that hold something of the images
+        self._computed: set[int] = set()  # storages that depend on the images
         kinds = (BATCH, CHANNEL, ROW, COL) if images.dim() == 4 else ()
         if kinds:
             self._note(images, tuple(map(fresh, kinds, images.shape)))
@@ -55,7 +58,7 @@ class TensorWatch(DispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run an operation, and note what it read."""
+        """Run an operation, and record what it read."""
         arguments = _by_name(func, args, kwargs or {})
         given = list(_tensors(arguments.values()))
         read = {self._contents(each) for each in given} - {None}
@@ -77,7 +80,7 @@ class TensorWatch(DispatchMode):
         return result
 
     def tick(self) -> int:
-        """Go on in time, and return when it is."""
+        """Advance the clock by one, and return the time."""
         self.time += 1
         return self.time
 
@@ -89,14 +92,14 @@ class TensorWatch(DispatchMode):
         return contents, int(value.storage_offset()), tuple(value.shape), value.stride()
 
     def dims(self, value: object) -> Dims | None:
-        """What the dimensions of a tensor hold; None if nothing in it depends on the images."""
+        """Return the dimensions of a tensor; None if it does not depend on the images."""
         storage = _storage(value)
         if not isinstance(value, Tensor) or storage not in self._computed:
             return None
         return self._dims.get(_place(value), unknown(value.shape))
 
     def return_from_network(self, output: object) -> None:
-        """Count the network's outputs as read."""
+        """Mark the network's outputs as read."""
         time = self.tick()
         for each in _tensors([output]):
             contents = self._contents(each)
@@ -135,7 +138,7 @@ def _looked_up(dims: Mapping[int, Dims | None], value: object) -> Dims | None:
 
 
 def _storage(value: object) -> int | None:
-    """The address of a tensor's storage; None if it has none, such as a sparse tensor."""
+    """Return the address of a tensor's storage; None if it has none, such as a sparse tensor."""
     try:
         return value.untyped_storage()._cdata if isinstance(value, Tensor) else None
     except (NotImplementedError, RuntimeError):

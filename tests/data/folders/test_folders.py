@@ -146,7 +146,7 @@ def test_letters_of_both_cases_may_be_classes_of_their_own_and_that_is_said(tmp_
     make(tmp_path, "train/A/0.png", "train/a/0.png", "test/A/0.png", "test/a/0.png")
     images = load_images(tmp_path)
     assert images.classes == ("A", "a")
-    assert images.notes == ("classes that differ only in case or accents are two: A and a",)
+    assert images.notes == ("classes that differ only in case or accents are kept apart: A and a",)
 
 
 def test_unlabelled_images_to_predict_are_a_split_that_is_not_taken_by_itself(tmp_path):
@@ -166,7 +166,7 @@ def test_a_folder_around_the_class_folders_is_seen_through_and_that_is_said(tmp_
     assert images.classes == ("Cat", "Dog")
     assert images.labels.tolist() == [0, 1]
     assert images.source == str(tmp_path / wrapper)
-    assert images.notes == (f"{tmp_path / wrapper} is read: {tmp_path} holds no other images",)
+    assert images.notes == (f"{tmp_path / wrapper} is read: {tmp_path} holds no others",)
     assert omitted(images) == {"other files": (1, ("readme.txt",))}
     assert images.fingerprint == load_images(tmp_path / wrapper).fingerprint
 

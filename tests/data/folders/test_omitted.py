@@ -127,7 +127,7 @@ def test_every_command_names_what_is_not_used_in_one_line(command, place):
     lines = run(command).stderr.splitlines()
     assert lines.count(NOT_USED) == 1
     strict = run(f"{command} --strict", code=1)
-    assert f"{LOST}: 1 (red/phone.heic); convert these or move them away" in strict.stderr
+    assert f"{LOST}: 1 (red/phone.heic); convert or move these files" in strict.stderr
 
 
 def test_what_loses_nothing_is_said_with_the_rest(place):
@@ -148,7 +148,7 @@ def test_a_folder_named_on_the_command_line_is_seen_through(place):
     (place / "labelled").rename(place / "outer" / "labelled")
     said = run("misclassifications outer").stdout
     assert "images: 4 of outer/labelled (named)" in said
-    assert "outer/labelled is read: outer holds no other images" in said
+    assert "outer/labelled is read: outer holds no others" in said
 
 
 def test_training_says_what_it_does_not_use(tmp_path):
@@ -161,7 +161,7 @@ def test_training_says_what_it_does_not_use(tmp_path):
         data = load_training_data(str(tmp_path), (8, 8))
         assert (len(data.train), len(data.val), data.classes) == (13, 6, ("blue", "green", "red"))
         assert f"train: not used: {LOST}: 1 (all/Training/red/phone.heic)" in data.notes
-        assert f"{tmp_path}/all is read: {tmp_path} holds no other images" in data.notes
+        assert f"{tmp_path}/all is read: {tmp_path} holds no others" in data.notes
         assert sum("red/deep.png: 16-bit values that fit in 12 bits" in e for e in data.notes) == 1
 
 

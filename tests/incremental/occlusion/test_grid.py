@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interpret_kit.analyses.fills import fill_argument, fill_picture
+from interpret_kit.analyses.fills import fill_argument, fill_image
 from interpret_kit.errors import DoesNotFit, UsageError
 from interpret_kit.incremental.occlusion.grid import WindowGrid, as_pair, grid_for, sides_argument
 
@@ -162,7 +162,7 @@ PICTURE = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3) * 4
     ],
 )
 def test_plain_fills_show_what_they_say(fill, colour):
-    shown = fill_picture(fill, PICTURE, np.array([10.4, 20.6, 200.0]), (2, 2))
+    shown = fill_image(fill, PICTURE, np.array([10.4, 20.6, 200.0]), (2, 2))
     assert shown.shape == PICTURE.shape
     assert np.unique(shown.reshape(-1, 3), axis=0).tolist() == [list(colour)]
 
@@ -170,11 +170,11 @@ def test_plain_fills_show_what_they_say(fill, colour):
 def test_blur_shows_the_picture_without_what_is_smaller_than_the_window():
     stripes = np.zeros((40, 40, 3), np.uint8)
     stripes[:, ::2] = 200
-    shown = fill_picture("blur", stripes, np.zeros(3), (8, 8))
+    shown = fill_image("blur", stripes, np.zeros(3), (8, 8))
     assert abs(shown[10:30, 10:30].astype(int) - 100).max() <= 2
     halves = np.zeros((64, 64, 3), np.uint8)
     halves[:, 32:] = 200
-    shown = fill_picture("blur", halves, np.zeros(3), (4, 4))[32, :, 0].astype(int)
+    shown = fill_image("blur", halves, np.zeros(3), (4, 4))[32, :, 0].astype(int)
     assert (shown[16], shown[48]) == (0, 200)
     assert (np.diff(shown) >= 0).all()
     assert abs(shown[31] + shown[32] - 200) <= 2
@@ -183,7 +183,7 @@ def test_blur_shows_the_picture_without_what_is_smaller_than_the_window():
 def test_blur_goes_as_far_down_and_across_as_the_window():
     spot = np.zeros((41, 41, 3), np.uint8)
     spot[20, 20] = 255
-    shown = fill_picture("blur", spot * 1, np.zeros(3), (12, 2))
+    shown = fill_image("blur", spot * 1, np.zeros(3), (12, 2))
     expected = cv2.GaussianBlur(spot, (0, 0), sigmaX=1, sigmaY=6)
     assert (shown[:, 20, 0] > 0).sum() > (shown[20, :, 0] > 0).sum()
     np.testing.assert_array_equal(shown, expected)

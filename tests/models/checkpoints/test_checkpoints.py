@@ -97,7 +97,7 @@ def test_a_first_part_that_the_network_has_itself_stays(tmp_path, monkeypatch, p
 
 def test_names_with_and_without_a_prefix_are_refused(tmp_path, weights):
     named = {n if n.startswith("fc.") else f"net.{n}": e for n, e in weights.items()}
-    told = r"some names begin with a prefix .*\(net\.conv1\.\S+ and fc\.weight\)"
+    told = r"names have different prefixes .*\(net\.conv1\.\S+ and fc\.weight\)"
     with pytest.raises(BadWeights, match=told):
         loaded(tmp_path, named)
 

@@ -96,12 +96,12 @@ FILES = {
         lambda file: file.write_bytes(pickle.dumps(WEIGHTS, protocol=2)),
         "is a pickle of Python's own",
     ),
-    "cut": (cut, "is not a file of weights, or it is broken or cut off; copy or download it again"),
+    "cut": (cut, "is not a file of weights, or it is damaged or truncated; copy or download it again"),
     "old cut": (
         lambda file: cut(file, _use_new_zipfile_serialization=False),
-        "it is broken or cut off",
+        "it is damaged or truncated",
     ),
-    "noise": (written(bytes(range(128, 256)) * 9), "it is broken or cut off"),
+    "noise": (written(bytes(range(128, 256)) * 9), "it is damaged or truncated"),
     "quantised": (quantised, r"weights of a quantised network \(fc\.weight\)"),
     "optimizer": (
         lambda file: torch.save({"optimizer": {"state": WEIGHTS}, "epoch": 3}, file),

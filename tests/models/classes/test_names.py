@@ -39,7 +39,7 @@ def test_digits_may_be_names():
         ([None, "dog"], r"classes is \[None, 'dog'\]"),
         ([["cat"], ["dog"]], r"give the names in the order"),
         ({0: 0, 1: 1}, "a dict goes from index to name"),
-        ({0: "cat", 2: "dog"}, "names 2 classes, and none with index 1"),
+        ({0: "cat", 2: "dog"}, "names 2 classes, but none with index 1"),
         ({"cat": 0, "dog": 0}, "none with index 1; the indices must be 0 to 1, each once"),
         ({1: "cat", 2: "dog"}, "none with index 0"),
         ({-1: "cat", 0: "dog"}, "a dict goes from index to name"),

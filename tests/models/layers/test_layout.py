@@ -200,7 +200,7 @@ def test_the_patch_of_a_token_is_the_whole_image():
     classifier, images = plain(network, (4, 6)), noisy_images(5, (4, 6)).unlabelled()
     found = TopPatches("blocks.1", top=2, site="convolution").run(classifier, images)
     assert {tuple(box) for box in found.boxes.reshape(-1, 4).tolist()} == {(0, 0, 4, 6)}
-    assert found.inexact == ("of tokens and channels-last maps it is taken to be the whole image",)
+    assert found.inexact == ("assumed for tokens and channels-last maps",)
     with evaluating(network):
         tokens = network.tokens(pixels_of(images, classifier))
         grid = network.blocks[1](network.blocks[0](tokens))[:, 2:8]  # (images, 6, filters)
@@ -259,5 +259,5 @@ def test_rows_that_belong_to_no_image_are_refused_in_one_sentence():
 
     network = Mirrored()
     assert find_layer(listed(network, (4, 4)), 1).label == "conv"
-    with pytest.raises(NotSupported, match="conv returns 6 rows for 3 images"):
+    with pytest.raises(NotSupported, match="conv returns a batch of 6 for 3 images"):
         FilterAblation(network, 1).attribute(torch.rand(3, 3, 4, 4), target=0)
