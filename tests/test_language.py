@@ -19,6 +19,14 @@ HELD = (  # to hold another folder or file to these words, add its path
     "cli",
     "docs/benchmarks.md",
     "trainers",
+    "interpret_kit/analyses",
+    "interpret_kit/background_imports.py",
+    "interpret_kit/data",
+    "interpret_kit/errors.py",
+    "interpret_kit/models",
+    "interpret_kit/render",
+    "interpret_kit/report",
+    "interpret_kit/results",
 )
 
 WRITE_INSTEAD = {
@@ -51,6 +59,8 @@ EXCEPTIONS = {
     r"`+silence`+|\bsilence=|^silence$": "a public parameter",
     r"\]\([^)]*\)": "the target of a link",
     r"docs/pictures\S*": "a folder",
+    r"^pictures$|^picture_ids$|^silenced_at$": "a name in results that earlier versions saved",
+    r"\bpics? pictures?\b.*|.*\bpictures photos\b.*": "names of folders that users have",
 }
 
 _EXCEPTIONS = re.compile("|".join(EXCEPTIONS))

@@ -88,7 +88,7 @@ class AblationFold:
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
         layouts = {layer.at(analysis.site): layer.layout for layer, _ in chosen}
-        self.forwards = silencing(classifier, points, pace.batch_size, rows * pace.images, layouts)
+        self.backend = silencing(classifier, points, pace.batch_size, rows * pace.images, layouts)
         self.total = np.zeros(classes, np.int64)
         self.correct = np.zeros(classes, np.int64)
         self.lost = np.zeros(rows)  # sum over images
@@ -96,7 +96,7 @@ class AblationFold:
 
     def add(self, batch: Batch) -> None:
         """Ablate every filter on the next images."""
-        step = self.forwards.images_at_once
+        step = self.backend.images_at_once
         for start in range(0, len(batch), step):
             rows = slice(start, start + step)
             part = replace(
@@ -106,7 +106,7 @@ class AblationFold:
 
     def _add(self, batch: Batch, share: float, whole: int) -> None:
         """Process part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
-        before = self.forwards.look(batch.pixels)
+        before = self.backend.look(batch.pixels)
         if self.analysis.labels == PREDICTED:
             batch = replace(batch, labels=before.argmax(1))
         labels = batch.labels.cpu().numpy()
@@ -116,12 +116,12 @@ class AblationFold:
         first = 0
         for layer, filters in self.chosen:
             # A map that is zero already stays as it is when ablated: these pairs are skipped.
-            speaking = self.forwards.speaking[layer.at(self.analysis.site)]
+            speaking = self.backend.speaking[layer.at(self.analysis.site)]
             needed = speaking[:, list(filters)]
             if self.analysis.only_right:
                 needed = needed & correct[:, None]
             row, image = needed.T.nonzero().T
-            step = min(self.forwards.rows_at_once, max(LEAST_AT_ONCE, len(row) // REPORTS))
+            step = min(self.backend.rows_at_once, max(LEAST_AT_ONCE, len(row) // REPORTS))
             for start in range(0, len(row), step):
                 chunk = slice(start, start + step)
                 self._ablate(batch, before, (layer, first), image[chunk], row[chunk])
@@ -138,7 +138,7 @@ class AblationFold:
 
         layer, first = place  # `first`: index of its first filter among those of all layers
         filters = torch.tensor(dict(self.chosen)[layer], device=row.device)
-        after = self.forwards.silence(layer.at(self.analysis.site), image, filters[row])
+        after = self.backend.silence(layer.at(self.analysis.site), image, filters[row])
         labels = batch.labels[image]
         lost = before[image].gather(1, labels[:, None]) - after.gather(1, labels[:, None])
         rows = (first + row).cpu().numpy()

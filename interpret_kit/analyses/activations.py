@@ -38,9 +38,7 @@ class ActivationsResult(Result, of="activations"):
     peak: Array = array("filters", "largest activation over the same units")
     active: Array = array("filters", "share of the same units above zero, in [0, 1]")
     ids: Array = array("images", "id of each image in its set")
-    input_images: Array = array(
-        "images height width 3", "input of the classifier, RGB from 0 to 255"
-    )
+    input_images: Array = array("images height width 3", "input of the classifier, RGB 0 to 255")
     layer: str = ""
     module: str = ""  # name of the module whose output was read
 

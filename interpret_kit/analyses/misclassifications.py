@@ -13,7 +13,7 @@ from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Sc
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
-from interpret_kit.models.arguments import Silence, silence_argument
+from interpret_kit.models.arguments import AblatedFilters, ablated_filters_argument
 from interpret_kit.models.layers.selectors import SITE, parse_filters, site_notes
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
 from interpret_kit.results.table import Table
@@ -39,9 +39,7 @@ class MisclassificationsResult(Result, of="misclassifications"):
     mistake_label: Array = array("mistakes", "its true class")
     mistake_predicted: Array = array("mistakes", "the class predicted instead")
     mistake_confidence: Array = array("mistakes", "its probability, in [0, 1]")
-    input_images: Array = array(
-        "mistakes height width 3", "input of the classifier, RGB from 0 to 255"
-    )
+    input_images: Array = array("mistakes height width 3", "input of the classifier, RGB 0 to 255")
     ablated: tuple[tuple[str, tuple[int, ...]], ...] = ()  # layers and their ablated filters
 
     @property
@@ -152,11 +150,11 @@ class Misclassifications(Analysis[MisclassificationsResult]):
     name: ClassVar[str] = "misclassifications"
     needs_labels: ClassVar[bool] = True
 
-    silence: Silence = parameter(
+    silence: AblatedFilters = parameter(
         (),
         "filters to ablate, as LAYER:FILTERS, such as 3:7 or conv3:4,17; repeat the option for "
         "another layer",
-        silence_argument,
+        ablated_filters_argument,
     )
     site: str = parameter("convolution", *SITE)
     labels: str = parameter(GIVEN, *LABELS)

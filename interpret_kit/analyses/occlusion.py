@@ -1,8 +1,4 @@
-"""Which part of the image does the decision depend on?
-
-Occlusion sensitivity (Zeiler and Fergus 2014): slide a window over the image and measure the drop
-in confidence.
-"""
+"""Which part of the image does the decision depend on? Occlusion sensitivity."""
 
 from __future__ import annotations
 
@@ -51,17 +47,14 @@ class OcclusionResult(Result, of="occlusion"):
     attribution: Array = array(
         "images height width",
         "probability of the target without minus with the window, mean over the windows that cover "
-        "the pixel, in [-1, 1]; positive: the pixel supports the target; equal to Captum's "
-        "Occlusion",
+        "the pixel, in [-1, 1]; positive: it supports the target; equals Captum's Occlusion",
     )
     target: Array = array("images", "class whose probability is measured")
     uncovered: Array = array("images", "probability of the target without a window, in [0, 1]")
     uncovered_predicted: Array = array("images", "class predicted without a window")
     ids: Array = array("images", "id of each image in its set")
     labels: Array = array("images", "true class, -1 where there is no label")
-    input_images: Array = array(
-        "images height width 3", "input of the classifier, RGB from 0 to 255"
-    )
+    input_images: Array = array("images height width 3", "input of the classifier, RGB 0 to 255")
     window: tuple[int, int] = (0, 0)  # (height, width) in pixels
     stride: tuple[int, int] = (0, 0)
     crop: float = 1.0  # share of the resized image's side that is kept, in (0, 1]
@@ -231,7 +224,7 @@ class OcclusionFold:
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         for i, target in enumerate(self._targets(batch, uncovered)):
             inputs = self.classifier.normalised(batch.pixels[i : i + 1])
-            own = self._forwards(inputs).uncovered(inputs)
+            own = self._backend(inputs).uncovered(inputs)
             if own is not None:
                 uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
             confidence, predicted = self._under_windows(batch, i, images[i], int(target))
@@ -261,7 +254,7 @@ class OcclusionFold:
         confidence = np.empty(len(self.grid), np.float32)
         predicted = np.empty(len(self.grid), np.int64)
         done = 0
-        for positions, outputs in self._forwards(inputs).outputs(inputs, filled[0]):
+        for positions, outputs in self._backend(inputs).outputs(inputs, filled[0]):
             # A network that calls squeeze() drops the batch dimension of a single position.
             rows = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
             confidence[positions] = rows[:, target].cpu().numpy()
@@ -270,7 +263,7 @@ class OcclusionFold:
             self.pace.within(index + done / len(self.grid))
         return confidence, predicted
 
-    def _forwards(self, inputs: Tensor) -> Occluding:
+    def _backend(self, inputs: Tensor) -> Occluding:
         """Return the engine that evaluates the windows, chosen at the first image."""
         if self.occluding is None:
             from interpret_kit.incremental.occlusion.backend import occluding

@@ -1,7 +1,4 @@
-"""Which patches of a data set activate each filter most?
-
-Top patches (Zeiler and Fergus 2014): the receptive fields of the units with the highest activation.
-"""
+"""Which patches of a data set activate each filter most?"""
 
 from __future__ import annotations
 
@@ -55,9 +52,7 @@ class TopPatchesResult(Result, of="top_patches"):
     dead: Array = array("filters", "True if no unit of any image is above 0 after the activation")
     shown: Array = array("shown", "rows of the filters that the figures show, strongest first")
     input_image_ids: Array = array("images_shown", "ids of the images that the figures show")
-    input_images: Array = array(
-        "images_shown height width 3", "input of the classifier, RGB from 0 to 255"
-    )
+    input_images: Array = array("images_shown height width 3", "classifier input, RGB 0 to 255")
     layers: tuple[str, ...] = ()
     inexact: tuple[str, ...] = ()  # for each layer, why its boxes may be too large; "" if exact
 

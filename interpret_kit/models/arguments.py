@@ -30,14 +30,14 @@ OneLayer = SupportsIndex | str | ModuleLike
 Layers = OneLayer | Iterable[OneLayer]
 Filters = str | SupportsIndex | Iterable[SupportsIndex]
 Target = str | SupportsIndex | Iterable[SupportsIndex | str]
-Silence = str | Mapping[Any, Filters] | Sequence[Any]
+AblatedFilters = str | Mapping[Any, Filters] | Sequence[Any]
 
 _LAYER = Example('layer=3, layer="conv3" or layer=network.conv3', "3, conv3 or last")
 _LAYERS = Example('layer=3, layer="conv3" or layer=[1, 3]', "3, conv3, 1,3, 1-3, last or all")
 _TARGET = Example(
     'target=2, target="dog", or one for each image, as in target=[0, 2]', "a name or an index"
 )
-_SILENCE = Example('silence={3: [7, 9]} or silence={"conv3": 7}', "3:7,9 or conv3:0-4")
+_ABLATED_FILTERS = Example('silence={3: [7, 9]} or silence={"conv3": 7}', "3:7,9 or conv3:0-4")
 _RANGE = re.compile(r"(\d+)\s*-\s*(\d+)", re.ASCII)
 
 
@@ -109,7 +109,7 @@ def target_argument(value: Any, name: str = "target") -> Any:
     return tuple(_class(each, value, name) for each in found)
 
 
-def silence_argument(value: Any, name: str = "silence") -> Any:
+def ablated_filters_argument(value: Any, name: str = "silence") -> Any:
     """Convert the filters to ablate by layer: a mapping, or text such as "3:7,9".
 
     Returns:
@@ -119,7 +119,7 @@ def silence_argument(value: Any, name: str = "silence") -> Any:
     if isinstance(value, Mapping):
         pairs = list(value.items())
     elif not isinstance(value, str) or value.strip():
-        for each in [value] if isinstance(value, str) else items(value, name, _SILENCE):
+        for each in [value] if isinstance(value, str) else items(value, name, _ABLATED_FILTERS):
             pairs.append(_pair(each, value, name))
     read = filters_argument(ALL)
     return tuple(
@@ -228,10 +228,11 @@ def _pair(each: Any, value: Any, name: str) -> tuple[Any, Any]:
             )
         if colon and layer.strip():
             return layer, filters
-        raise UsageError(f"cannot read {name} {each!r}; give layer:filters, such as {_SILENCE[1]}")
+        example = _ABLATED_FILTERS.typed
+        raise UsageError(f"cannot read {name} {each!r}; give LAYER:FILTERS, such as {example}")
     if isinstance(each, (tuple, list)) and len(each) == 2:
         return each[0], each[1]
-    raise refusal(name, value, _holds(each, value, "a layer with its filters"), _SILENCE)
+    raise refusal(name, value, _holds(each, value, "a layer with its filters"), _ABLATED_FILTERS)
 
 
 def _split(text: str) -> list[Any]:

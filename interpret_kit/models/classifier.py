@@ -31,7 +31,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what PIL's convert("L") uses
 
 
 class Classifier(nn.Module):
-    """A network that sees RGB pixels in [0, 1]; normalisation is inside.
+    """A network that takes RGB pixels in [0, 1] and normalises them itself.
 
         classifier = Classifier(network, size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3,
                                 classes=["cat", "dog"])
@@ -41,7 +41,7 @@ class Classifier(nn.Module):
 
     mean: Tensor  # (channels, 1, 1)
     std: Tensor
-    notes: tuple[str, ...] = ()  # what a user should know of how it was loaded, a sentence each
+    notes: tuple[str, ...] = ()  # remarks on how it was loaded, a sentence each
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Classifier(nn.Module):
             **preprocessed: see ``preprocessing``.
 
         Raises:
-            UsageError: settings or names that do not fit, or a network that is not ready.
-            BadWeights: weights that are not finite.
+            UsageError: if settings or names do not fit, or the network is not ready.
+            BadWeights: if weights are not finite.
         """
         super().__init__()
         network = unwrapped(network)
@@ -84,15 +84,16 @@ class Classifier(nn.Module):
         self._given_classes = None if classes is None else class_names(classes)
         self.synonyms = tuple(map(tuple, synonyms))
         self._examined: tuple[object, Examined] | None = None
-        self.training = False  # for `forward`; the network keeps its mode
+        self.training = False  # for `forward`; the mode of the network is not changed
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels (batch, 3, height, width) in [0, 1] to the network's outputs (batch, classes).
+        """Map pixels (batch, 3, height, width) in [0, 1] to the network's outputs (batch, classes).
 
-        The network is run in eval mode, whatever its own, unless `train` was called.
+        The network runs in eval mode, regardless of its own mode, unless `train` was called.
 
         Raises:
-            UsageError: pixels of another type, shape or range, or that the network cannot take.
+            UsageError: for pixels of another type, shape or range, or that the network does not
+                accept.
         """
         inputs = self.normalised(pixels)
         as_it_is = self.training or not _trains(self.network)
@@ -101,8 +102,8 @@ class Classifier(nn.Module):
             return rows_of(self.network(inputs), len(pixels), self.name)
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels in [0, 1] to what the network itself takes (gray, if it has one channel)."""
-        if not self.training:  # augmented images may leave the range
+        """Normalise pixels in [0, 1] for the network (gray, if it has one channel)."""
+        if not self.training:  # augmented images may exceed the range
             refuse_other_than_pixels(pixels)
         pixels = pixels.to(self.mean.dtype)
         if len(self.mean) == 1:
@@ -111,23 +112,23 @@ class Classifier(nn.Module):
         return ((pixels - self.mean) / self.std).to(computing_type(self.network))
 
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """Pixels (batch, 3, height, width) in [0, 1] to probabilities (batch, classes).
+        """Compute probabilities (batch, classes) of pixels (batch, 3, height, width) in [0, 1].
 
-        Softmax of logits; of a single logit sigmoid, as (1 - p, p). Outputs that are
-        probabilities already are taken as they are.
+        Softmax of logits; sigmoid of a single logit, as (1 - p, p). Outputs that are already
+        probabilities are not changed.
         """
         return self.to_probabilities(self(pixels))
 
     def to_probabilities(self, outputs: Tensor) -> Tensor:
-        """The network's outputs (batch, ...) to probabilities (batch, classes), as its head is."""
+        """Convert the network's outputs (batch, ...) to probabilities (batch, classes)."""
         return probabilities(outputs.reshape(len(outputs), -1), self.examined.head)
 
     @property
     def examined(self) -> Examined:
-        """What two made-up images tell of the network; tried again when it has changed.
+        """The properties of the network, found with two synthetic images; updated when it changes.
 
         Raises:
-            UsageError: if no analysis of the network can be right: see `examine`.
+            UsageError: if the network cannot be analysed: see `examine`.
         """
         state = self.preprocessing, *map(_state, self.network.modules())
         if self._examined is None or self._examined[0] != state:
@@ -135,11 +136,11 @@ class Classifier(nn.Module):
             with evaluating(self):
                 found = examine(self.network, self.normalised(inputs), self.name)
             self._examined = state, found
-            vars(self).pop("classes", None)  # there may be others now
+            vars(self).pop("classes", None)  # they may have changed
         return self._examined[1]
 
     def train(self, mode: bool = True) -> Classifier:
-        """Switch to training, in which `forward` runs the network in its own mode; or back."""
+        """Switch to training mode, in which `forward` runs the network in its own mode; or back."""
         with switchable(self):
             super().train(mode)
         return self
@@ -168,7 +169,7 @@ class Classifier(nn.Module):
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """One name per class; "class 0", "class 1", ... where none were given."""
+        """One name per class; by default "class 0", "class 1", ..."""
         count = max(2, self.examined.outputs)  # a single output is that of the second class
         if self._given_classes is None:
             return tuple(f"class {each}" for each in range(count))
@@ -177,19 +178,19 @@ class Classifier(nn.Module):
             names = (f"not {names[0]}", names[0])
         if len(names) != count:
             raise UsageError(
-                f"{self.name} tells {count} classes apart, but {len(names)} class names were given"
+                f"{self.name} has {count} classes, but {len(names)} class names were given"
             )
         return names
 
     def example(self, batch: int = 2) -> Tensor:
-        """Mid-gray pixels of the right size, (batch, 3, height, width)."""
+        """Return mid-gray pixels of the right size, (batch, 3, height, width)."""
         return torch.full((batch, 3, *self.size), 0.5, device=self.device)
 
     def class_index(self, spec: int | str) -> int:
         """Return the index of a class given by index or by name (or synonym).
 
         Raises:
-            ClassNotFound: naming the closest ones.
+            ClassNotFound: with the closest names.
         """
         text = str(spec).strip()
         if isinstance(spec, str) and self.classes.count(text) == 1:  # a name, were it "7"
@@ -206,12 +207,12 @@ class Classifier(nn.Module):
             return matches[0]
         if matches:
             which = ", ".join(map(str, matches))
-            raise ClassNotFound(f"{text!r} names several classes: say one of the indices {which}")
+            raise ClassNotFound(f"{text!r} names several classes: give one of the indices {which}")
         known = close_names(text, self.classes)
         raise ClassNotFound(f"no class {text!r} in {self.name}; {known}")
 
     def classes_called(self, name: str) -> tuple[int, ...]:
-        """Indices of the classes with this name or synonym; case, "_" and "-" do not count."""
+        """Find the classes with this name or synonym; case, "_" and "-" are ignored."""
         wanted = folded(name)
         exact = tuple(k for k, each in enumerate(self.classes) if folded(each) == wanted)
         return exact or tuple(
@@ -219,16 +220,16 @@ class Classifier(nn.Module):
         )
 
     def layers(self) -> tuple[Layer, ...]:
-        """All layers with maps, in the order in which data meets them."""
+        """Return all layers with feature maps, in the order of execution."""
         return catalogue(self.network, self.normalised(self.example()))
 
     def find_layers(self, spec: Layers) -> tuple[Layer, ...]:
-        """Layers by number, name, module, ``last``, ``all``, or several: [1, 3], "1,3", "1-3"."""
+        """Find layers by number, name, module, "last" or "all"; several as [1, 3], "1,3", "1-3"."""
         return find_layers(self.layers(), named(layers_argument(spec), self.network))
 
     @property
     def fingerprint(self) -> str:
-        """Hash of modules, weights and preprocessing: equal where every answer is equal."""
+        """Hash of modules, weights and preprocessing: equal if all results are equal."""
         digest = hashlib.sha256(repr(self.network).encode())  # strides, activations, ...
         for name, weight in self.network.state_dict().items():
             digest.update(f"{name} ".encode() + _as_bytes(weight))
@@ -237,7 +238,7 @@ class Classifier(nn.Module):
 
 
 def folded(name: str) -> str:
-    """A class name without what people type differently: case, "_", "-", spaces."""
+    """Normalise a class name: case, "_", "-" and repeated spaces are ignored."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
@@ -246,9 +247,9 @@ def _trains(network: nn.Module) -> bool:
 
 
 def _state(module: nn.Module) -> tuple[object, ...]:
-    """Equal as long as a module's tensors are the same ones and not written to, nor its switches.
+    """Return a key that changes when a module's tensors or flags are replaced or modified.
 
-    Numbers are left out: a network may count its forward passes.
+    Numbers are ignored: a network may count its forward passes.
     """
     tensors = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     own = vars(module).items()
@@ -257,7 +258,7 @@ def _state(module: nn.Module) -> tuple[object, ...]:
 
 
 def _as_bytes(value: object) -> bytes:
-    """What a fingerprint is made of: numbers, type and shape of a tensor; else how it prints."""
+    """Return the bytes of a fingerprint: values, type and shape of a tensor; else the repr."""
     if isinstance(value, (tuple, list)):  # packed weights, of quantised modules
         return b"".join(map(_as_bytes, value))
     if not isinstance(value, Tensor):

@@ -10,29 +10,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-ROUNDING = 1e-4  # far less than half of one of 256 levels
+ROUNDING = 1e-4  # far less than half of a level, of 256
 
 
 def refuse_other_range(low: float, high: float, slack: float = ROUNDING) -> None:
-    """Refuse floats that are no pixels.
+    """Refuse floats outside [0, 1].
 
     Args:
         low: the smallest of them; NaN is refused.
         high: the largest.
-        slack: how far they may leave [0, 1] by rounding.
+        slack: tolerance for rounding.
     """
     if not (low >= -slack and high <= 1 + slack):
         raise UsageError(
-            f"pixels go from {low:g} to {high:g}; floats must be in [0, 1], "
-            "before any normalisation"
+            f"pixels range from {low:g} to {high:g}; floats must be in [0, 1], before any "
+            "normalisation"
         )
 
 
 def refuse_other_than_tensors(inputs: object) -> None:
-    """Refuse what is not a tensor.
+    """Refuse anything but a tensor.
 
     Raises:
-        UsageError: saying what it is instead.
+        UsageError: with the type.
     """
     import torch
 
@@ -40,13 +40,13 @@ def refuse_other_than_tensors(inputs: object) -> None:
 
     if not isinstance(inputs, torch.Tensor):
         raise WrongType(
-            f"inputs are a tensor (batch, channels, height, width), not {article(inputs)}; give "
-            "torch.from_numpy(array) of an array, or an ImageSet to the run of an analysis"
+            f"inputs must be a tensor (batch, channels, height, width), not {article(inputs)}; "
+            "give torch.from_numpy(array), or pass an ImageSet to the run of an analysis"
         )
 
 
 def require_image_batch(inputs: Tensor) -> None:
-    """Refuse what is not a batch of images (batch, channels, height, width), as a network takes it.
+    """Refuse anything but a batch of images (batch, channels, height, width).
 
     Raises:
         UsageError: saying what it is instead.
@@ -62,7 +62,7 @@ def require_image_batch(inputs: Tensor) -> None:
 
 
 def refuse_other_than_pixels(pixels: Tensor) -> None:
-    """Refuse what is not RGB pixels (batch, 3, height, width), floats in [0, 1].
+    """Refuse anything but RGB pixels (batch, 3, height, width), floats in [0, 1].
 
     Raises:
         UsageError: saying what they are instead.
@@ -73,8 +73,8 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
 
     if not isinstance(pixels, torch.Tensor):
         raise WrongType(
-            f"pixels are a tensor (batch, 3, height, width), not {article(pixels)}; give "
-            "torch.from_numpy(array), or an ImageSet to the run of an analysis"
+            f"pixels must be a tensor (batch, 3, height, width), not {article(pixels)}; give "
+            "torch.from_numpy(array), or pass an ImageSet to the run of an analysis"
         )
     if pixels.dim() != 4 or pixels.shape[1] != 3:
         raise UsageError(
@@ -86,7 +86,7 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
             f"pixels of type {pixels.dtype}: they must be floats in [0, 1]; from 0 to 255, "
             "pixels.float() / 255"
         )
-    # A tracer has no numbers to look at.
+    # A tracer has no values to check.
     if pixels.numel() and not (torch.compiler.is_compiling() or torch._C._get_tracing_state()):
         low, high = (float(each) for each in pixels.detach().aminmax())
         refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))

@@ -1,4 +1,4 @@
-"""How does an image become what a network takes? As timm does it for evaluation."""
+"""How does an image become the input of a network? As in timm's evaluation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CROP_MODES = ("center", "squash", "border")
-_LARGEST = 2**14  # pixels of a side: a larger one is a mistake
+_LARGEST = 2**14  # pixels per side: a larger one is a mistake
 _NEEDED = ("size", "mean", "std")
 _EXAMPLE = "size=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)"
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From an image to the pixels a network expects, as timm does it for evaluation.
+    """The preprocessing that a network expects, as in timm's evaluation.
 
     Raises:
         UsageError: a size that is not one or two positive integers, a mean and std of other than
@@ -35,8 +35,8 @@ class Preprocessing:
     std: tuple[float, ...]
     crop: float = 1.0  # share of the image's side that the crop keeps, in (0, 1]
     interpolation: str = "bilinear"
-    # What fits the shorter side and is cut off at the longer (center); both sides, which distorts
-    # (squash); or the longer side, and the rest shows the mean (border).
+    # Fit the shorter side and crop the longer one (center); fit both sides, which distorts
+    # (squash); or fit the longer side and fill the rest with the mean (border).
     crop_mode: str = "center"
 
     def __post_init__(self) -> None:
@@ -50,25 +50,27 @@ class Preprocessing:
             )
         _check_scale(self.mean, self.std)
         if not 0 < self.crop <= 1:
-            raise UsageError(f"crop is {self.crop}: a share of the image, above 0 and at most 1")
+            raise UsageError(
+                f"crop is {self.crop}: it must be a share of the image, above 0 and at most 1"
+            )
         if self.interpolation not in INTERPOLATIONS:
             known = close_names(str(self.interpolation), INTERPOLATIONS)
             raise UsageError(f"no interpolation {self.interpolation!r}; {known}")
         if self.crop_mode not in CROP_MODES:
-            raise UsageError(f"no crop_mode {self.crop_mode!r}; say {', '.join(CROP_MODES)}")
+            raise UsageError(f"no crop_mode {self.crop_mode!r}; give {', '.join(CROP_MODES)}")
 
     def transform(self) -> Callable[[Image.Image], Tensor]:
-        """A function from an RGB image to uint8 pixels (3, height, width).
+        """Return a function from an RGB image to uint8 pixels (3, height, width).
 
-        Resizing is PIL's, which averages over the pixels it leaves out; OpenCV's does not, and
-        shifts the accuracy of networks trained with the former.
+        Resizing uses PIL, which averages when it shrinks; OpenCV does not, which changes the
+        accuracy of networks that were trained with PIL.
         """
         colour = self.mean * (3 // len(self.mean))
         return Framing(self.size, self.crop, self.interpolation, self.crop_mode, colour)
 
 
 def timm_settings(network: nn.Module) -> dict[str, Any]:
-    """Settings of a `Preprocessing` that timm keeps in its networks; empty for any other."""
+    """Read the settings of a `Preprocessing` from a timm network; empty for any other."""
     config: Any = getattr(network, "pretrained_cfg", None)
     config = config or getattr(network, "default_cfg", None)
     if hasattr(config, "to_dict"):
@@ -91,10 +93,10 @@ def timm_settings(network: nn.Module) -> dict[str, Any]:
 def preprocessing_for(
     network: nn.Module, name: str, given: Preprocessing | None, settings: Mapping[str, Any]
 ) -> Preprocessing:
-    """Put together what is given and, for what is left out, what timm knows of the network.
+    """Combine the given settings with those that timm has for the network.
 
     Raises:
-        UsageError: if size, mean or std is known from neither, or a setting is misspelt.
+        UsageError: if size, mean or std is in neither, or if a setting is misspelt.
     """
     known = [each.name for each in dataclasses.fields(Preprocessing)]
     for each in settings:
@@ -102,7 +104,7 @@ def preprocessing_for(
             raise UsageError(f"no preprocessing setting {each!r}; {close_names(each, known)}")
     if given is not None and not isinstance(given, Preprocessing):
         raise WrongType(
-            f"preprocessing is a Preprocessing, not a {type(given).__name__}; give {_EXAMPLE}"
+            f"preprocessing must be a Preprocessing, not a {type(given).__name__}; give {_EXAMPLE}"
         )
     if given is not None:
         return dataclasses.replace(given, **settings)
@@ -146,7 +148,7 @@ def _check_scale(mean: Sequence[float], std: Sequence[float]) -> None:
             f"mean {mean} and std {std} are on the scale of 0 to 255, and pixels are in [0, 1]; "
             "divide both by 255"
         )
-    # Said so that NaN is refused, too.
+    # Written so that NaN is refused, too.
     if not all(each > 0 for each in std) or not all(each >= -1 for each in mean):
         raise UsageError(
             f"mean is {mean} and std {std}: the pixels' mean is in [0, 1], and their standard "
@@ -155,7 +157,7 @@ def _check_scale(mean: Sequence[float], std: Sequence[float]) -> None:
 
 
 def _numbers(values: object) -> list[Any]:
-    """What is given as a list of numbers; empty if it is anything else."""
+    """Convert to a list of numbers; empty if it is anything else."""
     if _is_number(values):
         return [values]
     if hasattr(values, "tolist"):  # an array, or a tensor

@@ -1,7 +1,7 @@
 """Which part of an image does a network see, and at which size?
 
-The same pixels as timm's transforms for evaluation, by the same calls of PIL, without importing
-timm and torchvision, which takes longer than most networks compute.
+The same pixels as timm's evaluation transforms, by the same calls of PIL, without importing timm
+and torchvision, which takes longer than most forward passes.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Framing:
     """A function from an RGB image to uint8 pixels (3, height, width)."""
 
     size: Size  # of the pixels
-    crop: float = 1.0  # share of the scaled image's side that the crop keeps, in (0, 1]
+    crop: float = 1.0  # share of the resized image's side that the crop keeps, in (0, 1]
     interpolation: str = "bilinear"  # one of `INTERPOLATIONS`
-    # "center" scales the shorter side to fit and cuts off what is left of the longer; "squash"
-    # scales each side by itself; "border" scales the longer side, and fills what is missing.
+    # "center" fits the shorter side and crops the longer one; "squash" fits each side separately;
+    # "border" fits the longer side and fills the rest.
     crop_mode: str = "center"
     mean: Sequence[float] = (0.0, 0.0, 0.0)  # colour of the border, RGB in [0, 1]
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Scale and crop an image of mode RGB."""
+        """Resize and crop an image of mode RGB."""
         import torch
 
         height, width = self._scaled(*image.size)
@@ -55,12 +55,12 @@ class Framing:
         return torch.from_numpy(np.array(self._centred(image))).permute(2, 0, 1)
 
     def seen(self, width: int, height: int) -> float:
-        """Share of an image of this size that lies inside the pixels, in (0, 1]."""
+        """Return the share of an image of this size that is kept, in (0, 1]."""
         down, across = self._scaled(width, height)
         return min(self.size[0] / down, 1.0) * min(self.size[1] / across, 1.0)
 
     def _scaled(self, width: int, height: int) -> Size:
-        """To which size an image is scaled before it is cropped."""
+        """Return the size to which an image is resized before it is cropped."""
         down, across = (math.floor(side / self.crop) for side in self.size)
         if self.crop_mode == "squash":
             return down, across
@@ -68,13 +68,13 @@ class Framing:
             ratios = height / down, width / across
             ratio = max(ratios) if self.crop_mode == "border" else min(ratios)
             return round(height / ratio), round(width / ratio)
-        # timm leaves squares to torchvision, which rounds down the longer side.
+        # For squares, timm uses torchvision, which rounds the longer side down.
         if width <= height:
             return int(down * height / width), down
         return down, int(down * width / height)
 
     def _centred(self, image: Image.Image) -> Image.Image:
-        """Cut off what is too much at each side, and fill what is missing."""
+        """Crop to the centre, and fill what is missing."""
         height, width = self.size
         across, down = max(width - image.width, 0), max(height - image.height, 0)
         if across or down:

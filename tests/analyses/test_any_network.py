@@ -141,7 +141,10 @@ BROUGHT = {
         lambda: Net(LogOfSigmoid(), classes=1),
         1e-5,
     ),
-    "several sigmoids at the end": (lambda: Net(nn.Sigmoid()), "an image may have several classes"),
+    "several sigmoids at the end": (
+        lambda: Net(nn.Sigmoid()),
+        r"sigmoid per class \(multi-label\)",
+    ),
     "compiled": (compiled, Net, 1e-6),
     "dynamically quantised": (dynamically_quantised, r"'8' \(Linear\) mixes the rows of a batch"),
     "quantised": (quantised, dequantised, 0.1),

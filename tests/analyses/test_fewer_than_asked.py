@@ -22,13 +22,12 @@ from interpret_kit.results.load import load_result
         ),
         (
             TopPatches("all", top=6),
-            "top is 6, but layer conv1 has only 5 per filter (per_image is 1): all filters "
-            "have 5",
+            "top is 6, but layer conv1 has only 5 per filter (per_image is 1): each filter has 5",
         ),
         (
             TopPatches("conv1", top=11, per_image=2),
-            "top is 11, but layer conv1 has only 10 per filter (per_image is 2): all filters "
-            "have 10",
+            "top is 11, but layer conv1 has only 10 per filter (per_image is 2): each "
+            "filter has 10",
         ),
     ],
 )

@@ -57,6 +57,8 @@ def test_occlusion_says_how_much_lies_outside_of_the_crop(tmp_path):
         classifier = Classifier(network, crop=0.875, **settings)
     found = Occlusion(14).run(classifier, load_images(tmp_path))
     assert found.unseen == (round(1 - 0.875**2, 4), round(1 - 28 * 28 / (32 * 96), 4))
-    assert found.notes()[-1].startswith("23 to 74 % of each image was cropped away: the network sees")
+    assert found.notes()[-1].startswith(
+        "23 to 74 % of each image was cropped away: the network sees"
+    )
     whole = Occlusion(14).run(Classifier(network, **settings), load_images(tmp_path / "square.png"))
     assert whole.notes() == ()

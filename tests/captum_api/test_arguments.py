@@ -62,7 +62,7 @@ def test_occlusion_takes_tensors(network, inputs, said):
         (noise(2)[:0], r"inputs of shape \(0, 3, 12, 10\): .* with at least one image"),
         (noise(2)[0], r"inputs of shape \(3, 12, 10\): they must be .*inputs\[None\]"),
         (noise(2) * torch.inf, "not finite"),
-        (noise(2)[:, :1], "SmallNet takes inputs of 3 channels, and these have 1$"),
+        (noise(2)[:, :1], "SmallNet takes inputs of 3 channels, but these have 1$"),
         (noise(2).long(), "computes in torch.float32, and its inputs are torch.int64"),
     ],
 )
@@ -155,7 +155,7 @@ def test_targets_that_the_outputs_lack_are_one_sentence(window, target, kind, sa
 
 @pytest.mark.parametrize("given", [None, "resnet18", 5, noisy_images(1)])
 def test_what_is_no_network_is_refused_at_once(given):
-    with pytest.raises(UsageError, match=r"the network is an nn\.Module, not "):
+    with pytest.raises(UsageError, match=r"the network must be an nn\.Module, not "):
         FilterAblation(given, layer=1)
     with pytest.raises(UsageError, match=r"forward_func is a network or a function, not "):
         IncrementalOcclusion(given)

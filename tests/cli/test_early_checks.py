@@ -46,7 +46,7 @@ MISTAKES = {
     "top-patches photo.png --per-image 0": "per_image is 0",
     "top-patches photo.png --site here": "site is 'here'",
     "ablation photo.png --filters 0,x": "filters '0,x' holds 'x', which is not a number",
-    "misclassifications --silence 3": "cannot read silence '3'; give layer:filters",
+    "misclassifications --silence 3": "cannot read silence '3'; give LAYER:FILTERS",
     "misclassifications --silence 0:7": "no layer 0; layers are",
     "misclassifications --silence 3:x": "silence: filters 'x' holds 'x', which is not",
     "show empty": "no result in empty: it has no manifest.json",

@@ -369,7 +369,7 @@ def test_one_image_with_the_channels_last_is_never_several_narrow_ones():
 def test_floats_may_be_beyond_1_by_a_rounding():
     images = ImageSet.from_arrays(np.full((1, 8, 8), 1.00001) * [[[-1e-5] + [1] * 7]])
     assert np.asarray(images.decode(0))[0, :2, 0].tolist() == [0, 255]
-    with pytest.raises(UsageError, match=r"pixels go from 1\.01 to 1\.01; floats must be in"):
+    with pytest.raises(UsageError, match=r"pixels range from 1\.01 to 1\.01; floats must be in"):
         ImageSet.from_arrays(np.full((1, 8, 8), 1.01))
 
 

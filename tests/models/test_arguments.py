@@ -115,7 +115,7 @@ def test_what_cannot_be_meant_is_told_with_an_example(field, value):
         (lambda: Ablation(layer="-1"), "no layer -1; layers are numbered from 1"),
         (lambda: Activations(layer=[1, 2]), r"layer \[1, 2\] names several layers, but one is"),
         (lambda: Activations(layer="1-2"), "layer '1-2' names several layers, but one is needed"),
-        (lambda: Misclassifications(silence="2"), "cannot read silence '2'; give layer:filters"),
+        (lambda: Misclassifications(silence="2"), "cannot read silence '2'; give LAYER:FILTERS"),
         (lambda: Activations(layer="all"), "layer 'all' names several layers, but one is needed"),
         (lambda: Misclassifications(silence="1:0,2:1"), "silence '1:0,2:1' names several layers;"),
         (lambda: Misclassifications(silence={2: 2.5}), "^silence: filters is 2.5; give"),

@@ -131,7 +131,7 @@ def test_a_class_is_found_by_index_name_and_synonym():
     assert classifier.class_index("tabby cat") == 0
     assert classifier.class_index("Tabby_Cat") == 0
     assert classifier.class_index("MOUSER") == 0
-    with pytest.raises(ClassNotFound, match="names several classes: say one of the indices 1, 2"):
+    with pytest.raises(ClassNotFound, match="names several classes: give one of the indices 1, 2"):
         classifier.class_index("crane")
 
 
@@ -143,7 +143,7 @@ def test_a_name_that_is_a_number_is_a_name_and_a_number_an_index():
 
 def test_classes_of_the_same_name_are_told_apart_by_index():
     twins = saying([0.0, 1.0, 2.0], classes=["cat", "cat", "dog"])
-    with pytest.raises(ClassNotFound, match="say one of the indices 0, 1"):
+    with pytest.raises(ClassNotFound, match="give one of the indices 0, 1"):
         twins.class_index("cat")
     assert twins.class_index(1) == 1
 
@@ -174,7 +174,7 @@ def test_one_name_for_one_logit_gets_its_opposite():
 
 
 def test_the_wrong_number_of_names_is_refused():
-    with pytest.raises(UsageError, match="net tells 3 classes apart, but 2 class names were given"):
+    with pytest.raises(UsageError, match="net has 3 classes, but 2 class names were given"):
         _ = saying([0.0, 1.0, 2.0], classes=["a", "b"], name="net").classes
 
 

@@ -200,7 +200,10 @@ def test_a_pooling_window_larger_than_the_map_is_refused():
         ({"channels": (4, 8), "kernel": (3, 3, 3)}, "kernel has 3 entries for 2 convolutions"),
         ({"channels": (4,), "activation": "rleu"}, "no activation 'rleu'; close names: relu"),
         ({"channels": (4,), "fc": (8, 0)}, "fc2 is 0"),
-        ({"channels": (4,), "dropout": 1.0}, "dropout is 1.0: it must be at least 0 and less than 1"),
+        (
+            {"channels": (4,), "dropout": 1.0},
+            "dropout is 1.0: it must be at least 0 and less than 1",
+        ),
         ({"channels": (4,), "num_classes": -1}, "num_classes is -1"),
         ({"channels": (4,), "size": (8, 8, 3)}, "size .* has 3 entries: height and width"),
         ({"channels": (4,), "size": 0}, "size is 0"),

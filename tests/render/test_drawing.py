@@ -95,7 +95,9 @@ def test_a_disk_that_is_full_of_figures_leaves_the_numbers(tmp_path, monkeypatch
 
     monkeypatch.setattr(Figure, "savefig", half)
     result = Misclassifications(mistakes=2).run(small_classifier(), noisy_images())
-    with pytest.raises(CannotWrite, match=r"but some figures are missing: .*No space left.*'ikit show"):
+    with pytest.raises(
+        CannotWrite, match=r"but some figures are missing: .*No space left.*'ikit show"
+    ):
         result.save(tmp_path / "out", figures=True)
     assert load_result(tmp_path / "out").confusion.sum() == 17
     assert not list((tmp_path / "out").glob("*.png"))

@@ -66,7 +66,9 @@ def test_a_smaller_scale_is_said_in_the_table_with_the_recipes_it_made():
         ("16", "channels 5"), ("17", "channels 6"), ("32", "channels 10"),
     ]  # fmt: skip
     scale, _ = table.notes()
-    assert scale.startswith("At scale 0.1: epochs and training images per class are multiplied by 0.1; ")
+    assert scale.startswith(
+        "At scale 0.1: epochs and training images per class are multiplied by 0.1; "
+    )
     assert "filters and units, except in timm's networks, by its square root 0.32" in scale
     assert by_hand().notes() == ("Failed: kernel 7, seed 0: too | large",)
 

@@ -85,7 +85,7 @@ def _decoded(path: Path) -> Image.Image:
         sound = pixels_of_png(path) if kind_of(path) == "PNG" else None
         if sound is None:
             raise
-        return _read(sound)  # damaged metadata is no reason to refuse intact pixels
+        return _read(sound)  # pixels may be intact although the metadata is damaged
 
 
 def _read(source: Path | BytesIO) -> Image.Image:

@@ -43,7 +43,7 @@ def refuse_other_roles(level: FolderContents) -> None:
     folders = level.folders
     if len(folders) < 2:
         return
-    if any(_is_no_class(each, folders) for each in folders):
+    if any(_is_never_a_class(each, folders) for each in folders):
         raise _beside(level)
     levels = _without_loose_images(folders)
     for inner in levels:
@@ -66,7 +66,7 @@ def note_on_parts(folders: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _is_no_class(folder: Path, beside: Sequence[Path]) -> bool:
+def _is_never_a_class(folder: Path, beside: Sequence[Path]) -> bool:
     return _letters(folder) in _SETS or _is_annotation(folder, beside)
 
 
@@ -99,7 +99,7 @@ def _repeated_inside(levels: Iterable[FolderContents]) -> list[str]:
 
 
 def _beside(level: FolderContents) -> UsageError:
-    strange = [each for each in level.folders if _is_no_class(each, level.folders)]
+    strange = [each for each in level.folders if _is_never_a_class(each, level.folders)]
     others = [each for each in level.folders if each not in strange]
     sets = [each for each in level.folders if _letters(each) in CONTAINERS]
     named = shortened((each.name for each in strange), most=4)

@@ -145,7 +145,7 @@ def _as_columns(operation: Operation) -> Dims:
     return (batch, fresh(CHANNEL, operation.shape[1]), Dim(grid))
 
 
-def _anew(operation: Operation) -> Dims:
+def _new_feature_maps(operation: Operation) -> Dims:
     """Return the dimensions of feature maps, (batch, filters, rows, cols), made from others."""
     first = operation.source("self", "input")
     kinds = zip((CHANNEL, ROW, COL), operation.shape[-3:], strict=True)
@@ -240,7 +240,7 @@ _RULES: dict[DimensionRule, str] = {
     views.indexing: "index index_select",
     views.rolling: "roll",
     views.flipping: "flip",
-    _anew: "pixel_shuffle pixel_unshuffle col2im grid_sampler grid_sampler_2d",
+    _new_feature_maps: "pixel_shuffle pixel_unshuffle col2im grid_sampler grid_sampler_2d",
     _shuffled: "channel_shuffle native_channel_shuffle",
     _product: "mm bmm addmm baddbmm linear",
     _attention: (

@@ -1,4 +1,4 @@
-"""How is a network made by its name? As timm does it, without weights."""
+"""How is a network made from its timm name, without weights?"""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from interpret_kit.models.convnet import CONVNET, convnet
 
 
 def create(architecture: str, **arguments: Any) -> nn.Module:
-    """Make a network by its timm name (ours are registered there too), without weights.
+    """Make a network by its timm name, without weights; `ConvNet` has one, too.
 
     Raises:
         NothingThere: no such architecture.
     """
-    if architecture == CONVNET:  # needs nothing of timm, whose import takes seconds
+    if architecture == CONVNET:  # does not need timm, whose import takes seconds
         return convnet(**arguments)
     import timm
 
@@ -28,7 +28,7 @@ def create(architecture: str, **arguments: Any) -> nn.Module:
 
 
 def for_size(network: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
-    """Which arguments make the network for images of another size; none if it takes any."""
+    """Return the arguments for images of another size; none if the network takes any size."""
     settings: Any = getattr(network, "pretrained_cfg", {})
     if tuple(settings.get("input_size", (0, *size))[1:]) == size:
         return {}
@@ -44,7 +44,9 @@ def no_such_model(name: str) -> NothingThere:
     import interpret_kit.models.loading.timm_registration  # noqa: F401  # registers ConvNet, so that it is listed, too
 
     if "/" in name or "\\" in name:
-        hub = f"; a repository of the Hugging Face Hub is hf-hub:{name}" * (name.count("/") == 1)
+        hub = f"; for a repository of the Hugging Face Hub, give hf-hub:{name}" * (
+            name.count("/") == 1
+        )
         return NothingThere(f"there is no file or folder {name}{close_files(Path(name))}{hub}")
     return NothingThere(
         f"{name!r} is not a file, run folder or timm model; {close_names(name, timm.list_models())}"

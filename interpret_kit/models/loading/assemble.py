@@ -1,6 +1,7 @@
-"""What names and preprocessing does a network get? What is said, else what its weights say.
+"""Which class names and preprocessing does a network get?
 
-What neither says is taken from timm's settings of the architecture, or numbered, with a note.
+Those given by the user, otherwise those saved with its weights. The rest is taken from timm's
+settings of the architecture, or classes are numbered, with a note.
 """
 
 from __future__ import annotations
@@ -22,21 +23,23 @@ _PREPROCESSING = ("input_size", "mean", "std", "crop_pct", "crop_mode", "interpo
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """Where a network is from, and what that says of it."""
+    """The source of a network, and the names and preprocessing it provides."""
 
     name: str  # for messages: a file, a folder or a name
     channels: int  # of the images that the network takes
-    names: Names | None = None  # that the source knows
-    settings: Mapping[str, Any] | None = None  # preprocessing that it knows, as timm spells it
+    names: Names | None = None  # provided by the source
+    settings: Mapping[str, Any] | None = (
+        None  # preprocessing provided by the source, with timm's keys
+    )
     notes: tuple[str, ...] = ()
 
 
 def as_said(network: nn.Module, said: Said, source: NetworkSource) -> Classifier:
-    """Wrap a network of timm with the names and the preprocessing that are said, or known.
+    """Wrap a timm network with the given or known names and preprocessing.
 
     Raises:
-        UsageError: names or numbers that do not fit the network.
-        NotSupported: it takes images of neither one nor three channels.
+        UsageError: if names or numbers do not fit the network.
+        NotSupported: if it takes images of neither one nor three channels.
     """
     names = said.classes or source.names
     if names is not None:
@@ -53,7 +56,7 @@ def as_said(network: nn.Module, said: Said, source: NetworkSource) -> Classifier
 def wrapped(
     network: nn.Module, settings: Mapping[str, Any], name: str, names: Names | None
 ) -> Classifier:
-    """Wrap a network with preprocessing as timm spells it in a network's ``pretrained_cfg``."""
+    """Wrap a network with preprocessing under the keys of timm's ``pretrained_cfg``."""
     preprocessing = Preprocessing(
         size=tuple(settings["input_size"][1:]),
         mean=tuple(settings["mean"]),
@@ -75,7 +78,7 @@ def _settings_of(network: nn.Module) -> dict[str, Any]:
 
 
 def _spelled(said: Said) -> dict[str, Any]:
-    """What is said, as timm spells it."""
+    """Return the user's settings, with timm's keys."""
     spelled = {
         "input_size": said.size and (3, *said.size),
         "mean": said.mean,
@@ -85,7 +88,7 @@ def _spelled(said: Said) -> dict[str, Any]:
 
 
 def trained_settings(said_by_trainer: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What timm's trainer was told of the preprocessing; None if these are not its arguments."""
+    """Return the preprocessing arguments of timm's trainer; None if these are not its arguments."""
     given = dict(said_by_trainer)
     if "crop_pct" not in given:
         return None
@@ -98,11 +101,11 @@ def trained_settings(said_by_trainer: Mapping[str, Any]) -> dict[str, Any] | Non
 def _for_channels(
     what: str, values: tuple[float, ...], source: NetworkSource, is_said: bool
 ) -> tuple[float, ...]:
-    """One number for each channel."""
+    """Expand to one number for each channel."""
     if source.channels not in {1, 3}:
         raise NotSupported(
-            f"{source.name} takes images of {source.channels} channels, and an image has 3 (RGB); "
-            "in Python, give ik.Classifier a module that makes its channels of those 3"
+            f"{source.name} takes images of {source.channels} channels, but an image has 3 (RGB); "
+            "in Python, give ik.Classifier a module that computes its channels from those 3"
         )
     if len(values) == source.channels:
         return tuple(values)
@@ -110,12 +113,12 @@ def _for_channels(
         return tuple(values) * source.channels
     if is_said:
         raise UsageError(
-            f"{what} has {len(values)} numbers, and {source.name} takes {source.channels} "
+            f"{what} has {len(values)} numbers, but {source.name} takes {source.channels} "
             f"channel{'s' if source.channels > 1 else ''}; give one for each, or one for all"
         )
     raise UsageError(
-        f"{source.name} takes gray images, and does not say their mean and std; give what it was "
-        "trained with, as in --mean 0.5 --std 0.5, or mean=0.5, std=0.5 in Python"
+        f"{source.name} takes gray images, but does not specify their mean and std; give those it "
+        "was trained with, as in --mean 0.5 --std 0.5, or mean=0.5, std=0.5 in Python"
     )
 
 
@@ -123,8 +126,8 @@ def _refuse_other_count(names: Names, network: nn.Module, name: str) -> None:
     outputs, count = getattr(network, "num_classes", None), len(names.classes)
     if outputs and count != outputs and not (outputs <= 2 and count <= 2):
         raise UsageError(
-            f"{name} has {outputs} outputs, and {count} class names were given; give one name for "
-            "each output, in their order"
+            f"{name} has {outputs} outputs, but {count} class names were given; give one name per "
+            "output, in order"
         )
 
 
@@ -134,13 +137,13 @@ def _of_names(names: Names | None, classifier: Classifier, source: NetworkSource
     outputs = getattr(classifier.network, "num_classes", None)
     usual = f"; --classes {IMAGENET} if they are those of ImageNet" * (outputs == IMAGENET_CLASSES)
     return (
-        f"{source.name} does not name its classes, which are called class 0, class 1, ...; name "
+        f"{source.name} does not name its classes: they are called class 0, class 1, ...; name "
         f"them with --classes FILE, or classes=[...] in Python{usual}"
     )
 
 
 def _of_settings(settings: Mapping[str, Any], said: Said, source: NetworkSource) -> str:
-    """Say which preprocessing is assumed, if the source does not know it."""
+    """Note which preprocessing is assumed, if the source does not provide it."""
     unknown = [each for each in ("size", "mean", "std") if each not in said.options]
     if source.settings is not None or not unknown:
         return ""
@@ -150,4 +153,4 @@ def _of_settings(settings: Mapping[str, Any], said: Said, source: NetworkSource)
         **{each: ",".join(f"{value:g}" for value in settings[each]) for each in ("mean", "std")},
     }
     assumed = " ".join(f"--{each} {used[each]}" for each in unknown)
-    return f"{source.name} does not say its preprocessing; timm's is assumed: {assumed}"
+    return f"{source.name} does not specify its preprocessing; timm's is assumed: {assumed}"

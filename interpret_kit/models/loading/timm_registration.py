@@ -1,6 +1,6 @@
 """By which name does timm make our network?
 
-Importing this registers `ConvNet`, so that ``timm.create_model`` makes ours and theirs alike:
+Importing this file registers `ConvNet`, so that ``timm.create_model`` makes it, too:
 
     timm.create_model("ikit_convnet", channels=(32, 64, 128), kernel=3, pool=2, fc=(256,),
                       num_classes=33, size=64)

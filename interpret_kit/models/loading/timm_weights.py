@@ -1,4 +1,4 @@
-"""How does a network of timm get its weights? From a file, a folder, or the hub."""
+"""How does a timm network get its weights? From a file, a folder, or the hub."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from interpret_kit.models.loading.overrides import Names, Said
 
 
 def from_checkpoint(path: Path, arch: str, said: Said) -> Classifier:
-    """The architecture with the weights of a file; how many classes it has, they say.
+    """Make the architecture with the weights of a file, which determine the number of classes.
 
     Raises:
-        NothingThere: no such architecture.
-        BadWeights: weights of another architecture, or that carry code.
+        NothingThere: if there is no such architecture.
+        BadWeights: if the weights are of another architecture, or contain code.
     """
     checkpoint = read_checkpoint(path)
     network = _of_size(lambda **more: create(arch, **more), said)
@@ -48,7 +48,7 @@ def from_checkpoint(path: Path, arch: str, said: Said) -> Classifier:
 
 
 def from_timm_folder(folder: TimmFolder, weights: Path | None, said: Said) -> Classifier:
-    """What timm's ``save_for_hf`` wrote, or another file of weights in its folder."""
+    """Load what timm's ``save_for_hf`` wrote, or another file of weights in its folder."""
     arguments = dict(folder.arguments)
     if folder.architecture == CONVNET:
         arguments.setdefault("num_classes", folder.settings.get("num_classes"))
@@ -64,18 +64,19 @@ def from_timm_folder(folder: TimmFolder, weights: Path | None, said: Said) -> Cl
 
 
 def published(name: str, said: Said) -> Classifier:
-    """A network with the weights that timm has for it, or of a repository of the hub.
+    """Load a network with timm's pretrained weights, or from a repository of the hub.
 
     Raises:
-        NothingThere: no such architecture, repository or weights.
-        WeightsUnavailable: they cannot be fetched.
+        NothingThere: if there is no such architecture, repository or weights.
+        WeightsUnavailable: if they cannot be downloaded.
     """
     repository, arch = repository_of(name), name.partition(".")[0]
     if arch == CONVNET:
         raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
     other = "NAME" if repository else arch
     offline = (
-        f"offline, use --model embedded, a run folder, or a checkpoint file with --arch {other}"
+        "without a connection, use --model embedded, a run folder, or a checkpoint file with "
+        f"--arch {other}"
     )
     network = _of_size(lambda **more: create_pretrained(name, offline, **more), said)
     names = names_in(_settings(network), _classes(network))
@@ -87,11 +88,11 @@ def published(name: str, said: Said) -> Classifier:
 
 
 def names_in(settings: Mapping[str, Any], outputs: int) -> Names | None:
-    """Names and descriptions of the classes in a network's ``pretrained_cfg``; None if none."""
+    """Read names and descriptions of the classes in a ``pretrained_cfg``; None if it has none."""
     labels = settings.get("label_names")
     if not labels:
         return None
-    if isinstance(labels, Mapping):  # with gaps, perhaps
+    if isinstance(labels, Mapping):  # perhaps with gaps
         by_index = {int(index): str(name) for index, name in labels.items()}
         labels = [by_index.get(each, f"class {each}") for each in range(outputs)]
     descriptions = settings.get("label_descriptions") or {}
@@ -100,14 +101,14 @@ def names_in(settings: Mapping[str, Any], outputs: int) -> Names | None:
 
 
 def _of_size(make: Callable[..., nn.Module], said: Said) -> nn.Module:
-    """Make a network for images of the size that is said, if it takes one size only."""
+    """Make a network for images of the given size, if it takes only one size."""
     network = make()
     arguments = for_size(network, said.size) if said.size else {}
     return make(**arguments) if arguments else network
 
 
 def _known_to_timm(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that this version of timm does not know."""
+    """Drop settings that this version of timm does not have."""
     from dataclasses import fields
 
     from timm.models import PretrainedCfg

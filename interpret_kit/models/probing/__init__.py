@@ -1,1 +1,1 @@
-"""What kind of network it is, and whether it can be asked about one image at a time."""
+"""What kind of network it is, and whether its outputs for an image are independent of the batch."""

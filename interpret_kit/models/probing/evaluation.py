@@ -1,4 +1,4 @@
-"""How is a network evaluated, and comes back as it was? Mode, gradients, compilation."""
+"""How is a network evaluated and restored? Mode, gradients, compilation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from interpret_kit.models.probing.network_kinds import is_exported
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode, uncompiled and without gradients; every module's mode comes back.
+    """Run a block in eval mode, uncompiled and without gradients; restore the mode of every module.
 
     with evaluating(network):
         logits = network(pixels)
     """
-    # In the caller's inference mode, changes in place could not be told (see `activation_sites`).
+    # In inference mode, changes in place could not be detected (see `activation_sites`).
     with in_eval_mode(network), uncompiled(), torch.inference_mode(False), torch.no_grad():
         yield
 
 
 @contextmanager
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode; every module's own mode comes back."""
+    """Run a block in eval mode; restore the mode of every module."""
     # Parts of a frozen TorchScript network have no mode.
     modes = {each: each.training for each in network.modules() if hasattr(each, "training")}
     try:
@@ -37,15 +37,17 @@ def in_eval_mode(network: nn.Module) -> Iterator[None]:
         with switchable(network):
             for module, training in modes.items():
                 if module.training != training:
-                    module.train(training)  # it may do more than set the flag: split weights
+                    module.train(
+                        training
+                    )  # it may do more than set the flag, such as merge weights
             for module, training in modes.items():
                 module.training = training
 
 
 def uncompiled() -> AbstractContextManager[object]:
-    """Run whatever was compiled, a whole network or a part, as the Python it was made from.
+    """Run compiled networks, or compiled parts of them, as the Python they were made from.
 
-    Hooks do nothing in a graph that was compiled without them.
+    Hooks have no effect in a graph that was compiled without them.
     """
     if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
         return nullcontext()
@@ -55,7 +57,7 @@ def uncompiled() -> AbstractContextManager[object]:
 
 @contextmanager
 def switchable(network: nn.Module) -> Iterator[None]:
-    """Let exported programs be switched to eval mode in the block: that changes nothing in them."""
+    """Allow switching exported programs to eval mode in the block, which has no effect on them."""
     own: list[tuple[nn.Module, dict[str, object]]] = []
     for module in network.modules():
         if is_exported(module):

@@ -1,7 +1,7 @@
-"""Can a network be asked about one image at a time, and what does it return?
+"""Are a network's outputs for an image independent of the batch, and what are they?
 
-Every analysis takes it that an image's outputs are its own: the same again, and the same whatever
-other images are in the batch. Whether that holds is tried out, on two images made up for it.
+Every analysis assumes that the outputs for an image are reproducible, and independent of the other
+images in the batch. This is tested with two synthetic images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from interpret_kit.models.probing.rounding import agree, movement
 
 @dataclass(frozen=True)
 class Examined:
-    """What two images tell of a network."""
+    """The properties of a network, found with two images."""
 
     outputs: int  # for each image
     head: Head
@@ -35,18 +35,18 @@ def examine(network: nn.Module, inputs: Tensor, name: str) -> Examined:
     """Try a network, in eval mode, on two different inputs (2, channels, height, width).
 
     Raises:
-        UsageError: if it does not take them, returns other than a row for each, mixes the rows
-            of a batch, or returns something else each time.
+        UsageError: if it does not take them, does not return one row for each, mixes the rows of a
+            batch, or is random.
         BadWeights: if the outputs are not finite.
     """
     with _own_chance(inputs), explained(network, inputs, name):
-        # Cloned, as it may work in place, or write its next outputs over these.
+        # Cloned: it may compute in place, or overwrite its outputs at the next call.
         outputs = rows_of(network(inputs.clone()), len(inputs), name).clone()
         if not torch.isfinite(outputs).all():
             refuse_not_finite(network, name)
         refuse_chance(network, inputs, name)
         why = mixing(network, inputs, name)
-        with Bounds() as bounds:  # last: what fails in it may not say why
+        with Bounds() as bounds:  # last: if it fails, the reason may be unclear
             returned = network(inputs.clone())
     if why:
         raise NotSupported(why)
@@ -54,7 +54,7 @@ def examine(network: nn.Module, inputs: Tensor, name: str) -> Examined:
 
 
 def two_images(size: tuple[int, int], device: torch.device) -> Tensor:
-    """Pixels of noise and of a ramp, in [0, 1], (2, 3, height, width): different in all layers."""
+    """Return images of noise and a ramp, (2, 3, height, width) in [0, 1]; all layers differ."""
     height, width = size
     noise = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
     ramp = torch.linspace(0.2, 0.7, height)[:, None] * torch.linspace(0.3, 1, width)
@@ -63,7 +63,7 @@ def two_images(size: tuple[int, int], device: torch.device) -> Tensor:
 
 
 def refuse_not_finite(network: nn.Module, name: str) -> None:
-    """Raise `BadWeights` for a buffer that is NaN, if there is one: it may be why."""
+    """Raise `BadWeights` if a buffer is NaN, which may be the reason."""
     for buffer_name, buffer in network.named_buffers():
         if buffer.is_floating_point() and buffer.isnan().any():
             raise not_finite(name, buffer_name)
@@ -73,10 +73,10 @@ def try_out(network: nn.Module, inputs: Tensor) -> str:
     """Try a network, in eval mode, on some inputs (batch, channels, height, width) of its own.
 
     Returns:
-        Why the outputs for one input depend on the others; empty if they do not.
+        The reason why the outputs for one input depend on the others; empty if they do not.
 
     Raises:
-        UsageError: if it fails on them, or returns something else each time.
+        UsageError: if it fails on them, or is random.
     """
     name = type(network).__name__
     other = (inputs[:1].flip(2, 3) * 0.5).to(inputs)
@@ -87,44 +87,44 @@ def try_out(network: nn.Module, inputs: Tensor) -> str:
 
 
 def _own_chance(inputs: Tensor) -> AbstractContextManager[None]:
-    """Leave the global generators as they were."""
+    """Restore the state of the global generators."""
     return torch.random.fork_rng([inputs.device] if inputs.is_cuda else [])
 
 
 def refuse_chance(network: nn.Module, inputs: Tensor, name: str) -> None:
-    """Refuse a network whose outputs differ from one time to the next.
+    """Refuse a network whose outputs differ between calls.
 
     Raises:
-        NotSupported: naming the module where it begins.
+        NotSupported: with the first module whose outputs differ.
     """
     once, again = (widened(_outputs(network, inputs, name)) for _ in range(2))
-    # Some kernels of a GPU sum in another order each time.
+    # Some GPU kernels sum in a different order each time.
     if (once - again).abs().max() > 1e-4 * once.abs().max():
         module, where = _first_that_differs(network, inputs, partial(network, inputs.clone()))
         raise NotSupported(
-            f"{name} returns other outputs for the same image each time: {where} is random in eval "
-            f"mode, too; {_to_calm(module)}"
+            f"{name} returns different outputs for the same image each time: {where} is random "
+            f"even in eval mode; {_to_calm(module)}"
         )
 
 
 def mixing(network: nn.Module, inputs: Tensor, name: str) -> str:
-    """Say where the outputs for an input depend on the rest of the batch; empty if they do not."""
+    """Describe where the outputs for an input depend on the rest of the batch; empty if nowhere."""
     if rows_apart(network, inputs, name):
         return ""
     module, where = _first_that_differs(
         network, inputs, *(partial(network, each[None].clone()) for each in inputs)
     )
     return (
-        f"{name} returns other outputs for an image beside other images than alone: {where} "
-        f"mixes the rows of a batch; {_to_separate(module)}"
+        f"{name} returns different outputs for an image alone and in a batch: {where} mixes the "
+        f"rows of a batch; {_to_separate(module)}"
     )
 
 
 def rows_apart(network: nn.Module, inputs: Tensor, name: str = "") -> bool:
-    """Whether each of several inputs (batch, ...) has the same outputs alone, up to rounding."""
+    """Return whether inputs (batch, ...) have the same outputs one by one, up to rounding."""
     together = _outputs(network, inputs, name)
     alone = torch.cat([_outputs(network, each[None], name) for each in inputs])
-    if any(map(is_quantised, network.modules())):  # integers are not rounded
+    if any(map(is_quantised, network.modules())):  # no rounding in integers
         return agree(together, alone)
     return agree(together, alone, partial(movement, network, inputs))
 
@@ -137,7 +137,7 @@ def _outputs(network: nn.Module, inputs: Tensor, name: str) -> Tensor:
 def _first_that_differs(
     network: nn.Module, inputs: Tensor, *passes: Callable[[], object]
 ) -> tuple[nn.Module, str]:
-    """The innermost module whose outputs differ first, and how to call it."""
+    """Return the innermost module whose outputs differ first, and its name for messages."""
     both = _by_module(network, partial(network, inputs.clone()))
     parts = [_by_module(network, each) for each in passes]
     for module_name, expected in both.items():
@@ -152,7 +152,7 @@ def _first_that_differs(
 
 
 def _by_module(network: nn.Module, run: Callable[[], object]) -> dict[str, Tensor]:
-    """The outputs of every module's first call, those of inner modules first."""
+    """Record the outputs of every module's first call, inner modules first."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[object], None]:
@@ -174,8 +174,8 @@ def _to_calm(module: nn.Module) -> str:
     if module.training:
         return "it stays in training mode, so let eval() reach it"
     if list(module.children()):
-        return "give F.dropout training=self.training, and draw no random numbers in forward"
-    return "leave it out in eval mode"
+        return "give F.dropout training=self.training, and do not draw random numbers in forward"
+    return "skip it in eval mode"
 
 
 def _to_separate(module: nn.Module) -> str:
@@ -184,7 +184,7 @@ def _to_separate(module: nn.Module) -> str:
             return "it stays in training mode, so let eval() reach it"
         return "it has no running statistics, so train it with track_running_stats=True"
     if ".quantized.dynamic" in type(module).__module__:
-        return "its scale is that of the whole batch, so quantise statically, or give the original"
+        return "its scale depends on the whole batch, so quantise statically, or give the original"
     return (
         "compute each row by itself, or wrap the network in a module that returns "
         "torch.cat([network(row) for row in inputs.split(1)])"

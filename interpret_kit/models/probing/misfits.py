@@ -1,4 +1,4 @@
-"""Why does a network not take what it is given? One sentence in place of torch's own words."""
+"""Why does a network not accept its inputs? One sentence instead of torch's error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _NO_KERNEL = re.compile(r"not implemented for '(Half|BFloat16|Double)'")
 
 
 def refuse_unusable(network: object, name: str) -> None:
-    """Refuse what cannot compute: no module, no weights yet, or weights that are not finite.
+    """Refuse an object that cannot compute.
 
     Raises:
-        UsageError: not an nn.Module, lazy modules that were never run, weights on "meta".
-        BadWeights: weights, or statistics of a normalisation, that are NaN or infinite.
+        UsageError: if it is not an nn.Module, has lazy modules that were never run, or weights on
+            "meta".
+        BadWeights: if weights, or statistics of a normalisation, are NaN or infinite.
     """
     refuse_other_than_network(network)
     assert isinstance(network, nn.Module)
@@ -38,7 +39,7 @@ def refuse_unusable(network: object, name: str) -> None:
             )
         if weight.is_meta:
             raise UsageError(
-                f"{name}: {weight_name!r} is on the device 'meta', without numbers; make the "
+                f"{name}: {weight_name!r} is on the device 'meta', without values; make the "
                 "network on 'cpu', or load its weights after network.to_empty(device='cpu')"
             )
     for weight_name, weight in _learned(network):
@@ -47,14 +48,14 @@ def refuse_unusable(network: object, name: str) -> None:
 
 
 def refuse_other_than_network(network: object) -> None:
-    """Refuse what is not an nn.Module.
+    """Refuse anything but an nn.Module.
 
     Raises:
-        WrongType: naming its type.
+        WrongType: with its type.
     """
     if not isinstance(network, nn.Module):
         raise WrongType(
-            f"the network is an nn.Module, not {article(network)}; give the module itself, or "
+            f"the network must be an nn.Module, not {article(network)}; give the module itself, or "
             "ik.load_classifier('resnet18') for a network of that name"
         )
 
@@ -68,9 +69,9 @@ def not_finite(name: str, weight_name: str) -> BadWeights:
 
 
 def _learned(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Parameters, and the statistics of normalisations; other buffers may be infinite on purpose.
+    """Yield parameters and the statistics of normalisations; other buffers may be infinite.
 
-    A mask holds -inf, and an observer before its first batch inf.
+    A mask holds -inf, and an observer inf before its first batch.
     """
     yield from network.named_parameters()
     for name, module in network.named_modules():
@@ -82,16 +83,16 @@ def _learned(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def explained(
     network: nn.Module, inputs: Tensor, name: str, *, bare: bool = False
 ) -> Iterator[None]:
-    """Give the reason if the network fails on inputs (batch, channels, height, width).
+    """Explain the error if the network fails on inputs (batch, channels, height, width).
 
     Args:
-        network: what is run in the block.
-        inputs: of the network.
-        name: of the network.
-        bare: whether a caller made the inputs, and no preprocessing.
+        network: the network that is run in the block.
+        inputs: its inputs.
+        name: its name.
+        bare: whether the inputs come from the caller, not from a preprocessing.
 
     Raises:
-        UsageError: if they do not fit it; any other error is the network's own, and comes as it is.
+        UsageError: if they do not fit; any other error is the network's own, and is not changed.
     """
     try:
         yield
@@ -105,7 +106,7 @@ def explained(
 
 
 def _why(network: nn.Module, inputs: Tensor, said: str, bare: bool) -> str:
-    """What a person would say of the error; empty for one that is not of these kinds."""
+    """Explain the error; empty for an error of another kind."""
     channels = _OTHER_CHANNELS.search(said)
     devices = {each.device for each in network.parameters()} | {inputs.device}
     if len(devices) > 1:
@@ -113,21 +114,23 @@ def _why(network: nn.Module, inputs: Tensor, said: str, bare: bool) -> str:
     if channels and channels[1] == str(list(inputs.shape)):
         taken, made = int(channels[2]), inputs.shape[1]
         if bare:
-            return f"takes inputs of {taken} channels, and these have {made}"
+            return f"takes inputs of {taken} channels, but these have {made}"
         return (
-            f"takes images of {taken} channels, and its preprocessing makes {made}: mean and std "
+            f"takes images of {taken} channels, but its preprocessing makes {made}: mean and std "
             f"have {made} numbers each; give {_channels_for(taken)}"
         )
     return _of_words(network, inputs, said)
 
 
 def _of_words(network: nn.Module, inputs: Tensor, said: str) -> str:
-    words = " ".join(said.rpartition("RuntimeError: ")[2].split())[:120]  # TorchScript's is last
+    words = " ".join(said.rpartition("RuntimeError: ")[2].split())[
+        :120
+    ]  # TorchScript's message is last
     if _NO_KERNEL.search(said):
         return f"cannot compute in {inputs.dtype} on {inputs.device} ({words}); use network.float()"
     taken = computing_type(network)
     if _OTHER_TYPE.search(said) and inputs.dtype != taken:
-        return f"computes in {taken}, and its inputs are {inputs.dtype}; give inputs.to({taken})"
+        return f"computes in {taken}, but its inputs are {inputs.dtype}; give inputs.to({taken})"
     if _OTHER_TYPE.search(said):
         return f"mixes floating types ({words}); make them one, for example by network.float()"
     if "Guard failed" in said and any(map(is_exported, network.modules())):
@@ -139,7 +142,7 @@ def _of_words(network: nn.Module, inputs: Tensor, said: str) -> str:
         channels, height, width = inputs.shape[1:]
         return (
             f"does not take images of {height} x {width} with {channels} channels ({words}); give "
-            "the size it was made for as size=(height, width)"
+            "the size that it was made for, as in size=(height, width)"
         )
     return ""
 
@@ -149,7 +152,7 @@ def _channels_for(taken: int) -> str:
         return "mean=(m,) and std=(s,) for a gray network"
     if taken == 3:
         return "three each, one for red, green and blue"
-    return "a module that makes its channels of the 3 of an RGB image, and then calls it"
+    return "a module that computes its channels from the 3 of an RGB image, and then calls it"
 
 
 def article(value: object) -> str:
@@ -164,10 +167,10 @@ def rows_of(output: object, batch: int, name: str) -> Tensor:
     """Check that the output has a row for each image; (batch,) becomes (batch, 1).
 
     Raises:
-        NotSupported: if it has not.
+        NotSupported: if it does not.
     """
     found = tensor_of(output, batch, name)
-    # A row per image: a forward that squeezes gives (classes,) for a batch of one.
+    # One row per image: a forward that squeezes returns (classes,) for a batch of one.
     if found.dim() not in {1, 2} or len(found) != batch:
         raise _no_logits(f"shape {tuple(found.shape)}", batch, name)
     return found if found.dim() == 2 else found.unsqueeze(1)

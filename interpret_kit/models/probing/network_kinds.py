@@ -1,7 +1,7 @@
 """What kind of network is this: wrapped, compiled, scripted, exported, quantised, half precision?
 
-torch lets one network be called through many kinds of object. Those that only change the speed are
-taken off; those whose modules cannot be read say so.
+torch lets one network be called through many kinds of object. Wrappers that only affect speed are
+removed; networks whose modules cannot be read are recognised.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import chain
 import torch
 from torch import Tensor, fx, nn
 
-# Classes that only call the network they hold, and the attribute it is in; by name, so that none
-# of their modules (torch._dynamo takes seconds) is imported for a network that is not wrapped.
+# Wrapper classes that only call the network inside, and its attribute; by name, so that their
+# modules (torch._dynamo takes seconds) are not imported for a network that is not wrapped.
 _WRAPPERS = {
     "OptimizedModule": "_orig_mod",
     "DataParallel": "module",
@@ -28,8 +28,8 @@ _HALVES = (torch.float16, torch.bfloat16)
 def unwrapped(network: nn.Module) -> nn.Module:
     """Return the network inside `torch.compile`, DataParallel, an EMA, or several of these.
 
-    Modules inside it that are wrapped are taken out, too, in a copy of what holds them: the copy
-    shares all other modules, and all tensors, and the network itself stays as it is.
+    Wrapped modules inside it are unwrapped, too, in a copy of their parents: the copy shares all
+    other modules and all tensors, and the network itself is not changed.
     """
     network = _inside(network)
     if not (isinstance(network, nn.Module) and any(map(_is_wrapper, network.modules()))):
@@ -38,7 +38,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def _without_wrappers(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:
-    """Return the module with all wrappers inside taken off; ``made``: copies, by the id."""
+    """Return the module without wrappers inside; ``made`` holds the copies by id."""
     module = _inside(module)
     if opaque(module):
         return module
@@ -62,7 +62,7 @@ def _is_wrapper(module: nn.Module) -> bool:
 
 
 def _inside(network: nn.Module) -> nn.Module:
-    """What a wrapper calls, if this is one."""
+    """Return the module inside a wrapper; None if this is not one."""
     while True:
         for base in type(network).__mro__:
             if base.__name__ in _WRAPPERS and base.__module__.startswith(("torch.", "timm.")):
@@ -73,18 +73,18 @@ def _inside(network: nn.Module) -> nn.Module:
 
 
 def is_scripted(module: nn.Module) -> bool:
-    """Whether the module is TorchScript, scripted or traced: hooks are refused, or never run."""
+    """Return whether the module is TorchScript: hooks on it are refused, or never run."""
     return isinstance(module, torch.jit.ScriptModule)
 
 
 def is_exported(module: nn.Module) -> bool:
-    """Whether the module is a program of `torch.export`, which has no modules inside."""
+    """Return whether the module is a program of `torch.export`, which has no submodules."""
     # Recognised by its ``eval``, which only raises.
     return isinstance(module, fx.GraphModule) and "eval" in vars(module)
 
 
 def opaque(network: nn.Module) -> str:
-    """Say why no module inside the network can be read; empty if they can."""
+    """Return why no module inside the network can be read; empty if they can."""
     if is_scripted(network):
         return "it is TorchScript, which runs without its modules"
     if is_exported(network):
@@ -93,7 +93,7 @@ def opaque(network: nn.Module) -> str:
 
 
 def whole_passes_only(network: nn.Module) -> str:
-    """Say why only full forward passes give the network's own numbers; empty if others do, too."""
+    """Return why incremental evaluation is not exact for this network; empty if it is."""
     if any(map(is_quantised, network.modules())):
         return "it is quantised"
     halves = {each.dtype for each in network.parameters()} & {*_HALVES}
@@ -103,19 +103,19 @@ def whole_passes_only(network: nn.Module) -> str:
 
 
 def is_quantised(module: nn.Module) -> bool:
-    """Whether the module computes with integers (torch.ao, eager mode)."""
+    """Return whether the module computes with integers (torch.ao, eager mode)."""
     return ".quantized" in type(module).__module__
 
 
 def is_convolution(module: nn.Module) -> bool:
-    """Whether the module is a 2-D convolution, also a quantised one (with or without its ReLU)."""
+    """Return whether the module is a 2-D convolution, perhaps quantised or fused with a ReLU."""
     quantised = is_quantised(module) and type(module).__name__ in {"Conv2d", "ConvReLU2d"}
     return isinstance(module, nn.Conv2d) or quantised
 
 
 def computing_type(network: nn.Module) -> torch.dtype:
     """Return the floating type that the network takes: that of its first weights."""
-    mixing = (nn.Conv2d, nn.Linear)  # norms and positions may be kept in another type
+    mixing = (nn.Conv2d, nn.Linear)  # normalisations and position embeddings may have another type
     weights = (each.weight for each in network.modules() if isinstance(each, mixing))
     for each in chain[object](weights, network.parameters()):
         if isinstance(each, Tensor) and each.is_floating_point() and each.dtype.itemsize > 1:
@@ -124,7 +124,7 @@ def computing_type(network: nn.Module) -> torch.dtype:
 
 
 def is_half(tensor: Tensor) -> bool:
-    """Whether values are of 16 bits: too coarse for sums, differences and ranks."""
+    """Return whether values have 16 bits: too coarse for sums, differences and ranks."""
     return tensor.dtype in _HALVES
 
 

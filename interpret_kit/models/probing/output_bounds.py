@@ -1,8 +1,8 @@
 """Between which numbers must a network's output lie, whatever its input?
 
 Interval arithmetic over the operations of one forward pass. A sigmoid, a softmax, 1 / (1 +
-exp(-x)), a clamp, and whatever copies, averages or scales these, is known to be in [0, 1]; a
-logit, from a linear layer, may be any number.
+exp(-x)), a clamp, and copies or averages of these are known to be in [0, 1]; a logit, from a linear
+layer, may be any number.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from interpret_kit.models.dispatching import DispatchMode
 Interval = tuple[float, float]
 ANY: Interval = (-math.inf, math.inf)
 
-# Whatever the input.
+# Bounds that hold for any input.
 _ALWAYS: dict[str, Interval] = {
     "sigmoid": (0, 1), "_softmax": (0, 1), "hardsigmoid": (0, 1), "tanh": (-1, 1), "erf": (-1, 1),
     "sin": (-1, 1), "cos": (-1, 1), "_log_softmax": (-math.inf, 0),
     "log_sigmoid_forward": (-math.inf, 0), "abs": (0, math.inf), "softplus": (0, math.inf),
 }  # fmt: skip
-# Numbers of the input, or means of them.
+# Elements of the input, or means of them.
 _KEEPING = {
     "view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "clone", "_to_copy", "detach",
     "alias", "permute", "transpose", "t", "select", "slice", "split", "split_with_sizes", "unbind",
@@ -38,7 +38,7 @@ _KEEPING = {
 
 
 class Bounds(DispatchMode):
-    """Follow the operations of the block.
+    """Compute bounds of all tensors in the block.
 
     with Bounds() as bounds:
         outputs = network(inputs)
@@ -47,10 +47,10 @@ class Bounds(DispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._known = WeakTensorKeyDictionary()  # no map lives longer for it
+        self._known = WeakTensorKeyDictionary()  # does not keep feature maps alive
 
     def of(self, value: object) -> Interval:
-        """The smallest and the largest number that a tensor of the block, or a number, can be."""
+        """Return the least and greatest value that a tensor of the block, or a number, can have."""
         if isinstance(value, Real):
             return float(value), float(value)
         if not isinstance(value, Tensor) or value not in self._known:
@@ -61,7 +61,7 @@ class Bounds(DispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run an operation, and note what is known of its outputs."""
+        """Run an operation, and record the bounds of its outputs."""
         bound = self._bound(func, args, kwargs or {})
         returned = func(*args, **(kwargs or {}))
         if func._schema.is_mutable:
@@ -72,7 +72,7 @@ class Bounds(DispatchMode):
         return returned
 
     def _bound(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Interval:
-        op = func._schema.name.rpartition("::")[2].rstrip("_")  # with "_", it works in place
+        op = func._schema.name.rpartition("::")[2].rstrip("_")  # with "_", it computes in place
         found = ANY
         if op in _ALWAYS:
             found = _ALWAYS[op]
@@ -84,12 +84,12 @@ class Bounds(DispatchMode):
         elif op in _CLAMPING:
             found = _clamped(self.of(args[0]), *_limits(op, args, kwargs))
         elif op in _RULES and not kwargs and all(isinstance(e, (Tensor, Real)) for e in args):
-            with suppress(TypeError, OverflowError):  # other forms of the operation
+            with suppress(TypeError, OverflowError):  # other overloads
                 found = _RULES[op](*map(self.of, args))
         return ANY if any(map(math.isnan, found)) else found
 
     def _forget(self, changed: object) -> None:
-        """Drop what was known of the memory that an operation in place has written to."""
+        """Forget the bounds of memory that an in-place operation has written to."""
         if not isinstance(changed, Tensor):
             return
         memory = changed.untyped_storage()._cdata

@@ -16,24 +16,23 @@ _HEADS = {"fc", "classifier", "head", "heads", "last_linear"}
 
 
 class Head(Enum):
-    """What the outputs are; of a single one, what it is for the second of two classes."""
+    """The kind of outputs; a single one belongs to the second of two classes."""
 
-    LOGITS = "logits"  # or log-probabilities, of which the softmax is the probabilities, too
+    LOGITS = "logits"  # or log-probabilities, whose softmax is the probabilities, too
     PROBABILITIES = "probabilities"
     LOG_PROBABILITY = "log-probability"  # of a single output
 
 
 def head_of(outputs: Tensor, between: Interval, name: str) -> Head:
-    """Tell what the outputs (images, classes) of different images are.
+    """Determine the kind of outputs (images, classes) for different images.
 
     Args:
-        outputs: of two images or more.
-        between: the numbers between which they lie whatever the images; see `output_bounds`.
-        name: of the network, for an error.
+        outputs: for two images or more.
+        between: their bounds for any image; see `output_bounds`.
+        name: of the network, for error messages.
 
     Raises:
-        NotSupported: if they are neither logits nor the probabilities of classes of which an
-            image has one.
+        NotSupported: if they are neither logits nor probabilities of exclusive classes.
     """
     low, high = between
     in_unit = low >= 0 and high <= 1
@@ -43,10 +42,9 @@ def head_of(outputs: Tensor, between: Interval, name: str) -> Head:
         return Head.PROBABILITIES
     if in_unit:
         raise NotSupported(
-            f"the {outputs.shape[1]} outputs of {name} lie between 0 and 1 and do not sum to 1, as "
-            "after a sigmoid for each class: an image may have several classes; give a network "
-            "that returns one of them, (batch, 1), or the logits before the sigmoid, of which the "
-            "softmax is taken"
+            f"the {outputs.shape[1]} outputs of {name} lie between 0 and 1 and do not sum to 1, "
+            "as after a sigmoid per class (multi-label); give a network that returns one of "
+            "them, (batch, 1), or the logits before the sigmoid, to which a softmax is applied"
         )
     return Head.LOGITS
 
@@ -58,18 +56,18 @@ def _single(low: float, high: float, name: str) -> Head:
         return Head.LOG_PROBABILITY
     if low >= 0:
         raise NotSupported(
-            f"the single output of {name} is never below 0, so that it is no logit (which is "
-            "below 0 for the first class), and not at most 1, so that it is no probability; "
-            "give a network that returns its logits"
+            f"the single output of {name} is never below 0, so it is not a logit (which is "
+            "negative for the first class), and exceeds 1, so it is not a probability; give a "
+            "network that returns its logits"
         )
     return Head.LOGITS
 
 
 def _are_distributions(outputs: Tensor, in_unit: bool) -> bool:
-    """Whether every row is at least 0 and sums to 1; by chance logits may do so for one image."""
+    """Return whether every row is non-negative and sums to 1, as one row may by chance."""
     rows = widened(outputs).double()
     off = (rows.sum(1) - 1).abs().max()
-    if in_unit:  # a softmax may have been cut off at small numbers
+    if in_unit:  # small values of a softmax may have been clipped
         return bool(off < 1e-2)
     rounding = torch.finfo(outputs.dtype).eps * 4
     varied = bool((rows != rows[:1]).any())
@@ -77,7 +75,7 @@ def _are_distributions(outputs: Tensor, in_unit: bool) -> bool:
 
 
 def probabilities(outputs: Tensor, head: Head = Head.LOGITS) -> Tensor:
-    """Outputs (batch, classes) to probabilities in float32 or, of float64, in float64.
+    """Convert outputs (batch, classes) to probabilities in float32, or float64 for float64.
 
     Raises:
         BadWeights: if an output is not finite.
@@ -102,17 +100,17 @@ _SINGLE: dict[Head, Callable[[Tensor], Tensor]] = {
 
 
 def refuse_headless(network: nn.Module, name: str) -> None:
-    """Refuse a network that returns features, of which no class is known.
+    """Refuse a network that returns features without classes.
 
     Raises:
-        NotSupported: if timm made it with no classes, or its last module is an Identity in the
-            place of a head.
+        NotSupported: if timm made it without classes, or its last module is an Identity in place of
+            a head.
     """
     classes = getattr(network, "num_classes", None)
     if classes == 0 and not isinstance(classes, bool):
         raise NotSupported(
             f"{name} has no classifier head (its num_classes is 0), only features; make it with "
-            "its classes, as timm.create_model(..., num_classes=10), and load a trained head"
+            "its classes, as in timm.create_model(..., num_classes=10), and load a trained head"
         )
     last_name, last = next(reversed(list(network.named_children())), ("", network))
     if last_name in _HEADS and _hands_on(last):
@@ -123,9 +121,9 @@ def refuse_headless(network: nn.Module, name: str) -> None:
 
 
 def _hands_on(head: nn.Module) -> bool:
-    """Whether a head computes no logits: nothing at all, or ending in an Identity after features.
+    """Return whether a head does not compute logits: it is empty, or an Identity after features.
 
-    A linear layer that only an Identity follows is a head.
+    A linear layer that is followed only by an Identity is a head.
     """
     if isinstance(head, nn.Identity):
         return True

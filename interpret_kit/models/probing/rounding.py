@@ -1,6 +1,7 @@
 """Are two outputs of a network the same, up to rounding?
 
-Rounding is measured, not guessed: it shows when the input moves by one unit in the last place.
+Rounding is measured, not guessed: by the change of the outputs when the input changes by one unit
+in the last place.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-# Times the measured size of rounding. Two ways through 14 architectures differed by at most 6; a
-# wrong index or a lost term makes thousands.
+# Times the measured size of rounding. Two equivalent computations of 14 architectures differed by
+# at most 6; a wrong index or a missing term makes thousands.
 _MARGIN = 16
-_DRAWS = 3  # ways in which the input is moved
+_DRAWS = 3  # number of perturbations of the input
 
 
 def agree(ours: Tensor, theirs: Tensor, rounding: Callable[[], float] = float) -> bool:
-    """Whether outputs differ by rounding alone.
+    """Return whether outputs differ by rounding alone.
 
     Args:
         ours: outputs (rows, ...).
-        theirs: what they should be; another shape or type, or a NaN, is no agreement.
+        theirs: the expected outputs; another shape or type, or a NaN, never agrees.
         rounding: measures the size of rounding, see `movement`; called only if the outputs
             differ by more than a few units in the last place of the largest of them.
     """
@@ -34,16 +35,16 @@ def agree(ours: Tensor, theirs: Tensor, rounding: Callable[[], float] = float) -
 def movement(
     network: Callable[[Tensor], Tensor], inputs: Tensor, outputs: Tensor | None = None
 ) -> float:
-    """Measure how far a network's outputs move when its inputs move by one unit in the last place.
+    """Measure how much outputs change when the inputs change by one unit in the last place.
 
     Args:
         network: computes outputs (rows, ...).
         inputs: (rows, channels, height, width).
-        outputs: those for the inputs as they are, if they are known.
+        outputs: those for the unchanged inputs, if they are known.
     """
     generator = torch.Generator().manual_seed(0)
     if outputs is None:
-        outputs = network(inputs.clone()).clone()  # it may write the next ones over them
+        outputs = network(inputs.clone()).clone()  # the network may overwrite them at the next call
     found = 0.0
     for _ in range(_DRAWS):
         signs = torch.randint(0, 2, inputs.shape, generator=generator).to(inputs) * 2 - 1
@@ -52,7 +53,7 @@ def movement(
 
 
 def ulp(values: Tensor) -> float:
-    """One unit in the last place of the largest value."""
+    """Return one unit in the last place of the largest value."""
     return torch.finfo(values.dtype).eps * largest(values) if _is_inexact(values) else 0.0
 
 
@@ -61,5 +62,5 @@ def _is_inexact(values: Tensor) -> bool:
 
 
 def largest(values: Tensor) -> float:
-    """The largest absolute value; NaN and infinities count as 0."""
+    """Return the largest absolute value; NaN and infinities count as 0."""
     return float(values.abs().nan_to_num(0.0, 0.0, 0.0).max())

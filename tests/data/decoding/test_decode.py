@@ -137,7 +137,9 @@ def test_floats_from_0_to_1_are_scaled(tmp_path):
 )
 def test_numbers_of_unknown_range_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(UnreadableImage, match=r"its values range from .* save it with 8 or 16 bits"):
+    with pytest.raises(
+        UnreadableImage, match=r"its values range from .* save it with 8 or 16 bits"
+    ):
         read_rgb(tmp_path / "a.tif")
 
 

@@ -96,7 +96,10 @@ FILES = {
         lambda file: file.write_bytes(pickle.dumps(WEIGHTS, protocol=2)),
         "is a pickle of Python's own",
     ),
-    "cut": (cut, "is not a file of weights, or it is damaged or truncated; copy or download it again"),
+    "cut": (
+        cut,
+        "is not a file of weights, or it is damaged or truncated; copy or download it again",
+    ),
     "old cut": (
         lambda file: cut(file, _use_new_zipfile_serialization=False),
         "it is damaged or truncated",

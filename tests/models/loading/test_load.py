@@ -124,7 +124,7 @@ def test_a_checkpoint_says_itself_how_many_classes_it_has(tmp_path, tiny, wrappe
 
 def test_a_checkpoint_needs_its_architecture(tmp_path, tiny):
     torch.save(tiny.state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(UsageError, match=r"say of which timm architecture, .* --arch"):
+    with pytest.raises(UsageError, match=r"give their timm architecture, .* --arch"):
         load_classifier(tmp_path / "weights.pth")
     with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*architecture"):
         load_classifier(tmp_path / "weights.pth", arch="resnet18")
@@ -214,7 +214,10 @@ def test_a_pretrained_network_brings_its_preprocessing(monkeypatch):
     ("spec", "told"),
     [
         ("resnet_18", "'resnet_18' is not a file, run folder or timm model; close names: "),
-        ("runs/nothing", "no file or folder runs/nothing; a repository .* is hf-hub:runs/nothing"),
+        (
+            "runs/nothing",
+            "no file or folder runs/nothing; a repository .* give hf-hub:runs/nothing",
+        ),
         ("resnet18.pth", r"there is no file resnet18\.pth"),
         ("ikit_convnet", "no pretrained weights; train it with 'ikit train'"),
     ],
@@ -225,11 +228,11 @@ def test_what_does_not_exist_says_what_does(spec, told):
 
 
 def test_a_device_that_is_not_there_says_so(run):
-    with pytest.raises(UsageError, match="no device 'tpu9'; say auto, cpu, cuda"):
+    with pytest.raises(UsageError, match="no device 'tpu9'; give auto, cpu, cuda"):
         load_classifier(run, device="tpu9")
-    with pytest.raises(UsageError, match="no device 'cuda:²'; say auto, cpu"):
+    with pytest.raises(UsageError, match="no device 'cuda:²'; give auto, cpu"):
         load_classifier(run, device="cuda:²")
-    with pytest.raises(UsageError, match=r"torch sees (no|\d+) GPU here; say auto or cpu"):
+    with pytest.raises(UsageError, match=r"torch sees (no|\d+) GPU here; give auto or cpu"):
         load_classifier(run, device="cuda:99")
 
 

@@ -152,13 +152,13 @@ def test_preprocessing_in_a_checkpoint_of_timms_trainer_is_used(file, network):
         timm.get_pretrained_cfg(ARCH).std,
         timm.get_pretrained_cfg(ARCH).interpolation,
     )
-    assert "does not say its preprocessing" not in " ".join(classifier.notes)
+    assert "does not specify its preprocessing" not in " ".join(classifier.notes)
     assert loaded(file, size=64).size == (64, 64)
     args = argparse.Namespace(model=ARCH, crop_pct=None, mean=None)  # timm's own settings, then
     torch.save({"state_dict": network.state_dict(), "args": args}, file)
     classifier = loaded(file)
     assert classifier.preprocessing.mean == timm.get_pretrained_cfg(ARCH).mean
-    assert "does not say its preprocessing" not in " ".join(classifier.notes)
+    assert "does not specify its preprocessing" not in " ".join(classifier.notes)
 
 
 def test_a_network_of_one_size_is_made_for_the_size_that_is_said(tmp_path):
@@ -260,7 +260,7 @@ def test_labelled_folders_are_counted_for_a_checkpoint_that_is_given_names(here)
 def test_commands_print_notes_and_refuse_what_cannot_be_read(here):
     result = ran("layers --model w.pth --arch test_resnet")
     assert "note: w.pth does not name its classes" in result.stdout
-    assert "note: w.pth does not say its preprocessing" in result.stdout
+    assert "note: w.pth does not specify its preprocessing" in result.stdout
     for option, told in (
         ("--classes nowhere.txt", "there is no file nowhere.txt of class names"),
         ("--size wide", "'wide' is not a size; give a side (224) or HEIGHTxWIDTH (224x320)"),

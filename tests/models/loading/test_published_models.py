@@ -97,7 +97,7 @@ def change(folder, **changes):
 
 def test_a_folder_that_asks_for_other_weights_is_refused(folder):
     change(folder, model_args={"checkpoint_path": "evil.pth"})
-    with pytest.raises(BadWeights, match=r"asks for other weights \(checkpoint_path\); refused"):
+    with pytest.raises(BadWeights, match=r"would load other weights \(checkpoint_path\); refused"):
         load_classifier(folder)
 
 
@@ -117,7 +117,7 @@ def test_a_folder_with_too_few_names_or_no_weights_says_so(folder):
         ({"w.pth": ""}, r"no config\.json; .*: --model .*net/w\.pth --arch resnet18"),
         ({"a/config.json": "{}", "b/config.json": "{}"}, r"give one of them: .*net/a, .*net/b"),
         ({"trials.csv": ""}, "is a sweep"),
-        ({"data.pkl": "", "version": "3"}, "is a checkpoint that was unpacked"),
+        ({"data.pkl": "", "version": "3"}, "is an unpacked checkpoint"),
         ({".metadata": "", "__0_0.distcp": ""}, r"dcp_to_torch .*net weights\.pth"),
         ({"saved_model.pb": ""}, "is a model of TensorFlow"),
     ],
@@ -148,9 +148,11 @@ def test_names_of_repositories(name, repository):
 
 
 def test_a_name_of_no_repository_says_how_to_name_one():
-    with pytest.raises(UsageError, match=r"hf-hub: names no repository; say hf-hub:timm/resnet18"):
+    with pytest.raises(
+        UsageError, match=r"hf-hub: does not name a repository; give hf-hub:timm/resnet18"
+    ):
         load_classifier("hf-hub:")
-    with pytest.raises(NothingThere, match=r"no file or folder me/net; .* is hf-hub:me/net"):
+    with pytest.raises(NothingThere, match=r"no file or folder me/net; .* give hf-hub:me/net"):
         load_classifier("me/net")
     with pytest.raises(NothingThere, match=r"^https://a/b\.pth is an address; download it, and"):
         load_classifier("https://a/b.pth")
@@ -192,7 +194,7 @@ def test_a_thousand_classes_are_imagenets_in_timms_repositories_only(monkeypatch
 def test_a_hub_that_is_off_says_what_works_without_it(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    told = r"weights of hf-hub:me/net could not be fetched .*offline, use --model embedded"
+    told = r"weights of hf-hub:me/net could not be downloaded .*offline, use --model embedded"
     with pytest.raises(WeightsUnavailable, match=told) as raised:
         load_classifier("hf-hub:me/net")
     assert "\n" not in str(raised.value)
@@ -211,11 +213,15 @@ def refused(kind, message):
         (refused(errors.RepositoryNotFoundError, "404"), NothingThere, "no repository me/net, or"),
         (refused(errors.RevisionNotFoundError, "404"), NothingThere, "no repository me/net, or"),
         (refused(errors.GatedRepoError, "403"), WeightsUnavailable, "me/net needs a login"),
-        (refused(errors.EntryNotFoundError, "404"), NothingThere, "no model of timm"),
-        (KeyError("architecture"), NothingThere, r"no model of timm \('architecture'\)"),
-        (RuntimeError("Unknown model (x)"), NothingThere, r"timm [\d.]+\S* has no such model"),
+        (refused(errors.EntryNotFoundError, "404"), NothingThere, "does not hold a timm model"),
+        (KeyError("architecture"), NothingThere, r"does not hold a timm model \('architecture'\)"),
+        (
+            RuntimeError("Unknown model (x)"),
+            NothingThere,
+            r"timm [\d.]+\S* does not have this model",
+        ),
         (errors.LocalEntryNotFoundError("no\nroute"), WeightsUnavailable, r"fetched \(no\); off"),
-        (errors.HFValidationError("bad"), WeightsUnavailable, r"could not be fetched \(bad\)"),
+        (errors.HFValidationError("bad"), WeightsUnavailable, r"could not be downloaded \(bad\)"),
         (OSError("no route to host\nand more"), WeightsUnavailable, "no route to host"),
     ],
 )

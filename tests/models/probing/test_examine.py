@@ -65,8 +65,8 @@ def test_a_network_that_mixes_the_rows_of_a_batch_is_refused_by_the_module_that_
 @pytest.mark.parametrize(
     ("module", "told"),
     [
-        (AlwaysOn(), "'1' .AlwaysOn. is random in eval mode, too; it stays in training mode"),
-        (Doing(F.dropout), "'1' .Doing. is random in eval mode"),
+        (AlwaysOn(), "'1' .AlwaysOn. is random even in eval mode; it stays in training mode"),
+        (Doing(F.dropout), "'1' .Doing. is random even in eval mode"),
         (Doing(lambda x: x + torch.randn_like(x)), "'1' .Doing. is random"),
     ],
 )
@@ -167,9 +167,9 @@ def test_types_that_do_not_go_together_are_told():
 @pytest.mark.parametrize(
     ("channels", "given", "told"),
     [
-        (1, 3, "takes images of 1 channels, and its preprocessing makes 3: .* gray network"),
-        (3, 1, "takes images of 3 channels, and its preprocessing makes 1: .* three each"),
-        (4, 3, "takes images of 4 channels, and its preprocessing makes 3"),
+        (1, 3, "takes images of 1 channels, but its preprocessing makes 3: .* gray network"),
+        (3, 1, "takes images of 3 channels, but its preprocessing makes 1: .* three each"),
+        (4, 3, "takes images of 4 channels, but its preprocessing makes 3"),
     ],
 )
 @pytest.mark.parametrize("scripted", [False, True])
@@ -201,12 +201,15 @@ def test_a_size_that_does_not_fit_is_told_and_another_error_of_the_network_comes
     ("pixels", "told"),
     [
         ((PIXELS * 255).byte(), r"type torch.uint8: .* pixels.float\(\) / 255"),
-        (PIXELS * 255, r"pixels go from .* floats must be in \[0, 1\], before any normalisation"),
+        (
+            PIXELS * 255,
+            r"pixels range from .* floats must be in \[0, 1\], before any normalisation",
+        ),
         ((PIXELS - 0.45) / 0.22, r"floats must be in \[0, 1\], before any normalisation"),
         (PIXELS[0], r"shape \(3, 12, 10\): .* pixels\[None\]"),
         (PIXELS.permute(0, 2, 3, 1), r"shape \(3, 12, 10, 3\): .*permute\(0, 3, 1, 2\)"),
         (PIXELS.numpy(), "not a ndarray"),
-        (PIXELS * torch.nan, r"pixels go from nan to nan"),
+        (PIXELS * torch.nan, r"pixels range from nan to nan"),
     ],
 )
 def test_only_pixels_are_taken_for_pixels_by_whatever_takes_them(pixels, told):
