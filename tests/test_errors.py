@@ -27,7 +27,7 @@ def test_an_error_is_its_sentence_also_after_pickling(kind):
         (lambda: ik.load_result("nowhere/at/all"), FileNotFoundError, "no result in"),
         (lambda: ik.load_images(3), TypeError, "3 is not a path"),
         (lambda: ik.Occlusion(window=-1), ValueError, "window"),
-        (lambda: ik.Occlusion().run("resnet18", "shapes"), TypeError, "takes a Classifier"),
+        (lambda: ik.Occlusion().run("resnet18", "shapes"), TypeError, "expects a Classifier"),
         (lambda: ik.Classifier("resnet18"), TypeError, "an nn.Module, not a str"),
         (lambda: ik.IncrementalOcclusion(3), TypeError, "a network or a function, not an int"),
         (lambda: ik.load_images([]), ValueError, "no images were given"),

@@ -107,8 +107,9 @@ class Analysis(Question, ABC, Generic[R]):
 
         Args:
             classifier: the classifier, restored afterwards: modes, buffers, hooks, gradient flags.
-            images: all that `load_images` takes. Labels are matched to the classifier's classes by name; labels
-                that match none are dropped with a note, or refused if the analysis needs them.
+            images: anything that `load_images` accepts. Labels are matched to the classifier's
+                classes by name; labels that match none are dropped with a note, or refused if the
+                analysis needs them.
             batch_size: images per forward pass; it does not change the result.
             strict: raise an error instead of omitting unreadable or unused files.
             progress: True for a progress bar, or a function of (images done, images in total).

@@ -17,7 +17,7 @@ from PIL import Image
 from interpret_kit.data.folders.class_names import names_in_order, numbered
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.pixel_sources import Part, Scale, is_pixels, part_of
-from interpret_kit.data.sources import Pictures, Rows, Store, as_labels
+from interpret_kit.data.sources import Images, Rows, Store, as_labels
 from interpret_kit.errors import NoImages, NothingThere, UsageError, WrongType
 from interpret_kit.models.argument_values import integer, shown
 
@@ -198,7 +198,7 @@ def _store(parts: list[Part]) -> Store:
     arrays = [each for each in parts if isinstance(each, np.ndarray)]
     if len(arrays) == len(parts) and len({each.shape[1:] for each in arrays}) == 1:
         return Rows(np.concatenate(arrays))
-    return Pictures(tuple(image for part in parts for image in _apart(part)))
+    return Images(tuple(image for part in parts for image in _apart(part)))
 
 
 def _apart(part: Part) -> list[Image.Image]:

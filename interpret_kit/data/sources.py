@@ -21,7 +21,7 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     def name(self, image: int) -> str:
-        """The name of an image."""
+        """Return the name of an image."""
 
     def decode(self, image: int) -> Image.Image:
         """Return an image, RGB; raises `UnreadableImage` with the reason."""
@@ -66,7 +66,7 @@ class Rows:
         return len(self.pixels)
 
     def name(self, image: int) -> str:
-        """The row."""
+        """Return the row as a name."""
         return f"image {image}"
 
     def decode(self, image: int) -> Image.Image:
@@ -80,7 +80,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class Images:
     """Images in memory, each of its own size."""
 
     images: tuple[Image.Image, ...]  # of mode RGB
@@ -89,15 +89,15 @@ class Pictures:
         return len(self.images)
 
     def name(self, image: int) -> str:
-        """The position."""
+        """Return the position as a name."""
         return f"image {image}"
 
     def decode(self, image: int) -> Image.Image:
-        """Copy the image, with its notes."""
+        """Return a copy of the image, with its notes."""
         return self.images[image].copy()
 
     def content(self, image: int) -> bytes:
-        """The size and the pixels."""
+        """Return the size and the pixels, as bytes."""
         return str(self.images[image].size).encode() + self.images[image].tobytes()
 
 
