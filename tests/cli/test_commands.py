@@ -268,7 +268,7 @@ class TestEveryAnalysis:
         assert (ik.load_result("here").labels == -1).all()
         result = CliRunner().invoke(ikit, ["misclassifications"])
         assert result.exit_code == 2
-        assert "are no classes of runs/mine" in result.stderr
+        assert "are not classes of runs/mine" in result.stderr
 
 
 @pytest.mark.usefixtures("place")

@@ -183,7 +183,7 @@ def test_labels_without_names_are_the_classifiers_indices():
     images = arrays(3, [1, -1, 0]).with_classes_of(classifier("a", "b"))
     assert images.labels.tolist() == [1, -1, 0]
     assert images.classes == ("a", "b")
-    with pytest.raises(ClassMismatch, match="labels go up to 2, and net has 2 classes"):
+    with pytest.raises(ClassMismatch, match="labels go up to 2, but net has 2 classes"):
         arrays(3, [0, 1, 2]).with_classes_of(classifier("a", "b"))
 
 
@@ -206,8 +206,8 @@ def test_changing_the_array_later_changes_nothing():
         (np.zeros((8, 8), np.uint8), r"shape \(8, 8\)"),
         (np.zeros((0, 8, 8), np.uint8), r"shape \(0, 8, 8\)"),
         (np.zeros((1, 8, 8), np.int64), "type int64: they must be uint8, or floats"),
-        (np.full((1, 8, 8), 255.0), "go from 255 to 255; floats must be in"),
-        (np.full((1, 8, 8), np.nan), "go from nan to nan"),
+        (np.full((1, 8, 8), 255.0), "range from 255 to 255; floats must be in"),
+        (np.full((1, 8, 8), np.nan), "range from nan to nan"),
     ],
 )
 def test_other_pixels_are_refused(pixels, match):

@@ -189,7 +189,7 @@ def test_every_run_takes_what_load_images_takes():
         (NORMAL, UsageError, r"before any normalisation; to undo it, .*normalized=\(\(0.485"),
         (DataLoader(NORMAL), UsageError, r"to undo it, ik.load_images\(..., normalized="),
         (PIXELS * 255, UsageError, r"from 0 to 255, pixels / 255"),
-        (PIXELS * torch.nan, UsageError, "pixels go from nan"),
+        (PIXELS * torch.nan, UsageError, "pixels range from nan"),
         (PIXELS.permute(0, 2, 3, 1), UsageError, r"channels last, tensor.permute\(0, 3, 1, 2\)"),
         (PIXELS[:, :2], UsageError, r"shape \(5, 2, 12, 10\): images are \(images, channels"),
         (PIXELS.long(), UsageError, "pixels of type int64: they must be uint8, or floats"),

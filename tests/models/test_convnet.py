@@ -218,7 +218,7 @@ def test_refuses_what_cannot_be_built(choices, message):
 
 
 def test_an_unknown_choice_is_refused_with_close_names():
-    with pytest.raises(UsageError, match="no choice 'kernels'; close names: kernel"):
+    with pytest.raises(UsageError, match="no argument 'kernels'; close names: kernel"):
         timm.create_model("ikit_convnet", kernels=3)
 
 

@@ -298,7 +298,7 @@ def test_maps_of_one_result_share_their_scale():
     expected = RED_OVER_BLUE * result.attribution / result.attribution.max()
     np.testing.assert_allclose(redness, expected, atol=1)
     for name in ("image_0", "image_1"):
-        bars = [axes for axes in figures[name].axes if axes.get_ylabel() == "confidence lost"]
+        bars = [axes for axes in figures[name].axes if axes.get_ylabel() == "drop in confidence"]
         assert [axes.get_ylim() for axes in bars] == [pytest.approx((-0.8, 0.8))]
 
 
@@ -364,9 +364,8 @@ def test_the_first_dozen_images_are_drawn_and_the_overview_says_so():
     figures = draw(occlusion(images=13, size=(10, 10)))
     expected = {"overview"} | {f"{kind}_{k}" for kind in ("image", "windows") for k in range(12)}
     assert set(figures) == expected
-    assert any(
-        text.startswith("The first 12 of 13 pictures") for text in words(figures["overview"])
-    )
+    titles = [" ".join(text.split()) for text in words(figures["overview"])]
+    assert "Occlusion sensitivity of the first 12 of 13 images" in titles
 
 
 def test_one_image_needs_no_overview():
@@ -434,7 +433,7 @@ def test_the_box_lies_where_the_patch_was_cut():
 def test_patches_that_are_nearly_the_whole_picture_are_not_cut():
     figure = draw(top_patches([(-9, -9, 50, 41)]))["layer_stem_conv"]
     assert len(figure.ground.images) == 1
-    assert any("(nearly) all of it" in " ".join(text.split()) for text in words(figure))
+    assert any("Only whole images are shown" in " ".join(text.split()) for text in words(figure))
     left, _, right, bottom = shown(figure, 0)[1]
     (cross,) = figure.ground.lines  # in the middle of columns -9 to 41, and at the lower edge
     assert cross.get_xdata()[0] == pytest.approx(left + (right - left) / 2)
@@ -476,8 +475,8 @@ def test_the_numbers_by_class_are_those_of_the_result():
 def test_the_two_filters_that_break_most_have_their_frequencies():
     axes = draw(ablation(BROKEN))["classes_conv1"].axes[1:]
     assert [place.get_title(loc="left") for place in axes] == [
-        "filter 12: 6 broken",
-        "filter 10: 4 broken",
+        "filter 12: 6 images",
+        "filter 10: 4 images",
     ]
     assert [[bar.get_width() for bar in place.patches] for place in axes] == [[4, 2], [3, 1]]
 

@@ -85,7 +85,7 @@ def test_figures_say_what_they_show_and_how_large_they_are(hostile):
         with Image.open(hostile.folder / unquote(each["src"])) as figure:
             assert figure.size == (int(each["width"]), int(each["height"]))
     alts = {each["alt"] for each in pictures}
-    assert "Galleries: layer conv1" in alts
+    assert "Top patches: layer conv1" in alts
     assert f"Occlusion map and confidence array: {CLASSES[1]}/1{IMAGE}.png" in alts
 
 

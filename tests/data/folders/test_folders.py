@@ -110,7 +110,9 @@ def test_splits_of_several_sets_are_refused(tmp_path):
 def test_two_folders_of_one_split_are_refused_where_that_split_is_asked_for(tmp_path):
     make(tmp_path, "Train/cat/0.png", "training/cat/1.png", "test/cat/2.png")
     assert list_folder(tmp_path).names == ("cat/2.png",)
-    with pytest.raises(UsageError, match=r"several folders are the split 'train': .*Train, .*ing;"):
+    with pytest.raises(
+        UsageError, match=r"several folders match the split 'train': .*Train, .*ing;"
+    ):
         list_folder(tmp_path, "train")
 
 
@@ -119,7 +121,7 @@ def test_splits_within_each_class_folder_are_taken_together_and_that_is_said(tmp
     images = load_images(tmp_path)
     assert images.labels.tolist() == [0, 0, 1, 1]
     (note,) = images.notes
-    assert note.startswith("the images in the folders Testing, train of each class are taken toge")
+    assert note.startswith("the images in the folders Testing, train of each class are used toge")
     assert note.endswith("train/CLASS instead of CLASS/train")
 
 
@@ -128,7 +130,7 @@ def test_one_table_for_several_splits_takes_them_together_and_that_is_said(tmp_p
     (tmp_path / "labels.csv").write_text("file,label\ntrain/0.png,x\ntest/1.png,y\n")
     images = load_images(tmp_path)
     assert (images.split, images.labels.tolist()) == (None, [1, 0])
-    assert images.notes[0].startswith("the images in test, train are taken together, as ")
+    assert images.notes[0].startswith("the images in test, train are used together, as ")
 
 
 def test_a_class_that_the_splits_spell_in_two_ways_is_refused(tmp_path):
@@ -166,7 +168,9 @@ def test_a_folder_around_the_class_folders_is_seen_through_and_that_is_said(tmp_
     assert images.classes == ("Cat", "Dog")
     assert images.labels.tolist() == [0, 1]
     assert images.source == str(tmp_path / wrapper)
-    assert images.notes == (f"{tmp_path / wrapper} is read: {tmp_path} holds no others",)
+    assert images.notes == (
+        f"the images are read from {tmp_path / wrapper}: {tmp_path} holds no others",
+    )
     assert omitted(images) == {"other files": (1, ("readme.txt",))}
     assert images.fingerprint == load_images(tmp_path / wrapper).fingerprint
 

@@ -148,7 +148,7 @@ def test_a_folder_named_on_the_command_line_is_seen_through(place):
     (place / "labelled").rename(place / "outer" / "labelled")
     said = run("misclassifications outer").stdout
     assert "images: 4 of outer/labelled (named)" in said
-    assert "outer/labelled is read: outer holds no others" in said
+    assert "the images are read from outer/labelled: outer holds no others" in said
 
 
 def test_training_says_what_it_does_not_use(tmp_path):
@@ -161,7 +161,7 @@ def test_training_says_what_it_does_not_use(tmp_path):
         data = load_training_data(str(tmp_path), (8, 8))
         assert (len(data.train), len(data.val), data.classes) == (13, 6, ("blue", "green", "red"))
         assert f"train: not used: {LOST}: 1 (all/Training/red/phone.heic)" in data.notes
-        assert f"{tmp_path}/all is read: {tmp_path} holds no others" in data.notes
+        assert f"the images are read from {tmp_path}/all: {tmp_path} holds no others" in data.notes
         assert sum("red/deep.png: 16-bit values that fit in 12 bits" in e for e in data.notes) == 1
 
 
