@@ -45,7 +45,7 @@ def test_a_sentence_says_what_was_not_seen():
     assert outside((0.744,), 0.875) == (
         "74 % of the image was cropped away: the network sees the centre (crop 0.875)",
     )
-    assert outside((0.234, 0.744), 0.875)[0].startswith("23 to 74 % of each image was not seen")
+    assert outside((0.234, 0.744), 0.875)[0].startswith("23 to 74 % of each image was cropped away")
 
 
 def test_occlusion_says_how_much_lies_outside_of_the_crop(tmp_path):

@@ -63,7 +63,7 @@ def test_occlusion_takes_tensors(network, inputs, said):
         (noise(2)[0], r"inputs of shape \(3, 12, 10\): they must be .*inputs\[None\]"),
         (noise(2) * torch.inf, "not finite"),
         (noise(2)[:, :1], "SmallNet takes inputs of 3 channels, but these have 1$"),
-        (noise(2).long(), "computes in torch.float32, and its inputs are torch.int64"),
+        (noise(2).long(), "computes in torch.float32, but its inputs are torch.int64"),
     ],
 )
 def test_filter_ablation_says_which_inputs_do_not_fit(inputs, said):
@@ -75,7 +75,7 @@ def test_filter_ablation_says_which_inputs_do_not_fit(inputs, said):
     ("inputs", "said"),
     [
         (noise(2)[0], r"for inputs of shape \(3, 12, 10\); .*a single image is inputs\[None\]"),
-        (noise(2).long(), "computes in torch.float32, and its inputs are torch.int64"),
+        (noise(2).long(), "computes in torch.float32, but its inputs are torch.int64"),
     ],
 )
 def test_occlusion_says_which_inputs_do_not_fit(inputs, said):

@@ -179,7 +179,7 @@ def test_every_run_takes_what_load_images_takes():
         np.testing.assert_array_equal(counts.confusion, expected.confusion)
     assert len(ik.Occlusion(window=4).run(classifier, given[0]).ids) == 2
     np.testing.assert_array_equal(
-        ik.Occlusion(window=6).run(classifier, PIXELS[0]).pictures[0], LEVELS[0]
+        ik.Occlusion(window=6).run(classifier, PIXELS[0]).input_images[0], LEVELS[0]
     )
 
 

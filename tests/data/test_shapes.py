@@ -157,7 +157,11 @@ def test_stripes_and_checks_are_six_pixels_apart():
     ("arguments", "error", "message"),
     [
         ({"split": "tset"}, UsageError, "no split 'tset' in shapes; close names: test"),
-        ({"per_class": 0}, DoesNotFit, "0 images per class from seed 0: at least 1 image"),
+        (
+            {"per_class": 0},
+            DoesNotFit,
+            "0 images per class from seed 0: there must be at least 1 image",
+        ),
         ({"seed": -1}, DoesNotFit, "seed must not be negative"),
     ],
 )

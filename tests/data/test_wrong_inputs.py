@@ -153,7 +153,7 @@ WRONG = {
     "filter out of range": ("activations photos --layer 1 --filters 2", USAGE, ["2 filters, from"]),
     "filter in words": ("ablation labelled --filters first", USAGE, ["'first'", "0,5, 0-7 or all"]),
     "no such site": ("activations photos --site here", USAGE, ["'here'", "convolution"]),
-    "silence without a filter": ("misclassifications --silence 2", USAGE, ["layer:filters"]),
+    "silence without a filter": ("misclassifications --silence 2", USAGE, ["LAYER:FILTERS"]),
     "unknown class": ("occlusion photos --target gren", USAGE, ["'gren'", "green"]),
     "class out of range": ("occlusion photos --target 4", USAGE, ["no class 4", "from 0 to 3"]),
     "ambiguous class": ("occlusion photos --target 'dark blue'", USAGE, ["several", "2, 3"]),

@@ -315,7 +315,7 @@ def test_a_gray_checkpoint_makes_a_gray_network(tmp_path):
 
 
 def test_the_architecture_that_the_file_names_is_told_if_another_was_given(tmp_path, weights):
-    with pytest.raises(BadWeights, match=r"unknown .*the file says that it is of test_resnet$"):
+    with pytest.raises(BadWeights, match=r"unknown .*the file names the architecture test_resnet$"):
         loaded(tmp_path, {"arch": ARCH, "state_dict": weights}, arch="ikit_convnet")
 
 

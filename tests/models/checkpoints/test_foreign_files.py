@@ -108,7 +108,7 @@ FILES = {
     "quantised": (quantised, r"weights of a quantised network \(fc\.weight\)"),
     "optimizer": (
         lambda file: torch.save({"optimizer": {"state": WEIGHTS}, "epoch": 3}, file),
-        "holds no state_dict: .*, but the keys optimizer, epoch; save",
+        "holds no state_dict .*, but the keys optimizer, epoch; save",
     ),
 }
 

@@ -78,7 +78,9 @@ def test_a_tied_tensor_that_a_file_holds_twice_and_unlike_is_refused(tmp_path, n
     weights = {name: each.clone() for name, each in network.state_dict().items()}
     weights["b.weight"] += 1
     torch.save(weights, tmp_path / "w.pth")
-    with pytest.raises(BadWeights, match=r"a\.weight and b\.weight are one tensor in Tied, and d"):
+    with pytest.raises(
+        BadWeights, match=r"a\.weight and b\.weight are the same tensor in Tied, but d"
+    ):
         load_classifier(tmp_path / "w.pth", arch="tied", device="cpu")
 
 

@@ -101,7 +101,7 @@ def test_a_module_called_twice_is_two_layers():
     layers = layers_of(TwiceNet(), 6, 6)
     assert [each.label for each in find_layers(layers, "all")] == ["conv#1", "conv#2"]
     assert find_layer(layers, "conv#2").point == ("conv", 2)
-    with pytest.raises(LayerNotFound, match="'conv' is called 2 times: say conv#1 or conv#2"):
+    with pytest.raises(LayerNotFound, match="'conv' is called 2 times: give conv#1 or conv#2"):
         find_layer(layers, "conv")
 
 

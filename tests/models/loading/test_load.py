@@ -188,7 +188,7 @@ def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_works_offline(m
         raise error
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    told = r"of resnet18\.a1_in1k could not be fetched .*--model embedded.*--arch resnet18$"
+    told = r"of resnet18\.a1_in1k could not be downloaded .*--model embedded.*--arch resnet18$"
     with pytest.raises(WeightsUnavailable, match=told) as raised:
         load_classifier("resnet18.a1_in1k")
     assert "\n" not in str(raised.value)
@@ -216,7 +216,7 @@ def test_a_pretrained_network_brings_its_preprocessing(monkeypatch):
         ("resnet_18", "'resnet_18' is not a file, run folder or timm model; close names: "),
         (
             "runs/nothing",
-            "no file or folder runs/nothing; a repository .* give hf-hub:runs/nothing",
+            "no file or folder runs/nothing; for a repository .* give hf-hub:runs/nothing",
         ),
         ("resnet18.pth", r"there is no file resnet18\.pth"),
         ("ikit_convnet", "no pretrained weights; train it with 'ikit train'"),

@@ -107,7 +107,7 @@ def test_numbers_that_are_a_part_of_names_stay(file):
         ("c.json", b'{"a": 1, "b": 3}', UsageError, r"c\.json: classes .* with index 0"),
         ("c.json", b"7", UsageError, r"c\.json lists no class names \(int\)"),
         ("c.yaml", b"names: [a]", UsageError, r"from .*c\.yaml, which is YAML"),
-        ("c.txt", b"cat\ndog\n", UsageError, r"w\.pth has 3 outputs, and 2 class names were given"),
+        ("c.txt", b"cat\ndog\n", UsageError, r"w\.pth has 3 outputs, but 2 class names were given"),
     ],
 )
 def test_a_file_of_no_names_says_so(file, name, content, error, told):
@@ -175,7 +175,7 @@ def test_a_gray_checkpoint_needs_its_mean_and_std(tmp_path):
     torch.save(network.state_dict(), file)
     with pytest.raises(UsageError, match=r"takes gray images, .* --mean 0\.5 --std 0\.5"):
         loaded(file)
-    with pytest.raises(UsageError, match=r"mean has 3 numbers, and .* takes 1 channel; give one"):
+    with pytest.raises(UsageError, match=r"mean has 3 numbers, but .* takes 1 channel; give one"):
         loaded(file, mean=(0.1, 0.2, 0.3), std=0.5)
     classifier = loaded(file, mean=0.4, std=0.2, size=32)
     pixels = torch.rand(2, 1, 32, 32).expand(2, 3, 32, 32)  # luma of gray is its value
@@ -195,7 +195,7 @@ def test_a_checkpoint_of_five_channels_says_what_to_do(tmp_path):
         ({"size": 0}, "size is 0; give a side"),
         ({"size": (1, 2, 3)}, r"size is \(1, 2, 3\)"),
         ({"mean": "grey"}, "mean is 'grey'; give one number"),
-        ({"mean": (0.5, 0.5)}, "mean has 2 numbers, and .* takes 3 channels"),
+        ({"mean": (0.5, 0.5)}, "mean has 2 numbers, but .* takes 3 channels"),
     ],
 )
 def test_numbers_that_are_none_are_refused(file, said, told):

@@ -103,7 +103,7 @@ def test_a_folder_that_asks_for_other_weights_is_refused(folder):
 
 def test_a_folder_with_too_few_names_or_no_weights_says_so(folder):
     change(folder, label_names=["cat", "dog"])
-    with pytest.raises(UsageError, match="has 3 outputs, and 2 class names were given"):
+    with pytest.raises(UsageError, match="has 3 outputs, but 2 class names were given"):
         load_classifier(folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(BadWeights, match=r"holds no weights: no model\.safetensors, pytorch_model"):
@@ -154,7 +154,7 @@ def test_a_name_of_no_repository_says_how_to_name_one():
         load_classifier("hf-hub:")
     with pytest.raises(NothingThere, match=r"no file or folder me/net; .* give hf-hub:me/net"):
         load_classifier("me/net")
-    with pytest.raises(NothingThere, match=r"^https://a/b\.pth is an address; download it, and"):
+    with pytest.raises(NothingThere, match=r"^https://a/b\.pth is a URL; download it, and"):
         load_classifier("https://a/b.pth")
     with pytest.raises(NothingThere, match="there is no folder nowhere; check the path"):
         load_classifier("local-dir:nowhere")
@@ -194,7 +194,7 @@ def test_a_thousand_classes_are_imagenets_in_timms_repositories_only(monkeypatch
 def test_a_hub_that_is_off_says_what_works_without_it(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    told = r"weights of hf-hub:me/net could not be downloaded .*offline, use --model embedded"
+    told = r"weights of hf-hub:me/net could not be downloaded .*without a connection, use --model embedded"
     with pytest.raises(WeightsUnavailable, match=told) as raised:
         load_classifier("hf-hub:me/net")
     assert "\n" not in str(raised.value)
@@ -210,8 +210,16 @@ def refused(kind, message):
 @pytest.mark.parametrize(
     ("error", "kind", "told"),
     [
-        (refused(errors.RepositoryNotFoundError, "404"), NothingThere, "no repository me/net, or"),
-        (refused(errors.RevisionNotFoundError, "404"), NothingThere, "no repository me/net, or"),
+        (
+            refused(errors.RepositoryNotFoundError, "404"),
+            NothingThere,
+            "no repository me/net on the .* Hub, or",
+        ),
+        (
+            refused(errors.RevisionNotFoundError, "404"),
+            NothingThere,
+            "no repository me/net on the .* Hub, or",
+        ),
         (refused(errors.GatedRepoError, "403"), WeightsUnavailable, "me/net needs a login"),
         (refused(errors.EntryNotFoundError, "404"), NothingThere, "does not hold a timm model"),
         (KeyError("architecture"), NothingThere, r"does not hold a timm model \('architecture'\)"),
@@ -220,7 +228,11 @@ def refused(kind, message):
             NothingThere,
             r"timm [\d.]+\S* does not have this model",
         ),
-        (errors.LocalEntryNotFoundError("no\nroute"), WeightsUnavailable, r"fetched \(no\); off"),
+        (
+            errors.LocalEntryNotFoundError("no\nroute"),
+            WeightsUnavailable,
+            r"downloaded \(no\); without a connection",
+        ),
         (errors.HFValidationError("bad"), WeightsUnavailable, r"could not be downloaded \(bad\)"),
         (OSError("no route to host\nand more"), WeightsUnavailable, "no route to host"),
     ],
