@@ -12,8 +12,10 @@ from typing import Any
 
 from interpret_kit.incremental.ablation.propagation import ChannelPath
 from interpret_kit.incremental.graph.batch_sizes import numbers_per_image
-from interpret_kit.incremental.graph.executor import IN_PLACE, OWN_MEMORY, RunnableGraph, in_place
+from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import ITEM, Node
+from interpret_kit.incremental.ops.elementwise import in_place
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import CACHE_BYTES, FEWEST_PAIRS, REGROUP_AT
 
 _OPERANDS = ("self", "other")
@@ -74,7 +76,7 @@ def _fitting(numbers: int) -> int:
 def overwritten(path: ChannelPath) -> dict[Node, str]:
     """Which argument an operation may write its output over: a copy that nobody reads later."""
     copies = {*path.landed, *path.whole, *path.unchanged}
-    copies |= {node for node in path.dense if node.op in OWN_MEMORY}
+    copies |= {node for node in path.dense if operation_of(node).own_memory}
     readers: dict[Node, list[Node]] = {}
     for node in path.dense:
         for each in node.inputs:
@@ -84,11 +86,11 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
         if not isinstance(given, Node) or given not in copies or given.shape != node.shape:
             return False
         *earlier, last = readers[given]  # an earlier view of it would change with it
-        return last is node and all(each.op in OWN_MEMORY for each in earlier)
+        return last is node and all(operation_of(each).own_memory for each in earlier)
 
     found: dict[Node, str] = {}
     for node in path.dense:
-        if node.op in IN_PLACE and node.arguments.get("alpha", 1) == 1:
+        if operation_of(node).in_place and node.arguments.get("alpha", 1) == 1:
             spare = [name for name in _OPERANDS if is_spare(node.arguments.get(name), node)]
             found.update([(node, name) for name in spare[:1]])
     return found

@@ -22,10 +22,10 @@ from interpret_kit.incremental.ablation.propagation import channel_path, respond
 from interpret_kit.incremental.graph.batch_sizes import numbers_per_image
 from interpret_kit.incremental.graph.executor import Values
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.graph.fuse_batch_norm import NOTHING, Dims, FoldedGraph, folded
-from interpret_kit.incremental.graph.fuse_padding import PADS
+from interpret_kit.incremental.graph.fuse_batch_norm import Dims, FoldedGraph, folded
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
 from interpret_kit.incremental.graph.traced import TracedNetwork
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import KEPT_BYTES
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
@@ -157,7 +157,9 @@ class _Silenced:
     def strengths(self, values: Values) -> Tensor:
         """How far silence is from what every filter says, of the most (images, filters)."""
         silent = self._respond(dict(self.constant), values, by_image=True)
-        moved = [(silent[node] - self._parts(node, values[node])).abs() for node in self.path.ends]
+        moved = [
+            _distance(silent[node], self._parts(node, values[node])) for node in self.path.ends
+        ]
         most = [each.reshape(*each.shape[:2], -1).amax(2) for each in moved]
         return torch.stack([each / each.max().clamp(min=1e-30) for each in most]).amax(0)
 
@@ -237,7 +239,8 @@ def _cuts(traced: TracedNetwork, dims: Mapping[Point, Dims]) -> dict[Node, Dims]
 
 def _is_kept(node: Node) -> bool:
     """Whether it is a map of its own: copies and padding go into what they read or are read by."""
-    return len(node.shape) == 4 and node.op not in {*NOTHING, *PADS}
+    known = operation_of(node)
+    return len(node.shape) == 4 and not known.identity and not known.pads
 
 
 def _start(
@@ -256,6 +259,13 @@ def _start(
 def _is_heavy(node: Node, landed: Landed) -> bool:
     """Whether a filter's weights outweigh the map that it changes."""
     return landed.weight.shape[1] > max(1, math.prod(node.shape[2:]))
+
+
+def _distance(first: Tensor, second: Tensor) -> Tensor:
+    """How far numbers are apart; of what cannot be subtracted (a comparison's), whether."""
+    if first.is_floating_point() or first.is_complex():
+        return (first - second).abs()
+    return (first != second).float()
 
 
 def _union(sets: Iterable[frozenset[Node]]) -> frozenset[Node]:

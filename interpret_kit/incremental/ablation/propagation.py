@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
-from interpret_kit.incremental.ablation.channel_local import TWO_MAPS, VIEWS, Alone, Finder
+from interpret_kit.incremental.ablation.channel_local import Finder
 from interpret_kit.incremental.ablation.linear_update import Landed
 from interpret_kit.incremental.graph.executor import RunnableGraph, Values
 from interpret_kit.incremental.graph.export import ITEM, WEIGHT, Node
+from interpret_kit.incremental.ops.channels import Alone, ChannelValues
+from interpret_kit.incremental.ops.registry import operation_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,33 +81,11 @@ def respond(graph: RunnableGraph, node: Node, path: ChannelPath, values: Values)
         path: where it is.
         values: such values of the alone maps it reads, and the other maps that it reads.
     """
-    where = path.alone[node]
-    (*_, read) = (each for each in node.inputs if each in path.alone)
-    held = values[read]
-    if node.op == "cat":
-        return held
-    if node.op in VIEWS or node.op == ITEM:
-        return held.reshape(*held.shape[:2], *where.part)
-
-    def own(value: Any) -> Any:
-        if not isinstance(value, Node):
-            return value
-        if value in path.alone:
-            return values[value]
-        known = graph.weight(value)
-        if known is not None and not isinstance(known, Tensor):  # a number that was read of one
-            return known
-        axis = 1 if known is None or (known.dim() == 4 and node.op in TWO_MAPS) else 0
-        tensor = values[value] if known is None else known
-        if tensor.dim() == 0 or tensor.shape[axis] == 1:
-            return tensor
-        return tensor.narrow(axis, where.first, path.filters)
-
-    arguments = {name: own(value) for name, value in node.arguments.items()}
-    if node.op == "conv2d":
-        arguments["groups"] = path.filters
-    stepped = node.target(**arguments)
-    return stepped[0] if isinstance(stepped, tuple) else stepped  # type: ignore[no-any-return]
+    rule = operation_of(node).channel
+    assert rule is not None, "a channel was followed through it"
+    changed = {each: values[each] for each in node.inputs if each in path.alone}
+    read = ChannelValues(path.alone[node], path.filters, changed, values, graph)
+    return rule.compute(node, read)
 
 
 def _with_what_cannot_be_kept(

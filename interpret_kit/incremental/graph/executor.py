@@ -6,11 +6,10 @@ in them. The numbers are those of full forward passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from interpret_kit.incremental.graph.batch_sizes import (
@@ -23,19 +22,11 @@ from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, 
 from interpret_kit.incremental.graph.reasons import (
     Untraceable,
 )
+from interpret_kit.incremental.ops.elementwise import in_place
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.models.layers.catalogue import Point
 
 Values = Mapping[Node, Tensor]
-
-# Operations that can write their output over an input, where nobody else reads that.
-IN_PLACE = {
-    "add", "relu", "hardtanh", "silu", "gelu", "sigmoid", "hardswish", "hardsigmoid", "leaky_relu",
-    "elu",
-}  # fmt: skip
-# Operations whose outputs share no memory with what they read, unless they are done in place.
-OWN_MEMORY = {
-    *IN_PLACE, "conv2d", "linear", "mul", "cat", "layer_norm", "max_pool2d", "avg_pool2d",
-}  # fmt: skip
 
 
 class RunnableGraph:
@@ -114,9 +105,10 @@ class RunnableGraph:
         for name in self._sizes_of(node):
             arguments[name] = for_rows(arguments[name], rows)
         # The memory may lie in another order than when it was traced.
-        if node.op == "squeeze" or (node.op in _VIEWS and "size" in arguments):
+        known = operation_of(node)
+        if known.reshapes(node):
             return arguments["self"].reshape(for_rows(node.shape, rows))
-        if node.op in _READ_MEMORY:
+        if known.reads_memory:
             arguments["self"] = arguments["self"].contiguous()
         return node.target(**arguments)
 
@@ -161,9 +153,9 @@ class RunnableGraph:
         """Whether it may be computed in the memory of its input, if nobody keeps that."""
         read = node.arguments.get("self") or node.arguments.get("input")
         return (
-            node.op in IN_PLACE
+            operation_of(node).in_place
             and isinstance(read, Node)
-            and read.op in OWN_MEMORY
+            and operation_of(read).own_memory
             and read.shape == node.shape
             and len(self.users(read)) == 1
             and read is not self.output
@@ -200,18 +192,6 @@ class RunnableGraph:
             if fixed and node not in self.by_row and (known or not node.inputs):
                 values[node] = self.apply(node, values, 0)
         return values
-
-
-def in_place(node: Node) -> Callable[..., Tensor]:
-    """The operation of ``node``, one of `IN_PLACE`, that overwrites its first argument."""
-    packet = getattr(torch.ops.aten, f"{node.op}_")
-    operator: Callable[..., Tensor] = getattr(packet, node.target._overloadname)
-    return operator
-
-
-_VIEWS = ("view", "_unsafe_view")
-# What reads the memory as it lies: `view` (of another type) too.
-_READ_MEMORY = ("view", "view_as_complex", "as_strided")
 
 
 def _after(graph: Graph, start: Node) -> tuple[Node, ...]:

@@ -16,16 +16,15 @@ from torch import Tensor
 
 from interpret_kit.incremental.graph.cpu_kernels import soonest
 from interpret_kit.incremental.graph.executor import RunnableGraph, Values
-from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node
+from interpret_kit.incremental.graph.export import PIXELS, WEIGHT, Graph, Node
 from interpret_kit.incremental.graph.fuse_padding import is_depthwise, pads_with_zeros, widened
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.ops.normalisation import BATCH_NORM, is_normalised
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.layout import OutputLayout
 
 Dims = tuple[int, int]  # which dimension of a value holds the images, and which the filters
-
-BATCH_NORM = "_native_batch_norm_legit_no_training"
-NOTHING = {"dropout", "alias", "detach", "clone", "contiguous", "lift_fresh_copy"}
 
 
 class FoldedGraph(RunnableGraph):
@@ -84,7 +83,7 @@ class _Folding:
             self.weights[fixed] = _channels_last(known)
         elif node in self.new:  # a normalisation that went into its convolution
             return
-        elif node.op in NOTHING:
+        elif operation_of(node).identity:
             self.new[node] = self.new.get(node.inputs[0], node.inputs[0])
         elif (normalised := self._normalised(node)) is not None:
             self._fold(node, *normalised)
@@ -139,7 +138,7 @@ class _Folding:
         if len(users) != 1 or users[0].op != BATCH_NORM:
             return None
         read = self.traced.users(users[0])
-        if len(read) != 1 or read[0].op != ITEM or read[0].arguments["index"] != 0:
+        if len(read) != 1 or not is_normalised(read[0]):
             return None
         return users[0], read[0]
 

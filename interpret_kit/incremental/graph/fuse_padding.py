@@ -14,13 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.export import Node
-
-PADS = ("pad", "constant_pad_nd")
+from interpret_kit.incremental.ops.registry import operation_of
 
 
 def pads_with_zeros(node: Node) -> bool:
     """Whether it adds lines of zeros around maps, and does nothing else."""
-    if node.op not in PADS or len(node.shape) != 4:
+    if not operation_of(node).pads or len(node.shape) != 4:
         return False
     given = node.arguments
     by_sides = len(given["pad"]) == 4 and min(given["pad"]) >= 0

@@ -16,22 +16,15 @@ import torch
 from torch import Tensor
 
 from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.ops.operation import Terms
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.models.probing.rounding import largest, movement, ulp
 
 if TYPE_CHECKING:
     from interpret_kit.incremental.graph.executor import RunnableGraph
 
-_SUMS = {
-    "linear", "conv2d", "matmul", "bmm", "mm", "addmm", "mean", "sum", "avg_pool2d",
-    "adaptive_avg_pool2d",
-}  # fmt: skip
-_SCALES = {"mul", "div"}
 # What only adds, scales or reorders the sums in front of it.
-_SEEN_THROUGH = {
-    *_SCALES, "add", "sub", "neg", "cat", "stack", "view", "_unsafe_view", "reshape", "flatten",
-    "squeeze", "unsqueeze", "permute", "transpose", "select", "slice", "alias", "detach", "clone",
-    "contiguous", "dropout",
-}  # fmt: skip
+_SEEN_THROUGH = (Terms.SCALED, Terms.DIFFERENCE, Terms.PASSED)
 
 
 def rounding_of(
@@ -86,7 +79,9 @@ def terms(graph: RunnableGraph, inputs: Tensor) -> Tensor:
 
 
 def _applied(graph: RunnableGraph, node: Node, sizes: Mapping[Node, Tensor], rows: int) -> Tensor:
-    if node.op == "sub":  # the terms of a difference are those of the sum
+    if (
+        operation_of(node).terms is Terms.DIFFERENCE
+    ):  # the terms of a difference are those of the sum
         node = replace(node, target=getattr(torch.ops.aten.add, node.target._overloadname))
     applied: Tensor = graph.apply(node, sizes, rows)
     return applied
@@ -99,10 +94,11 @@ def _tail(graph: RunnableGraph) -> list[Node]:
     while waiting:
         node = waiting.pop()
         varying = [each for each in node.inputs if each in graph.by_row]
-        if node in tail or not varying or (node.op in _SCALES and len(varying) > 1):
+        known = operation_of(node).terms
+        if node in tail or not varying or (known is Terms.SCALED and len(varying) > 1):
             continue
-        if node.op in _SUMS | _SEEN_THROUGH:
+        if known is not None:
             tail.add(node)
-        if node.op in _SEEN_THROUGH:
+        if known in _SEEN_THROUGH:
             waiting.extend(varying)
     return [node for node in graph.graph.nodes if node in tail]

@@ -18,6 +18,7 @@ from torch import Tensor
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.occlusion.affected import Along, Ints, grouped
 from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
     BYTE,
@@ -85,9 +86,7 @@ def _along(
     for node in changing.order:
         means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
         share = means[0] * means[1] / (cells[node][0] * cells[node][1])
-        per_cell = (
-            _multiply_adds(changing, node) * MULTIPLY_ADD + 4 * changing.channels(node) * BYTE
-        )
+        per_cell = _multiply_adds(node) * MULTIPLY_ADD + 4 * changing.channels(node) * BYTE
         work[node] = per_cell * means[1 - axis] if share < MOST_AFFECTED else 0.0
     return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
 
@@ -139,9 +138,7 @@ class _Prices:
     def _whole(self, node: Node) -> float:
         if node not in self.place:
             size = 4.0 * float(np.prod(node.shape[1:]))
-            weight = self.network.weight(node.arguments.get("weight"))
-            work = weight.numel() if weight is not None and node.op == "linear" else 0.0
-            return size * BYTE + work * MULTIPLY_ADD
+            return size * BYTE + _multiply_adds(node) * MULTIPLY_ADD
         return self._operation(node, self._cells(node))
 
     def _weights(self, node: Node) -> float:
@@ -158,7 +155,7 @@ class _Prices:
             for each in node.inputs
             if each in self.place
         )
-        work = cells * _multiply_adds(self.changing, node) * MULTIPLY_ADD
+        work = cells * _multiply_adds(node) * MULTIPLY_ADD
         return float(work + (4.0 * self.changing.channels(node) * cells + read) * BYTE)
 
     def _step(self, node: Node, read: Node) -> list[float]:
@@ -172,7 +169,7 @@ class _Prices:
         price = self._operation(node, rows.sizes[node] * cols.sizes[node])
         for read in node.inputs:
             if read in self.place:
-                halo = _halo(node)
+                halo = operation_of(node).halo(node)
                 sides = [
                     side.sizes[node] * step + halo
                     for side, step in zip((rows, cols), self._step(node, read), strict=True)
@@ -186,16 +183,6 @@ class _Prices:
         return price
 
 
-def _halo(node: Node) -> int:
-    """Cells that a kernel reads beyond its own."""
-    if node.op == "conv2d":
-        return int(node.arguments["weight"].shape[-1]) - 1
-    return 1 if "kernel_size" in node.arguments else 0
-
-
-def _multiply_adds(changing: Changing, node: Node) -> float:
+def _multiply_adds(node: Node) -> float:
     """For one cell of its output."""
-    weight = changing.network.weight(node.arguments.get("weight"))
-    if node.op in ("conv2d", "linear") and weight is not None:
-        return float(weight.numel())
-    return 0.0
+    return operation_of(node).multiply_adds(node)

@@ -6,15 +6,10 @@ from collections.abc import Mapping
 
 from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.graph.fuse_padding import PADS
 from interpret_kit.incremental.occlusion.affected import Ints, touched
-from interpret_kit.incremental.ops.rules import Layout, Rule, rule_for
+from interpret_kit.incremental.ops.patches import IMAGE, Known, Layout, PatchRule
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.receptive_field.fields import spans_along
-
-_STEEP = {
-    "pow", "log", "log2", "log10", "sqrt", "rsqrt", "reciprocal", "layer_norm", "native_layer_norm",
-    "group_norm", "native_group_norm", "instance_norm",
-}  # fmt: skip
 
 
 class Changing:
@@ -25,7 +20,7 @@ class Changing:
         graph = network.graph
         self.rows, self.cols = spans_along(graph, 0), spans_along(graph, 1)
         self.layouts: dict[Node, Layout] = {}
-        self.rules: dict[Node, Rule | None] = {graph.pixels: None}
+        self.rules: dict[Node, PatchRule | None] = {graph.pixels: None}
         for node in graph.nodes:
             layout = self._layout(node)
             if layout is not None and (node is graph.pixels or self._can_be_cropped(node, layout)):
@@ -36,7 +31,8 @@ class Changing:
         self.means = frozenset(
             node
             for node in graph.nodes
-            if self._takes_the_mean(node) and not any(map(_is_steep, network.after(node)))
+            if self._takes_the_mean(node)
+            and not any(operation_of(each).steep(each) for each in network.after(node))
         )
 
     def _layout(self, node: Node) -> Layout | None:
@@ -52,14 +48,30 @@ class Changing:
         if self.see_through(node, layouts):
             self.rules[node] = None
             return True
-        rule = rule_for(node, layouts, self.network.weight)
+        rule = self._rule_for(node, layouts)
         if rule is not None:
             self.rules[node] = rule
         return rule is not None
 
+    def _rule_for(self, node: Node, layouts: Mapping[Node, Layout]) -> PatchRule | None:
+        """Return the patch rule of an operation, None if it is to be run on whole maps.
+
+        Args:
+            node: the operation.
+            layouts: of the maps that are in patches, and of its own.
+        """
+        weight, rule = self.network.weight, operation_of(node).patch
+        maps = [each for each in node.inputs if weight(each) is None]
+        if rule is None or not maps or not all(each in layouts for each in maps):
+            return None
+        held = [weight(each) for each in node.inputs if weight(each) is not None]
+        known = Known(layouts[node], maps, [layouts[each] for each in maps], held)
+        return rule if rule.applies(node, known) else None
+
     def see_through(self, node: Node, layouts: Mapping[Node, Layout]) -> bool:
         """Whether it only adds constant cells around a map: readers read them as padding."""
-        if node.op not in PADS or node.inputs[0] not in layouts or layouts[node] != (2, 3, 1):
+        pads = operation_of(node).pads
+        if not pads or node.inputs[0] not in layouts or layouts[node] != IMAGE:
             return False
         given = node.arguments
         plain = given.get("mode", "constant") == "constant" and len(given["pad"]) == 4
@@ -93,20 +105,9 @@ class Changing:
         return node.shape[self.layouts[node][2]]
 
     def _takes_the_mean(self, node: Node) -> bool:
-        given = node.arguments
         if not node.inputs or node.inputs[0] not in self.layouts:
             return False
-        rows, cols, _ = self.layouts[node.inputs[0]]
-        if node.op == "adaptive_avg_pool2d":
-            return list(given["output_size"]) == [1, 1] and (rows, cols) == (2, 3)
-        if node.op != "mean" or given.get("dim") is None or given["dtype"] is not None:
-            return False
-        return {each % 4 for each in given["dim"]} == {rows, cols}
-
-
-def _is_steep(node: Node) -> bool:
-    """Whether its slope has no bound near 0."""
-    return node.op in _STEEP or (node.op == "div" and len(node.inputs) > 1)
+        return operation_of(node).global_mean(node, self.layouts[node.inputs[0]])
 
 
 def _adds_none(reader: Node) -> bool:

@@ -30,7 +30,7 @@ from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
 from interpret_kit.incremental.occlusion.schedule import Waiting
-from interpret_kit.incremental.ops.rules import Layout
+from interpret_kit.incremental.ops.patches import Layout
 from interpret_kit.incremental.tuning import BATCH_BYTES, INDICES_BYTES
 from interpret_kit.models.probing.rounding import agree
 
@@ -176,7 +176,7 @@ class _Batch:
         for node in self.plan.crops:
             rule = changing.rules[node]
             if rule is not None:
-                self.crops[node] = rule(node, self)
+                self.crops[node] = rule.compute(node, self)
             for each in self.plan.done.get(node, ()):
                 self.crops.pop(each, None)
                 self.buffers.pop(each, None)

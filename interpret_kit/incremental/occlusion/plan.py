@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpret_kit.incremental.graph.export import PIXELS, Node
-from interpret_kit.incremental.graph.fuse_batch_norm import BATCH_NORM
 from interpret_kit.incremental.occlusion.affected import Along, Ints
 from interpret_kit.incremental.occlusion.cost_model import Choice
 from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.ops.normalisation import BATCH_NORM
 
 Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
 

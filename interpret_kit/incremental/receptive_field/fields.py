@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from interpret_kit.errors import NotSupported
 from interpret_kit.incremental.graph.export import Graph, Node
-from interpret_kit.incremental.ops.reads import span_of
+from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.receptive_field.intervals import (
     Span,
     Table,
+    mixed,
     nothing_seen,
     pixels_span,
     spread,
+    union,
 )
 
 Box = tuple[int, int, int, int]  # y0, x0, y1, x1 in pixels of the network's input, half-open
@@ -63,8 +65,23 @@ def spans_along(graph: Graph, axis: int) -> dict[Node, Span]:
     spans = {graph.pixels: pixels_span(axis, graph.pixels.shape[2 + axis])}
     for node in graph.nodes:
         if any(each in spans for each in node.inputs):
-            spans[node] = span_of(node, axis, spans)
+            spans[node] = _span_of(node, axis, spans)
     return spans
+
+
+def _span_of(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span:
+    """What ``node`` can depend on; ``spans`` holds its inputs, but for constants.
+
+    An operation that no rule follows is taken to read all of its inputs, and is named as inexact.
+    """
+    rule = operation_of(node).intervals
+    found = None if rule is None else rule(node, axis, spans)
+    if found is not None:
+        return found
+    read = [spans[each] for each in node.inputs if each in spans]
+    same = all(each.dim is None and np.array_equal(each.seen, read[0].seen) for each in read)
+    everything = union([mixed(each) for each in read])
+    return replace(everything, inexact=everything.inexact | (set() if same else {node.op}))
 
 
 def _fields(node: Node, rows: Span, cols: Span) -> ReceptiveFields:

@@ -94,6 +94,13 @@ def _whole(table: Table) -> Table:
     return np.array([[table[:, 0].min(), table[:, 1].max()]])
 
 
+def dropped(span: Span, dims: Sequence[int]) -> Span:
+    """Leave out the dimensions ``dims``, along which it does not vary."""
+    if span.dim is None:
+        return span
+    return replace(span, dim=span.dim - sum(each < span.dim for each in dims))
+
+
 def spread(span: Span, size: int) -> Span:
     """One row for each of ``size`` cells, also where all are the same."""
     if span.dim is not None:

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.croppable import Changing
-from interpret_kit.incremental.ops.rules import padding_before, pair
+from interpret_kit.incremental.ops.arguments import pair
+from interpret_kit.incremental.ops.convolution import padding_before
 
 SIZE = (9, 11)
 
