@@ -66,10 +66,9 @@ def computed_in_cells(node: Node, reader: Reader) -> Tensor:
     return first_of(target(**arguments)).permute(order).contiguous()
 
 
-def _is_even(node: Node, known: Known) -> bool:
+def _is_even(_node: Node, known: Known) -> bool:
     """Whether all maps are laid out alike, and the weights are the same for all cells."""
-    alike = "size" not in node.arguments and known.alike
-    return alike and all(_is_same_everywhere(each, known.layout) for each in known.weights)
+    return known.alike and all(_is_same_everywhere(each, known.layout) for each in known.weights)
 
 
 def _is_same_everywhere(weight: Any, layout: Layout) -> bool:
@@ -168,7 +167,7 @@ OPERATIONS = (
         patch=PatchRule(computed_in_cells, _has_slopes_by_channel),
         channel=map_by_map(always, applied),
     ),
-    _like("expand", channel=None),
+    _like("expand", patch=None, channel=None),
     Operation("copy", intervals=_overwritten),
     Operation("fill", intervals=_overwritten),
 )
