@@ -1,4 +1,4 @@
-"""How is a network of your own asked? Wrap it, and say what it was trained with."""
+"""How do you analyse a network of your own? Wrap it, and give the preprocessing of its training."""
 
 import sys
 
@@ -13,10 +13,10 @@ network = timm.create_model("resnet18", num_classes=2)  # any module that return
 classifier = ik.Classifier(
     network, size=(64, 96), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), classes=["cat", "dog"]
 )
-pixels = torch.rand(2, 3, 64, 96)  # RGB in [0, 1]: normalisation is inside
+pixels = torch.rand(2, 3, 64, 96)  # RGB in [0, 1]; the classifier normalises
 
-lost = ik.FilterAblation(classifier, "layer1.0.conv1").attribute(pixels, target=1)
-print("logit of 'dog' lost without each filter, (batch, filters):", tuple(lost.shape))
+drops = ik.FilterAblation(classifier, "layer1.0.conv1").attribute(pixels, target=1)
+print("drop of the logit of 'dog' without each filter, (batch, filters):", tuple(drops.shape))
 
 images = ik.ImageSet.from_arrays(pixels.permute(0, 2, 3, 1).numpy())
 maps = ik.Occlusion(window="16x24", stride=16, target="dog").run(classifier, images)

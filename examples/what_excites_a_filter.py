@@ -1,4 +1,4 @@
-"""What excites a filter most? Find the patches, among many pictures, in one pass."""
+"""Which patches activate a filter most? Search a data set in one pass."""
 
 import sys
 

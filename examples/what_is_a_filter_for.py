@@ -1,4 +1,4 @@
-"""What is a filter for? Silence it, and see which answers flip."""
+"""What is a filter for? Ablate it, and see which predictions flip."""
 
 import sys
 
@@ -7,7 +7,7 @@ import numpy as np
 import interpret_kit as ik
 from interpret_kit.render.photo import sample_photo
 
-out = sys.argv[1] if len(sys.argv) > 1 else "ikit-out/silenced"
+out = sys.argv[1] if len(sys.argv) > 1 else "ikit-out/ablated"
 
 classifier = ik.load_classifier()
 photo = np.asarray(ik.load_images(sample_photo()).decode(0))  # (height, width, 3), RGB

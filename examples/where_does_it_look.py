@@ -1,4 +1,4 @@
-"""Where does the classifier look? Cover parts of a photo, and watch its confidence."""
+"""Where does the classifier look? Occlude parts of a photo, and measure its confidence."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which classes fail, and what are they taken for? Train a small network, and count."""
+"""Which classes are misclassified, and as what? Train a small network, and count."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import interpret_kit as ik
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-out/failures")
 
-# Made to end in seconds, so most classes fail; Recipe() as it stands takes a minute or two.
+# Trains for seconds only, so most classes fail; the default Recipe() takes a minute or two.
 recipe = ik.Recipe(data="shapes", channels=(8, 16, 32), stride=(2, 1, 1), fc=(), epochs=2)
 run = ik.train(recipe, out / "run", force=True)
 counts = ik.Misclassifications(mistakes=8).run(run.classifier(), ik.load_images("shapes"))

@@ -14,10 +14,12 @@ ROOT = Path(__file__).parents[1]
 
 HELD = (  # to hold another folder or file to these words, add its path
     "CONTRIBUTING.md",
+    "CHANGELOG.md",
     "README.md",
     "benchmarks",
     "cli",
     "docs/benchmarks.md",
+    "examples",
     "trainers",
     "interpret_kit/analyses",
     "interpret_kit/background_imports.py",
