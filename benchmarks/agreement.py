@@ -7,7 +7,6 @@ python benchmarks/agreement.py --incremental    incremental evaluation, on ten a
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 import interpret_kit as ik
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.occlusion.backend import IncrementalForwards, WholeForwards
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Place, Stretch
@@ -176,12 +174,11 @@ def measured(name: str) -> Measured:
 
 def off_captum(network: nn.Module, image: Tensor, target: int) -> float:
     """How far our map of one class lies from Captum's."""
-    worth.MARGIN = math.inf
     sides = (3, CAPTUMS, CAPTUMS)
     with torch.no_grad():
         ours, theirs = (
-            kind(network).attribute(image, sides, strides=sides, target=target)
-            for kind in (IncrementalOcclusion, CaptumOcclusion)
+            each.attribute(image, sides, strides=sides, target=target)
+            for each in (IncrementalOcclusion(network, "incremental"), CaptumOcclusion(network))
         )
     return float((ours - theirs).abs().max())
 

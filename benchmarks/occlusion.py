@@ -8,7 +8,6 @@ two, and MONAI's OcclusionSensitivity: the same image and windows, each in a pro
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 
@@ -21,7 +20,6 @@ from torch import Tensor
 from windows import CONVNETS, EMBEDDED, grid_of, network, plain_loop
 
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
-from interpret_kit.incremental import worth
 
 NETWORKS = (*CONVNETS, "mobilenetv2_100", EMBEDDED, "resnet18", "resnet50", "vgg16")
 WINDOW, STRIDE = 16, 8
@@ -93,7 +91,7 @@ def _quickest(trials: dict[int, Prepared]) -> int:
 
 def _facts(name: str, sides: Sides, few: Sides, plain_batch: int) -> dict[str, object]:
     made, image = network(name)
-    occlusion = _occlusion()(made)
+    occlusion = IncrementalOcclusion(made, "incremental")
     first = seconds(lambda: _attributed(occlusion, image, sides))
     own = _attributed(occlusion, image, few)
     theirs = _attributed(Occlusion(made), image, few, 8)
@@ -105,11 +103,6 @@ def _facts(name: str, sides: Sides, few: Sides, plain_batch: int) -> dict[str, o
         "plain loop's, MiB": peak_memory(plain, name, sides, plain_batch),
         "off Captum, of the logit scale": float(f"{(own - theirs).abs().max() / scale:.1e}"),
     }
-
-
-def _occlusion() -> type[IncrementalOcclusion]:
-    worth.MARGIN = math.inf  # it is asked several times: worth it also where it is small
-    return IncrementalOcclusion
 
 
 def _attributed(occlusion: Occlusion, image: Tensor, sides: Sides, batch: int = 1) -> Tensor:
@@ -127,7 +120,7 @@ def _attributed(occlusion: Occlusion, image: Tensor, sides: Sides, batch: int = 
 def ours(name: str, sides: Sides) -> Work:
     """`IncrementalOcclusion`, traced."""
     made, image = network(name)
-    occlusion = _occlusion()(made)
+    occlusion = IncrementalOcclusion(made, "incremental")
     return lambda: _attributed(occlusion, image, sides)
 
 

@@ -8,14 +8,11 @@ windows. Where next to nothing can be saved (attention, squeeze-excite), ours mu
 
 from __future__ import annotations
 
-import math
-
 import timm
 import torch
 from clock import Report, interleaved, options
 from windows import grid_of, network, plain_loop
 
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.occlusion import backend as occluding
 
@@ -49,8 +46,7 @@ def main() -> None:
             continue
         made, image = network(name)
         grid, fill = grid_of(image, WINDOW, STRIDE), torch.zeros_like(image[0])
-        worth.MARGIN = math.inf
-        quick = occluding.occluding(made, grid, image, 1, BATCH)
+        quick = occluding.occluding(made, grid, image, 1, BATCH, engine="incremental")
 
         def ours(quick: occluding.Occluding = quick, image: torch.Tensor = image) -> None:
             with torch.no_grad():

@@ -18,7 +18,6 @@ from ceilings import occlusion_ceiling
 from clock import Report, interleaved, options
 from windows import grid_of, network, plain_loop
 
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.occlusion import backend as occluding
 
@@ -77,8 +76,7 @@ def _measured(case: Case, rounds: int) -> tuple[int, float, float, float, float,
     side, window, stride = case
     made, image = network(NETWORK, side)
     grid, fill = grid_of(image, window, stride), torch.zeros_like(image[0])
-    worth.MARGIN = math.inf
-    quick = occluding.occluding(made, grid, image, 1, 32)
+    quick = occluding.occluding(made, grid, image, 1, 32, engine="incremental")
 
     def ours() -> None:
         with torch.no_grad():

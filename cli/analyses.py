@@ -10,6 +10,7 @@ import click
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.background_imports import importing, importing_torch
 from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.as_typed import as_typed
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.options import (
     from_options,
@@ -19,6 +20,7 @@ from interpret_kit.cli.common.options import (
     shared,
 )
 from interpret_kit.cli.common.terminal import MOST_ROWS, Terminal
+from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ FEW = {"occlusion": 8, "activations": 8}
 """How many images are used if none are named: these two save and draw every image."""
 
 
+CHOOSING = ("occlusion", "ablation")
+"""The commands that have windows or ablated filters, and so a choice of the engine."""
+
+
 def command_of(asked: type[Analysis[Any]]) -> click.Command:
     """Make the command of an analysis."""
     few = FEW.get(asked.name)
@@ -50,7 +56,8 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
             *options_of(asked),
             *shared(*models.MODEL, "data", "split", "most", **({"most": most} if few else {})),
             *shared("out", out=place),
-            *shared("device", "batch_size", "strict", "force", "json", "quiet"),
+            *shared("device", "batch_size", *(["engine"] if asked.name in CHOOSING else [])),
+            *shared("strict", "force", "json", "quiet"),
         ],
         callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
     )
@@ -102,6 +109,7 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
             batch_size=given["batch_size"],
             strict=given["strict"],
             progress=step,
+            engine=given.get("engine", AUTO),
         )
     return result
 
@@ -136,7 +144,7 @@ def tell_a_person(result: Result, terminal: Terminal) -> None:
         if more > 0 and table.columns == summary.columns:
             terminal.say(f"{more} more rows are in {name}.csv")
     for note in result.notes():
-        terminal.say(note)
+        terminal.say(as_typed(note))
     terminal.left_out((result.origin.names[each], why) for each, why in result.origin.unreadable)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from interpret_kit.cli.common.as_typed import as_typed
 from interpret_kit.cli.common.ending import ending_at_once
 from interpret_kit.cli.common.terminal import printable
 from interpret_kit.errors import InterpretError, close_names
@@ -76,7 +77,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except InterpretError as error:
-            click.echo(f"Error: {printable(str(error))}", err=True)
+            click.echo(f"Error: {printable(as_typed(str(error)))}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Error: stopped by Ctrl-C", err=True)

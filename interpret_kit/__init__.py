@@ -70,6 +70,7 @@ __all__ = list(_HOMES)
 
 registry.results_in("interpret_kit.analyses", "interpret_kit.results.sweep_table")
 registry.figures_in("interpret_kit.render")
+registry.loading_in("interpret_kit.results.load")
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ import click
 
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.cli.common import models
+from interpret_kit.models.engines import AUTO, ENGINES
 
 T = TypeVar("T")
 Reader = Callable[[click.Context, click.Parameter, Any], Any]
@@ -42,6 +43,13 @@ _SHARED: dict[str, dict[str, Any]] = {
         "default": _BATCH_SIZE,
         "show_default": True,
         "help": "images per forward pass; affects only the speed",
+    },
+    "engine": {
+        "type": click.Choice(ENGINES),
+        "default": AUTO,
+        "show_default": True,
+        "help": "full forward passes, or incremental: only what a window or an ablated filter "
+        "changes; auto takes the one that is expected to be faster. Changes only the speed",
     },
     "strict": {
         "is_flag": True,

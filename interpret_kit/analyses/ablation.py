@@ -88,7 +88,9 @@ class AblationFold:
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
         layouts = {layer.at(analysis.site): layer.layout for layer, _ in chosen}
-        self.backend = silencing(classifier, points, pace.batch_size, rows * pace.images, layouts)
+        self.backend = silencing(
+            classifier, points, pace.batch_size, rows * pace.images, layouts, engine=pace.engine
+        )
         self.total = np.zeros(classes, np.int64)
         self.correct = np.zeros(classes, np.int64)
         self.lost = np.zeros(rows)  # sum over images

@@ -17,6 +17,7 @@ from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
 from interpret_kit.models.argument_values import count_argument, flag_argument
 from interpret_kit.models.arguments import named
+from interpret_kit.models.engines import AUTO, engine_argument
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Analysis(Question, ABC, Generic[R]):
             UsageError: if they do not fit this classifier or these images.
         """
 
-    def run(
+    def run(  # noqa: PLR0913 - all but two are keywords with a default
         self,
         classifier: Classifier,
         images: Spec,
@@ -102,6 +103,7 @@ class Analysis(Question, ABC, Generic[R]):
         batch_size: int = 32,
         strict: bool = False,
         progress: Progress | bool | None = None,
+        engine: str = AUTO,
     ) -> R:
         """Run the analysis on all images.
 
@@ -113,10 +115,13 @@ class Analysis(Question, ABC, Generic[R]):
             batch_size: images per forward pass; it does not change the result.
             strict: raise an error instead of omitting unreadable or unused files.
             progress: True for a progress bar, or a function of (images done, images in total).
+            engine: "full" for full forward passes; "incremental" to recompute only what a window
+                or an ablated filter changes; "auto" for the one that is expected to be faster.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
             UnreadableImage: if ``strict`` is given and a file was omitted.
+            NotSupported: if ``engine`` is "incremental", and full forward passes are needed.
             NoImages: if no image is left.
         """
         from interpret_kit.analyses.subjects import as_classifier
@@ -127,23 +132,33 @@ class Analysis(Question, ABC, Generic[R]):
         classifier = as_classifier(classifier)
         images = load_images(images)
         batch_size = count_argument(batch_size, "batch_size")
+        engine = engine_argument(engine, "engine")
         if flag_argument(strict, "strict"):
             refuse_losses(images.omitted, images.source)
         _ = classifier.examined  # raises if the network cannot be analysed
-        known = images.with_classes_of if self.asks_labels() else images.with_known_labels
-        images = known(classifier)
-        if len(images) == 0:
-            raise NoImages(f"{images.source} holds no images; give at least one")
-        if self.needs_labels and self.asks_labels():
-            images = images.only_labelled(self.name)
+        images = self._labelled(images, classifier)
         with evaluating(classifier), kept_memory(), reporting(progress, self.name) as report:
-            pace = RunProgress(batch_size, len(images), report)
+            pace = RunProgress(batch_size, len(images), report, engine)
             fold = self.on(classifier).begin(classifier, images, pace)
             reading = images.read(classifier.preprocessing, batch_size, strict=strict)
             for batch in reading:
                 fold.add(batch.to(classifier.device))
                 pace.advance(len(batch))
             return fold.finish(_origin(classifier, images, reading))
+
+    def _labelled(self, images: ImageSet, classifier: Classifier) -> ImageSet:
+        """The images with labels of the classifier, without those that cannot be counted.
+
+        Raises:
+            ClassMismatch: labels that are needed, and are not classes of the classifier.
+            NoImages: if there are none, or none has a label that is needed.
+        """
+        known = images.with_classes_of if self.asks_labels() else images.with_known_labels
+        images = known(classifier)
+        if len(images) == 0:
+            raise NoImages(f"{images.source} holds no images; give at least one")
+        needed = self.needs_labels and self.asks_labels()
+        return images.only_labelled(self.name) if needed else images
 
 
 def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origin:

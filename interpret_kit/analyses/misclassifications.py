@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class MisclassificationsResult(Result, of="misclassifications"):
     """The predictions for the images of each class; if filters are ablated, before and after."""
 
+    analysis: Misclassifications
     confusion: Array = array(
         "classes classes", "images by true class (row) and predicted class, with filters ablated"
     )

@@ -40,6 +40,7 @@ PREDICTED, LABEL = "predicted", "label"
 class OcclusionResult(Result, of="occlusion"):
     """The classifier's predictions for every position of the window on every image."""
 
+    analysis: Occlusion
     confidence: Array = array(
         "images rows cols", "probability of the target with the window there, in [0, 1]"
     )
@@ -77,10 +78,9 @@ class OcclusionResult(Result, of="occlusion"):
 
     def occluded(self, image: int, position: int) -> Array:
         """Return the ``image``-th image, occluded at a position, uint8 (height, width, 3)."""
-        fill = self.analysis.fill  # type: ignore[attr-defined]
-        shown = fill_image(fill, self.input_images[image], self.mean_colour, self.window)
-        y0, x0, y1, x1 = self.grid.boxes()[position]
         pixels: Array = self.input_images[image].copy()
+        shown = fill_image(self.analysis.fill, pixels, self.mean_colour, self.window)
+        y0, x0, y1, x1 = self.grid.boxes()[position]
         pixels[y0:y1, x0:x1] = np.rint(shown[y0:y1, x0:x1])
         return pixels
 
@@ -208,13 +208,11 @@ class OcclusionFold:
         pace: RunProgress,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
-        self.images, self.targets = images, dict[int, int]()
+        self.images, self.pace, self.targets = images, pace, dict[int, int]()
         if analysis.target not in {PREDICTED, LABEL}:
             self.targets = targets_by_id(analysis.target, classifier, images)
-        self.mean = np.zeros(3)
-        if analysis.fill == MEAN:
-            self.mean = images.mean_colour(classifier.preprocessing)
-        self.pace = pace
+        shown = analysis.fill == MEAN
+        self.mean = images.mean_colour(classifier.preprocessing) if shown else np.zeros(3)
         self.occluding: Occluding | None = None
         self.seen: list[dict[str, Array]] = []
 
@@ -269,7 +267,9 @@ class OcclusionFold:
             from interpret_kit.incremental.occlusion.backend import occluding
 
             network, pace = self.classifier.network, self.pace
-            self.occluding = occluding(network, self.grid, inputs, pace.images, pace.batch_size)
+            self.occluding = occluding(
+                network, self.grid, inputs, pace.images, pace.batch_size, engine=pace.engine
+            )
         return self.occluding
 
     def _targets(self, batch: Batch, uncovered: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import shown
+from interpret_kit.models.engines import AUTO
 
 Progress = Callable[[float, float], None]  # called with (images done, images in total)
 
@@ -20,6 +21,7 @@ class RunProgress:
     batch_size: int  # images per forward pass
     images: int  # in total
     progress: Progress | None = None
+    engine: str = AUTO
     done: int = 0  # images
 
     def within(self, share: float, images: int = 1) -> None:

@@ -16,6 +16,13 @@ from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.arguments import ALL, Filters, OneLayer, Target, layer_argument, named
 from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.engines import (
+    AUTO,
+    FULL,
+    INCREMENTAL,
+    engine_argument,
+    not_incremental,
+)
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import ablated_by_row
@@ -42,12 +49,16 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
     in [0, 1]. Equal to Captum's LayerFeatureAblation with one feature per filter.
     """
 
-    def __init__(self, network: nn.Module, layer: OneLayer) -> None:
-        """Ablate ``layer`` (number, name, module or "last") of a module or a `Classifier`."""
+    def __init__(self, network: nn.Module, layer: OneLayer, engine: str = AUTO) -> None:
+        """Ablate ``layer`` (number, name, module or "last") of a module or a `Classifier`.
+
+        The engine is "full", "incremental" or "auto", as for an analysis's ``run``.
+        """
         refuse_other_than_network(network)
         network = unwrapped(network)
         super().__init__(network)
         self.network, self.layer = network, layer_argument(layer)
+        self.engine = engine_argument(engine, "engine")
 
     def attribute(
         self,
@@ -83,7 +94,11 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             # Cloned, as a network may write its next outputs over these.
             outputs = self.network(inputs.clone()).reshape(len(inputs), -1).clone()
             _score(outputs, indices)  # a wrong target is reported before the work is done
-            found = None if mixes else _rerun(body, layer, taken, (images, rows), step)
+            found = None
+            if mixes and self.engine == INCREMENTAL:
+                raise not_incremental("the outputs for an image depend on the others of its batch")
+            if not mixes and self.engine != FULL:
+                found = _rerun(body, layer, taken, (images, rows), step, engine=self.engine)
             if found is None:
                 starts = range(0, len(rows), step)
                 parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
@@ -122,8 +137,14 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             return found
 
 
-def _rerun(
-    body: nn.Module, layer: Layer, inputs: Tensor, pairs: tuple[Tensor, Tensor], batch: int
+def _rerun(  # noqa: PLR0913 - the engine, beside what decides it
+    body: nn.Module,
+    layer: Layer,
+    inputs: Tensor,
+    pairs: tuple[Tensor, Tensor],
+    batch: int,
+    *,
+    engine: str,
 ) -> tuple[Tensor, Tensor] | None:
     """Compute only what each pair of an image and a filter changes, if that pays and can be done.
 
@@ -138,10 +159,12 @@ def _rerun(
     (images, filters), point = pairs, layer.point
     try:
         dims = {point: dims_of(point, layer.layout)}
-        if not ablating_pays(body, [point], inputs, len(images), batch):
+        if engine == AUTO and not ablating_pays(body, [point], inputs, len(images), batch):
             return None
         reruns = Reruns(body, [point], inputs, dims)
     except Untraceable as error:
+        if engine == INCREMENTAL:
+            raise not_incremental(error) from error
         log_full_passes(_log, error)
         return None
     before, places, after = [], [], []

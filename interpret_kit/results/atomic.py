@@ -31,15 +31,17 @@ def check_free(folder: Path, *, force: bool) -> None:
         OutputExists: unless ``force`` is given and the folder holds an output of this library.
     """
     if folder.exists() and not folder.is_dir():
-        raise OutputExists(f"{folder} is a file; give another --out")
+        raise OutputExists(f"{folder} is a file; give another folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not force:
-        raise OutputExists(f"{folder} exists already; give another --out, or --force to replace it")
+        raise OutputExists(
+            f"{folder} exists already; give another folder, or force=True to replace it"
+        )
     if not any((folder / each).is_file() for each in OURS):
         raise OutputExists(
-            f"{folder} holds files that are not a result, and --force replaces results only; give "
-            "another --out"
+            f"{folder} holds files that are not a result, and force=True replaces results only; "
+            "give another folder"
         )
 
 

@@ -16,6 +16,7 @@ QUESTIONS: dict[str, type[Any]] = {}  # classes of analyses and studies, by name
 RESULTS: dict[str, type[Any]] = {}  # classes of their results, by the same name
 _homes: list[str] = []
 _drawing: list[str] = []
+_loading: list[str] = []
 
 
 def results_in(*modules: str) -> None:
@@ -26,6 +27,17 @@ def results_in(*modules: str) -> None:
 def figures_in(module: str) -> None:
     """Name the module with a function ``draw(result)``, which returns figures by name."""
     _drawing[:] = [module]
+
+
+def loading_in(module: str) -> None:
+    """Name the module with a function ``load_result(folder)``."""
+    _loading[:] = [module]
+
+
+def load(folder: object) -> Any:
+    """Read a saved result, of whatever analysis."""
+    (module,) = _loading
+    return importlib.import_module(module).load_result(folder)
 
 
 def import_all() -> None:

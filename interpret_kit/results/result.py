@@ -8,16 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.data.folders.omitted import Omitted
+from interpret_kit.errors import WrongType
 from interpret_kit.models.argument_values import Converter
 from interpret_kit.results import registry
 from interpret_kit.results.save import save_result
+from interpret_kit.results.shown import html_of, lines_of, show
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from typing_extensions import Self
 
 Array = NDArray[Any]
 
@@ -71,8 +75,54 @@ class Result:
     def __init_subclass__(cls, *, of: str = "", **given: Any) -> None:
         """Register the result class ``of`` an analysis or study, by its name."""
         super().__init_subclass__(**given)
+        # The decorator writes these into each class that does not have them itself.
+        cls.__eq__ = Result.__eq__  # type: ignore[method-assign]
+        cls.__hash__ = Result.__hash__  # type: ignore[method-assign]
+        cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
         if of:
             registry.RESULTS[of] = cls
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the class, the analysis, the origin and every array and fact are the same."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(
+            _same(getattr(self, each.name), getattr(other, each.name))
+            for each in dataclasses.fields(self)
+        )
+
+    def __hash__(self) -> int:
+        """Equal for equal results, from what they were made of."""
+        return hash((type(self), self.origin.weights, self.origin.contents))
+
+    def __repr__(self) -> str:
+        """What was run on what, and the first rows of the summary: ten lines at most."""
+        return lines_of(self)
+
+    def _repr_html_(self) -> str:
+        """Show the summary and the main figure in a notebook."""
+        return html_of(self)
+
+    def show(self) -> None:
+        """Show the summary and the figures: in a notebook as its output, else in the browser."""
+        show(self)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a saved result of this class; see `load_result`.
+
+        Raises:
+            NothingThere: if the folder holds none.
+            WrongType: if it holds a result of another analysis.
+        """
+        found = registry.load(folder)
+        if not isinstance(found, cls):
+            kind = type(found).__name__
+            raise WrongType(
+                f"the result in {folder} is of class {kind}, not {cls.__name__}; use "
+                f"{kind}.load(...) or ik.load_result(...)"
+            )
+        return found
 
     @classmethod
     def array_fields(cls) -> tuple[dataclasses.Field[Any], ...]:
@@ -120,6 +170,14 @@ class Result:
     def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
         """Write manifest, arrays, tables (and figures) as one folder; see `save_result`."""
         return save_result(self, Path(folder), figures=figures, force=force)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two fields are the same; NaN is the same as NaN."""
+    if not isinstance(one, np.ndarray):
+        return bool(one == other)
+    alike = isinstance(other, np.ndarray) and one.dtype == other.dtype
+    return alike and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from interpret_kit.errors import RunError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,18 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def to_pandas(self) -> DataFrame:
+        """Make a pandas DataFrame.
+
+        Raises:
+            RunError: if pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise RunError("to_pandas() needs pandas: pip install pandas") from error
+        return pd.DataFrame(list(self.rows), columns=list(self.columns))
 
     def head(self, rows: int) -> Table:
         """Return a table of the first ``rows`` rows."""

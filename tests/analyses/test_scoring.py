@@ -72,7 +72,7 @@ def test_labels_of_other_classes_are_no_matter_where_predictions_are_the_labels(
 
 
 def test_images_without_labels_are_told_of_predicted_ones(classifier, images):
-    with pytest.raises(NoImages, match="own predictions as labels with --labels predicted"):
+    with pytest.raises(NoImages, match="own predictions as labels with labels='predicted'"):
         Ablation().run(classifier, images.unlabelled())
     with pytest.raises(UsageError, match="labels is 'own'; give given or predicted"):
         Ablation(labels="own")
@@ -89,7 +89,7 @@ def test_where_no_image_is_correct_a_note_says_so(classifier, images):
     found = Ablation(2).run(classifier, wrong)
     assert not found.broken.any()
     assert "no image is classified correctly with all filters" in found.notes()[-1]
-    assert "--labels predicted" in found.notes()[-1]
+    assert "labels='predicted'" in found.notes()[-1]
 
 
 def test_what_has_no_effect_is_refused():

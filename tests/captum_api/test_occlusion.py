@@ -266,7 +266,9 @@ def test_every_number_of_a_large_weight_is_read(network, monkeypatch, changed):
         interpret_kit.captum_api.occlusion,
         interpret_kit.incremental.occlusion.backend.occluding,
     )
-    monkeypatch.setattr(module, "occluding", lambda *given: asked.append(1) or traced(*given))
+    monkeypatch.setattr(
+        module, "occluding", lambda *given, **how: asked.append(1) or traced(*given, **how)
+    )
     for _ in range(2):
         occlusion.attribute(seen, WINDOW, STRIDES, target=1)
     assert len(asked) == 1

@@ -143,7 +143,11 @@ WRONG = {
     "images beside class folders": ("predict mixed", USAGE, ["loose.png"]),
     "split of a plain folder": ("predict photos --split val", USAGE, ["photos", "--split"]),
     "split of a file": ("predict photos/0.png --split val", USAGE, ["--split"]),
-    "strange class folders": ("misclassifications strangers", USAGE, ["'cat'", "--model"]),
+    "strange class folders": (
+        "misclassifications strangers",
+        USAGE,
+        ["'cat'", "--labels predicted"],
+    ),
     "no labels": ("ablation photos", FAILED, ["photos", "labels", "class folders"]),
     "no labels for the target": ("occlusion photos --target label", FAILED, ["predicted"]),
     # layers, filters, classes
@@ -184,7 +188,7 @@ WRONG = {
     "unknown device": ("predict photos --device gpu", USAGE, ["'gpu'", "cuda"]),
     # output
     "out below a file": ("occlusion photos --out file/here", FAILED, ["file/here", "is a file"]),
-    "out is a file": ("occlusion photos --out file", USAGE, ["file", "--out"]),
+    "out is a file": ("occlusion photos --out file", USAGE, ["file", "another folder"]),
     "out is taken": ("occlusion photos --out taken", USAGE, ["taken", "--force"]),
     "run is taken": ("train --out runs/mine", USAGE, ["runs/mine", "--force"]),
     "no run to go on with": ("train --resume", USAGE, ["--resume", "--out"]),

@@ -129,7 +129,7 @@ class AblationResult(Result, of="ablation"):
         return (
             *super().notes(),
             "no image is classified correctly with all filters, so none can become misclassified; "
-            "--labels predicted compares with the network's own predictions",
+            "labels='predicted' compares with the network's own predictions",
         )
 
     def summary(self) -> Table:

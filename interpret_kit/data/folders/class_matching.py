@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
 
 _WAYS_OUT = (
-    "rename them, give the model that was trained on these classes with --model, use the "
-    "network's own predictions as labels with --labels predicted (occlusion: --target predicted), "
-    "or drop the labels: give a folder of images without class folders or, in Python, "
-    "images.unlabelled()"
+    "rename them, give the model that was trained on these classes, use the network's own "
+    "predictions as labels with labels='predicted' (occlusion: target='predicted'), or drop the "
+    "labels: give a folder of images without class folders or, in Python, images.unlabelled()"
 )
 
 
@@ -95,11 +94,11 @@ def dropped(source: str, classes: Sequence[str], classifier: Classifier) -> str:
 def no_labels(source: str, split: str | None, question: str) -> str:
     """Make the error message for missing labels that ``question`` needs."""
     of_split = f", split {split}," if split else ""
-    other = "another split with --split; " if split else ""
+    other = "another split; " if split else ""
     return (
         f"{question} counts correct and wrong predictions, but {source}{of_split} has no labels; "
-        f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes' with "
-        "--data; or use the network's own predictions as labels with --labels predicted"
+        f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes'; or "
+        "use the network's own predictions as labels with labels='predicted'"
     )
 
 

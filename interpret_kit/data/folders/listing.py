@@ -100,8 +100,8 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
     if not splits:
         if split is not None:
             raise NothingThere(
-                f"{folder} has no split {split!r}: it has no folder of that name; omit --split "
-                "to use all of its images"
+                f"{folder} has no split {split!r}: it has no folder of that name; omit "
+                f"split={split!r} to use all of its images"
             )
         classes = [] if level.table else [each.name for each in level.folders]
         return _listed(level, classes, omissions, notes)
@@ -137,7 +137,7 @@ def _labelled_elsewhere(inside: Mapping[str, FolderContents], chosen: str) -> tu
     first = next(each for each in ORDER if each in labelled)
     return (
         f"the images of the split {chosen!r} have no labels; for those of {first!r}, which have, "
-        f"give --split {first} or, in Python, split={first!r}",
+        f"give split={first!r}",
     )
 
 

@@ -18,6 +18,7 @@ from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
 from interpret_kit.incremental.tuning import PROBABILITIES
 from interpret_kit.incremental.worth import ablating_pays
 from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.hooks import ablated_by_row, observed, refuse_other_rows
 from interpret_kit.models.layers.layout import PLAIN, OutputLayout
@@ -39,12 +40,14 @@ class Silencing(Protocol):
         """Probabilities (rows, classes) of these images, with another filter zero in each row."""
 
 
-def silencing(
+def silencing(  # noqa: PLR0913 - the engine, beside what decides it
     classifier: Classifier,
     points: Sequence[Point],
     batch: int,
     rows: int,
     layouts: Mapping[Point, OutputLayout] | None = None,
+    *,
+    engine: str = AUTO,
 ) -> Silencing:
     """The way that is expected to be faster for ``rows`` ablations.
 
@@ -55,13 +58,22 @@ def silencing(
         rows: how many ablations there will be, of one image each.
         layouts: how the outputs are laid out at points where they are not
             (batch, filters, rows, cols).
+        engine: one of `ENGINES`.
+
+    Raises:
+        NotSupported: the engine is "incremental", and the network cannot be evaluated so.
     """
     layouts = layouts or {}
     example = classifier.normalised(classifier.example())
+    if engine == FULL:
+        return WholeForwards(classifier, points, batch, layouts)
     try:
-        if ablating_pays(classifier.network, points, example, rows, batch):
+        told = classifier.network, points, example, rows, batch
+        if engine == INCREMENTAL or ablating_pays(*told):
             return SuffixForwards(classifier, points, layouts)
     except Untraceable as error:
+        if engine == INCREMENTAL:
+            raise not_incremental(error) from error
         log_full_passes(_log, error)
     return WholeForwards(classifier, points, batch, layouts)
 

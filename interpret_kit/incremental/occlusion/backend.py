@@ -28,6 +28,7 @@ from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.tuning import BATCH_BYTES, FEW_BATCH_BYTES, FEW_WINDOWS
 from interpret_kit.incremental.worth import occluding_pays, pays, work_of
+from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
 from interpret_kit.models.probing.network_kinds import whole_passes_only
@@ -73,8 +74,14 @@ class Occluding(Protocol):
         """
 
 
-def occluding(
-    network: nn.Module, grid: WindowGrid, example: Tensor, pictures: int, batch_size: int
+def occluding(  # noqa: PLR0913 - the engine, beside what decides it
+    network: nn.Module,
+    grid: WindowGrid,
+    example: Tensor,
+    pictures: int,
+    batch_size: int,
+    *,
+    engine: str = AUTO,
 ) -> Occluding:
     """The quickest way for so many pictures.
 
@@ -84,25 +91,37 @@ def occluding(
         example: an input, (1, channels, height, width).
         pictures: how many will be asked for.
         batch_size: positions per full forward pass; fewer on a CPU if their maps are large.
+        engine: one of `ENGINES`.
+
+    Raises:
+        NotSupported: the engine is "incremental", and the network cannot be evaluated so.
     """
     whole = WholeForwards(network, grid, batch_size)
     if whole_passes_only(network):
+        if engine == INCREMENTAL:
+            raise not_incremental(f"a {type(network).__name__} has no graph of its own to trace")
         whole.settled = True
         return whole
     try:
         work = work_of(network, example)
         whole.batch_size = work.batch(batch_size, example.device)
         windows = len(grid) * pictures
+        if engine == FULL:
+            whole.settled = True
+            return whole
         kept = is_kept(network, traced_example(example))
-        if not occluding_pays(work, windows, whole.batch_size, kept=kept):
+        if engine == AUTO and not occluding_pays(work, windows, whole.batch_size, kept=kept):
             return whole
         few = windows <= FEW_WINDOWS and example.device.type == "cpu"
         batch_bytes = FEW_BATCH_BYTES if few else BATCH_BYTES
-        return IncrementalForwards(network, grid, example, batch_bytes, if_faster=True)
+        return IncrementalForwards(network, grid, example, batch_bytes, if_faster=engine == AUTO)
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
-        log_full_passes(_log, error)
+        if engine == INCREMENTAL:
+            raise not_incremental(error) from error
+        if engine == AUTO:
+            log_full_passes(_log, error)
     whole.settled = True
     return whole
 

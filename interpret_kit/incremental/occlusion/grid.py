@@ -37,12 +37,12 @@ class WindowGrid:
             if window > side:
                 raise DoesNotFit(
                     f"a window of {_by(self.window)} px is larger than the picture of "
-                    f"{_by(self.size)} px that the network sees; give a smaller --window"
+                    f"{_by(self.size)} px that the network sees; give a smaller window"
                 )
             if stride > window and window < side:
                 raise DoesNotFit(
                     f"a stride of {_by(self.stride)} px leaves gaps between windows of "
-                    f"{_by(self.window)} px; give a --stride of at most the window"
+                    f"{_by(self.window)} px; give a stride of at most the window"
                 )
 
     def __len__(self) -> int:

@@ -66,5 +66,5 @@ def test_names_that_match_nothing_are_listed_with_close_names_and_a_way_out():
     assert message.startswith("2 of the 3 class names of the images are not classes of net: ")
     assert "'daisyy' (close names: daisy), 'cactus' (" in message
     assert "rename them" in message
-    assert "--model" in message
+    assert "labels='predicted'" in message
     assert "\n" not in message

@@ -107,7 +107,7 @@ def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(tmp_pat
     make(tmp_path / "splits", "train/cat/1.png", "test/cat/1.png")
     with pytest.raises(NothingThere, match=r"no split 'val' in .*; there are: test, train"):
         list_folder(tmp_path / "splits", "val")
-    with pytest.raises(NothingThere, match=r"has no split 'val'.* omit --split"):
+    with pytest.raises(NothingThere, match=r"has no split 'val'.* omit split='val'"):
         list_folder(make(tmp_path / "plain", "cat/1.png"), "val")
 
 

@@ -81,9 +81,13 @@ def test_a_grid_is_what_a_naive_loop_makes(grid, seed):
 @pytest.mark.parametrize(
     ("window", "stride", "told"),
     [
-        ((8, 8), (9, 9), "stride of 9x9 px leaves gaps between windows of 8x8 px; give a --stride"),
+        ((8, 8), (9, 9), "stride of 9x9 px leaves gaps between windows of 8x8 px; give a stride"),
         ((8, 8), (1, 9), "stride of 1x9 px leaves gaps"),
-        ((21, 4), (4, 4), "window of 21x4 px is larger than the picture of 20x30 px .* --window"),
+        (
+            (21, 4),
+            (4, 4),
+            "window of 21x4 px is larger than the picture of 20x30 px .* smaller window",
+        ),
         ((4, 31), (4, 4), "window of 4x31 px is larger"),
         ((0, 4), (1, 1), "must be at least 1 px"),
         ((4, 4), (0, 1), "must be at least 1 px"),

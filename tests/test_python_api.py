@@ -1,0 +1,93 @@
+"""Do the first lines of a user of PyTorch work: own folders, torchvision, a normalising loader?"""
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from networks_on_paper import drawn
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+import interpret_kit as ik
+from interpret_kit.errors import ClassMismatch, UsageError
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SCALE = {"size": 32, "mean": MEAN, "std": STD}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return drawn(torchvision.models.resnet18(num_classes=3))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Class folders whose names are nobody's classes; images of 32 x 32 noise."""
+    generator = np.random.default_rng(0)
+    for name in ("fieldfare", "redwing"):
+        (tmp_path / "birds" / name).mkdir(parents=True)
+        for k in range(2):
+            levels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(levels).save(tmp_path / "birds" / name / f"{k}.png")
+    return tmp_path / "birds"
+
+
+def test_a_torchvision_network_is_never_given_a_guessed_scale(network):
+    with pytest.raises(
+        UsageError,
+        match=r"which size, mean, std .*size=\(224, 224\), mean=\(0.4",
+    ):
+        ik.Classifier(network)
+
+
+def test_labels_that_are_not_classes_are_dropped_with_a_note_where_none_are_needed(network, folder):
+    result = ik.Occlusion(window=16, stride=16).run(
+        ik.Classifier(network, **SCALE), folder, engine="full"
+    )
+    assert result.labels.tolist() == [-1] * 4
+    (note,) = [each for each in result.notes() if "fieldfare" in each]
+    assert "dropped" in note
+    with pytest.raises(ClassMismatch, match="fieldfare"):
+        ik.Misclassifications().run(ik.Classifier(network, **SCALE), folder)
+    ik.Ablation(layer=1, filters=[0], labels="predicted").run(
+        ik.Classifier(network, **SCALE), folder, engine="full"
+    )
+
+
+def test_a_single_file_keeps_the_label_of_its_class_folder(network, folder):
+    names = {"redwing": 0, "fieldfare": 1, "ring ouzel": 2}
+    classifier = ik.Classifier(network, **SCALE, classes=names)
+    file = folder / "fieldfare" / "1.png"
+    result = ik.Occlusion(window=16, stride=16, target="label").run(classifier, file, engine="full")
+    assert (result.labels.tolist(), result.target.tolist()) == ([1], [1])
+
+
+def test_a_normalising_loader_gives_the_results_of_the_folder(network, folder):
+    normalising = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+    dataset = torchvision.datasets.ImageFolder(folder, normalising)
+    loader = DataLoader(dataset, batch_size=3)
+    classifier = ik.Classifier(network, **SCALE, classes=[*dataset.classes, "ring ouzel"])
+    analysis = ik.Misclassifications()
+    expected = analysis.run(classifier, folder)
+    found = analysis.run(classifier, ik.load_images(loader, normalized=(MEAN, STD)))
+    np.testing.assert_array_equal(found.confusion, expected.confusion)
+    # One image in the network's own terms, without us.
+    with torch.no_grad():
+        own = torch.cat([network(pixels) for pixels, _ in loader]).argmax(1)
+    labels = torch.tensor(dataset.targets)
+    truth = torch.zeros(3, 3, dtype=torch.int64).index_put_(
+        (labels, own), torch.ones(4, dtype=torch.int64), accumulate=True
+    )
+    assert sorted(found.confusion.flatten().tolist()) == sorted(truth.flatten().tolist())
+    with pytest.raises(UsageError, match=r"load_images\(\.\.\., normalized=\(\(0.485"):
+        analysis.run(classifier, loader)
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [("train", "train"), ("resume", "train"), ("Recipe", "recipe"), ("sweep", "sweep.runner")],
+)
+def test_training_is_a_name_of_the_package(name, home):
+    assert getattr(ik, name).__module__ == f"interpret_kit.trainers.{home}"
+    assert ik.write_report.__module__ == "interpret_kit.report.page"
