@@ -1,7 +1,7 @@
-"""Which images are these, that are in memory already? Tensors, arrays, data sets and loaders.
+"""How are images read that are in memory? Tensors, arrays, data sets and loaders.
 
-They are read once and kept with 8 bits per channel, in the order in which they come: a result does
-not change if a data set augments its images, or a loader shuffles them.
+They are read once, in order, and kept with 8 bits per channel: a result does not change if a data
+set augments its images, or a loader shuffles them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from interpret_kit.models.argument_values import integer, shown
 
 _IMAGE = ("image", "images", "img", "pixel_values", "pixels")  # keys of a row, or of a batch
 _LABEL = ("label", "labels", "fine_label", "target", "targets")
-_SPLITS = ("test", "validation", "valid", "val", "train")  # the first that is there is taken
+_SPLITS = ("test", "validation", "valid", "val", "train")  # the default is the first that exists
 
 
 class Columns(NamedTuple):
-    """The keys of a row under which its image and its label are."""
+    """The keys of the image and the label in a row."""
 
     image: str
     label: str | None
@@ -41,16 +41,16 @@ class Pair(NamedTuple):
 
 
 def images_in_memory(given: Any, split: str | None, normalized: Any) -> ImageSet | None:
-    """Make images of what holds pixels; None if it does not, as a path.
+    """Make an image set of an object that holds pixels; None for others, such as a path.
 
     Args:
         given: a tensor, an array or a PIL image; a list of these, or of (image, label); a data set
             or a loader of torch; a `datasets.Dataset`.
         split: of a `datasets.DatasetDict`.
-        normalized: the (mean, std) that were subtracted and divided by.
+        normalized: the (mean, std) of a normalisation to undo.
 
     Raises:
-        UsageError: pixels of another shape or range, or labels that are not classes.
+        UsageError: for pixels of another shape or range, or labels that are not classes.
     """
     if _is_splits(given):
         given, split = _picked(given, split), None
@@ -75,7 +75,7 @@ def images_in_memory(given: Any, split: str | None, normalized: Any) -> ImageSet
 
 
 def _pairs(given: Any) -> Iterator[Pair] | None:
-    """Images and labels, one by one or batch by batch; None if there are no pixels."""
+    """Yield images and labels, one by one or by batch; None if there are no pixels."""
     if is_pixels(given):
         return iter([Pair(given)])
     if isinstance(given, (str, bytes, Mapping)) or hasattr(given, "__fspath__"):
@@ -87,7 +87,9 @@ def _pairs(given: Any) -> Iterator[Pair] | None:
         if not given or not _is_item(given[0]):
             return None
     elif hasattr(given, "__getitem__") and hasattr(given, "__len__"):
-        items = (given[row] for row in range(len(given)))  # a data set need not end by itself
+        items = (
+            given[row] for row in range(len(given))
+        )  # a data set may not raise IndexError at its end
     elif isinstance(given, Iterable):
         items = given
     else:
@@ -117,7 +119,7 @@ def _pair(item: Any, columns: Columns | None, number: int) -> Pair:
 
 
 def _labels(given: Any, count: int, first: int) -> list[int | str]:
-    """The labels of ``count`` images; -1 for none."""
+    """Return the labels of ``count`` images; -1 for none."""
     if given is None:
         return [-1] * count
     several = given.tolist() if hasattr(given, "tolist") else given
@@ -139,7 +141,7 @@ def _label(given: Any, image: int) -> int | str:
 
 
 def _numbers(labels: list[int | str], classes: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Labels (images,) and the names that they count."""
+    """Return labels (images,) and the class names that they index."""
     names = names_in_order(classes)
     if not any(isinstance(each, str) for each in labels):
         return as_labels(labels, len(labels), len(names)), names
@@ -152,7 +154,7 @@ def _numbers(labels: list[int | str], classes: Any) -> tuple[NDArray[np.int64], 
 
 
 def _class_names(given: Any) -> Any:
-    """What a data set calls its classes: torchvision's attributes, or those of `datasets`."""
+    """Return the class names of a data set: torchvision's attributes, or those of `datasets`."""
     columns = _columns(given)
     if columns is not None and columns.label is not None:
         return getattr(given.features[columns.label], "names", None)
@@ -160,14 +162,14 @@ def _class_names(given: Any) -> Any:
         names = getattr(given, "classes", None) or getattr(given, "class_to_idx", None)
         if isinstance(names, Mapping):
             return names
-        if isinstance(names, (list, tuple)):  # of ImageNet, each is a tuple of synonyms
+        if isinstance(names, (list, tuple)):  # in ImageNet, each is a tuple of synonyms
             return [each[0] if isinstance(each, tuple) else each for each in names]
         given = getattr(given, "dataset", None)
     return None
 
 
 def _columns(given: Any) -> Columns | None:
-    """Which columns of a `datasets.Dataset` hold images and labels; None for anything else."""
+    """Find the columns of images and labels in a `datasets.Dataset`; None for anything else."""
     features = getattr(given, "features", None)
     if not isinstance(features, Mapping):
         return None
@@ -208,7 +210,7 @@ def _apart(part: Part) -> list[Image.Image]:
 
 
 def _notes(given: Any) -> tuple[str, ...]:
-    """Say that a loader does not keep the order of its data set."""
+    """Note that a loader does not keep the order of its data set."""
     sampler = type(getattr(given, "sampler", None)).__name__
     if not sampler.startswith(("Random", "SubsetRandom", "WeightedRandom")):
         return ()

@@ -22,7 +22,7 @@ Part = Image.Image | NDArray[np.uint8]  # one image, or (images, height, width[,
 
 
 def is_pixels(given: Any) -> bool:
-    """Whether these are pixels of one or several images: a tensor, an array, a PIL image."""
+    """Return whether these are pixels of one or several images: a tensor, an array, a PIL image."""
     if isinstance(given, Image.Image) or hasattr(given, "detach"):
         return True
     kind = getattr(getattr(given, "dtype", None), "kind", "")
@@ -41,7 +41,7 @@ class Scale:
         self.mean, self.std = np.array(checked.mean), np.array(checked.std)
 
     def undone(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """The pixels before it, channels last."""
+        """Return the pixels before the normalisation, channels last."""
         if not np.issubdtype(pixels.dtype, np.floating):
             raise UsageError(
                 f"normalized is given, and the pixels are {pixels.dtype}, which nothing was "
@@ -59,16 +59,16 @@ def _channels(given: Any) -> Any:
 
 
 def part_of(image: Any, scale: Scale | None, first: int) -> tuple[Part, int]:
-    """Check one image or several; return them with 8 bits per channel, and how many they are.
+    """Check one or several images; return them with 8 bits per channel, and their number.
 
     Args:
         image: a PIL image; an array as `as_uint8` takes it; or a tensor (images, channels, height,
             width), or of one image without the first.
-        scale: what was done to the pixels, to be undone.
-        first: the number of the first image, for messages.
+        scale: the normalisation of the pixels, to be undone.
+        first: the index of the first image, for messages.
 
     Raises:
-        UsageError: another shape, type or range.
+        UsageError: for another shape, type or range.
     """
     if isinstance(image, Image.Image):
         if scale is not None:
@@ -89,7 +89,7 @@ def part_of(image: Any, scale: Scale | None, first: int) -> tuple[Part, int]:
 
 
 def _channels_last(tensor: Any) -> NDArray[Any]:
-    """Pixels of a tensor (images, channels, height, width), or of one image without the first."""
+    """Return pixels of a tensor (images, channels, height, width); one image lacks the first."""
     tensor = tensor.detach().cpu()
     tensor = tensor.float() if tensor.is_floating_point() else tensor
     shape = tuple(tensor.shape)
