@@ -98,7 +98,7 @@ def test_a_study_may_be_one_recipe_and_its_data_another(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[study", "is no TOML"),
+        ("[study", "is not valid TOML"),
         (ABOUT + "[recipes]\n", "no section 'recipes'; close names: recipe"),
         (ABOUT + "tilte = 1\n", r"no field of \[study\] 'tilte'; close names: title"),
         (ABOUT + "[recipe]\nkernels = 3\n", "no field of a recipe 'kernels'; close names: kernel"),
