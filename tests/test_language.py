@@ -61,7 +61,8 @@ EXCEPTIONS = {
     r"`+silence`+|\bsilence=|^silence$": "a public parameter",
     r"\]\([^)]*\)": "the target of a link",
     r"docs/pictures\S*": "a folder",
-    r"^pictures$|`(\w+\.)?pictures?`|^picture_ids$|^silenced_at$": "a name in results that earlier versions saved",
+    r"^pictures$|^picture_ids$|^silenced_at$": "a name in results that earlier versions saved",
+    r"`(\w+\.)?pictures?`": "a name of earlier versions",
     r"\bpics? pictures?\b.*|.*\bpictures photos\b.*": "names of folders that users have",
 }
 
