@@ -1,9 +1,9 @@
-"""What is inside a trained network? Asks a run everything, and writes docs/report.md.
+"""What is inside a trained network? Runs every analysis on it, and writes docs/report.md.
 
-    python docs/make_report.py RUN DATA      # asks, draws, writes; minutes
-    python docs/make_report.py --rewrite     # only the page, of the numbers in docs/report.json
+    python docs/make_report.py RUN DATA      # computes, draws, writes; minutes
+    python docs/make_report.py --rewrite     # only the page, from docs/report.json
 
-RUN is a folder of `ikit train`, or a trial of `ikit sweep`. DATA is the folder it learned from,
+RUN is a folder of `ikit train`, or a trial of `ikit sweep`. DATA is the folder of its images,
 with a `test` split and, for "does it look at the object?", a `boxes.csv` of path (from DATA on,
 such as test/ox/3.jpg), x0, y0, x1, y1.
 Results are kept (--kept) and read again when the same is asked of the same.
@@ -75,13 +75,13 @@ def write(out: Path) -> None:
         text = page(numbers, re.sub(r"(\d)%", r"\1 %", said))
     except KeyError as missing:
         raise NothingThere(
-            f"{out / NUMBERS} has no {missing}: make the report anew, make_report.py RUN DATA"
+            f"{out / NUMBERS} has no {missing}: make a new report, make_report.py RUN DATA"
         ) from missing
     (out / TEXT).write_text(text)
 
 
 def ask(subject: Subject, out: Path) -> None:
-    """Ask everything, draw the pictures, and write the numbers."""
+    """Run every analysis, draw the figures, and write the numbers."""
     folder = out / "pictures" / "report"
     shutil.copyfile(subject.run / HISTORY, out / LEARNED)
     curves = draw_history(History.read(subject.run / HISTORY).columns)
@@ -110,7 +110,7 @@ def ask(subject: Subject, out: Path) -> None:
 
 
 def fail(subject: Subject, folder: Path) -> dict[str, Any]:
-    """Which classes fail, and what are they taken for?"""
+    """Which classes fail, and what are they predicted as?"""
     counts = subject.answer("failures", ik.Misclassifications(mistakes=8), subject.images)
     figures = counts.figures()
     pictures.save(figures["classes"], folder / "classes.png")
@@ -151,7 +151,7 @@ def boxes_of(boxes: Array | None, rows: Array) -> Array | None:
 def portray(
     subject: Subject, of: tuple[AblationResult, TopPatchesResult], shown: Array, folder: Path
 ) -> list[list[dict[str, Any]]]:
-    """Draw what the filters that break most answer to, layer by layer; their numbers."""
+    """Draw what the filters that break most respond to, layer by layer; their numbers."""
     counts, patches = of
     chosen = measures.worst_filters(counts, answers.TWO)
     galleries = pictures.patch_pages(patches, chosen, subject.classifier, subject.images)
@@ -167,7 +167,7 @@ def portray(
 
 
 def rounded(told: Any) -> Any:
-    """Shorten all floats to six places, and put None for what is no number."""
+    """Shorten all floats to six places, and NaN as None."""
     if isinstance(told, dict):
         return {key: rounded(each) for key, each in told.items()}
     if isinstance(told, list | tuple):

@@ -13,13 +13,13 @@ MOST = 3  # classes of each filter in a table; the others are summed up
 
 
 def filters(network: Numbers, chosen: Sequence[Any], test: Numbers) -> list[str]:
-    """Two filters of each layer: what they answer to, what excites them, what they are for."""
+    """Two filters of each layer: what they respond to, and what they are for."""
     parts = [
-        "## 3. What do its filters answer to, and what are they for?",
-        "Of each layer the two filters whose silence breaks most test images. First their "
-        "responses to the eight pictures from above; then the patches, of all test images, that "
-        "excite them most; then what goes wrong without them, by class. A filter is silenced by "
-        "holding its map at zero at the convolution's output.",
+        "## 3. What do its filters respond to, and what are they for?",
+        "The two filters of each layer whose ablation breaks most test images. First their "
+        "responses to the eight images from above; then the patches of all test images that "
+        "activate them most; then the classes of the images that they break. A filter is ablated "
+        "by setting its feature map to zero at the convolution's output.",
     ]
     for number, (layer, pair) in enumerate(zip(network["layers"], chosen, strict=True), 1):
         parts += _layer(number, layer, pair, test)
@@ -34,15 +34,15 @@ def _layer(number: int, layer: Numbers, pair: Sequence[Numbers], test: Numbers) 
         f"### Layer {number}: filters {both} of {layer['filters']}",
         "\n".join(_told(each) for each in pair),
         figure(f"layer{number}-responses", f"Responses of filters {both}",
-               f"Responses: maps of {rows} x {cols} units."),
-        figure(f"layer{number}-patches", f"Patches that excite filters {both}",
-               f"Top patches: a unit sees {high} x {wide} px."),
+               f"Responses: feature maps of {rows} x {cols} units."),
+        figure(f"layer{number}-patches", f"Patches that activate filters {both}",
+               f"Top patches: the receptive field is {high} x {wide} px."),
         _classes(pair, test),
     ]  # fmt: skip
 
 
 def _told(each: Numbers) -> str:
-    """A filter in one line: what excites it, what it breaks."""
+    """A filter in one line: what activates it, what it breaks."""
     worst = [f"*{name(label)}* ({each['classes'][label][0]})" for label in broken_most(each)[:1]]
     most = f", most of all {worst[0]}" if worst else ""
     often = [f"*{name(label)}* ({n})" for label, n in each["excited_by"] if n > 1]
@@ -60,7 +60,7 @@ def broken_most(each: Numbers) -> list[str]:
 
 
 def _classes(pair: Sequence[Numbers], test: Numbers) -> str:
-    """Right before, wrong after: the classes that the filters flip most, the others, and all."""
+    """The classes that the filters flip most, the others, and all."""
     right = test["right_of"]
     flips = {
         label: [n for each in pair for n in each["classes"].get(label, (0, 0))] for label in right
@@ -74,4 +74,4 @@ def _classes(pair: Sequence[Numbers], test: Numbers) -> str:
         sums = [sum(column) for column in zip(*(flips[label] for label in labels), strict=True)]
         rows += [(what, sum(right[label] for label in labels), *sums)] if labels else []
     columns = [f"{what} {each['filter']}" for each in pair for what in ("broken by", "repaired by")]
-    return table(("class", "right before", *columns), rows)
+    return table(("class", "correct before", *columns), rows)

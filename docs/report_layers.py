@@ -10,7 +10,7 @@ from report_markdown import figure, percent, table
 
 Numbers = dict[str, Any]
 
-LITTLE = 0.1  # a rank correlation nearer to 0 is called none
+LITTLE = 0.1  # a rank correlation nearer to 0 counts as none
 
 
 def layers(numbers: Numbers) -> list[str]:
@@ -18,14 +18,14 @@ def layers(numbers: Numbers) -> list[str]:
     here, there = numbers["ablation"], numbers["elsewhere"]
     return [
         "## 4. Are later layers more important?",
-        f"Every filter of every layer is silenced once, and all {here['images']} test images are "
-        f"asked again; {here['right']} of them are right with all filters.",
+        f"Every filter of every layer is ablated once, and all {here['images']} test images are "
+        f"classified again; {here['right']} of them are correct with all filters.",
         figure("ablation", "Images broken per filter, layer by layer", "Each dot is one filter."),
         "**Per filter.** What does one filter do?",
         per_filter(here["layers"]),
         "The mean is what a filter drawn at random from the layer breaks. The last column: how "
         "often a random filter of this layer breaks more than a random one of the layer before; "
-        "50 % is no difference.",
+        "50 % means no difference.",
         "Over all filters, Spearman's rank correlation of a filter's layer and the images it "
         "breaks (1: always more in later layers, -1: always less, 0: no order) is "
         f"{by_filter(here)}",
@@ -34,8 +34,8 @@ def layers(numbers: Numbers) -> list[str]:
         f"{by_layer(here['layers'])} A layer with more filters has more chances to break an "
         "image; a hundredth of the sum is what one per cent of its filters break.",
         *together(numbers["together"], here),
-        "**Where is the zero?** Behind a convolution with batch normalisation, a map held at zero "
-        "becomes a constant. Silenced after the activation, it is gone:",
+        "**Where is the zero?** Behind a convolution with batch normalisation, a zero feature map "
+        "becomes a constant. Ablated after the activation, it stays zero:",
         sites(here["layers"], there["layers"]),
         f"After the activation, the rank correlation is {by_filter(there)} "
         f"{by_layer(there['layers'])}",
@@ -77,7 +77,7 @@ def per_layer(lines: Sequence[Numbers], networks: Sequence[Numbers]) -> str:
         for k, (line, network) in enumerate(zip(lines, networks, strict=True), 1)
     ]
     columns = ("layer", "broken, sum", "repaired, sum", "net", "by the worst tenth")
-    return table((*columns, "right images that some filter breaks", "dead filters"), rows)
+    return table((*columns, "correct images that some filter breaks", "dead filters"), rows)
 
 
 def rho(compared: Numbers) -> str:
@@ -115,7 +115,7 @@ def by_layer(lines: Sequence[Numbers]) -> str:
 
 
 def together(lines: Sequence[Numbers], compared: Numbers) -> list[str]:
-    """What is left with a share of a layer silenced at once."""
+    """The accuracy with a share of a layer's filters ablated at once."""
     share, draws, images = lines[0]["share"], len(lines[0]["right"]), compared["images"]
     rows = [
         (
@@ -127,10 +127,10 @@ def together(lines: Sequence[Numbers], compared: Numbers) -> list[str]:
         for k, line in enumerate(lines, 1)
     ]
     return [
-        f"**At once.** One filter can be replaced by others. With {100 * share:.0f} % of a layer's "
-        f"filters silenced together, drawn at random {draws} times, of "
-        f"{percent(compared['right'] / images)} right are left:",
-        table(("layer", "filters silenced", "right, mean", "least to most"), rows),
+        f"**At once.** One filter can be redundant. With {100 * share:.0f} % of a layer's filters "
+        f"ablated together, drawn at random {draws} times, the accuracy of "
+        f"{percent(compared['right'] / images)} falls to:",
+        table(("layer", "filters ablated", "accuracy, mean", "lowest to highest"), rows),
     ]
 
 
@@ -145,7 +145,7 @@ def sites(here: Sequence[Numbers], there: Sequence[Numbers]) -> str:
 
 
 def matches(lines: Sequence[Numbers]) -> list[str]:
-    """Does a filter break the classes that excite it?"""
+    """Does a filter break the classes that activate it?"""
     rows = [
         (k, percent(each["own"]), f"{percent(each['shuffled'])} ± {100 * each['interval']:.1f}")
         for k, each in enumerate(lines, 1)
@@ -155,11 +155,11 @@ def matches(lines: Sequence[Numbers]) -> list[str]:
     below = sum(gain < -each["interval"] for gain, each in zip(gains, lines, strict=True))
     most = f" Most in layer {gains.index(max(gains)) + 1}: {100 * max(gains):.1f} points."
     return [
-        "**Does a filter break the classes that excite it?** Of the images that a filter breaks, "
-        "so many are of a class among its nine top patches; beside it, the same share with the "
-        "patches of any filter of its layer, which is chance: its mean, and 1.96 standard "
-        "deviations, over the ways to deal these patches out to the layer's filters.",
+        "**Does a filter break the classes that activate it?** The share of the images that a "
+        "filter breaks whose class is among its nine top patches; and, for comparison, the same "
+        "share with the patches of any filter of its layer, which is chance: its mean, and 1.96 "
+        "standard deviations, over the permutations of these patches among the layer's filters.",
         table(("layer", "its own patches", "patches of any filter of the layer"), rows),
-        f"Its own say clearly more than chance in {above} of {len(lines)} layers, and clearly less "
+        f"Its own are clearly more than chance in {above} of {len(lines)} layers, and clearly less "
         f"in {below}.{most if above else ''}",
     ]

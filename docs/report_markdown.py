@@ -1,4 +1,4 @@
-"""How are tables, shares and pictures written in Markdown?"""
+"""Writes tables, percentages and figures in Markdown."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def name(label: str) -> str:
 
 
 def figure(file: str, alt: str, caption: str) -> str:
-    """A picture of the report, and what it shows."""
+    """A figure of the report with its caption."""
     return f"![{alt}](pictures/report/{file}.png)\n\n*{caption}*"

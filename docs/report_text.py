@@ -1,4 +1,4 @@
-"""How does the report read? Turns its numbers into Markdown; works out nothing."""
+"""Turns the numbers of the report into Markdown; computes nothing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from studies_text import KNOWN
 Numbers = dict[str, Any]
 
 COMMAND = "python docs/make_report.py RUN DATA"
-GUESSES = {"others": "another picture's peak", "middle": "the middle of the picture"}
+GUESSES = {"others": "another image's peak", "middle": "the centre of the image"}
 PARTS = {  # of the recipe's table
     "network": (
         *("channels", "kernel", "pool", "batch_norm", "activation", "global_pool"),
         *("fc", "dropout"),
     ),
-    "learning": ("epochs", "batch_size", "optimizer", "lr", "schedule", "warmup"),
-    "restraint": ("weight_decay", "clip", "ema", "label_smoothing"),
-    "pictures": ("augment", "crop", "colour", "erase", "mixup", "cutmix"),
+    "training": ("epochs", "batch_size", "optimizer", "lr", "schedule", "warmup"),
+    "regularisation": ("weight_decay", "clip", "ema", "label_smoothing"),
+    "augmentation": ("augment", "crop", "colour", "erase", "mixup", "cutmix"),
 }
 
 
@@ -41,16 +41,19 @@ def page(numbers: Numbers, verdict: str) -> str:
 
 
 def opening(numbers: Numbers) -> list[str]:
-    """What this is, and each answer in a line."""
+    """What this is, and each result in a line."""
     test, peaks = numbers["test"], numbers["occlusion"]["peaks"]
     compared = numbers["ablation"]
     classes = test["right_of"]
     images = named(classes, f"{len(classes)} classes")
     means = ", ".join(f"{line['mean']:.1f}" for line in compared["layers"])
     answers = [
-        ("[How good is it?](#1-how-good-is-it)", f"{percent(test['accuracy'])} of the test images"),
         (
-            "[What are its filters for?](#3-what-do-its-filters-answer-to-and-what-are-they-for)",
+            "[How accurate is it?](#1-how-accurate-is-it)",
+            f"{percent(test['accuracy'])} of the test images",
+        ),
+        (
+            "[What are its filters for?](#3-what-do-its-filters-respond-to-and-what-are-they-for)",
             f"one filter breaks, on average, layer by layer: {means} images",
         ),
         (
@@ -60,15 +63,15 @@ def opening(numbers: Numbers) -> list[str]:
         ),
     ]
     if peaks:
-        said = f"at the object in {percent(peaks[0]['own'])} of the images that are right"
+        said = f"at the object in {percent(peaks[0]['own'])} of the correct images"
         said += f"; a random point: {percent(peaks[0]['chance'])}"
         answers.insert(1, ("[Where does it look?](#2-where-does-it-look)", said))
     return [
         "# What is inside a network of five convolutions?",
-        f"It was trained on {images}. On this page it is asked all that the toolkit can ask, on "
-        f"{test['images']} test images that it did not learn from. An image is **broken** by a "
-        "silenced filter if it was right with all filters and is wrong without that one; "
-        "**repaired** is the reverse.",
+        f"It was trained on {images}. This page runs every analysis of the toolkit on its "
+        f"{test['images']} test images. Ablating a filter **breaks** an image if it is newly "
+        "misclassified: correct with all filters, misclassified without this one. It **repairs** "
+        "an image if it is newly correct.",
         table(("question", "number"), answers),
     ]
 
@@ -81,39 +84,39 @@ def accuracy(network: Numbers, test: Numbers) -> list[str]:
         for best, worst in zip(test["best"], test["worst"], strict=True)
     ]  # fmt: skip
     confused = [(name(a), name(b), n, of) for a, b, n, of in test["confusions"]]
-    surest = "Under each picture its true class, what it is taken for, and how sure the network is."
+    caption = "Under each image: its true class, the predicted class and its confidence."
     return [
-        "## 1. How good is it?",
-        f"**{percent(test['accuracy'])}** of {test['images']} test images are right "
+        "## 1. How accurate is it?",
+        f"**{percent(test['accuracy'])}** of {test['images']} test images are correct "
         f"({test['right']}; 95 % interval ± {100 * test['interval']:.1f}). The report that this "
-        f"page follows reached {KNOWN} % with five convolutions, on 33 classes of its own. Its "
-        "classes are not these: the numbers stand side by side, and are no race.",
+        f"page follows reached {KNOWN} % with five convolutions, on 33 other classes, so the two "
+        "numbers are not comparable.",
         recipe(network),
         figure("history", "Loss and accuracy by epoch", _history(network["recipe"])),
-        table(("best class", "right", "worst class", "right", "mostly taken for"), pairs),
-        figure("classes", "Accuracy of each class", "How often each class is right."),
-        "What is taken for what, the most frequent first:",
-        table(("true class", "taken for", "times", "of images"), confused),
-        *([figure("mistakes", "Eight confident mistakes", f"The surest mistakes. {surest}")]
+        table(("best class", "accuracy", "worst class", "accuracy", "mostly predicted as"), pairs),
+        figure("classes", "Accuracy of each class", "Accuracy of each class."),
+        "The most frequent confusions:",
+        table(("true class", "predicted as", "times", "of images"), confused),
+        *([figure("mistakes", "Eight confident mistakes", f"Most confident mistakes. {caption}")]
           if test["right"] < test["images"] else []),
     ]  # fmt: skip
 
 
 def recipe(network: Numbers) -> str:
-    """The choices that made the network, and its size."""
+    """The hyper-parameters of the network, and its size."""
     chosen = network["recipe"]
     rows = [
         (part, ", ".join(f"{name(k)} {_value(chosen[k])}" for k in names if _value(chosen[k])))
         for part, names in PARTS.items()
     ]
-    learned = "train and val images" if chosen["val_too"] else "train images"
+    trained_on = "train and val images" if chosen["val_too"] else "train images"
     share = f", {percent(chosen['data_share'])} of them" if chosen["data_share"] < 1 else ""
     minutes = network["metrics"].get("seconds", 0) / 60
     size = (
         f"{network['parameters'] / 1e6:.2f} million parameters, "
-        f"{network['multiply_adds'] / 1e6:.0f} million multiply-adds a picture"
+        f"{network['multiply_adds'] / 1e6:.0f} million multiply-adds per image"
     )
-    rows += [("learned from", learned + share), ("size", size)]
+    rows += [("training set", trained_on + share), ("size", size)]
     rows += [("training", f"{minutes:.0f} minutes, {network['manner'].split(':')[0]}")]
     return table(("", "recipe"), rows)
 
@@ -130,15 +133,15 @@ def _value(value: object) -> str:
 def _history(chosen: Numbers) -> str:
     said = "Loss and accuracy, epoch by epoch."
     if chosen["mixup"] or chosen["cutmix"]:
-        said += " The training images are blended and cut (mixup, cutmix), which makes them harder"
-        said += " than the test images: the curve of training may stay below the test accuracy."
+        said += " The training images are mixed (mixup, cutmix), which makes them harder than the"
+        said += " test images: the training accuracy may stay below the test accuracy."
     if chosen["val_too"]:
-        said += " The val images were learned from, too, so that there is no curve of validation."
+        said += " The training set includes the val images, so there is no validation curve."
     return said
 
 
 def occlusion(numbers: Numbers) -> list[str]:
-    """Where do decisions rest: eight pictures, one closely, and all by their boxes."""
+    """Where does it look: eight images, one in detail, and all by their boxes."""
     shown, side = numbers["pictures"], numbers["window"]
     rows = [
         (name(each["class"]), f"{each['confidence']:.2f}", f"{each['worst']:.2f}",
@@ -149,20 +152,20 @@ def occlusion(numbers: Numbers) -> list[str]:
     closest = shown[numbers["closest"]]
     return [
         "## 2. Where does it look?",
-        f"A grey window of {side} x {side} px slides over the picture in steps of "
-        f"{numbers['stride']} px: {shown[0]['windows']} positions, each a binary mask. The network "
-        "is asked at each. Shown is the first test picture that is right, of eight classes spread "
-        "evenly over the alphabet.",
-        *(figure(f"occlusion-{k}", f"Occlusion of test pictures, part {k} of {pages}",
-                 "One colour scale for all eight pictures.") for k in range(1, pages + 1)),
-        table(("picture", "confidence", "under the worst window", "windows that change the answer",
+        f"Occlusion with a grey window of {side} x {side} px and a stride of "
+        f"{numbers['stride']} px: {shown[0]['windows']} positions, each a binary mask, with one "
+        "prediction each. Shown is the first correct test image of eight classes, spread evenly "
+        "over the alphabet.",
+        *(figure(f"occlusion-{k}", f"Occlusion of test images, part {k} of {pages}",
+                 "One colour scale for all eight images.") for k in range(1, pages + 1)),
+        table(("image", "confidence", "lowest, occluded", "windows that change the prediction",
                "mostly to"), rows),
-        f"More closely, the picture whose answer most windows change, *{name(closest['class'])}* "
+        f"In detail, the image whose prediction most windows change, *{name(closest['class'])}* "
         f"({closest['changing']} of {closest['windows']}):",
-        figure("closely-image", "One picture, its attribution and its confidence array",
+        figure("closely-image", "One image, its attribution and its confidence array",
                "Left: the worst window. Right: the confidence with the window at each position."),
-        figure("closely-windows", "Masks, and the pictures under them",
-               "Above: binary masks. Below: the picture under each, and the answer to it."),
+        figure("closely-windows", "Masks, and the occluded images",
+               "Above: binary masks. Below: the occluded images, and the predictions for them."),
         *peaks(numbers["peaks"], numbers["without_box"]),
     ]  # fmt: skip
 
@@ -172,30 +175,30 @@ def peaks(lines: Sequence[Numbers], without_box: int) -> list[str]:
     if not lines:
         return []
     rows = [
-        ("all" if line["most"] == 1 else f"box at most {100 * line['most']:.0f} % of the picture",
+        ("all" if line["most"] == 1 else f"box at most {100 * line['most']:.0f} % of the image",
          line["images"], f"{percent(line['own'])} ± {100 * line['own_interval']:.1f}",
          percent(line["chance"]), percent(line["others"]), percent(line["middle"]))
         for line in lines
     ]  # fmt: skip
-    columns = ("right test images", "images", "peak in its box", "random point",
-               "another picture's peak", "middle of the picture")  # fmt: skip
+    columns = ("correct test images", "images", "peak in its box", "random point",
+               "another image's peak", "centre of the image")  # fmt: skip
     smallest = f" On the smallest boxes it {against(lines[-1], 'middle')}."
     return [
-        "**Does it look at the object?** The peak is the pixel whose covering costs the most "
-        "confidence. Boxes are large and objects are in the middle, so that much of a hit is "
-        "chance: three blind guesses stand beside it.",
+        "**Does it look at the object?** The peak is the pixel with the largest attribution. Boxes "
+        "are large and objects are central, so that many hits are due to chance: the table "
+        "includes three baselines that do not see the image.",
         table(columns, rows),
-        "As a guess of where the object is, picture by picture, the peak "
+        "As a guess of where the object is, image by image, the peak "
         f"{against(lines[0], 'others')} and {against(lines[0], 'middle')}."
         + (smallest if len(lines) > 1 else "")
-        + (f" Left out: {without_box} with no box, or a box without area." if without_box else ""),
+        + (f" Excluded: {without_box} without a box, or with an empty one." if without_box else ""),
     ]
 
 
 def against(line: Numbers, other: str) -> str:
     """Whether the peak is the better guess, by the paired difference and its 95 % interval."""
     share, error = line[f"above_{other}"], line[f"above_{other}_interval"]
-    said = "cannot be told from"
+    said = "does not differ significantly from"
     if error is not None and abs(share) > error:
         said = "beats" if share > 0 else "is beaten by"
     told = "unknown" if error is None else f"{100 * error:.1f}"
@@ -207,10 +210,10 @@ def making(network: Numbers) -> list[str]:
     versions = ", ".join(f"{each} {number}" for each, number in network["versions"].items())
     return [
         "## How this page was made",
-        f"`{COMMAND}` asks, draws and writes all of it; RUN is the folder of the trained network "
-        "(of `ikit train`, or a trial of `ikit sweep`), DATA that of its images, with a "
+        f"`{COMMAND}` computes, draws and writes all of it; RUN is the folder of the trained "
+        "network (of `ikit train`, or a trial of `ikit sweep`), DATA that of its images, with a "
         "`boxes.csv` for the second section. The numbers are in [report.json](report.json), "
         "every epoch in [report_history.csv](report_history.csv), every filter in "
         "[report_filters.csv](report_filters.csv); `python docs/make_report.py --rewrite` makes "
-        f"the page anew of them. Trained with {versions}.",
+        f"the page from them. Trained with {versions}.",
     ]

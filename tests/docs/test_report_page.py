@@ -49,8 +49,9 @@ def test_only_layers_clear_of_chance_are_counted():
     ("points", "error", "said"),
     [
         (0.037, 0.03, "beats"), (-0.037, 0.03, "is beaten by"),
-        (0.037, 0.04, "cannot be told from"), (-0.037, 0.04, "cannot be told from"),
-        (0.037, None, "cannot be told from"),
+        (0.037, 0.04, "does not differ significantly from"),
+        (-0.037, 0.04, "does not differ significantly from"),
+        (0.037, None, "does not differ significantly from"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("other", ["others", "middle"])
@@ -61,7 +62,7 @@ def test_a_peak_beats_another_guess_only_by_more_than_the_error(other, points, e
     line |= {f"above_{each}_interval": 1.0 for each in ("others", "middle")}
     line |= {f"above_{other}": points, f"above_{other}_interval": error}
     told = "unknown" if error is None else f"{100 * error:.1f}"
-    guess = {"others": "another picture's peak", "middle": "the middle of the picture"}[other]
+    guess = {"others": "another image's peak", "middle": "the centre of the image"}[other]
     sentence = f" {said} {guess} ({100 * points:+.1f} points ± {told})"
     alone, both = (peaks(lines, 0)[-1] for lines in ([line], [line, line | {"most": 0.5}]))
     assert sentence in alone
@@ -224,7 +225,7 @@ def test_numbers_of_an_older_report_are_refused_in_a_line(made, tmp_path, monkey
     with pytest.raises(SystemExit, match="2"):
         make_report.main()
     said = capsys.readouterr().err
-    assert "report.json has no 'interval': make the report anew, make_report.py RUN DATA" in said
+    assert "report.json has no 'interval': make a new report, make_report.py RUN DATA" in said
 
 
 def test_the_committed_page_is_what_its_numbers_say(tmp_path):
