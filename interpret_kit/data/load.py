@@ -13,7 +13,7 @@ from interpret_kit.data import torchvision_sets as published
 from interpret_kit.data.folders.listing import Listing, list_files, list_folder
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.in_memory import images_in_memory
-from interpret_kit.data.paths import at_home, given_paths, is_there
+from interpret_kit.data.paths import are_paths, at_home, given_paths, is_there
 from interpret_kit.data.sources import Files, Rows
 from interpret_kit.errors import NoImages, UsageError
 
@@ -48,7 +48,7 @@ def load_images(
         return spec
     if isinstance(spec, Iterator):
         spec = list(spec)
-    images = images_in_memory(spec, split, normalized)
+    images = None if are_paths(spec) else images_in_memory(spec, split, normalized)
     if images is not None:
         return images
     if normalized is not None:

@@ -23,10 +23,19 @@ def given_paths(spec: object) -> list[str | Path]:
         return [_path(spec)]
     if isinstance(spec, (set, frozenset)):
         return sorted((_path(each) for each in spec), key=str)  # a set has no order of its own
-    pixels = hasattr(spec, "dtype") and not str(getattr(spec, "dtype", "")).startswith("<U")
+    pixels = hasattr(spec, "dtype") and not are_paths(spec)
     if pixels or isinstance(spec, Mapping) or not isinstance(spec, Iterable):
         raise _no_path(spec)
     return [_path(each) for each in spec]
+
+
+def are_paths(spec: object) -> bool:
+    """Whether an argument is a path or begins with one, as far as its types tell."""
+    if isinstance(spec, (str, bytes, os.PathLike, set, frozenset)):
+        return True
+    if str(getattr(spec, "dtype", "")).startswith(("<U", "|S")):  # an array of text
+        return True
+    return isinstance(spec, (list, tuple)) and bool(spec) and are_paths(spec[0])
 
 
 def is_there(path: Path) -> bool:

@@ -39,12 +39,11 @@ def test_several_files_may_be_given_in_all_ways(folder):
     assert load_images(set(files)).name(0) == "cat/0.png"
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [None, 3, {"a": 1}, [3], np.zeros((2, 8, 8, 3)), Image.new("RGB", (2, 2)), [np.zeros((8, 8))]],
-)
+@pytest.mark.parametrize("spec", [None, 3, {"a": 1}, ["a.png", 3]])
 def test_what_is_not_a_path_is_refused_with_what_to_give(spec):
-    with pytest.raises(UsageError, match=r"is not a path; give a file, .*ImageSet\.from_arrays"):
+    with pytest.raises(
+        UsageError, match=r"is not a path; give a file, .* or images in memory: a tensor"
+    ):
         load_images(spec)
 
 
