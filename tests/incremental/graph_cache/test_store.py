@@ -24,6 +24,8 @@ from interpret_kit.incremental.graph_cache.structure import structure
 from interpret_kit.models.loading.efficientnet_lite0 import embedded_network
 from interpret_kit.models.probing.evaluation import evaluating
 
+pytestmark = pytest.mark.usefixtures("no_kept_graphs")
+
 
 class Net(nn.Module):
     """Two convolutions, a skip, a concatenation, and a product."""
