@@ -16,13 +16,11 @@ from torch import Tensor
 from interpret_kit.data.folders.omitted import Omitted, line_of, refuse_losses
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
-from interpret_kit.data.paths import at_home, is_there
 from interpret_kit.errors import (
     ClassMismatch,
     NoImages,
     NothingThere,
     UnreadableImage,
-    UsageError,
     shortened,
 )
 from interpret_kit.models.preprocessing import Preprocessing
@@ -233,8 +231,6 @@ def as_input(pixels: Tensor) -> Tensor:
 
 
 def _train_images(spec: str) -> ImageSet:
-    if is_there(at_home(spec)) and not at_home(spec).is_dir():
-        raise UsageError(f"{spec} is a file; train on a folder with a folder of images per class")
     images = _split_of(spec, "train")
     if images is None:
         images = load_images(spec)
