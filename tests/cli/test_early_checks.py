@@ -40,13 +40,9 @@ MISTAKES = {
     "occlusion photo.png --out file/here": "file is a file; give another --out",
     "occlusion photo.png --device gpu": "no device 'gpu'",
     "occlusion photo.png --model nowhere.pth": "there is no file nowhere.pth",
-<<<<<<< HEAD
-    "occlusion photo.png --model text.jpg": "text.jpg holds only weights",
-=======
     "occlusion photo.png --model text.jpg": "text.jpg is not a run folder or timm model; if it",
     "occlusion photo.png --model run/config.json": "lies in a folder of a model; give the folder",
     "predict photo.png --model weights.pth": "weights.pth holds only weights: give their timm",
->>>>>>> 29b4494 (Say what a file is that is no model, no result or no training set)
     "occlusion photo.png --model embedded --arch resnet18": "--arch only applies to checkpoint",
     "layers --model resnet81": "'resnet81' is not a file, run folder or timm model; close names: r",
     "predict photo.png --model resnet5O.a1_in1k": "'resnet5O.a1_in1k' is not a file, run folder",

@@ -96,8 +96,7 @@ def _without_arch(file: Path) -> str:
     """What is wrong with a file that is named without its architecture."""
     if file.suffix in CHECKPOINTS:
         return (
-            f"{file} holds only weights: give their timm architecture, for example --arch "
-            "resnet18"
+            f"{file} holds only weights: give their timm architecture, for example --arch resnet18"
         )
     if (file.parent / CONFIG).is_file():
         return f"{file} lies in a folder of a model; give the folder: {file.parent}"
