@@ -123,7 +123,7 @@ def test_the_size_of_a_recipe_is_typed_as_other_sizes_are():
     context = click.Context(click.Command("train"))
     typed = {"16": 16, "16x16": 16, "16x24": (16, 24), "16,24": (16, 24)}
     assert {each: option.callback(context, option, each) for each in typed} == typed
-    with pytest.raises(click.BadParameter, match="'16xx' is not a size; give a side, 224, or 224x"):
+    with pytest.raises(click.BadParameter, match="'16xx' is not a size; give a side"):
         option.callback(context, option, "16xx")
 
 
