@@ -116,7 +116,7 @@ def test_a_single_class_is_refused(tmp_path):
 
 def test_a_single_file_is_refused(folder):
     file = next((folder / "train").rglob("*.png"))
-    with pytest.raises(UsageError, match=r"png is a file; train on a folder with a folder of imag"):
+    with pytest.raises(UsageError, match=r"png: only a folder has splits; give a folder"):
         load_training_data(str(file), (8, 8))
 
 
