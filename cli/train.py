@@ -17,6 +17,7 @@ from interpret_kit.cli.common.terminal import Step, Terminal
 from interpret_kit.data.torchvision_sets import check_there
 from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, read_config
+from interpret_kit.models.loading.timm_names import refuse_unknown
 from interpret_kit.trainers.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def _run(ctx: click.Context) -> None:
     terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); writing the run to {out}")
     check_there(recipe.data)
     check_device(given["device"])
+    refuse_unknown(recipe.arch)
     check_writable(out)
     with terminal.progress("training") as step:
         told = _Epochs(terminal, step)

@@ -18,17 +18,26 @@ def one_thread():
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory):
-    """Decoded pictures are kept where the tests are, and not in the cache of who runs them."""
+    """Keep decoded images and graphs where the tests are, not in the cache of who runs them.
+
+    Tests that a test starts find it by ``IKIT_TEST_CACHE``.
+    """
+    folder = os.environ.get("IKIT_TEST_CACHE") or str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("IKIT_CACHE", folder)
         yield
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_kept_graphs(own_cache):
-    """Each test traces its networks itself, whatever was traced before."""
+    """A test that needs a network to be traced, although one like it was traced before.
+
+    All others share graphs: a trace takes a second, its checks against the network none.
+    """
+    graphs = published.cache_folder() / "graphs"
+    shutil.rmtree(graphs, ignore_errors=True)
     yield
-    shutil.rmtree(published.cache_folder() / "graphs", ignore_errors=True)
+    shutil.rmtree(graphs, ignore_errors=True)
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from interpret_kit.errors import DoesNotFit, close_names
+from interpret_kit.models.loading.timm_names import CONVNET
 from interpret_kit.results.result import parameter
 
-OURS = "ikit_convnet"
+OURS = CONVNET
 SCHEDULES = ("cosine", "poly", "step", "none")  # timm's schedules that need no further settings
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
 COMPILE = ("auto", "on", "off")

@@ -122,11 +122,12 @@ def _option(field: dataclasses.Field[Any], hint: Any, envvar: str) -> click.Opti
     if field.metadata["reads"] is not None:
         return _read_by_its_field(field, hint, settings)
     default = _typed(field.default)
+    reading = {"metavar": "N|HxW", "callback": _sides} if name == "size" else _reading(hint)
     return click.Option(
         [f"--{name}", field.name],
         default=default,
         show_default=default not in (None, ""),
-        **_reading(hint),
+        **reading,
         **settings,
     )
 
@@ -166,6 +167,12 @@ def _several(_ctx: click.Context, _option: click.Parameter, value: Any) -> tuple
         return tuple(int(part) for part in str(value).split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a list of integers, such as 16,32") from None
+
+
+def _sides(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """64, 64x96 or 64,96 as one side, or as height and width."""
+    height, width = models.read_size(ctx, option, value)
+    return height if height == width else (height, width)
 
 
 def _one_or_several(ctx: click.Context, option: click.Parameter, value: Any) -> Any:

@@ -23,11 +23,12 @@ from interpret_kit.data.folders.class_matching import (
     no_labels,
     presumed_labels,
 )
-from interpret_kit.data.folders.class_names import LabelNames, names_in_order
+from interpret_kit.data.folders.class_names import LabelNames
 from interpret_kit.data.folders.omitted import Omitted, refuse_losses
 from interpret_kit.data.loader import Reading, Unreadable, nothing_left, refuse_strip
 from interpret_kit.data.sources import Rows, Store, as_labels, as_uint8
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, UsageError
+from interpret_kit.models.classes.names import class_names
 
 if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
@@ -64,7 +65,7 @@ class ImageSet:
             classes: the names that the labels stand for, in order or by their indices.
         """
         rows = Rows(as_uint8(pixels))
-        names = names_in_order(classes)
+        names = () if classes is None else class_names(classes)
         numbers = as_labels(labels, len(rows), len(names))
         return cls(rows, np.arange(len(rows)), numbers, names, "arrays")
 

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from interpret_kit.data.folders.class_names import names_in_order, numbered
+from interpret_kit.data.folders.class_names import numbered
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.pixel_sources import Part, Scale, is_pixels, part_of
 from interpret_kit.data.sources import Images, Rows, Store, as_labels
 from interpret_kit.errors import NoImages, NothingThere, UsageError, WrongType
 from interpret_kit.models.argument_values import integer, shown
+from interpret_kit.models.classes.names import class_names
 
 _IMAGE = ("image", "images", "img", "pixel_values", "pixels")  # keys of a row, or of a batch
 _LABEL = ("label", "labels", "fine_label", "target", "targets")
@@ -142,7 +143,7 @@ def _label(given: Any, image: int) -> int | str:
 
 def _numbers(labels: list[int | str], classes: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels (images,) and the class names that they index."""
-    names = names_in_order(classes)
+    names = () if classes is None else class_names(classes)
     if not any(isinstance(each, str) for each in labels):
         return as_labels(labels, len(labels), len(names)), names
     of_each = [None if each == -1 else str(each) for each in labels]

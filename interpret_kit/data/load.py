@@ -81,7 +81,7 @@ def _at(paths: Sequence[str | Path], split: str | None) -> ImageSet:
 def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageSet:
     if split is not None:
         raise UsageError(
-            f"split {split!r} of {source}: only a folder has splits; omit split={split!r}"
+            f"split {split!r} of {source}: only a folder has splits; give a folder, or omit it"
         )
     return _from_listing(list_files(paths), source)
 

@@ -19,8 +19,7 @@ from interpret_kit.models.conv_block import (
     make_blocks,
     sizes,
 )
-
-CONVNET = "ikit_convnet"  # its name among timm's architectures
+from interpret_kit.models.loading.timm_names import CONVNET
 
 
 class ConvNet(nn.Module):

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from interpret_kit.data.folders.omitted import Omitted
-from interpret_kit.errors import NothingThere, RunError, shortened
+from interpret_kit.errors import NothingThere, RunError, close_files, shortened
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
@@ -37,6 +37,10 @@ def load_result(folder: str | Path) -> Result:
     """
     folder = Path(folder)
     file = folder / MANIFEST
+    if not folder.is_dir():
+        absent = f"there is no folder {folder}{close_files(folder)}"
+        kind = f"{folder} is a file" if folder.exists() else absent
+        raise NothingThere(f"{kind}; give the folder an analysis wrote")
     if not file.is_file():
         below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST}"))
         found = f"; there are some below: {shortened(below, most=4)}" if below else ""

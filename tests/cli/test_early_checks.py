@@ -5,10 +5,12 @@ import shlex
 import subprocess
 import sys
 
+import click
 import pytest
 from PIL import Image
 
 from interpret_kit import Ablation, Activations, Misclassifications, Occlusion, TopPatches
+from interpret_kit.cli.common.options import options_of
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import (
     ClassNotFound,
@@ -19,6 +21,7 @@ from interpret_kit.errors import (
     UsageError,
 )
 from interpret_kit.models.loading.recorded_runs import size_of
+from interpret_kit.trainers.recipe import Recipe
 
 MISTAKES = {
     "occlusion nowhere.jpg": "no file or folder 'nowhere.jpg'",
@@ -37,8 +40,14 @@ MISTAKES = {
     "occlusion photo.png --out file/here": "file is a file; give another --out",
     "occlusion photo.png --device gpu": "no device 'gpu'",
     "occlusion photo.png --model nowhere.pth": "there is no file nowhere.pth",
-    "occlusion photo.png --model text.jpg": "text.jpg holds only weights",
+    "occlusion photo.png --model text.jpg": "text.jpg is not a run folder or timm model; if it",
+    "occlusion photo.png --model run/config.json": "lies in a folder of a model; give the folder",
+    "predict photo.png --model weights.pth": "weights.pth holds only weights: give their timm",
     "occlusion photo.png --model embedded --arch resnet18": "--arch only applies to checkpoint",
+    "layers --model resnet81": "'resnet81' is not a file, run folder or timm model; close names: r",
+    "predict photo.png --model resnet5O.a1_in1k": "'resnet5O.a1_in1k' is not a file, run folder",
+    "predict photo.png --model text.jpg --arch vgg61": "'vgg61' is not a file, run folder or timm",
+    "train --data shapes --arch resnett18": "close names: resnet18, ",
     "layers --model empty": "empty is not a training run: it has no config.json",
     "activations photo.png --layer 0": "no layer 0; layers are numbered from 1",
     "activations photo.png --top 0": "top is 0",
@@ -50,6 +59,8 @@ MISTAKES = {
     "misclassifications --silence 0:7": "no layer 0; layers are",
     "misclassifications --silence 3:x": "silence: filters 'x' holds 'x', which is not",
     "show empty": "no result in empty: it has no manifest.json",
+    "show emtpy": "there is no folder emtpy; close names: empty; give the folder an analysis wrote",
+    "show text.jpg": "text.jpg is a file; give the folder an analysis wrote",
     "train --data nowhere": "no file or folder 'nowhere'",
     "train --data empty --out file/run": "file is a file; give another --out",
     "sweep nowhere.toml": "cannot read the study nowhere.toml",
@@ -77,6 +88,7 @@ def place(tmp_path_factory):
     Image.new("RGB", (9, 9), "red").save(root / "photo.png")
     (root / "text.jpg").write_text("I am not an image")
     (root / "file").touch()
+    (root / "weights.pth").touch()
     (root / "empty").mkdir()
     (root / "run").mkdir()
     facts = {"architecture": "x", "size": [24, 20], "mean": [0], "std": [1], "classes": ["a", "b"]}
@@ -102,8 +114,17 @@ def test_a_mistake_that_needs_no_network_is_told_before_torch_is_imported(place)
         assert error.startswith("Error: "), error
         assert error.count("\n") == 1, error
     assert sorted(each.name for each in place.iterdir()) == [
-        *("empty", "file", "photo.png", "run", "text.jpg")
+        *("empty", "file", "photo.png", "run", "text.jpg", "weights.pth")
     ]
+
+
+def test_the_size_of_a_recipe_is_typed_as_other_sizes_are():
+    (option,) = (each for each in options_of(Recipe) if each.name == "size")
+    context = click.Context(click.Command("train"))
+    typed = {"16": 16, "16x16": 16, "16x24": (16, 24), "16,24": (16, 24)}
+    assert {each: option.callback(context, option, each) for each in typed} == typed
+    with pytest.raises(click.BadParameter, match="'16xx' is not a size; give a side"):
+        option.callback(context, option, "16xx")
 
 
 def test_every_mistake_is_read_as_a_shell_reads_it():

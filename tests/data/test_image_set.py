@@ -392,7 +392,7 @@ def test_class_names_may_be_a_mapping_either_way(classes):
     "classes", ["cat", 5, {"cat", "dog"}, {"cat": 0, "dog": 2}, {0: "a", 2: "b"}]
 )
 def test_class_names_without_an_order_are_refused(classes):
-    with pytest.raises(UsageError, match=r"classes is .*, as in classes="):
+    with pytest.raises(UsageError, match=r"give the names in the order|none with index 1"):
         ImageSet.from_arrays(np.zeros((1, 8, 8), np.uint8), [0], classes)
 
 

@@ -7,6 +7,7 @@ not start other programs.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -116,9 +117,7 @@ def kind_of(path: Path) -> str | None:
     Raises:
         OSError: if the file cannot be opened.
     """
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-    return next((name for name, pattern in _FIRST_BYTES if pattern.match(head)), None)
+    return _by_first_bytes(path, _FIRST_BYTES)
 
 
 def advice_on(path: Path) -> str | None:
@@ -127,6 +126,10 @@ def advice_on(path: Path) -> str | None:
     Raises:
         OSError: if the file cannot be opened.
     """
+    return _by_first_bytes(path, _OF_OTHERS)
+
+
+def _by_first_bytes(path: Path, table: Sequence[tuple[str, re.Pattern[bytes]]]) -> str | None:
     with path.open("rb") as file:
         head = file.read(HEAD)
-    return next((said for said, pattern in _OF_OTHERS if pattern.match(head)), None)
+    return next((word for word, pattern in table if pattern.match(head)), None)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.data.folders.scanning import FolderContents
-from interpret_kit.errors import ClassMismatch, UsageError, shortened
-from interpret_kit.models.argument_values import integer, shown
+from interpret_kit.errors import ClassMismatch, shortened
 
 LabelNames = Iterable[str] | Mapping[int, str] | Mapping[str, int] | None
 Labels = tuple[NDArray[np.int64], Sequence[str]]  # (images,), and what they count
@@ -60,40 +59,3 @@ def numbered(class_of: Sequence[str | None], classes: Sequence[str] = ()) -> Lab
     classes = classes or sorted({each for each in class_of if each is not None})
     index: dict[str | None, int] = {name: label for label, name in enumerate(classes)}
     return np.array([index.get(each, -1) for each in class_of], np.int64), classes
-
-
-def names_in_order(classes: object) -> tuple[str, ...]:
-    """Return class names in the order of their indices.
-
-    Args:
-        classes: names in order, or a mapping from index to name or from name to index; None for
-            no names.
-
-    Raises:
-        UsageError: if the order is not known.
-    """
-    if classes is None:
-        return ()
-    if isinstance(classes, Mapping):
-        return _names_in_mapping(classes)
-    if isinstance(classes, (str, bytes, set, frozenset)) or not isinstance(classes, Iterable):
-        raise UsageError(
-            f"classes is {shown(classes)}; give the names in order, as in classes=['cat', 'dog']"
-        )
-    return tuple(map(str, classes))
-
-
-def _names_in_mapping(classes: Mapping[object, object]) -> tuple[str, ...]:
-    for pairs in (classes.items(), [(value, key) for key, value in classes.items()]):
-        by_index = {integer(_number(index)): str(name) for index, name in pairs}
-        if set(by_index) == set(range(len(classes))):
-            return tuple(by_index[index] for index in range(len(classes)))
-    raise UsageError(
-        f"classes is {shown(classes)}; its indices must be 0 to {len(classes) - 1}, each of one "
-        "name, as in classes={0: 'cat', 1: 'dog'}"
-    )
-
-
-def _number(index: object) -> object:
-    """Convert an index that is written as text, as in JSON, to an integer."""
-    return int(index) if isinstance(index, str) and index.isdecimal() else index

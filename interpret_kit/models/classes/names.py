@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from interpret_kit.errors import UsageError
+from interpret_kit.models.argument_values import integer
 
 
 def class_names(classes: Any) -> tuple[str, ...]:
@@ -56,7 +57,8 @@ def _by_index(classes: Mapping[Any, Any]) -> tuple[str, ...]:
 def _is_index(value: object) -> bool:
     if isinstance(value, str):  # a JSON key
         return value.isascii() and value.isdecimal()
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    number = integer(value)
+    return number is not None and number >= 0
 
 
 def _shown(classes: object) -> str:

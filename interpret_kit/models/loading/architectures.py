@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from interpret_kit.errors import NothingThere, close_files, close_names
-from interpret_kit.models.convnet import CONVNET, convnet
+from interpret_kit.models.convnet import convnet
+from interpret_kit.models.loading.timm_names import CONVNET, no_such_model
 
 
 def create(architecture: str, **arguments: Any) -> nn.Module:
@@ -22,7 +21,7 @@ def create(architecture: str, **arguments: Any) -> nn.Module:
     import timm
 
     if not timm.is_model(architecture):
-        raise no_such_model(architecture)
+        raise no_such_model(architecture, listed_models())
     network: nn.Module = timm.create_model(architecture, **arguments)
     return network
 
@@ -37,17 +36,11 @@ def for_size(network: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
     return {"img_size": size} if settings.get("fixed_input_size") else {}
 
 
-def no_such_model(name: str) -> NothingThere:
-    """Make the error for a name that is neither a file nor an architecture."""
+def listed_models() -> list[str]:
+    """The names of all architectures that are registered in this process, ours included."""
     import timm
 
-    import interpret_kit.models.loading.timm_registration  # noqa: F401  # registers ConvNet, so that it is listed, too
+    import interpret_kit.models.loading.timm_registration  # noqa: F401  # registers ConvNet
 
-    if "/" in name or "\\" in name:
-        hub = f"; for a repository of the Hugging Face Hub, give hf-hub:{name}" * (
-            name.count("/") == 1
-        )
-        return NothingThere(f"there is no file or folder {name}{close_files(Path(name))}{hub}")
-    return NothingThere(
-        f"{name!r} is not a file, run folder or timm model; {close_names(name, timm.list_models())}"
-    )
+    names: list[str] = timm.list_models()
+    return names

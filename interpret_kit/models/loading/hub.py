@@ -9,7 +9,8 @@ from torch import nn
 
 from interpret_kit.errors import InterpretError, NothingThere, UsageError, WeightsUnavailable
 from interpret_kit.models.checkpoints.weights import first_line
-from interpret_kit.models.loading.architectures import no_such_model
+from interpret_kit.models.loading.architectures import listed_models
+from interpret_kit.models.loading.timm_names import no_such_model
 
 TIMEOUT = 5  # seconds
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -53,7 +54,7 @@ def create_pretrained(name: str, offline: str, **arguments: Any) -> nn.Module:
 
     repository = repository_of(name)
     if not repository and not timm.is_model(name.partition(".")[0]):
-        raise no_such_model(name)
+        raise no_such_model(name, listed_models())
     try:
         refuse_without_network(name)
         spelled = f"hf-hub:{repository}" if repository else name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from interpret_kit.models.loading.model_folders import (
     read_json,
 )
 from interpret_kit.models.loading.overrides import Said
+from interpret_kit.models.loading.timm_names import refuse_unknown
 
 EMBEDDED = "embedded"
 EMBEDDED_SIZE = (224, 224)
+_A_NAME = re.compile(r"[\w.-]+")  # neither a path nor a repository
 _LOCAL = "local-dir:"  # timm's prefix of folders
 
 __all__ = [
@@ -48,13 +51,13 @@ def check_model(
     """Refuse a model that cannot be loaded, as far as can be checked without loading it.
 
     Args:
-        spec: as for `load_classifier`; a timm name is not looked up.
+        spec: as for `load_classifier`; repositories are not looked up.
         arch: the timm architecture of a checkpoint file.
         device: "auto", "cpu", "cuda", "cuda:1", ...; GPUs are not checked.
         said: the user's settings.
 
     Raises:
-        NothingThere: if there is no such run or file.
+        NothingThere: if there is no such run, file or timm model.
         BadWeights: if the ``config.json`` of a run is damaged.
         UsageError: if ``arch`` is missing or does not apply, a setting does not apply, or there is
             no such kind of device.
@@ -67,10 +70,9 @@ def check_model(
         if arch is None and is_in_a_folder(path):
             _check_folder(path.parent, said)
         elif arch is None:
-            raise UsageError(
-                f"{path} holds only weights: give their timm architecture, for example --arch "
-                "resnet18"
-            )
+            raise UsageError(_without_arch(path))
+        else:
+            refuse_unknown(arch)
         return
     if arch is not None:
         raise UsageError(
@@ -86,6 +88,22 @@ def check_model(
         raise NothingThere(f"there is no file {path}; check the path")
     elif str(spec).startswith(_LOCAL):
         raise NothingThere(f"there is no folder {path}; check the path")
+    elif _A_NAME.fullmatch(str(spec)):
+        refuse_unknown(str(spec))
+
+
+def _without_arch(file: Path) -> str:
+    """What is wrong with a file that is named without its architecture."""
+    if file.suffix in CHECKPOINTS:
+        return (
+            f"{file} holds only weights: give their timm architecture, for example --arch resnet18"
+        )
+    if (file.parent / CONFIG).is_file():
+        return f"{file} lies in a folder of a model; give the folder: {file.parent}"
+    return (
+        f"{file} is not a run folder or timm model; if it holds weights, give their timm "
+        "architecture, for example --arch resnet18"
+    )
 
 
 def place_of(spec: str | Path | None) -> Path:

@@ -14,7 +14,6 @@ from interpret_kit.models.checkpoints.name_matching import best_match, fill
 from interpret_kit.models.checkpoints.weights import read_checkpoint
 from interpret_kit.models.classes.imagenet import imagenet_names
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.convnet import CONVNET
 from interpret_kit.models.loading.architectures import create, for_size
 from interpret_kit.models.loading.assemble import (
     IMAGENET_CLASSES,
@@ -25,6 +24,7 @@ from interpret_kit.models.loading.assemble import (
 from interpret_kit.models.loading.hub import create_pretrained, repository_of
 from interpret_kit.models.loading.model_folders import TimmFolder
 from interpret_kit.models.loading.overrides import Names, Said
+from interpret_kit.models.loading.timm_names import CONVNET
 
 
 def from_checkpoint(path: Path, arch: str, said: Said) -> Classifier:

@@ -235,14 +235,30 @@ def test_a_file_cut_off_anywhere_is_refused_or_whole(tmp_path, suffix):
             continue
 
 
-def huge_png(width, height):
+def png(width, height, bits, colours, data=b""):
+    """A PNG of these packed rows; ``colours`` is 2 for RGB, 4 for gray and alpha."""
+
     def chunk(kind, data):
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n"
+    return start + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def huge_png(width, height):
+    return png(width, height, 8, 2)
+
+
+def test_gray_with_alpha_of_16_bits_is_laid_on_white_as_that_of_8_bits(tmp_path):
+    # Half-transparent 100 on white: 255 + (100 - 255) * 128 / 255 = 177.2.
+    levels = np.array([[40, 255], [40, 0], [100, 128]])
+    for bits, times, kind in ((8, 1, "u1"), (16, 257, ">u2")):
+        row = b"\0" + (levels * times).astype(kind).tobytes()
+        (tmp_path / "a.png").write_bytes(png(3, 1, bits, 4, zlib.compress(row)))
+        assert pixels(tmp_path / "a.png").tolist() == [[[40] * 3, [255] * 3, [177] * 3]]
 
 
 @pytest.mark.parametrize("side", [10_000, 60_000])  # Pillow warns of the first, refuses the second

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from named_files import make
 from PIL import Image
 
 from interpret_kit.data.folders.listing import list_folder
@@ -14,18 +15,6 @@ from interpret_kit.data.folders.scanning import walk
 from interpret_kit.data.folders.splits import split_of
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import ClassMismatch, NoImages, UnreadableImage, UsageError
-
-
-def make(folder, *names):
-    """Make files of these names; those that end in .png are images, the others text."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".png":
-            Image.new("RGB", (2, 2)).save(path)
-        else:
-            path.write_text("something else")
-    return folder
 
 
 def needs_case(folder):

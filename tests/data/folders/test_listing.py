@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from PIL import Image
+from named_files import make
 
 from interpret_kit.data.folders.listing import list_files, list_folder
 from interpret_kit.errors import (
@@ -10,18 +10,6 @@ from interpret_kit.errors import (
     UnreadableImage,
     UsageError,
 )
-
-
-def make(folder, *names):
-    """Make files of these names; those that are pictures by name are pictures."""
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".png":
-            Image.new("RGB", (2, 2)).save(path)
-        else:
-            path.write_text("something else")
-    return folder
 
 
 def labelled(listing):

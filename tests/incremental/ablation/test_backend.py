@@ -1,12 +1,13 @@
 """Does running only what follows a layer give the numbers of whole forwards?"""
 
 import math
+from functools import partial
 
 import pytest
-import timm
 import torch
 from float_rules import assert_exact, assert_near, in_double, terms_of
 from networks_on_paper import HALVES
+from small_families import FAMILIES
 from torch import nn
 
 from interpret_kit.analyses import Ablation
@@ -61,8 +62,8 @@ def lively(network, seed=0):
 
 NETWORKS = {
     "mixed": (Mixed, (15, 22)),
-    "resnet18": (lambda: timm.create_model("resnet18", num_classes=7), (64, 64)),
-    "mobilenetv2": (lambda: timm.create_model("mobilenetv2_050", num_classes=7), (64, 48)),
+    "resnet": (partial(FAMILIES["resnet, basic"], 7), (40, 32)),
+    "mobilenetv2": (partial(FAMILIES["mobilenetv2"], 7), (64, 48)),
 }
 
 

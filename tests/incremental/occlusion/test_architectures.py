@@ -1,5 +1,4 @@
 import pytest
-import timm
 import torch
 from incremental_answers import (
     answered_in_parts,
@@ -10,36 +9,10 @@ from incremental_answers import (
     spans,
     told,
 )
-from timm.models.densenet import DenseNet
+from small_families import FAMILIES
 from torch import nn
 
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
-from interpret_kit.models.loading.timm_registration import ConvNet
-
-# By name: how it is made, and the side of its picture.
-ARCHITECTURES = {
-    "vgg11_bn": (lambda: timm.create_model("vgg11_bn", num_classes=9, mlp_ratio=0.02), 64),
-    "resnet18": (lambda: timm.create_model("resnet18", num_classes=9), 64),
-    "resnet50": (lambda: timm.create_model("resnet50", num_classes=9), 64),
-    "densenet": (lambda: DenseNet(growth_rate=8, block_config=(2, 3, 2), num_classes=9), 64),
-    "mobilenetv2": (lambda: timm.create_model("mobilenetv2_100", num_classes=9), 64),
-    "efficientnet_lite": (lambda: timm.create_model("tf_efficientnet_lite0", num_classes=9), 64),
-    "inception_v3": (lambda: timm.create_model("inception_v3", num_classes=9), 96),
-    "convnext": (lambda: timm.create_model("convnext_atto", num_classes=9), 64),
-    "regnet with squeeze-excite": (lambda: timm.create_model("regnety_002", num_classes=9), 64),
-    "large strides": (
-        lambda: ConvNet(
-            channels=(8, 12),
-            kernel=(5, 3),
-            stride=(7, 2),
-            padding=0,
-            pool=0,
-            size=64,
-            num_classes=9,
-        ),
-        64,
-    ),
-}
 
 
 def with_statistics(network, seed):
@@ -57,12 +30,12 @@ def with_statistics(network, seed):
     return network.eval()
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_parts_answer_as_single_whole_forwards_and_a_shift_is_caught(name, monkeypatch):
-    make, side = ARCHITECTURES[name]
+    side = 64
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = with_statistics(make(), seed=1).double()
+        network = with_statistics(FAMILIES[name](9), seed=1).double()
     # Deep random networks blow up the rounding of single precision; a wrong cell shows in both.
     seen, fill = (picture(k, size=(side, side)).double() for k in (0, 1))
     fill = fill[0]

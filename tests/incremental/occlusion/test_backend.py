@@ -105,7 +105,9 @@ def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way
     assert found.settled == (way is IncrementalForwards)
 
 
-def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(monkeypatch, caplog):
+def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
+    monkeypatch, caplog, no_kept_graphs
+):
     network, seen = SmallNet(), picture(size=SIZE)
     grid = WindowGrid(SIZE, (12, 9), (12, 1))  # of ten columns at least nine
     monkeypatch.setattr(worth, "TRACE", -1e9)

@@ -2,8 +2,8 @@ import copy
 
 import numpy as np
 import pytest
-import timm
 import torch
+from small_families import FAMILIES
 from torch import nn
 
 from interpret_kit.errors import NotSupported
@@ -201,18 +201,18 @@ def test_the_second_call_of_a_module_has_its_own_field():
 
 
 LAYERS = {
-    "resnet18": ["conv1", "maxpool", "layer2.0.downsample.0", "layer3.1", "layer4.1.conv2"],
-    "mobilenetv2_100": ["conv_stem", "blocks.1.1.conv_dw", "blocks.3.3.conv_pw", "conv_head"],
-    "densenet121": [
+    "resnet, basic": ["conv1", "maxpool", "layer2.0.downsample.0", "layer3.0", "layer4.0.conv2"],
+    "mobilenetv2": ["conv_stem", "blocks.1.0.conv_dw", "blocks.3.0.conv_pw", "conv_head"],
+    "densenet": [
         "features.pool0",
-        "features.denseblock1.denselayer3.conv2",
-        "features.transition2.pool",
-        "features.denseblock4.denselayer2.conv1",
+        "features.denseblock1.denselayer2.conv2",
+        "features.transition1.pool",
+        "features.denseblock2.denselayer2.conv1",
     ],
-    "tf_efficientnet_lite0": ["conv_stem", "blocks.1.0.conv_dw", "blocks.2.1.conv_pwl"],
+    "efficientnet": ["conv_stem", "blocks.1.0.conv_exp", "blocks.2.0.conv_pwl"],
 }
 
 
 @pytest.mark.parametrize("architecture", LAYERS)
 def test_boxes_are_the_support_of_the_gradient_in(architecture):
-    assert_boxes_are_supports(timm.create_model(architecture), LAYERS[architecture], (64, 96))
+    assert_boxes_are_supports(FAMILIES[architecture](5), LAYERS[architecture], (64, 96))

@@ -15,7 +15,7 @@ from interpret_kit.models.classes.names import class_names
         {0: "cat", 1: "dog"},
         {1: "dog", 0: "cat"},
         {"cat": 0, "dog": 1},
-        {"dog": np.int64(1).item(), "cat": 0},
+        {"dog": np.int64(1), "cat": np.int64(0)},
         {"1": "dog", "0": "cat"},
         {"cat": "0", "dog": "1"},
         (each for each in ("cat", "dog")),
@@ -54,5 +54,8 @@ def test_the_classes_of_arrays_may_be_a_mapping_too():
     pixels = np.zeros((2, 4, 4, 3), np.uint8)
     images = ImageSet.from_arrays(pixels, [1, 0], {"cat": 0, "dog": 1})
     assert [images.classes[each] for each in images.labels] == ["dog", "cat"]
+    assert ImageSet.from_arrays(pixels, [1, 0], None).classes == ()
+    with pytest.raises(UsageError, match=r"classes is \[None, 'dog'\] \(list\); give the names"):
+        ImageSet.from_arrays(pixels, [1, 0], [None, "dog"])  # it was a class "None"
     with pytest.raises(UsageError, match="labels go from 0 to 2, and 2 class names"):
         ImageSet.from_arrays(pixels, [2, 0], {0: "cat", 1: "dog"})

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from small_runs import write_colours, write_splits
 
-from interpret_kit.errors import ClassMismatch, NoImages, NothingThere
+from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UsageError
 from interpret_kit.trainers.images.data import (
     Split,
     as_input,
@@ -112,6 +112,12 @@ def test_a_single_class_is_refused(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "only" / "one.png")
     with pytest.raises(NoImages, match="has 1 classes, and training needs two or more"):
         load_training_data(str(tmp_path), (8, 8))
+
+
+def test_a_single_file_is_refused(folder):
+    file = next((folder / "train").rglob("*.png"))
+    with pytest.raises(UsageError, match=r"png: only a folder has splits; give a folder"):
+        load_training_data(str(file), (8, 8))
 
 
 def test_a_split_folder_without_train_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """Is a run that was killed, and gone on with, the same run bit for bit?"""
 
 import json
-import signal
 import subprocess
 import sys
 
@@ -25,8 +24,9 @@ ALL = {
     "crop": 0.6, "colour": 0.3, "erase": 0.5, "epochs": 3,
 }  # fmt: skip
 
+# For each folder and number: a process that is killed in its n-th write; then a copy of the folder.
 KILLED = """
-import json, os, signal, sys
+import json, os, shutil, signal, sys
 import torch
 torch.set_num_threads(1)
 from interpret_kit.trainers.runs import checkpoint
@@ -40,12 +40,17 @@ def save_half(state, file):
     global saved
     saved += 1
     save(state, file)
-    if saved == int(sys.argv[3]):
+    if saved == at:
         file.truncate(file.tell() // 2)
         os.kill(os.getpid(), signal.SIGKILL)
 
 torch.save = save_half
-resume(Recipe(**json.loads(sys.argv[1])), sys.argv[2], "cpu")
+for out, at in json.loads(sys.argv[2]):
+    if (process := os.fork()) == 0:
+        resume(Recipe(**json.loads(sys.argv[1])), out, "cpu")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    shutil.copytree(out, f"{out}-{at}")
 """
 
 
@@ -77,31 +82,35 @@ def assert_same_run(one, other):
     assert next(scores) == next(scores)
 
 
-def kill(recipe, out, *, at):
-    """Start it, and kill it while it writes a checkpoint; 6 steps, and 7 checkpoints, an epoch."""
-    command = [sys.executable, "-c", KILLED, json.dumps(vars(recipe)), str(out), str(at)]
-    died = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+@pytest.fixture(scope="module")
+def killed(recipe, tmp_path_factory):
+    """Runs killed while they wrote a checkpoint; 6 steps, and 7 checkpoints, an epoch."""
+    place = tmp_path_factory.mktemp("killed")
+    runs = [(str(place / name), at) for name, at in (("first", 1), ("twice", 4), ("twice", 9))]
+    command = [sys.executable, "-c", KILLED, json.dumps(vars(recipe)), json.dumps(runs)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return place
 
 
-def test_a_run_killed_twice_ends_with_the_same_weights_as_one_never_killed(recipe, whole, tmp_path):
-    out = tmp_path / "run"
-    kill(recipe, out, at=4)  # of epoch 1, after step 4: three checkpoints are whole
-    state = checkpoint.read_state(out / "resume.pt")
+def test_a_run_killed_twice_ends_with_the_same_weights_as_one_never_killed(recipe, whole, killed):
+    # Of epoch 1, after step 4: three checkpoints are whole.
+    state = checkpoint.read_state(killed / "twice-4" / "resume.pt")
     assert (len(state["history"]["epoch"]), state["sums"]["batches"]) == (0, 3)
-    kill(recipe, out, at=9)  # step 4 is the first now: of epoch 2, after step 5
-    state = checkpoint.read_state(out / "resume.pt")
+    # Step 4 is the first of the second process: of epoch 2, after step 5.
+    state = checkpoint.read_state(killed / "twice-9" / "resume.pt")
     assert (len(state["history"]["epoch"]), state["sums"]["batches"]) == (1, 4)
+    out = killed / "twice"
     assert_same_run(resume(recipe, out, "cpu"), whole)
     assert {each.name for each in out.iterdir()} >= {"config.json", "history.csv"}
     assert not (out / "resume.pt").exists()
 
 
-def test_a_run_killed_in_its_first_write_can_be_begun_again(recipe, whole, tmp_path):
-    kill(recipe, tmp_path / "run", at=1)
-    assert [each.name for each in (tmp_path / "run").iterdir() if each.suffix == ".part"]
-    assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
-    assert not [each.name for each in (tmp_path / "run").iterdir() if each.suffix == ".part"]
+def test_a_run_killed_in_its_first_write_can_be_begun_again(recipe, whole, killed):
+    out = killed / "first"
+    assert [each.name for each in out.iterdir() if each.suffix == ".part"]
+    assert_same_run(resume(recipe, out, "cpu"), whole)
+    assert not [each.name for each in out.iterdir() if each.suffix == ".part"]
 
 
 def test_weights_alone_are_what_a_killed_run_can_leave(recipe, whole, tmp_path):
