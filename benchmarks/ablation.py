@@ -2,11 +2,12 @@
 
     python benchmarks/ablation.py --photos photos/
 
-Every pair of an image and a filter, layer by layer. Ours: `Reruns`, without the tracing, but with
-the initial pass over the images. The loop: full forward passes in inference mode, channels last,
-with a hook that zero-ablates a filter, at its best batch size. It costs the same for every filter
-of every layer, so one filter is timed and extrapolated. Captum: LayerFeatureAblation, likewise.
-Predictions are compared with the loop's for a subset of the pairs.
+Every pair of an image and a filter, layer by layer. Ours: `IncrementalAblation`, without the
+tracing, but with the initial pass over the images. The loop: full forward passes in inference
+mode, channels last, with a hook that zero-ablates a filter, at its best batch size. It costs the
+same for every filter of every layer, so one filter is timed and extrapolated. Captum:
+LayerFeatureAblation, likewise. Predictions are compared with the loop's for a subset of the
+pairs.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 from trained import EPOCHS, NETWORKS, Case, classifier_of, trained_convnet
 
 import interpret_kit as ik
-from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.models.classifier import Classifier
@@ -129,28 +130,28 @@ def sampled(layers: tuple[Layer, ...], most: int, seed: int = 0) -> dict[Layer, 
     }
 
 
-def everything(reruns: Reruns, inputs: Tensor, filters: dict[Layer, Tensor]) -> None:
+def everything(ablation: IncrementalAblation, inputs: Tensor, filters: dict[Layer, Tensor]) -> None:
     """Run the initial pass over all images, and ablate all of these filters."""
     with kept_memory():
-        for part in inputs.split(min(reruns.images_at_once, 32)):
-            reruns.look(part)
+        for part in inputs.split(min(ablation.images_at_once, 32)):
+            ablation.observe(part)
             for layer, numbers in filters.items():
-                ablate(reruns, layer, numbers)
+                ablate(ablation, layer, numbers)
 
 
-def ablate(reruns: Reruns, layer: Layer, numbers: Tensor) -> None:
+def ablate(ablation: IncrementalAblation, layer: Layer, numbers: Tensor) -> None:
     """Ablate these filters of one layer for the images, if that can change anything."""
-    images, which = reruns.changes(layer.point)[:, numbers].nonzero().T
+    images, which = ablation.changes(layer.point)[:, numbers].nonzero().T
     if len(images):
-        reruns.silence(layer.point, images, numbers[which]).argmax(1)
+        ablation.ablate(layer.point, images, numbers[which]).argmax(1)
 
 
 def compared(
-    loop: Loop, reruns: Reruns, filters: dict[Layer, Tensor], most: int
+    loop: Loop, ablation: IncrementalAblation, filters: dict[Layer, Tensor], most: int
 ) -> dict[str, object]:
     """How many predictions differ from the loop's, for a limited number of filters per layer."""
-    part = loop.inputs[: min(reruns.images_at_once, 32)]
-    before = reruns.look(part)
+    part = loop.inputs[: min(ablation.images_at_once, 32)]
+    before = ablation.observe(part)
     few = copy.copy(loop)
     few.inputs = part
     differ, asked, error = 0, 0, 0.0
@@ -158,9 +159,9 @@ def compared(
         for number in numbers[:most].tolist():
             theirs = few.ablated(layer, number, 8)
             ours = before.clone()
-            images = reruns.changes(layer.point)[:, number].nonzero()[:, 0]
+            images = ablation.changes(layer.point)[:, number].nonzero()[:, 0]
             if len(images):
-                ours[images] = reruns.silence(layer.point, images, torch.full_like(images, number))
+                ours[images] = ablation.ablate(layer.point, images, torch.full_like(images, number))
             differ += int((ours.argmax(1) != theirs.argmax(1)).sum())
             asked += len(part)
             error = max(error, float((ours.softmax(1) - theirs.softmax(1)).abs().max()))
@@ -178,8 +179,8 @@ def prepared(case: Case) -> Work:
     classifier = classifier_of(case)
     inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
     filters = sampled(classifier.find_layers("all"), case.filters)
-    reruns = Reruns(classifier.network, [each.point for each in filters], inputs[:2])
-    return lambda: everything(reruns, inputs, filters)
+    ablation = IncrementalAblation(classifier.network, [each.point for each in filters], inputs[:2])
+    return lambda: everything(ablation, inputs, filters)
 
 
 def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
@@ -187,12 +188,12 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
     classifier, loop = classifier_of(case), loop_of(case)
     inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
     filters = sampled(classifier.find_layers("all"), case.filters)
-    reruns = Reruns(classifier.network, [each.point for each in filters], inputs[:2])
+    ablation = IncrementalAblation(classifier.network, [each.point for each in filters], inputs[:2])
     facts: dict[str, object] = {
         "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters)
     }
     each_layer = 1 if short or case.run is None else 10**6
-    more = compared(loop, reruns, filters, each_layer) | {"peak MiB": peak_memory(prepared, case)}
+    more = compared(loop, ablation, filters, each_layer) | {"peak MiB": peak_memory(prepared, case)}
     asked = sum(map(len, filters.values()))
     pair = 0.0
     for kept in (False, True):
@@ -206,9 +207,9 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
         pair, more = float(np.median(times["loop"])) / asked / case.images, {}
     name = case.network
     report.table(f"{name}: by layer", ("layer", "filters", "µs per pair", "speed-up"),
-                 by_layer(reruns, inputs, filters, pair))  # fmt: skip
+                 by_layer(ablation, inputs, filters, pair))  # fmt: skip
     report.table(f"{name}: growth", ("filters", "images", "seconds", "exponent"),
-                 growth(reruns, inputs, list(filters)[2]))  # fmt: skip
+                 growth(ablation, inputs, list(filters)[2]))  # fmt: skip
 
 
 def in_turn(case: Case, loop: Loop, rounds: int, kept: bool) -> tuple[Times, dict[str, object]]:
@@ -226,31 +227,31 @@ def in_turn(case: Case, loop: Loop, rounds: int, kept: bool) -> tuple[Times, dic
 
 
 def by_layer(
-    reruns: Reruns, inputs: Tensor, filters: dict[Layer, Tensor], pair: float
+    ablation: IncrementalAblation, inputs: Tensor, filters: dict[Layer, Tensor], pair: float
 ) -> list[list[object]]:
     """Each layer by itself, against ``pair`` seconds for an image and a filter by the loop."""
-    part = inputs[: min(reruns.images_at_once, 32)]
+    part = inputs[: min(ablation.images_at_once, 32)]
     rows: list[list[object]] = []
     with kept_memory():
-        reruns.look(part)
+        ablation.observe(part)
         for layer, numbers in filters.items():
-            work = {"ours": lambda at=layer, which=numbers: ablate(reruns, at, which)}
+            work = {"ours": lambda at=layer, which=numbers: ablate(ablation, at, which)}
             own = float(np.median(interleaved(work, 3)["ours"])) / len(numbers) / len(part)
             rows.append([layer.label, len(numbers), round(own * 1e6, 2), round(pair / own, 1)])
     return rows
 
 
-def growth(reruns: Reruns, inputs: Tensor, layer: Layer) -> list[list[object]]:
+def growth(ablation: IncrementalAblation, inputs: Tensor, layer: Layer) -> list[list[object]]:
     """Seconds for more filters, then for more images, and the exponent between neighbours."""
-    most = min(reruns.images_at_once, len(inputs), 32)
+    most = min(ablation.images_at_once, len(inputs), 32)
     rows: list[list[object]] = []
     plans = [(f, most) for f in (4, 8, 16)] + [
         (16, n) for n in (max(1, most // 4), most // 2, most)
     ]
     with kept_memory():
         for filters, images in plans:
-            reruns.look(inputs[:images])
-            work = {"ours": lambda f=filters: ablate(reruns, layer, torch.arange(f))}
+            ablation.observe(inputs[:images])
+            work = {"ours": lambda f=filters: ablate(ablation, layer, torch.arange(f))}
             took = float(np.median(interleaved(work, 3)["ours"]))
             grown = ""
             if rows and rows[-1][0] * rows[-1][1] < filters * images:  # type: ignore[operator]

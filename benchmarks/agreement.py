@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 import interpret_kit as ik
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
-from interpret_kit.incremental.occlusion.backend import IncrementalForwards, WholeForwards
+from interpret_kit.incremental.occlusion.backend import FullOcclusion, PartialOcclusion
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Place, Stretch
 from interpret_kit.models.loading.timm_registration import ConvNet
@@ -155,7 +155,7 @@ def measured(name: str) -> Measured:
     network, image, fill = made(name), noise(size, 0), noise(size, 1)[0]
     grid = WindowGrid((size, size), (SMALL_WINDOW,) * 2, (SMALL_STRIDE,) * 2)
     with evaluating(network):
-        incremental = IncrementalForwards(network, grid, image)
+        incremental = PartialOcclusion(network, grid, image)
         ours = answers(incremental.outputs(image, fill), len(grid))
         generator = np.random.default_rng(0)
         chosen = generator.choice(len(grid), min(SAMPLED, len(grid)), replace=False)
@@ -187,7 +187,7 @@ def single(
     network: nn.Module, grid: WindowGrid, image: Tensor, fill: Tensor, positions: Array
 ) -> Tensor:
     """One full forward pass for each position."""
-    covered = WholeForwards(network, grid, 1).covered(image, fill, positions)
+    covered = FullOcclusion(network, grid, 1).covered(image, fill, positions)
     return torch.cat([network(each[None]) for each in covered])
 
 
@@ -238,10 +238,10 @@ def one_aside() -> Iterator[None]:
     """Read patches one cell to the right of where they lie."""
     read: Callable[..., Tensor] = Buffer.read
 
-    def shifted(buffer: Buffer, wanted: Place, crops: Place | None, *rest: Tensor) -> Tensor:
-        if crops is not None:
-            crops = Place(crops.rows, Stretch(crops.cols.first + 1, crops.cols.count))
-        return read(buffer, wanted, crops, *rest)
+    def shifted(buffer: Buffer, wanted: Place, patches: Place | None, *rest: Tensor) -> Tensor:
+        if patches is not None:
+            patches = Place(patches.rows, Stretch(patches.cols.first + 1, patches.cols.count))
+        return read(buffer, wanted, patches, *rest)
 
     Buffer.read = shifted  # type: ignore[method-assign,assignment]
     try:

@@ -108,14 +108,14 @@ def _occlude(network: IncrementalNetwork, image: Tensor) -> Work:
 
 def _products(network: IncrementalNetwork, of: Plan) -> float:
     graph = network.changing.network
-    patches = sum(multiply_adds(graph, node) * _share(network, of, node) for node in of.crops)
+    patches = sum(multiply_adds(graph, node) * _share(network, of, node) for node in of.patches)
     whole = sum(multiply_adds(graph, node) for node in of.whole)
     return float(_windows(of) * (patches + whole))
 
 
 def _bytes(network: IncrementalNetwork, of: Plan) -> float:
     size = network.changing.network.row_bytes
-    patches = sum(size(node) * _share(network, of, node) for node in of.crops)
+    patches = sum(size(node) * _share(network, of, node) for node in of.patches)
     whole = sum(size(node) for node in (*of.pasted, *of.whole))
     return float(_windows(of) * (patches + whole))
 

@@ -46,9 +46,9 @@ def main() -> None:
             continue
         made, image = network(name)
         grid, fill = grid_of(image, WINDOW, STRIDE), torch.zeros_like(image[0])
-        quick = occluding.occluding(made, grid, image, 1, BATCH, engine="incremental")
+        quick = occluding.occlusion_backend(made, grid, image, 1, BATCH, engine="incremental")
 
-        def ours(quick: occluding.Occluding = quick, image: torch.Tensor = image) -> None:
+        def ours(quick: occluding.OcclusionBackend = quick, image: torch.Tensor = image) -> None:
             with torch.no_grad():
                 for _ in quick.outputs(image, fill):  # noqa: B023 - used before it changes
                     pass
@@ -56,7 +56,7 @@ def main() -> None:
         with kept_memory():
             contenders = {"ours": ours, "plain loop": plain_loop(made, image, grid, BATCH)}
             times = interleaved(contenders, asked.rounds)
-        way = "full" if isinstance(quick, occluding.WholeForwards) else "incremental"
+        way = "full" if isinstance(quick, occluding.FullOcclusion) else "incremental"
         report.add({"network": name}, times, base="ours", facts={"ours runs": way})
         report.save()
 

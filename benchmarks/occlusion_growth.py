@@ -76,7 +76,7 @@ def _measured(case: Case, rounds: int) -> tuple[int, float, float, float, float,
     side, window, stride = case
     made, image = network(NETWORK, side)
     grid, fill = grid_of(image, window, stride), torch.zeros_like(image[0])
-    quick = occluding.occluding(made, grid, image, 1, 32, engine="incremental")
+    quick = occluding.occlusion_backend(made, grid, image, 1, 32, engine="incremental")
 
     def ours() -> None:
         with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.incremental.occlusion.backend import WholeForwards
+from interpret_kit.incremental.occlusion.backend import FullOcclusion
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 
 EMBEDDED = "embedded model (EfficientNet-Lite0)"
@@ -45,7 +45,7 @@ def grid_of(image: Tensor, window: int, stride: int) -> WindowGrid:
 
 def plain_loop(made: nn.Module, image: Tensor, grid: WindowGrid, batch: int) -> Callable[[], None]:
     """Full forward passes of occluded images: batched, channels last, inference mode."""
-    whole = WholeForwards(made, grid, batch)
+    whole = FullOcclusion(made, grid, batch)
     fill = torch.zeros_like(image[0])
     image = image.contiguous(memory_format=torch.channels_last)
 

@@ -82,13 +82,13 @@ class AblationFold:
         chosen: list[tuple[Layer, tuple[int, ...]]],
         pace: RunProgress,
     ) -> None:
-        from interpret_kit.incremental.ablation.backend import silencing
+        from interpret_kit.incremental.ablation.backend import ablation_backend
 
         self.analysis, self.chosen, self.pace = analysis, chosen, pace
         classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
         layouts = {layer.at(analysis.site): layer.layout for layer, _ in chosen}
-        self.backend = silencing(
+        self.backend = ablation_backend(
             classifier, points, pace.batch_size, rows * pace.images, layouts, engine=pace.engine
         )
         self.total = np.zeros(classes, np.int64)
@@ -108,7 +108,7 @@ class AblationFold:
 
     def _add(self, batch: Batch, share: float, whole: int) -> None:
         """Process part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
-        before = self.backend.look(batch.pixels)
+        before = self.backend.observe(batch.pixels)
         if self.analysis.labels == PREDICTED:
             batch = replace(batch, labels=before.argmax(1))
         labels = batch.labels.cpu().numpy()
@@ -118,7 +118,7 @@ class AblationFold:
         first = 0
         for layer, filters in self.chosen:
             # A map that is zero already stays as it is when ablated: these pairs are skipped.
-            speaking = self.backend.speaking[layer.at(self.analysis.site)]
+            speaking = self.backend.effective[layer.at(self.analysis.site)]
             needed = speaking[:, list(filters)]
             if self.analysis.only_right:
                 needed = needed & correct[:, None]
@@ -140,7 +140,7 @@ class AblationFold:
 
         layer, first = place  # `first`: index of its first filter among those of all layers
         filters = torch.tensor(dict(self.chosen)[layer], device=row.device)
-        after = self.backend.silence(layer.at(self.analysis.site), image, filters[row])
+        after = self.backend.ablate(layer.at(self.analysis.site), image, filters[row])
         labels = batch.labels[image]
         lost = before[image].gather(1, labels[:, None]) - after.gather(1, labels[:, None])
         rows = (first + row).cpu().numpy()

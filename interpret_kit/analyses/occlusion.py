@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
-    from interpret_kit.incremental.occlusion.backend import Occluding
+    from interpret_kit.incremental.occlusion.backend import OcclusionBackend
     from interpret_kit.models.classifier import Classifier
 
 PREDICTED, LABEL = "predicted", "label"
@@ -213,7 +213,7 @@ class OcclusionFold:
             self.targets = targets_by_id(analysis.target, classifier, images)
         shown = analysis.fill == MEAN
         self.mean = images.mean_colour(classifier.preprocessing) if shown else np.zeros(3)
-        self.occluding: Occluding | None = None
+        self.backend: OcclusionBackend | None = None
         self.seen: list[dict[str, Array]] = []
 
     def add(self, batch: Batch) -> None:
@@ -261,16 +261,16 @@ class OcclusionFold:
             self.pace.within(index + done / len(self.grid))
         return confidence, predicted
 
-    def _backend(self, inputs: Tensor) -> Occluding:
+    def _backend(self, inputs: Tensor) -> OcclusionBackend:
         """Return the engine that evaluates the windows, chosen at the first image."""
-        if self.occluding is None:
-            from interpret_kit.incremental.occlusion.backend import occluding
+        if self.backend is None:
+            from interpret_kit.incremental.occlusion.backend import occlusion_backend
 
             network, pace = self.classifier.network, self.pace
-            self.occluding = occluding(
+            self.backend = occlusion_backend(
                 network, self.grid, inputs, pace.images, pace.batch_size, engine=pace.engine
             )
-        return self.occluding
+        return self.backend
 
     def _targets(self, batch: Batch, uncovered: Array) -> Array:
         if self.analysis.target == PREDICTED:

@@ -1,6 +1,6 @@
 """Do the arguments of an attribution in Captum's form fit each other? One sentence if not.
 
-Captum asserts some of this, in its own terms, and divides by the rest.
+Captum asserts some of this in its own terms, and divides by zero for the rest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def windows_argument(inputs: object, windows: Any, strides: Any) -> tuple[Any, A
         strides: likewise, or one step for all dimensions of an input; None for 1.
 
     Raises:
-        UsageError: inputs that are no tensors, or sides of another number or type.
+        UsageError: inputs that are not tensors, or sides of another number or type.
         DoesNotFit: sides or steps below 1, larger than the inputs, or steps that leave gaps.
     """
     several = inputs if isinstance(inputs, tuple) else (inputs,)
@@ -82,11 +82,11 @@ def targets_explained(target: Any) -> Iterator[None]:
     try:
         yield
     except (AssertionError, IndexError, RuntimeError) as error:
-        said = _NO_COLUMN.search(str(error))
-        if said:
+        missing = _NO_COLUMN.search(str(error))
+        if missing:
             raise ClassNotFound(
-                f"no class {said[1]} in the outputs; there are {said[2]}, from 0 to "
-                f"{int(said[2]) - 1}"
+                f"no class {missing[1]} in the outputs; there are {missing[2]}, from 0 to "
+                f"{int(missing[2]) - 1}"
             ) from error
         if str(error).startswith("Cannot choose target column"):
             raise UsageError(

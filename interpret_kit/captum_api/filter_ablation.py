@@ -1,4 +1,4 @@
-"""Attributions in Captum's own form, and the forwards that the analyses share with them."""
+"""How much does each filter contribute to a score? Zero-ablation, in Captum's own form."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ Forward = Callable[[Tensor], Tensor]
 
 
 class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
-    """How much of the target's score goes when one filter is silenced?
+    """Ablate the filters of a layer one by one, and measure the loss of the target's score.
 
         ablation = FilterAblation(network, "layer2.0.conv1")
         drops = ablation.attribute(inputs, target=207)  # (batch, filters)
 
     The value is the score with all filters minus the score with the filter held at zero:
-    positive where the filter speaks for the target. For a `Classifier` the inputs are pixels
+    positive if the filter raises the score. For a `Classifier` the inputs are pixels
     in [0, 1]. Equal to Captum's LayerFeatureAblation with one feature per filter.
     """
 
@@ -67,15 +67,15 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
         filters: Filters | None = None,
         perturbations_per_eval: int = 1,
     ) -> Tensor:
-        """Silence each filter in turn.
+        """Ablate each filter in turn.
 
         Args:
             inputs: (batch, channels, height, width).
             target: one class for all inputs, or one per input, by index or, of a `Classifier`, by
-                name; may be left out where the network has one output.
+                name; may be omitted if the network has one output.
             filters: which filters, as [0, 5] or range(8); all, if not given.
-            perturbations_per_eval: filters silenced in one forward, each on its own copy of
-                the inputs; changes only the speed.
+            perturbations_per_eval: filters ablated in one forward pass, each on its own
+                copy of the inputs; changes only the speed.
 
         Returns:
             Score lost, (batch, filters).
@@ -98,13 +98,13 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             if mixes and self.engine == INCREMENTAL:
                 raise not_incremental("the outputs for an image depend on the others of its batch")
             if not mixes and self.engine != FULL:
-                found = _rerun(body, layer, taken, (images, rows), step, engine=self.engine)
+                found = _incremental(body, layer, taken, (images, rows), step, engine=self.engine)
             if found is None:
                 starts = range(0, len(rows), step)
                 parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
                 after = torch.cat([self._whole(body, layer, inputs, *p) for p in parts])
                 found = outputs, after
-        outputs, after = found  # both by the same way: their common rounding cancels
+        outputs, after = found  # both by the same arithmetic: their common rounding cancels
         before, grid = _score(outputs, indices), after.view(len(chosen), len(inputs), -1)
         return torch.stack([before - _score(each, indices) for each in grid], dim=1)
 
@@ -137,7 +137,7 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             return found
 
 
-def _rerun(  # noqa: PLR0913 - the engine, beside what decides it
+def _incremental(  # noqa: PLR0913 - the engine, beside what decides it
     body: nn.Module,
     layer: Layer,
     inputs: Tensor,
@@ -151,7 +151,7 @@ def _rerun(  # noqa: PLR0913 - the engine, beside what decides it
     Returns:
         Outputs with all filters, (images, outputs), and with one ablated, (pairs, outputs).
     """
-    from interpret_kit.incremental.ablation.engine import Reruns
+    from interpret_kit.incremental.ablation.engine import IncrementalAblation
     from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
     from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
     from interpret_kit.incremental.worth import ablating_pays
@@ -161,21 +161,21 @@ def _rerun(  # noqa: PLR0913 - the engine, beside what decides it
         dims = {point: dims_of(point, layer.layout)}
         if engine == AUTO and not ablating_pays(body, [point], inputs, len(images), batch):
             return None
-        reruns = Reruns(body, [point], inputs, dims)
+        ablation = IncrementalAblation(body, [point], inputs, dims)
     except Untraceable as error:
         if engine == INCREMENTAL:
             raise not_incremental(error) from error
         log_full_passes(_log, error)
         return None
     before, places, after = [], [], []
-    for start in range(0, len(inputs), reruns.images_at_once):
-        outputs = reruns.look(inputs[start : start + reruns.images_at_once])
+    for start in range(0, len(inputs), ablation.images_at_once):
+        outputs = ablation.observe(inputs[start : start + ablation.images_at_once])
         before.append(outputs.reshape(len(outputs), -1))
         place = ((images >= start) & (images < start + len(outputs))).nonzero()[:, 0]
         mine, numbers = images[place] - start, filters[place]
-        found, changed = before[-1][mine], reruns.changes(point)[mine, numbers]
+        found, changed = before[-1][mine], ablation.changes(point)[mine, numbers]
         if changed.any():
-            silent = reruns.silence(point, mine[changed], numbers[changed])
+            silent = ablation.ablate(point, mine[changed], numbers[changed])
             found[changed] = silent.reshape(len(silent), -1)
         places.append(place)
         after.append(found)
@@ -188,13 +188,13 @@ def _score(outputs: Tensor, target: int | Sequence[int] | Tensor | None) -> Tens
     count = outputs.shape[1]
     if target is None:
         if count != 1:
-            raise UsageError(f"the network has {count} outputs: say which by target=")
+            raise UsageError(f"the network has {count} outputs; choose one with target=")
         return outputs[:, 0]
     chosen: Any = torch.as_tensor(target, device=outputs.device)
     if chosen.dim() and len(chosen) not in {1, len(outputs)}:
-        raise UsageError(f"{len(chosen)} targets for {len(outputs)} inputs: give one, or one each")
+        raise UsageError(f"{len(chosen)} targets for {len(outputs)} inputs; give one, or one each")
     if not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
-        alone = "; leave target out: its one output is that of the second class"
+        alone = "; omit target: its one output is that of the second class"
         raise UsageError(
             f"no output {chosen.tolist()}: the network has {count}, numbered from 0"
             + (alone if count == 1 else "")

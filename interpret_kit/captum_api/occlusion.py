@@ -1,4 +1,4 @@
-"""Which part of the picture does the decision rest on? Captum's Occlusion, several times sooner."""
+"""Which part of the image does the decision rest on? Captum's Occlusion, incremental and exact."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ from interpret_kit.captum_api.targets import as_captum_takes_it, check_columns
 from interpret_kit.errors import WrongType
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.fingerprint import fingerprint_of, has_hooks
-from interpret_kit.incremental.occlusion.backend import Occluding, occluding, takes_rows_apart
+from interpret_kit.incremental.occlusion.backend import (
+    OcclusionBackend,
+    occlusion_backend,
+    takes_rows_apart,
+)
 from interpret_kit.incremental.occlusion.engine import Stale
 from interpret_kit.incremental.tuning import FULL_PASS_WINDOWS
 from interpret_kit.models.argument_values import count_argument
@@ -47,15 +51,15 @@ _log = logging.getLogger(__name__)
 
 
 class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
-    """Captum's Occlusion, in which only what a window changes is computed again.
+    """Occlude windows of an image as Captum's Occlusion does, recomputing only what they change.
 
         occlusion = IncrementalOcclusion(network)
         drops = occlusion.attribute(inputs, (3, 16, 16), strides=(3, 8, 8), target=207)
 
-    Same call, same numbers up to float32's last bits; asked in eval mode. The function may be a
-    network, a `Classifier` (whose inputs are pixels) or a classifier's ``probabilities``. What
-    cannot be done sooner is left to Captum's own code: other functions, several inputs, windows
-    over some of the channels, networks that cannot be traced, work too small to be worth it.
+    Same call, same numbers up to float32's last bits; the network is evaluated in eval mode. The
+    function may be a network, a `Classifier` (whose inputs are pixels) or a classifier's
+    ``probabilities``. Unsupported calls fall back to Captum's own code: other functions, several
+    inputs, windows over some of the channels.
     """
 
     def __init__(self, forward_func: Function, engine: str = AUTO) -> None:
@@ -73,10 +77,10 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             )
         super().__init__(forward_func)
         self.engine = engine_argument(engine, "engine")
-        self._question: object = None  # what was asked last, and how it was answered
-        self._asked = 0  # pictures, of that question
-        self._ready: Occluding | None = None
-        self._apart = True  # whether the network answers for each row of a batch by itself
+        self._key: object = None  # of the last call: grid, shapes, weights
+        self._images = 0  # occluded with that key so far
+        self._backend: OcclusionBackend | None = None
+        self._rows_apart = True  # whether a row's output is independent of the rest of its batch
 
     def attribute(  # noqa: PLR0913, PLR0917 - Captum's signature
         self,
@@ -100,7 +104,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         refuse_other_baselines(inputs, baselines)
         if isinstance(inputs, Tensor):
             target = as_captum_takes_it(target, self.forward_func, len(inputs))
-        told = inputs, sliding_window_shapes, strides, baselines
+        given = inputs, sliding_window_shapes, strides, baselines
         with ExitStack() as stack:
             asked = evaluated_of(self.forward_func)
             if asked is not None:
@@ -108,7 +112,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 refuse_unusable(asked.module, type(asked.module).__name__)
                 stack.enter_context(evaluating(asked.module))
             ours = self._incremental(
-                asked, told, target, additional_forward_args, (at_once, show_progress)
+                asked, given, target, additional_forward_args, (at_once, show_progress)
             )
             if isinstance(ours, Tensor):
                 return ours
@@ -116,13 +120,13 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 raise not_incremental(ours)
             with targets_explained(target):
                 return super().attribute(
-                    *told, target, additional_forward_args, at_once, show_progress
+                    *given, target, additional_forward_args, at_once, show_progress
                 )
 
     def _incremental(
-        self, asked: Evaluated | None, told: Any, target: Any, more: Any, how: tuple[int, bool]
+        self, asked: Evaluated | None, given: Any, target: Any, more: Any, how: tuple[int, bool]
     ) -> Tensor | str:
-        """The maps, or why Captum's own code is to make them."""
+        """Attribute the inputs, or say why Captum's own code is to do that."""
         if self.engine == FULL:
             return "engine is 'full'"
         if asked is None:
@@ -130,77 +134,78 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         if more is not None:
             return "additional_forward_args are given"
         with kept_memory():
-            question, targets = call_of(asked, *told), targets_of(target, told[0])
-            if question is None or targets is None:
+            call, targets = call_of(asked, *given), targets_of(target, given[0])
+            if call is None or targets is None:
                 return (
                     "it takes one tensor (batch, channels, height, width), windows over all "
                     "channels, and a network that returns a row of scores for each input"
                 )
-            found = self._ours(question, targets, *how)
+            found = self._ours(call, targets, *how)
         return "an input's outputs depend on the rest of its batch" if found is None else found
 
     def _ours(
-        self, question: OcclusionCall, targets: Targets, batch_size: int, show_progress: bool
+        self, call: OcclusionCall, targets: Targets, batch_size: int, show_progress: bool
     ) -> Tensor | None:
-        """The maps; None where Captum's own code is to make them."""
+        """Attribute the inputs; None if Captum's own code is to do that."""
         for _ in range(2):  # again, where the network is no longer the one that was traced
-            forwards = self._forwards(question, batch_size)
-            if forwards is None:
+            backend = self._backend_for(call, batch_size)
+            if backend is None:
                 return None
-            said = f"{self.get_name()} attribution"
-            windows = len(question.inputs) * len(question.grid)
+            title = f"{self.get_name()} attribution"
+            windows = len(call.inputs) * len(call.grid)
             # As Captum shows it, whose dependency this is.
             with (
-                tqdm(total=windows, desc=said, disable=not show_progress) as bar,
+                tqdm(total=windows, desc=title, disable=not show_progress) as bar,
                 suppress(Stale),
             ):
-                return _drops(question, targets, forwards, bar)
-            self._question = None
+                return _drops(call, targets, backend, bar)
+            self._key = None
         return None
 
-    def _forwards(self, question: OcclusionCall, batch_size: int) -> Occluding | None:
-        """Traced once, as long as it is the same question and the weights stay.
+    def _backend_for(self, call: OcclusionCall, batch_size: int) -> OcclusionBackend | None:
+        """Choose how to evaluate the network; once, as long as grid, shapes and weights stay.
 
-        None where the network does not answer for each input by itself: Captum's batches decide.
+        None if an input's output depends on the rest of its batch: then Captum's batches decide.
         """
-        network, inputs = question.asked.network, question.inputs
+        network, inputs = call.asked.network, call.inputs
         key = (
-            question.grid,
+            call.grid,
             inputs.shape[1:],
             inputs.dtype,
             inputs.device,
             batch_size,
             fingerprint_of(network),
         )
-        # What a hook does may depend on anything.
-        if key != self._question or any(map(has_hooks, network.modules())):
-            self._question, self._asked, self._ready = key, 0, None
-            self._apart = takes_rows_apart(network, inputs[:1])
-            if not self._apart:
+        # What a hook does may depend on anything, so that no fingerprint covers it.
+        if key != self._key or any(map(has_hooks, network.modules())):
+            self._key, self._images, self._backend = key, 0, None
+            self._rows_apart = takes_rows_apart(network, inputs[:1])
+            if not self._rows_apart:
                 _log.warning("left to Captum: an input's outputs depend on the rest of its batch")
-        if not self._apart:
+        if not self._rows_apart:
             return None
-        self._asked += len(inputs)
-        if self._ready is None or not self._ready.settled:  # worth a trace by now?
+        self._images += len(inputs)
+        if self._backend is None or not self._backend.settled:  # more images may pay for a trace
             batch_size = max(batch_size, FULL_PASS_WINDOWS)
-            self._ready = occluding(
-                network, question.grid, inputs[:1], self._asked, batch_size, engine=self.engine
+            self._backend = occlusion_backend(
+                network, call.grid, inputs[:1], self._images, batch_size, engine=self.engine
             )
-        return self._ready
+        return self._backend
 
 
-def _drops(question: OcclusionCall, targets: Targets, forwards: Occluding, bar: tqdm) -> Tensor:
-    grid, maps = question.grid, []
-    check_columns(targets, question.asked.score(question.uncovered[:1]).shape[1])
-    told = question.inputs, question.fills, question.uncovered, targets
-    for row, fill, uncovered, target in zip(*told, strict=True):
-        own = forwards.uncovered(row[None])
-        score = question.asked.score(uncovered[None] if own is None else own.reshape(1, -1))
+def _drops(call: OcclusionCall, targets: Targets, backend: OcclusionBackend, bar: tqdm) -> Tensor:
+    grid, maps = call.grid, []
+    check_columns(targets, call.asked.score(call.uncovered[:1]).shape[1])
+    given = call.inputs, call.fills, call.uncovered, targets
+    for row, fill, uncovered, target in zip(*given, strict=True):
+        # Both scores by the same arithmetic: their common rounding cancels in the difference.
+        own = backend.uncovered(row[None])
+        score = call.asked.score(uncovered[None] if own is None else own.reshape(1, -1))
         drops = score.new_empty(score.shape[1], len(grid))
-        for positions, outputs in forwards.outputs(row[None], fill, uncovered[None]):
-            drops[:, torch.from_numpy(positions)] = (score - question.asked.score(outputs)).T
+        for positions, outputs in backend.outputs(row[None], fill, uncovered[None]):
+            drops[:, torch.from_numpy(positions)] = (score - call.asked.score(outputs)).T
             bar.update(len(positions))
         chosen = drops if target is None else drops[target][None]
         spread = grid.spread(chosen.view(-1, *grid.shape).cpu().numpy())
         maps.append(torch.from_numpy(spread).to(row.device))
-    return torch.cat(maps)[:, None].repeat(1, question.channels, 1, 1)
+    return torch.cat(maps)[:, None].repeat(1, call.channels, 1, 1)

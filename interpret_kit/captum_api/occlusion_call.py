@@ -72,9 +72,9 @@ def _columns(outputs: Tensor) -> Tensor:
 def call_of(
     asked: Evaluated, inputs: Any, window: Any, strides: Any, baselines: Any
 ) -> OcclusionCall | None:
-    """The question in our own terms; None where it is not about windows on pictures."""
+    """Read the arguments of a call; None unless they are windows over one batch of images."""
     if isinstance(inputs, tuple) and len(inputs) == 1:
-        return None  # answered with a tuple, too
+        return None  # Captum returns a tuple, too
     if not isinstance(inputs, Tensor) or inputs.dim() != 4 or not len(inputs):
         return None
     grid, fills = _grid(inputs, window, strides), _fills(inputs, baselines)
@@ -108,7 +108,7 @@ def _uncovered(asked: Evaluated, inputs: Tensor) -> Tensor | None:
             return None
         if outputs.dtype in (torch.float16, torch.bfloat16):  # by themselves, or by autocast
             return None
-        # Of one logit for each picture, a classifier makes rows itself.
+        # A classifier makes rows of a network that returns one logit for each image.
         if outputs.dim() != 2 and (outputs.dim() != 1 or not isinstance(asked.module, Classifier)):
             return None
         answers.append(outputs.clone())  # it may write the next ones over them

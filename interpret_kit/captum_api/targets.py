@@ -1,4 +1,4 @@
-"""Which class is asked about, image by image: by index, by name, one for all or one for each?"""
+"""Which class is attributed, image by image: by index, by name, one for all or one for each?"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How does one map's memory become the next one's, without the system in between?
+"""How is the memory of one feature map reused for the next, without the system in between?
 
 glibc returns large blocks to the system as soon as they are free, and the system clears their
-pages when the next map asks for them: that took longer than most layers compute (EfficientNet-Lite0
-on two cores, 32 pictures at once: 21 ms a picture, and 7 ms with the memory kept).
+pages when the next feature map is allocated: that took longer than most layers compute
+(EfficientNet-Lite0 on two cores, 32 images at once: 21 ms an image, and 7 ms with the memory kept).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _blocks = 0  # how many blocks of `kept_memory` are running
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Keep what is freed for what comes next; what is much is given back at the end of the block.
+    """Keep freed memory in the process (mallopt); trim it on exit if it is more than 64 MiB.
 
-    Changes no number. Where the C library is not glibc, nothing happens.
+    Changes no number. If the C library is not glibc, nothing happens.
     """
     _count(1)
     try:
@@ -68,7 +68,7 @@ class _MallInfo(ctypes.Structure):
 
 
 def _free_bytes(library: ctypes.CDLL) -> int:
-    """How much the process holds and does not use."""
+    """Bytes that the process holds and does not use."""
     if not hasattr(library, "mallinfo2"):  # before glibc 2.33
         return FREE_BYTES + 1
     library.mallinfo2.restype = _MallInfo

@@ -1,9 +1,7 @@
 """Which way is expected to be faster: full forward passes, or only what changes?
 
 Decided by work: multiply-adds, bytes and a price for every operation, at the rates of
-`cost_model`, and what it takes to trace the network and try it. Like those rates they are constants
-on purpose: a clock would choose another way from run to run, and the last bits of the results with
-it.
+`tuning`, and what it takes to trace the network and check the trace.
 """
 
 from __future__ import annotations
@@ -60,7 +58,7 @@ class Work:
 
     @property
     def tracing(self) -> float:
-        """What it takes to have a graph."""
+        """Seconds that a trace takes."""
         return TRACE + TRACED_OPERATION * len(self.rows)
 
     def trying(self, count: int) -> float:
@@ -133,7 +131,7 @@ def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -
 
 
 class _Counting(DispatchMode):
-    """Writes down what the operations cost that run while it is entered."""
+    """Records the cost of every operation that runs while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from torch import nn
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound
-from interpret_kit.incremental.ablation.backend import WholeForwards
+from interpret_kit.incremental.ablation.backend import FullAblation
 
 # Red, green, and two between, as (r, g) with their true class. The logits are (r, g + 0.5).
 ON_PAPER = [
@@ -68,13 +68,13 @@ def test_confidence_lost_on_paper():
 
 def test_only_the_right_ones_are_asked(monkeypatch):
     asked = []
-    ask = WholeForwards.silence
+    ask = FullAblation.ablate
 
     def noting(self, point, images, filters):
         asked.extend(images.tolist())
         return ask(self, point, images, filters)
 
-    monkeypatch.setattr(WholeForwards, "silence", noting)
+    monkeypatch.setattr(FullAblation, "ablate", noting)
     found = Ablation(only_right=True).run(colours(), on_paper())
     assert asked == [0, 1]  # without red and without green; of the other colour each has none
     assert (found.total.tolist(), found.correct.tolist()) == ([2, 2], [1, 1])

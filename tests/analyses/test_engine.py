@@ -30,17 +30,17 @@ def ways(monkeypatch):
     """The ways that were taken, by class, in order."""
     taken = []
     for home, name in [
-        (occlusion, "IncrementalForwards"),
-        (occlusion, "WholeForwards"),
-        (ablation, "SuffixForwards"),
-        (ablation, "WholeForwards"),
+        (occlusion, "PartialOcclusion"),
+        (occlusion, "FullOcclusion"),
+        (ablation, "PartialAblation"),
+        (ablation, "FullOcclusion"),
     ]:
         method = "outputs" if home is occlusion else "silence"
         kind = getattr(home, name)
         original = getattr(kind, method)
 
         def spied(self, *given, original=original, name=name):
-            taken.append("full" if name == "WholeForwards" else "incremental")
+            taken.append("full" if name == "FullOcclusion" else "incremental")
             return original(self, *given)
 
         monkeypatch.setattr(kind, method, spied)

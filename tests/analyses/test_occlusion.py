@@ -218,7 +218,7 @@ def test_results_carry_what_the_network_saw_and_the_grid():
         (
             Occlusion(window=13),
             DoesNotFit,
-            "window of 13x13 px is larger than the picture of 12x10",
+            "window of 13x13 px is larger than the image of 12x10",
         ),
         (Occlusion(window=4, stride=5), DoesNotFit, "leaves gaps between windows of 4x4 px"),
         (Occlusion(target="snail"), ClassNotFound, "no class 'snail' in small"),

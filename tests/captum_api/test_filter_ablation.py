@@ -130,7 +130,7 @@ def test_a_network_with_one_output_needs_no_target():
     inputs = inputs_of()
     ablation = FilterAblation(network, "conv1")
     torch.testing.assert_close(ablation.attribute(inputs), ablation.attribute(inputs, 0))
-    with pytest.raises(UsageError, match="the network has 5 outputs: say which by target="):
+    with pytest.raises(UsageError, match="the network has 5 outputs; choose one with target="):
         FilterAblation(SmallNet(), "conv1").attribute(inputs)
 
 

@@ -13,7 +13,7 @@ import interpret_kit.incremental.occlusion.backend
 from interpret_kit import IncrementalOcclusion
 from interpret_kit.errors import DoesNotFit, UsageError
 from interpret_kit.incremental import worth
-from interpret_kit.incremental.occlusion.backend import IncrementalForwards
+from interpret_kit.incremental.occlusion.backend import PartialOcclusion
 from interpret_kit.models.layers.hooks import ablated
 
 SIZE = (12, 10)
@@ -24,10 +24,10 @@ WINDOW, STRIDES = (3, 5, 4), (3, 3, 2)  # windows end beyond both edges
 def quick(monkeypatch):
     """Ask in parts wherever that can be done; returns how often it was."""
     used = []
-    outputs = IncrementalForwards.outputs
+    outputs = PartialOcclusion.outputs
     monkeypatch.setattr(worth, "MARGIN", math.inf)
     monkeypatch.setattr(
-        IncrementalForwards, "outputs", lambda *given: used.append(1) or outputs(*given)
+        PartialOcclusion, "outputs", lambda *given: used.append(1) or outputs(*given)
     )
     return used
 
@@ -264,10 +264,10 @@ def test_every_number_of_a_large_weight_is_read(network, monkeypatch, changed):
     asked, occlusion, seen = [], IncrementalOcclusion(network), pictures(1)
     module, traced = (
         interpret_kit.captum_api.occlusion,
-        interpret_kit.incremental.occlusion.backend.occluding,
+        interpret_kit.incremental.occlusion.backend.occlusion_backend,
     )
     monkeypatch.setattr(
-        module, "occluding", lambda *given, **how: asked.append(1) or traced(*given, **how)
+        module, "occlusion_backend", lambda *given, **how: asked.append(1) or traced(*given, **how)
     )
     for _ in range(2):
         occlusion.attribute(seen, WINDOW, STRIDES, target=1)
@@ -314,9 +314,9 @@ def test_a_hook_that_does_something_else_is_read_anew(network, quick):
 
 def test_the_same_question_is_traced_once(network, monkeypatch):
     made = []
-    start = IncrementalForwards.__init__
+    start = PartialOcclusion.__init__
     monkeypatch.setattr(
-        IncrementalForwards,
+        PartialOcclusion,
         "__init__",
         lambda *given, **how: made.append(1) or start(*given, **how),
     )

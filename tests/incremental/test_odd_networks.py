@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlusion, TopPatches
 from interpret_kit.errors import NotSupported
 from interpret_kit.incremental import worth
-from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.hooks import observed
@@ -147,10 +147,10 @@ def by_hooks(network, point, image, number):
 @torch.no_grad()
 def test_filters_are_silenced_as_by_hooks(between, settings, point):
     network, images = Odd(between, **settings).eval(), pictures()
-    reruns = Reruns(network, [(point, 1)], images)
-    reruns.look(images)
+    ablation = IncrementalAblation(network, [(point, 1)], images)
+    ablation.observe(images)
     filters = torch.arange(settings.get("filters", 6))
-    ours = reruns.silence((point, 1), torch.ones_like(filters), filters)
+    ours = ablation.ablate((point, 1), torch.ones_like(filters), filters)
     theirs = torch.stack([by_hooks(network, (point, 1), images[1], each) for each in filters])
     scale = terms_of(network, images)
     network.double()
@@ -167,7 +167,7 @@ def test_filters_are_silenced_as_by_hooks(between, settings, point):
 def test_what_cannot_be_silenced_in_parts_is_said_before_it_is_asked(between, point):
     network = Odd(between, clone=Cloned()).eval()
     with pytest.raises(Untraceable):
-        Reruns(network, [(point, 1)], pictures())
+        IncrementalAblation(network, [(point, 1)], pictures())
 
 
 @pytest.mark.parametrize("small", [1.0, 1e-5])
@@ -489,6 +489,6 @@ def test_what_a_list_in_the_network_keeps_are_no_shadows_of_the_trace():
         network.by_layer["conv"].append(maps)
 
     network.conv.register_forward_hook(keep)
-    Reruns(network, [("conv", 1)], pictures())
+    IncrementalAblation(network, [("conv", 1)], pictures())
     kept = [*network.seen, *network.by_layer["conv"]]
     assert {type(each) for each in kept} == {torch.Tensor}

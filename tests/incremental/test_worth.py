@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from interpret_kit import FilterAblation
 from interpret_kit.incremental import worth
-from interpret_kit.incremental.ablation.backend import WholeForwards, silencing
+from interpret_kit.incremental.ablation.backend import FullAblation, ablation_backend
 from interpret_kit.incremental.tuning import BYTE, CALL, MULTIPLY_ADD
 from interpret_kit.incremental.worth import ablating_pays, occluding_pays, work_of
 from interpret_kit.models.loading.timm_registration import ConvNet
@@ -132,18 +132,18 @@ def test_the_margin_decides_always_and_never(monkeypatch, margin, way):
 
 def test_each_caller_asks(monkeypatch):
     monkeypatch.setattr(
-        "interpret_kit.incremental.ablation.backend.SuffixForwards", lambda *_: "incremental"
+        "interpret_kit.incremental.ablation.backend.PartialAblation", lambda *_: "incremental"
     )
     thin = plain(narrow(), (16, 16))
     thick = plain(wide(), (64, 64))
-    assert isinstance(silencing(thin, NARROW, 32, 1952), WholeForwards)
-    assert silencing(thick, WIDE, 32, 1952) == "incremental"
+    assert isinstance(ablation_backend(thin, NARROW, 32, 1952), FullAblation)
+    assert ablation_backend(thick, WIDE, 32, 1952) == "incremental"
 
     def noted(network, *_):
         assert network is thick.network
         raise RuntimeError("incremental")
 
-    monkeypatch.setattr("interpret_kit.incremental.ablation.engine.Reruns", noted)
+    monkeypatch.setattr("interpret_kit.incremental.ablation.engine.IncrementalAblation", noted)
     FilterAblation(thin, "last").attribute(image(16).expand(40, -1, -1, -1), target=0)
     with pytest.raises(RuntimeError, match="incremental"):
         FilterAblation(thick, "last").attribute(image(64).expand(40, -1, -1, -1), target=0)

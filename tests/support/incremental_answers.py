@@ -129,9 +129,9 @@ def one_aside(monkeypatch):
     """Let crops be taken for lying one cell to the right of where they lie."""
     read = Buffer.read
 
-    def shifted(self, wanted, crops):
-        if crops is not None:
-            crops = Place(crops.rows, Stretch(crops.cols.first + 1, crops.cols.count))
-        return read(self, wanted, crops)
+    def shifted(self, wanted, patches):
+        if patches is not None:
+            patches = Place(patches.rows, Stretch(patches.cols.first + 1, patches.cols.count))
+        return read(self, wanted, patches)
 
     monkeypatch.setattr(Buffer, "read", shifted)

@@ -1,6 +1,7 @@
-"""What does the classifier say with one filter silenced? By whole forwards, or only what follows.
+"""What are the probabilities with one filter ablated? By full forward passes, or incrementally.
 
-Both ways give the same numbers; where the network cannot be traced, the first is taken.
+Both give the same numbers. Full forward passes are used if the network cannot be traced, or if
+incremental evaluation is not expected to be faster.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
 from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
 from interpret_kit.incremental.tuning import PROBABILITIES
@@ -26,21 +27,21 @@ from interpret_kit.models.layers.layout import PLAIN, OutputLayout
 _log = logging.getLogger(__name__)
 
 
-class Silencing(Protocol):
-    """Some images under ablation: `look` at them once, then silence."""
+class AblationBackend(Protocol):
+    """Some images under ablation: `observe` them once, then `ablate`."""
 
-    images_at_once: int  # that can be looked at
-    rows_at_once: int  # that are best asked for in one call of `silence`
-    speaking: dict[Point, Tensor]  # (images, filters): whether silencing can change anything
+    images_at_once: int  # images of one call of `observe`, at most
+    rows_at_once: int  # rows of one call of `ablate` that are evaluated fastest
+    effective: dict[Point, Tensor]  # (images, filters): whether ablation can change anything
 
-    def look(self, pixels: Tensor) -> Tensor:
-        """Take in images (images, 3, height, width); their probabilities with all filters."""
+    def observe(self, pixels: Tensor) -> Tensor:
+        """Evaluate images (images, 3, height, width) with all filters; return probabilities."""
 
-    def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
+    def ablate(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """Probabilities (rows, classes) of these images, with another filter zero in each row."""
 
 
-def silencing(  # noqa: PLR0913 - the engine, beside what decides it
+def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
     classifier: Classifier,
     points: Sequence[Point],
     batch: int,
@@ -48,15 +49,15 @@ def silencing(  # noqa: PLR0913 - the engine, beside what decides it
     layouts: Mapping[Point, OutputLayout] | None = None,
     *,
     engine: str = AUTO,
-) -> Silencing:
-    """The way that is expected to be faster for ``rows`` ablations.
+) -> AblationBackend:
+    """Choose the way that is expected to be faster for ``rows`` ablations.
 
     Args:
         classifier: what is evaluated.
         points: where filters will be ablated.
         batch: rows of a full forward pass.
         rows: how many ablations there will be, of one image each.
-        layouts: how the outputs are laid out at points where they are not
+        layouts: how the outputs are laid out, of points where they are not
             (batch, filters, rows, cols).
         engine: one of `ENGINES`.
 
@@ -66,20 +67,20 @@ def silencing(  # noqa: PLR0913 - the engine, beside what decides it
     layouts = layouts or {}
     example = classifier.normalised(classifier.example())
     if engine == FULL:
-        return WholeForwards(classifier, points, batch, layouts)
+        return FullAblation(classifier, points, batch, layouts)
     try:
         told = classifier.network, points, example, rows, batch
         if engine == INCREMENTAL or ablating_pays(*told):
-            return SuffixForwards(classifier, points, layouts)
+            return PartialAblation(classifier, points, layouts)
     except Untraceable as error:
         if engine == INCREMENTAL:
             raise not_incremental(error) from error
         log_full_passes(_log, error)
-    return WholeForwards(classifier, points, batch, layouts)
+    return FullAblation(classifier, points, batch, layouts)
 
 
-class WholeForwards:
-    """The whole network for every filter, with hooks."""
+class FullAblation:
+    """Full forward passes for every filter, with hooks."""
 
     def __init__(
         self,
@@ -91,10 +92,10 @@ class WholeForwards:
         self.classifier = classifier
         self.layouts = dict.fromkeys(points, PLAIN) | dict(layouts or {})
         self.images_at_once = self.rows_at_once = batch
-        self.speaking: dict[Point, Tensor] = {}
+        self.effective: dict[Point, Tensor] = {}
 
-    def look(self, pixels: Tensor) -> Tensor:
-        """See `Silencing.look`."""
+    def observe(self, pixels: Tensor) -> Tensor:
+        """See `AblationBackend.observe`."""
         self.pixels = pixels
         visits = {point: partial(self._notice, point) for point in self.layouts}
         with observed(self.classifier.network, visits):
@@ -103,16 +104,16 @@ class WholeForwards:
     def _notice(self, point: Point, output: Tensor) -> None:
         parts = self.layouts[point].channels(output)
         refuse_other_rows(parts, len(self.pixels), point[0])
-        self.speaking[point] = parts.flatten(2).any(2)
+        self.effective[point] = parts.flatten(2).any(2)
 
-    def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
-        """See `Silencing.silence`."""
+    def ablate(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
+        """See `AblationBackend.ablate`."""
         with ablated_by_row(self.classifier.network, point, filters, self.layouts[point]):
             return self.classifier.probabilities(self.pixels[images])
 
 
-class SuffixForwards:
-    """Only what the silenced filter changes, from maps that are kept of the first forward."""
+class PartialAblation:
+    """Recompute only what the ablated filter changes, from feature maps that are kept."""
 
     def __init__(
         self,
@@ -123,22 +124,22 @@ class SuffixForwards:
         """Trace the network.
 
         Raises:
-            Untraceable: where that cannot be done for one of the points.
+            Untraceable: if that cannot be done for one of the points.
         """
         self.classifier = classifier
         example = classifier.normalised(classifier.example())
         dims = {point: dims_of(point, layout) for point, layout in (layouts or {}).items()}
-        self.reruns = Reruns(classifier.network, points, example, dims)
-        self.images_at_once = self.reruns.images_at_once
+        self.ablation = IncrementalAblation(classifier.network, points, example, dims)
+        self.images_at_once = self.ablation.images_at_once
         self.rows_at_once = max(1, PROBABILITIES // len(classifier.classes))
-        self.speaking: dict[Point, Tensor] = {}
+        self.effective: dict[Point, Tensor] = {}
 
-    def look(self, pixels: Tensor) -> Tensor:
-        """See `Silencing.look`."""
-        outputs = self.reruns.look(self.classifier.normalised(pixels))
-        self.speaking = {point: self.reruns.changes(point) for point in self.reruns.silenced}
+    def observe(self, pixels: Tensor) -> Tensor:
+        """See `AblationBackend.observe`."""
+        outputs = self.ablation.observe(self.classifier.normalised(pixels))
+        self.effective = {point: self.ablation.changes(point) for point in self.ablation.layers}
         return self.classifier.to_probabilities(outputs)
 
-    def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
-        """See `Silencing.silence`."""
-        return self.classifier.to_probabilities(self.reruns.silence(point, images, filters))
+    def ablate(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
+        """See `AblationBackend.ablate`."""
+        return self.classifier.to_probabilities(self.ablation.ablate(point, images, filters))

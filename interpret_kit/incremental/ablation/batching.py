@@ -1,7 +1,8 @@
-"""Which operations are run for how many pairs at a time, and which need no memory of their own?
+"""How many pairs does each operation take at a time, and which operations may work in place?
 
-While maps are large, few pairs go together, so that what an operation reads and writes stays in
-the processor's cache; where maps have become small, many are put together anew.
+Micro-batching and in-place reuse. While feature maps are large, few pairs go together, so that what
+an operation reads and writes stays in the CPU's cache; where they have become small, micro-batches
+are joined to larger ones.
 """
 
 from __future__ import annotations
@@ -22,43 +23,45 @@ _OPERANDS = ("self", "other")
 
 
 @dataclass(frozen=True)
-class Level:
-    """Operations that are run together for as many pairs as fit in the cache for all of them."""
+class Stage:
+    """Operations in a row with one size of micro-batch, which fits in the cache for all of them."""
 
     nodes: tuple[Node, ...]
     rows: int  # pairs at a time
-    brought: tuple[Node, ...]  # maps that are read here first, and are no dense operation's
-    live: frozenset[Node]  # what later levels read, or the output
+    brought: tuple[Node, ...]  # read here first, and not made by a recomputed operation
+    live: frozenset[Node]  # read by later stages, or the output
 
 
-def levels_of(graph: RunnableGraph, path: ChannelPath) -> tuple[Level, ...]:
-    """Cut the dense operations where many more pairs fit in the cache from there to the end."""
+def stages_of(graph: RunnableGraph, path: ChannelPath) -> tuple[Stage, ...]:
+    """Cut the recomputed operations where many more pairs fit in the cache from there on."""
     groups, output = _cut(graph, path), graph.output
-    outside = [*path.landed, *path.whole, *path.unchanged]
-    levels: list[Level] = []
+    outside = [*path.linear, *path.whole, *path.unchanged]
+    stages: list[Stage] = []
     seen: set[Node] = set()
     for k, (nodes, rows) in enumerate(groups):
         later = {each for group, _ in groups[k + 1 :] for node in group for each in node.inputs}
         read = {each for node in nodes for each in node.inputs} | {output}
         brought = tuple(each for each in outside if each in read and each not in seen)
         seen |= {*brought, *nodes}
-        levels.append(Level(nodes, rows, brought, frozenset(seen & (later | {output}))))
-    return tuple(levels)
+        stages.append(Stage(nodes, rows, brought, frozenset(seen & (later | {output}))))
+    return tuple(stages)
 
 
 def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...], int]]:
-    changing = {*path.landed, *path.whole, *path.dense}
+    changing = {*path.linear, *path.whole, *path.recomputed}
     rows: list[int] = []  # that fit from here on
-    for node in reversed(path.dense):
+    for node in reversed(path.recomputed):
         touched = (node, *(each for each in node.inputs if each in changing))
         rows.insert(0, min(_fitting(sum(map(numbers_per_image, touched))), *rows[:1], 2**30))
     cuts = [0]
     for k, fitting in enumerate(rows):
-        if fitting >= REGROUP_AT * rows[cuts[-1]] and _has_rows(graph, path.dense, k):
+        if fitting >= REGROUP_AT * rows[cuts[-1]] and _has_rows(graph, path.recomputed, k):
             cuts.append(k)
     ends = [*cuts[1:], len(rows)]
     rows = rows or [_fitting(2 * numbers_per_image(graph.output))]
-    return [(path.dense[start:end], rows[start]) for start, end in zip(cuts, ends, strict=True)]
+    return [
+        (path.recomputed[start:end], rows[start]) for start, end in zip(cuts, ends, strict=True)
+    ]
 
 
 def _has_rows(graph: RunnableGraph, nodes: Sequence[Node], cut: int) -> bool:
@@ -74,11 +77,15 @@ def _fitting(numbers: int) -> int:
 
 
 def overwritten(path: ChannelPath) -> dict[Node, str]:
-    """Which argument an operation may write its output over: a copy that nobody reads later."""
-    copies = {*path.landed, *path.whole, *path.unchanged}
-    copies |= {node for node in path.dense if operation_of(node).own_memory}
+    """Which argument an operation may write its output over: a copy that nothing reads later.
+
+    A copy, because stored feature maps serve all pairs. Nothing reads it later, itself or through a
+    view: every earlier reader must own its memory.
+    """
+    copies = {*path.linear, *path.whole, *path.unchanged}
+    copies |= {node for node in path.recomputed if operation_of(node).own_memory}
     readers: dict[Node, list[Node]] = {}
-    for node in path.dense:
+    for node in path.recomputed:
         for each in node.inputs:
             readers.setdefault(each, []).append(node)
 
@@ -89,7 +96,7 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
         return last is node and all(operation_of(each).own_memory for each in earlier)
 
     found: dict[Node, str] = {}
-    for node in path.dense:
+    for node in path.recomputed:
         if operation_of(node).in_place and node.arguments.get("alpha", 1) == 1:
             spare = [name for name in _OPERANDS if is_spare(node.arguments.get(name), node)]
             found.update([(node, name) for name in spare[:1]])
@@ -99,7 +106,7 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
 def computed(
     graph: RunnableGraph, node: Node, onto: str | None, held: Mapping[Node, Any], rows: int
 ) -> Any:
-    """One operation, written over one of its inputs if so said."""
+    """Compute one operation, over the memory of its argument ``onto`` if that is given."""
     known = {**graph.fixed(node, rows), **held}
     if onto is None:
         return graph.apply(node, known, rows)

@@ -1,8 +1,8 @@
-"""What does a network answer for many pairs of an image and a silenced filter?
+"""What are a network's outputs for many pairs of an image and an ablated filter?
 
-Images are looked at once; then, for each pair, only what the filter's channel changes is computed
-(see `propagation`). How many pairs go together is decided by what stays in the processor's cache:
-few where maps are large, more and more as they become small.
+Images are run once; then, for each pair, only what the filter's channel changes is computed (see
+`propagation`). Micro-batches of pairs are as large as the CPU's cache allows: few pairs while
+feature maps are large, more and more as they become small (see `batching`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.incremental.ablation.batching import computed, levels_of, overwritten
-from interpret_kit.incremental.ablation.linear_update import Landed
+from interpret_kit.incremental.ablation.batching import computed, overwritten, stages_of
+from interpret_kit.incremental.ablation.linear_update import LinearUpdate
 from interpret_kit.incremental.ablation.probing import refuse_if_wrong
 from interpret_kit.incremental.ablation.propagation import channel_path, respond
 from interpret_kit.incremental.graph.batch_sizes import numbers_per_image
@@ -31,12 +31,12 @@ from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
 
 
-class Reruns:
-    """A network that answers again with filters at zero.
+class IncrementalAblation:
+    """A network that is evaluated again and again, with one filter at zero.
 
-    reruns = Reruns(network, [("conv3", 1)], inputs[:2])
-    outputs = reruns.look(inputs)  # (images, classes)
-    reruns.silence(("conv3", 1), images, filters)  # (pairs, classes)
+    ablation = IncrementalAblation(network, [("conv3", 1)], inputs[:2])
+    outputs = ablation.observe(inputs)  # (images, classes)
+    ablation.ablate(("conv3", 1), images, filters)  # (pairs, classes)
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Reruns:
             points: where filters will be ablated.
             example: inputs (any rows, channels, height, width) like those that will come.
             dims: which dimension of a point's output holds the images, and which the filters,
-                where they are not (0, 1).
+                if they are not (0, 1).
 
         Raises:
             Untraceable: if that cannot be done for one of the points.
@@ -67,17 +67,15 @@ class Reruns:
 
     def _begin(self, traced: TracedNetwork, points: Sequence[Point], example: Tensor) -> None:
         self.graph = folded(traced, _cuts(traced, self.dims))
-        self.silenced = {point: _Silenced(traced, self.graph, point, example) for point in points}
-        self.kept: frozenset[Node] = _union(each.kept for each in self.silenced.values())
-        self.read: frozenset[Node] = _union(each.read for each in self.silenced.values())
+        self.layers = {point: _AblatedLayer(traced, self.graph, point, example) for point in points}
+        self.kept: frozenset[Node] = _union(each.kept for each in self.layers.values())
+        self.read: frozenset[Node] = _union(each.read for each in self.layers.values())
         numbers = sum(map(numbers_per_image, self.kept))
-        numbers += sum(
-            sum(map(numbers_per_image, each.path.ends)) for each in self.silenced.values()
-        )
+        numbers += sum(sum(map(numbers_per_image, each.path.ends)) for each in self.layers.values())
         self.images_at_once = max(1, KEPT_BYTES // (4 * max(numbers, 1)))
 
-    def look(self, inputs: Tensor) -> Tensor:
-        """Take in images and run them with all filters.
+    def observe(self, inputs: Tensor) -> Tensor:
+        """Run images with all filters, and keep their feature maps.
 
         Args:
             inputs: (images, channels, height, width), at most `images_at_once`.
@@ -86,39 +84,39 @@ class Reruns:
             Outputs (images, ...).
         """
         values = self.graph.run(inputs.contiguous(memory_format=torch.channels_last), self.kept)
-        for each in self.silenced.values():
-            each.look(values)
+        for each in self.layers.values():
+            each.observe(values)
         self.stored = {node: _by_cell(values[node]) for node in self.read}
         return values[self.graph.output]
 
     def changes(self, point: Point) -> Tensor:
-        """Whether silencing a filter can change anything, bool (images, filters)."""
-        return self.silenced[point].changes
+        """Whether ablating a filter can change anything, bool (images, filters)."""
+        return self.layers[point].changes
 
-    def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
+    def ablate(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """Run images again, with another filter at zero in each.
 
         Args:
             point: where, one of those that were traced for.
-            images: (pairs,) numbers of images among those that were looked at last.
+            images: (pairs,) numbers of images among those that were observed last.
             filters: (pairs,) numbers of filters at the point.
 
         Returns:
             Outputs (pairs, ...), in this order.
         """
-        silenced = self.silenced[point]
-        # Pairs that share maps, or weights, go together.
-        order = (filters if silenced.by_filter else images).argsort(stable=True)
-        run = _Run(self.graph, silenced, self.stored)
-        outputs = run.values(len(silenced.levels) - 1, images[order], filters[order])
+        layer = self.layers[point]
+        # Pairs that share weights, or else feature maps, are neighbours: what they share is cached.
+        order = (filters if layer.by_filter else images).argsort(stable=True)
+        run = _Run(self.graph, layer, self.stored)
+        outputs = run.values(len(layer.stages) - 1, images[order], filters[order])
         found = outputs[self.graph.output]
         answers = torch.empty_like(found)
         answers[order] = found
         return answers
 
 
-class _Silenced:
-    """What silencing the filters at one point comes to, for the images that were looked at."""
+class _AblatedLayer:
+    """What ablating the filters at one point changes, for the images that were observed."""
 
     def __init__(
         self, traced: TracedNetwork, graph: FoldedGraph, point: Point, example: Tensor
@@ -126,23 +124,24 @@ class _Silenced:
         self.graph = graph
         start, zero = _start(traced, graph, traced.node(point), example)
         self.path = path = channel_path(graph, start)
-        self.read = frozenset({*path.landed, *path.whole, *path.unchanged})
+        self.read = frozenset({*path.linear, *path.whole, *path.unchanged})
         self.kept = self.read | path.sources | path.beside
-        self.levels = levels_of(graph, path)
+        self.stages = stages_of(graph, path)
         self.overwritten = overwritten(path)
-        self.by_filter = any(_is_heavy(node, each) for node, each in path.landed.items())
+        self.by_filter = any(_is_heavy(node, each) for node, each in path.linear.items())
+        # What does not depend on the image is computed once for all of them.
         self.constant = self._respond({start: zero}, {}, by_image=False)
 
     def _respond(
         self, silent: dict[Node, Tensor], beside: Values, *, by_image: bool
     ) -> dict[Node, Tensor]:
-        for node, where in self.path.alone.items():
+        for node, where in self.path.local.items():
             if where.by_image == by_image and node not in silent:
                 silent[node] = respond(self.graph, node, self.path, {**beside, **silent})
         return silent
 
-    def look(self, values: Values) -> None:
-        """Compare what every filter leaves behind when silent with what it says."""
+    def observe(self, values: Values) -> None:
+        """Compare the channel-local feature maps of every filter, ablated and not."""
         silent = self._respond(dict(self.constant), values, by_image=True)
         parts = {node: self._parts(node, values[node]) for node in self.path.ends}
         sources = self.path.sources
@@ -155,7 +154,7 @@ class _Silenced:
         self.silent = {node: silent[node] for node in self.path.whole}
 
     def strengths(self, values: Values) -> Tensor:
-        """How far silence is from what every filter says, of the most (images, filters)."""
+        """How far ablation moves a filter's own feature maps, over the most, (images, filters)."""
         silent = self._respond(dict(self.constant), values, by_image=True)
         moved = [
             _distance(silent[node], self._parts(node, values[node])) for node in self.path.ends
@@ -165,7 +164,7 @@ class _Silenced:
 
     def _parts(self, node: Node, value: Tensor) -> Tensor:
         """What belongs to each filter, (images, filters, ...)."""
-        where = self.path.alone[node]
+        where = self.path.local[node]
         parts = value.reshape(len(value), -1, *where.part)
         return parts.narrow(1, where.first, self.path.filters)
 
@@ -175,23 +174,23 @@ class _Run:
     """The operations behind one point."""
 
     graph: FoldedGraph
-    silenced: _Silenced
+    layer: _AblatedLayer
     stored: Values
 
-    def values(self, level: int, images: Tensor, filters: Tensor) -> dict[Node, Tensor]:
+    def values(self, stage: int, images: Tensor, filters: Tensor) -> dict[Node, Tensor]:
         """What is live after a level, for these pairs."""
-        at = self.silenced.levels[level]
+        at = self.layer.stages[stage]
         pieces = math.ceil(len(images) / at.rows)
         if pieces > 1:
             split = zip(images.tensor_split(pieces), filters.tensor_split(pieces), strict=True)
-            return _joined([self.values(level, *piece) for piece in split])
-        before = self.values(level - 1, images, filters) if level else {}
+            return _joined([self.values(stage, *piece) for piece in split])
+        before = self.values(stage - 1, images, filters) if stage else {}
         held: dict[Node, Any] = {**before}
         for node in at.brought:
             held[node] = self._brought(node, images, filters)
         last = {each: node for node in at.nodes for each in node.inputs if each not in at.live}
         for node in at.nodes:
-            onto = self.silenced.overwritten.get(node)
+            onto = self.layer.overwritten.get(node)
             held[node] = computed(self.graph, node, onto, held, len(images))
             for each in set(node.inputs):
                 if last.get(each) is node:
@@ -199,46 +198,50 @@ class _Run:
         return {node: held[node] for node in at.live}
 
     def _brought(self, node: Node, images: Tensor, filters: Tensor) -> Tensor:
-        """A map as it is for these pairs before any dense operation."""
-        path, stored = self.silenced.path, self.stored[node][images]
-        if node in path.landed:
-            self._land(node, path.landed[node], stored, (images, filters))
+        """A feature map of these pairs, before any recomputed operation: a copy."""
+        path, stored = self.layer.path, self.stored[node][images]
+        if node in path.linear:
+            self._add_update(node, path.linear[node], stored, (images, filters))
         elif node in path.whole:
-            where, silent = path.alone[node], self.silenced.silent[node]
+            where, silent = path.local[node], self.layer.silent[node]
             parts = _by_channel(stored).view(len(stored), -1, *where.part)
             rows = torch.arange(len(stored), device=stored.device)
             images = images if len(silent) > 1 else torch.zeros_like(images)
+            # One channel of each row: the others are those of the image.
             parts[rows, where.first + filters] = silent[images, filters]
         return _by_channel(stored)
 
-    def _land(self, node: Node, landed: Landed, onto: Tensor, pairs: tuple[Tensor, Tensor]) -> None:
+    def _add_update(
+        self, node: Node, update: LinearUpdate, onto: Tensor, pairs: tuple[Tensor, Tensor]
+    ) -> None:
         """Add what the filters' parts contribute to maps (pairs, ..., channels), in place."""
         images, filters = pairs
-        columns = landed.columns(self.silenced.delta[landed.source][images, filters])
+        columns = update.columns(self.layer.delta[update.source][images, filters])
         cells = onto.view(len(onto), -1, onto.shape[-1])
+        # Kept output + (cells x taps) @ (taps x channels): the rank is the number of taps.
         if columns.shape[2] == 1:
-            cells.addcmul_(columns, landed.weight[filters])
-        elif not _is_heavy(node, landed):
-            cells.baddbmm_(columns, landed.weight[filters])
+            cells.addcmul_(columns, update.weight[filters])
+        elif not _is_heavy(node, update):
+            cells.baddbmm_(columns, update.weight[filters])
         else:
-            # The rows of one filter are neighbours.
+            # One product for each filter reads its weights once: its rows are neighbours.
             numbers, counts = torch.unique_consecutive(filters, return_counts=True)
             first = 0
             for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
                 own = slice(first, first + count)
-                cells[own].add_(columns[own] @ landed.weight[number])
+                cells[own].add_(columns[own] @ update.weight[number])
                 first += count
 
 
 def _cuts(traced: TracedNetwork, dims: Mapping[Point, Dims]) -> dict[Node, Dims]:
-    """Where filters are ablated in a value that folding would not leave as it is."""
+    """The points whose value would not be found again after fusion, with its dimensions."""
     nodes = {point: traced.node(point) for point in dims}
     plain = {node for point, node in nodes.items() if dims[point] == (0, 1) and _is_kept(node)}
     return {node: dims[point] for point, node in nodes.items() if node not in plain}
 
 
 def _is_kept(node: Node) -> bool:
-    """Whether it is a map of its own: copies and padding go into what they read or are read by."""
+    """Whether it stays a feature map of its own: copies and padding are fused away."""
     known = operation_of(node)
     return len(node.shape) == 4 and not known.identity and not known.pads
 
@@ -246,19 +249,21 @@ def _is_kept(node: Node) -> bool:
 def _start(
     traced: TracedNetwork, graph: FoldedGraph, start: Node, example: Tensor
 ) -> tuple[Node, Tensor]:
-    """Where a change begins in the folded network, and what a filter at zero leaves there."""
+    """The fused node at which a change begins, and what a filter at zero leaves there."""
     found = graph.cut.get(start) or graph.at.get(start)
     if found is not None:
         return found, example.new_zeros(1, *found.shape[1:])
     zero = example.new_zeros(1, *start.shape[1:])
-    (norm,) = traced.users(start)  # a convolution that is folded into its normalisation
+    # Of a convolution that is fused with its BatchNorm only the normalised value is left. There a
+    # filter at zero is a constant: the BatchNorm of 0.
+    (norm,) = traced.users(start)
     (item,) = traced.users(norm)
     return graph.at[item], traced.apply(norm, {**traced.fixed(norm, 1), start: zero}, 1)[0]
 
 
-def _is_heavy(node: Node, landed: Landed) -> bool:
+def _is_heavy(node: Node, update: LinearUpdate) -> bool:
     """Whether a filter's weights outweigh the map that it changes."""
-    return landed.weight.shape[1] > max(1, math.prod(node.shape[2:]))
+    return update.weight.shape[1] > max(1, math.prod(node.shape[2:]))
 
 
 def _distance(first: Tensor, second: Tensor) -> Tensor:
@@ -273,7 +278,7 @@ def _union(sets: Iterable[frozenset[Node]]) -> frozenset[Node]:
 
 
 def _joined(pieces: Sequence[Mapping[Node, Tensor]]) -> dict[Node, Tensor]:
-    """Rows one after the other; maps stay channels last."""
+    """Rows one after the other; feature maps stay channels last."""
     return {
         node: _by_channel(torch.cat([_by_cell(each[node]) for each in pieces]))
         for node in pieces[0]

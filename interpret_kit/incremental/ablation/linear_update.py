@@ -1,6 +1,7 @@
 """What does one filter contribute to the first convolution or linear layer that mixes channels?
 
-Both are linear: what they return changes by the change of the filter's own part, times weights.
+A low-rank update: both are linear without their bias, so their output changes by the change of the
+filter's own channel, times the weights of that channel; the bias cancels in the difference.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from interpret_kit.incremental.graph.export import Node
 
 
 @dataclass(frozen=True, eq=False)
-class Landed:
-    """A map that changes by what one filter's part of an alone map contributes."""
+class LinearUpdate:
+    """A feature map that changes by what one channel of a channel-local map contributes."""
 
-    source: Node  # the alone map
+    source: Node  # the channel-local feature map
     mixer: Node | None  # the convolution that reads it; None if every cell is read by itself
-    weight: Tensor  # (filters, taps, channels): what a tap of the filter's part adds to the map
+    weight: Tensor  # (filters, taps, channels): what a tap of the filter's channel adds
 
     def columns(self, parts: Tensor) -> Tensor:
         """Parts (rows, ...) of the source to what each cell sees of them, (rows, cells, taps)."""
@@ -29,4 +30,5 @@ class Landed:
         given = self.mixer.arguments
         seen: tuple[Any, ...] = tuple(given[name] for name in ("dilation", "padding", "stride"))
         kernel = self.mixer.arguments["weight"].shape[2:]
+        # As convolution by im2col: padding adds zeros, which are the change beyond the edge, too.
         return F.unfold(parts.unsqueeze(1), kernel, *seen).transpose(1, 2)

@@ -1,7 +1,7 @@
 """Does ablating filters incrementally give the outputs of full forward passes?
 
-Asked once, on images of noise, before the incremental way is trusted. The filters that are tried
-are such that do something: of a dead filter every wrong answer is right.
+Checked once, on images of noise, before the incremental way is trusted. The filters that are tried
+have an effect: with a dead filter a wrong index would go unnoticed.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from interpret_kit.models.layers.hooks import ablated
 from interpret_kit.models.probing.rounding import agree
 
 _IMAGES = 2
-_OTHERS = 4  # pairs that are tried for a point if the first does nothing
-_OTHERS_IN_ALL = 16  # for all points: in a deep network of dead layers nothing does anything
+_OTHERS = 4  # pairs that are tried for a point if the first has no effect
+_OTHERS_IN_ALL = 16  # for all points: in a deep network of dead layers no pair has any
 _FELT = 1e-5  # of the size of the terms: a smaller change could be rounding
 
 
-class Silenced(Protocol):
+class AblatedLayer(Protocol):
     """One point whose filters are ablated."""
 
     def strengths(self, values: Mapping[Node, Tensor]) -> Tensor:
@@ -36,7 +36,7 @@ class Silenced(Protocol):
 
 
 class Incremental(Protocol):
-    """The incremental way, as far as it is asked here."""
+    """The incremental way, as far as it is used here."""
 
     kept: frozenset[Node]
     dims: dict[Point, tuple[int, int]]
@@ -46,23 +46,23 @@ class Incremental(Protocol):
         """The network, as it is run."""
 
     @property
-    def silenced(self) -> Mapping[Point, Silenced]:
+    def layers(self) -> Mapping[Point, AblatedLayer]:
         """The points whose filters can be ablated."""
 
-    def look(self, inputs: Tensor) -> Tensor:
-        """Take in images; their outputs with all filters."""
+    def observe(self, inputs: Tensor) -> Tensor:
+        """Run images; return their outputs with all filters."""
 
-    def silence(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
+    def ablate(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """Outputs of these images, with another filter zero in each row."""
 
 
 def refuse_if_wrong(
-    reruns: Incremental, network: nn.Module, traced: RunnableGraph, example: Tensor
+    ablation: Incremental, network: nn.Module, traced: RunnableGraph, example: Tensor
 ) -> None:
     """Ablate a few filters of each point both ways, each on an image of its own.
 
     Args:
-        reruns: the incremental way.
+        ablation: the incremental way.
         network: in eval mode.
         traced: its graph, which computes what it does.
         example: inputs as the network takes them, (any rows, channels, height, width).
@@ -72,19 +72,19 @@ def refuse_if_wrong(
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(_IMAGES, *example.shape[1:], generator=generator).to(example)
-    plain = _Plain(network, images, traced, reruns.dims)
+    plain = _Plain(network, images, traced, ablation.dims)
     uncovered = plain.outputs(images)
-    if not agree(reruns.look(images).flatten(1), uncovered, lambda: plain.with_all):
+    if not agree(ablation.observe(images).flatten(1), uncovered, lambda: plain.with_all):
         raise Untraceable(why_other_outputs(network, images))
     felt = _FELT * float(terms(traced, images).abs().max())
-    others, values = _OTHERS_IN_ALL, reruns.graph.run(images, reruns.kept)
-    for point, each in reruns.silenced.items():
+    others, values = _OTHERS_IN_ALL, ablation.graph.run(images, ablation.kept)
+    for point, each in ablation.layers.items():
         for number, filters in enumerate(probes(each.strengths(values))):
             if number and not others:
                 break
             others -= bool(number)
             pairs = torch.arange(_IMAGES, device=images.device), filters
-            ours = reruns.silence(point, *pairs).flatten(1)
+            ours = ablation.ablate(point, *pairs).flatten(1)
             theirs = plain.outputs(images, point, filters)
             if not agree(ours, theirs, partial(plain.rounding, point, filters)):
                 raise Untraceable(

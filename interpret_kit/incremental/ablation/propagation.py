@@ -1,9 +1,9 @@
-"""How does a change of one filter's map go on through the network?
+"""How does the ablation of one filter propagate through the network?
 
 Through what treats each channel by itself (normalisation, activation, pooling, depthwise
-convolution, a sum with a map that stays) it stays in one channel: those maps are *alone*. The
-first convolutions and linear layers behind them are linear in that one channel: they have
-*landed*, and change by what it contributes. Only the rest is *dense*: to be computed again.
+convolution, a sum with a map that does not change) it stays in one channel: those feature maps are
+*channel-local*. The first convolutions and linear layers behind them get a *linear (low-rank)
+update* by what that channel contributes. Only the rest is *recomputed*.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from interpret_kit.incremental.ablation.channel_local import Finder
-from interpret_kit.incremental.ablation.linear_update import Landed
+from interpret_kit.incremental.ablation.linear_update import LinearUpdate
 from interpret_kit.incremental.graph.executor import RunnableGraph, Values
 from interpret_kit.incremental.graph.export import ITEM, WEIGHT, Node
-from interpret_kit.incremental.ops.channels import Alone, ChannelValues
+from interpret_kit.incremental.ops.channels import ChannelLocal, ChannelValues
 from interpret_kit.incremental.ops.registry import operation_of
 
 
@@ -27,69 +27,70 @@ class ChannelPath:
 
     start: Node
     filters: int
-    alone: dict[Node, Alone]  # those that something below is computed from, in order
-    landed: dict[Node, Landed]  # those that a dense operation reads, or the output
-    dense: tuple[Node, ...]  # in order
-    whole: frozenset[Node]  # alone maps that a dense operation reads, or the output
-    unchanged: frozenset[Node]  # maps from before the layer or beside it, that dense ones read
+    local: dict[Node, ChannelLocal]  # those that something below is computed from, in order
+    linear: dict[Node, LinearUpdate]  # those that a recomputed operation reads, or the output
+    recomputed: tuple[Node, ...]  # in order
+    whole: frozenset[Node]  # channel-local maps that a recomputed operation reads, or the output
+    unchanged: frozenset[Node]  # maps before or beside the layer that recomputed ones read
 
     @property
     def sources(self) -> frozenset[Node]:
-        """Alone maps that landed ones are computed from."""
-        return frozenset(each.source for each in self.landed.values())
+        """Channel-local maps that linear updates are computed from."""
+        return frozenset(each.source for each in self.linear.values())
 
     @property
     def ends(self) -> frozenset[Node]:
-        """Alone maps behind which nothing changes where they do not."""
+        """Channel-local maps that decide: if none of them changes, no output does."""
         return self.sources | self.whole
 
     @property
     def beside(self) -> frozenset[Node]:
-        """Maps that do not change and that alone ones are computed with."""
-        read = {each for node in self.alone if node is not self.start for each in node.inputs}
-        return frozenset(each for each in read if each not in self.alone and each.op != WEIGHT)
+        """Maps that do not change and that channel-local ones are computed with."""
+        read = {each for node in self.local if node is not self.start for each in node.inputs}
+        return frozenset(each for each in read if each not in self.local and each.op != WEIGHT)
 
 
 def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
     """Follow a channel of ``start``, (batch, filters, rows, cols), through the network."""
     finder = Finder(graph, start)
-    dense = _with_what_cannot_be_kept(
-        graph, _leading_to(graph.output, finder.dense), finder.changed
+    recomputed = _with_what_cannot_be_kept(
+        graph, _leading_to(graph.output, finder.recomputed), finder.changed
     )
-    read = {graph.output, *(each for node in dense for each in node.inputs)} - set(dense)
-    landed = {node: each for node, each in finder.landed.items() if node in read}
-    whole = frozenset(node for node in finder.alone if node in read)
-    ends = whole | {each.source for each in landed.values()}
-    used = _leading_to_any(ends, finder.alone)
+    # Only what the output needs: a channel-local map whose readers all are is never written out.
+    read = {graph.output, *(each for node in recomputed for each in node.inputs)} - set(recomputed)
+    linear = {node: each for node, each in finder.linear.items() if node in read}
+    whole = frozenset(node for node in finder.local if node in read)
+    ends = whole | {each.source for each in linear.values()}
+    used = _leading_to_any(ends, finder.local)
     return ChannelPath(
         start,
         start.shape[1],
-        {node: each for node, each in finder.alone.items() if node in used},
-        landed,
-        tuple(dense),
+        {node: each for node, each in finder.local.items() if node in used},
+        linear,
+        tuple(recomputed),
         whole,
         frozenset(each for each in read & graph.by_row if each not in finder.changed),
     )
 
 
 def respond(graph: RunnableGraph, node: Node, path: ChannelPath, values: Values) -> Tensor:
-    """What an alone map holds for every filter, (1 or images, filters, ...).
+    """Compute a channel-local map with every filter ablated, (1 or images, filters, ...).
 
     Args:
         graph: the network.
-        node: one of ``path.alone``, not its start.
+        node: one of ``path.local``, not its start.
         path: where it is.
-        values: such values of the alone maps it reads, and the other maps that it reads.
+        values: such values of the channel-local maps it reads, and the other maps that it reads.
     """
     rule = operation_of(node).channel
     assert rule is not None, "a channel was followed through it"
-    changed = {each: values[each] for each in node.inputs if each in path.alone}
-    read = ChannelValues(path.alone[node], path.filters, changed, values, graph)
+    changed = {each: values[each] for each in node.inputs if each in path.local}
+    read = ChannelValues(path.local[node], path.filters, changed, values, graph)
     return rule.compute(node, read)
 
 
 def _with_what_cannot_be_kept(
-    graph: RunnableGraph, dense: Sequence[Node], changed: set[Node]
+    graph: RunnableGraph, recomputed: Sequence[Node], changed: set[Node]
 ) -> list[Node]:
     """Dense operations, in order, with those in front of them that each pair repeats.
 
@@ -100,7 +101,7 @@ def _with_what_cannot_be_kept(
     def can_be_kept(node: Node) -> bool:
         return graph.has_row_each(node) and all(each.op != ITEM for each in graph.users(node))
 
-    found, open_ = set(dense), list(dense)
+    found, open_ = set(recomputed), list(recomputed)
     while open_:
         for each in open_.pop().inputs:
             stays = each in graph.by_row and each not in changed

@@ -1,7 +1,7 @@
-"""How is a product with weights computed soonest on a processor?
+"""Which kernel computes a product with weights fastest on a CPU? Linear layer or 1x1 convolution.
 
 A linear layer is a convolution of one cell, and a convolution over maps of one cell is a linear
-layer. Each is slow where the other is quick (4096 to 4096 channels, two cores of an AMD EPYC):
+layer. Each is slow where the other is fast (4096 to 4096 channels, two cores of an AMD EPYC):
 linear layers over 500 rows or more took twice as long as oneDNN's convolution over as many cells,
 and oneDNN's convolution over 45 maps of one cell five times as long as the linear layer.
 """
@@ -19,8 +19,8 @@ from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.tuning import CONVOLUTION_ROWS
 
 
-def soonest(node: Node) -> Node:
-    """The same operation, computed as what is quicker for it."""
+def fastest(node: Node) -> Node:
+    """The same operation, by the kernel that is faster for it."""
     if node.op == "linear":
         return replace(node, target=linear)
     return replace(node, target=_over_single_cells) if _is_over_single_cells(node) else node
@@ -44,7 +44,7 @@ def _is_over_single_cells(node: Node) -> bool:
     if node.op != "conv2d" or given["groups"] != 1 or len(node.shape) != 4:
         return False
     sides = [each.shape[2:] for each in (given["input"], given["weight"], node)]
-    # Padded, and with a stride beyond the map, it would answer for a cell of the padding.
+    # Padded, and with a stride beyond the map, its one cell could be one of the padding.
     padded = not isinstance(given["padding"], str) and any(given["padding"])
     return all(each == (1, 1) for each in sides) and not padded
 
@@ -62,7 +62,7 @@ def _over_single_cells(
 
 
 def _is_exact(tensor: Tensor) -> bool:
-    """Whether a processor computes with it in float32: what takes less has a setting for each."""
+    """Whether the CPU computes with it in float32: a setting for each kernel allows less."""
     settings: Any = torch.backends.mkldnn  # its types do not know of them
     plain = tensor.device.type == "cpu" and tensor.dtype == torch.float32
     both = settings.conv, settings.matmul

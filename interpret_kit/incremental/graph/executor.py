@@ -1,4 +1,4 @@
-"""How is a traced network run, in parts and with any number of rows?
+"""How is a traced network run, from any operation on and with any batch size?
 
 A first run keeps the maps that later runs read; those compute only what depends on other numbers
 in them. The numbers are those of full forward passes.
@@ -36,7 +36,7 @@ class RunnableGraph:
         """Take a graph with one output and the values of its weights.
 
         Raises:
-            Untraceable: where it has not one output.
+            Untraceable: if it has more than one output, or none.
         """
         if len(graph.outputs) != 1:
             raise Untraceable(f"the network returns {len(graph.outputs)} tensors, not one")
@@ -104,7 +104,7 @@ class RunnableGraph:
         arguments = _filled(node.arguments, values)
         for name in self._sizes_of(node):
             arguments[name] = for_rows(arguments[name], rows)
-        # The memory may lie in another order than when it was traced.
+        # Feature maps are channels last here and were not in the trace, where a view was possible.
         known = operation_of(node)
         if known.reshapes(node):
             return arguments["self"].reshape(for_rows(node.shape, rows))

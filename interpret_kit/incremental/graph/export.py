@@ -1,9 +1,9 @@
 """What does a network compute, one simple operation after the other?
 
 A traced network is read by `fields`: it says which pixels a cell can depend on. It only ever
-adds speed and knowledge; where a network cannot be traced, callers go on without.
+adds speed and knowledge; if a network cannot be traced, callers do without.
 
-torch.export is used non-strict: it runs the Python of the network as it is, several times sooner
+torch.export is used non-strict: it runs the Python of the network as it is, several times faster
 than strict mode reads its bytecode, and takes networks that torch.fx refuses (timm's Conv2dSame).
 """
 
@@ -47,7 +47,7 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network as operations, for the shape of picture it was traced with."""
+    """A network as operations, for the shape of image it was traced with."""
 
     nodes: tuple[Node, ...]  # each after its inputs
     pixels: Node
@@ -94,7 +94,7 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
     back as it was; hooks on it run, and what they do to an output is in the graph.
 
     Raises:
-        Untraceable: where the way through the network depends on numbers, or leaves torch.
+        Untraceable: if the way through the network depends on values, or leaves torch.
     """
     try:
         with _kept(network), _quiet(), evaluating(network):
@@ -131,7 +131,7 @@ def _kept(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what torch.export warns, logs and writes: failing to trace is no failure here."""
+    """Drop what torch.export warns, logs and writes: there is a way to do without a trace."""
     level = logging.root.manager.disable
     with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

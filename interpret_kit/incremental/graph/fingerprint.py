@@ -20,7 +20,7 @@ _PLAIN = (bool, int, float, str, tuple)
 
 
 def fingerprint_of(network: nn.Module) -> str:
-    """Equal where every answer is equal, as far as can be told without asking."""
+    """Hash weights, attributes and structure: equal hashes mean equal outputs, as far as seen."""
     digest = hashlib.sha256(repr(network).encode())
     for module in network.modules():  # what its Python reads is in the graph
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}

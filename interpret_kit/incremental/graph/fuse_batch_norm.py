@@ -2,7 +2,7 @@
 
 A normalisation behind a convolution is folded into the convolution's weights, as every inference
 engine does, and so is the padding in front of it (see `fuse_padding`); operations that do nothing
-in eval mode are left out. The answers change in their last bits only.
+in eval mode are left out. The outputs change in their last bits only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpret_kit.incremental.graph.cpu_kernels import soonest
+from interpret_kit.incremental.graph.cpu_kernels import fastest
 from interpret_kit.incremental.graph.executor import RunnableGraph, Values
 from interpret_kit.incremental.graph.export import PIXELS, WEIGHT, Graph, Node
 from interpret_kit.incremental.graph.fuse_padding import is_depthwise, pads_with_zeros, widened
@@ -104,7 +104,7 @@ class _Folding:
         self.nodes.append(new)
 
     def _padded(self, old: Node, new: Node) -> Node:
-        """A convolution that pads its picture by itself, where that was done in front of it."""
+        """A convolution that pads its input by itself, where that was done in front of it."""
         before = old.arguments.get("input")
         if not isinstance(before, Node) or not is_depthwise(old) or not pads_with_zeros(before):
             return new
@@ -117,9 +117,9 @@ class _Folding:
         if wider is None:
             return new
         self.nodes.remove(self.new.pop(before))
-        kernel, picture = self._weight(f"{new.name}.padded", wider[0]), pad.inputs[0]
-        inputs = (picture, kernel, *(each for each in new.inputs[2:]))
-        changed = {"input": picture, "weight": kernel, "padding": wider[1]}
+        kernel, padded = self._weight(f"{new.name}.padded", wider[0]), pad.inputs[0]
+        inputs = (padded, kernel, *(each for each in new.inputs[2:]))
+        changed = {"input": padded, "weight": kernel, "padding": wider[1]}
         return replace(new, arguments={**given, **changed}, inputs=inputs)
 
     def _rewritten(self, node: Node) -> Node:
@@ -127,7 +127,7 @@ class _Folding:
             return node
         arguments = _replaced(node.arguments, self.new)
         inputs = tuple(self.new[each] for each in node.inputs)
-        return soonest(replace(node, arguments=arguments, inputs=inputs))
+        return fastest(replace(node, arguments=arguments, inputs=inputs))
 
     def _normalised(self, node: Node) -> tuple[Node, Node] | None:
         """The normalisation behind a convolution and its first output, if nothing else reads it."""
@@ -149,6 +149,7 @@ class _Folding:
         assert weight is not None, "what is folded has known weights"
         assert mean is not None, "in eval mode a normalisation has its statistics"
         assert variance is not None, "both of them"
+        # In float64: fused once, the rounding of the weights is that of one operation, not three.
         scale = (variance.double() + norm.arguments["eps"]).rsqrt()
         if value["weight"] is not None:
             scale = scale * value["weight"].double()
@@ -161,8 +162,8 @@ class _Folding:
             "bias": self._weight(f"{convolution.name}.bias", shift.to(weight)),
         }
         new = self._rewritten(convolution)
-        picture = new.arguments["input"]
-        new = replace(new, arguments={**new.arguments, **held}, inputs=(picture, *held.values()))
+        read = new.arguments["input"]
+        new = replace(new, arguments={**new.arguments, **held}, inputs=(read, *held.values()))
         new = self._padded(convolution, new)
         self.nodes.append(new)  # it has the value of the normalisation
         self.new[norm] = self.new[item] = new

@@ -37,7 +37,7 @@ def is_depthwise(node: Node) -> bool:
 def widened(
     kernel: Tensor, sides: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
 ) -> tuple[Tensor, list[int]] | None:
-    """The kernel and the padding with which a convolution pads its picture by itself.
+    """The kernel and the padding with which a convolution pads its input by itself.
 
     Args:
         kernel: (channels, 1, rows, cols).

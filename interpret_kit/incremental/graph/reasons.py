@@ -21,7 +21,7 @@ class Untraceable(Exception):
 
 @contextmanager
 def untraceable_if_it_fails() -> Iterator[None]:
-    """Whatever fails in the block is no error: full forward passes can be used."""
+    """Turn whatever fails in the block into `Untraceable`: full forward passes can be used."""
     try:
         yield
     except Untraceable:

@@ -31,8 +31,8 @@ class TracedNetwork(RunnableGraph):
         """Trace ``network`` for inputs shaped like these, (any rows, channels, height, width).
 
         Raises:
-            Untraceable: where there is no graph, it needs more than the network's weights, or it
-                does not answer as the network does.
+            Untraceable: if there is no graph, it needs more than the network's weights, or it does
+                not return what the network does.
         """
         why = whole_passes_only(network)
         if why:

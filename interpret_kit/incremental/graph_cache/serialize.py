@@ -19,7 +19,7 @@ _SETTINGS = (torch.dtype, torch.layout, torch.memory_format)
 
 
 class Unspeakable(Exception):
-    """A graph with something in it that is no plain data, or an operator that is not torch's."""
+    """A graph with something in it that is not plain data, or an operator that is not torch's."""
 
 
 def spelled(graph: Graph) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def spelled(graph: Graph) -> dict[str, Any]:
     }
 
 
-def read_graph(told: Mapping[str, Any]) -> Graph:
+def read_graph(spelling: Mapping[str, Any]) -> Graph:
     """Read what `spelled` wrote.
 
     Raises:
@@ -46,10 +46,10 @@ def read_graph(told: Mapping[str, Any]) -> Graph:
             operator that does more than compute.
     """
     made: list[Node] = []
-    for each in told["nodes"]:
+    for each in spelling["nodes"]:
         made.append(_read_node(each, made))
-    outputs = tuple(made[index] for index in told["outputs"])
-    return Graph(tuple(made), made[told["pixels"]], outputs)
+    outputs = tuple(made[index] for index in spelling["outputs"])
+    return Graph(tuple(made), made[spelling["pixels"]], outputs)
 
 
 def _spelled_node(node: Node, number: Mapping[Node, int]) -> dict[str, Any]:
@@ -73,16 +73,16 @@ def _overload(node: Node) -> str | None:
     return str(node.target._overloadname)
 
 
-def _read_node(told: Mapping[str, Any], made: Sequence[Node]) -> Node:
+def _read_node(spelling: Mapping[str, Any], made: Sequence[Node]) -> Node:
     return Node(
-        name=str(told["name"]),
-        op=str(told["op"]),
-        target=_target(told["op"], told["overload"]),
-        arguments={str(name): _read(each, made) for name, each in told["arguments"].items()},
-        inputs=tuple(made[_integer(index)] for index in told["inputs"]),
-        shape=tuple(map(_integer, told["shape"])),
-        modules=tuple((str(name), _integer(call)) for name, call in told["modules"]),
-        dtype=_read(told["dtype"], made),
+        name=str(spelling["name"]),
+        op=str(spelling["op"]),
+        target=_target(spelling["op"], spelling["overload"]),
+        arguments={str(name): _read(each, made) for name, each in spelling["arguments"].items()},
+        inputs=tuple(made[_integer(index)] for index in spelling["inputs"]),
+        shape=tuple(map(_integer, spelling["shape"])),
+        modules=tuple((str(name), _integer(call)) for name, call in spelling["modules"]),
+        dtype=_read(spelling["dtype"], made),
     )
 
 
@@ -121,13 +121,13 @@ def _spelled(value: Any, number: Mapping[Node, int]) -> Any:
         return {"torch": str(value).removeprefix("torch.")}
     if isinstance(value, torch.device):
         return {"device": str(value)}
-    raise Unspeakable(f"{value!r} is no plain data")
+    raise Unspeakable(f"{value!r} is not plain data")
 
 
-def _read(told: Any, made: Sequence[Node]) -> Any:
-    if not isinstance(told, Mapping):
-        return told
-    ((kind, value),) = told.items()
+def _read(value: Any, made: Sequence[Node]) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    ((kind, value),) = value.items()
     if kind == "node":
         return made[_integer(value)]
     if kind in ("list", "tuple"):

@@ -1,9 +1,9 @@
-"""Which cells of every map can a window reach?
+"""Which cells of every feature map can a window affect?
 
-The other way round than `fields`: there, what a cell sees; here, the cells that see any of the
-window. Rows and columns are apart, so that a window's reach is one stretch of rows and one of
-columns. Windows of about equal reach are computed together, as if theirs were the largest of them:
-what is computed too much has the value it had.
+The inverse of `receptive_field`: there, the pixels that a cell depends on; here, the cells that
+depend on any pixel of the window. Rows and columns are followed by themselves, so that the affected
+region is one stretch of rows by one of columns. Windows are grouped by the size of their affected
+regions, and padded to the largest of the group; the extra cells recompute to their old value.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def touched(span: Span, cells: int, stretches: Ints) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class Along:
-    """Where some windows reach along one side, on every map: all as far as the farthest."""
+    """The affected stretches of some windows along one side, on every feature map, of one size."""
 
     windows: Ints  # (windows,) which of the side's windows these are
     starts: Mapping[Node, Ints]  # (windows,) first cell
@@ -54,12 +54,12 @@ class Along:
 def grouped(
     reached: Mapping[Node, Ints], cells: Mapping[Node, int], work: Mapping[Node, float], groups: int
 ) -> list[Along]:
-    """Put windows of about equal reach together, so that little is computed too much.
+    """Group windows whose affected regions are of about equal size, so that padding costs little.
 
     Args:
-        reached: what `touched` says of every map.
-        cells: how many cells every map has along this side.
-        work: what a cell of each map costs, in any unit.
+        reached: what `touched` returns for every feature map.
+        cells: how many cells every feature map has along this side.
+        work: what a cell of each feature map costs, in any unit.
         groups: how many groups at most.
     """
     nodes = list(reached)
@@ -77,7 +77,7 @@ def _along(
 ) -> Along:
     windows = np.sort(windows)
     sizes = {node: int(np.diff(reached[node][windows]).max()) for node in nodes}
-    # A stretch that would end beyond the map starts earlier instead.
+    # A stretch that was padded beyond the end of the feature map starts earlier instead.
     starts = {
         node: np.minimum(reached[node][windows, 0], cells[node] - sizes[node]) for node in nodes
     }
@@ -85,15 +85,19 @@ def _along(
 
 
 def _cuts(costs: NDArray[np.float64], groups: int) -> list[Pair]:
-    """Cut windows (windows, maps), in order of their cost, into groups of the least sum.
+    """Cut windows (windows, feature maps), in order of their cost, into groups of the least sum.
 
-    A group costs as if all in it were as large as its largest, map by map.
+    A group costs as if all its windows were as large as its largest, feature map by feature map.
+    Dynamic programming: the cheapest way to cover the first ``n`` windows by ``g`` groups is the
+    cheapest way to cover the first ``k`` by ``g - 1``, then one group from ``k`` to ``n``.
     """
     count = len(costs)
-    price = np.full((count + 1, count + 1), np.inf)
+    price = np.full((count + 1, count + 1), np.inf)  # of one group [first, last)
     for first in range(count):
         largest = np.maximum.accumulate(costs[first:]).sum(1)
         price[first, first + 1 :] = largest * np.arange(1, count - first + 1)
+    # least[n]: the first n windows, in the groups allowed so far; price[n, n] stays infinite, so a
+    # group is never empty.
     least, came_from = price[0], []
     for _ in range(min(groups, count) - 1):
         through = least[:, None] + price  # up to here in fewer groups, then one more

@@ -1,7 +1,7 @@
-"""What does a network answer with a window at every position? In full, or only what it changes.
+"""What are the outputs with a window at every position? By full forward passes, or incrementally.
 
-Both ways give the same numbers; where the network cannot be traced, or it is not worth it, whole
-forwards are taken.
+Both give the same numbers. Full forward passes are used if the network cannot be traced, or if
+incremental evaluation is not expected to be faster.
 """
 
 from __future__ import annotations
@@ -35,68 +35,68 @@ from interpret_kit.models.probing.network_kinds import whole_passes_only
 from interpret_kit.models.probing.rounding import agree
 from interpret_kit.results.result import Array
 
-_CHECKED = 4  # windows that are asked about both ways, before the quick one is trusted
+_CHECKED = 4  # windows that are evaluated both ways before the incremental one is trusted
 
 _log = logging.getLogger(__name__)
 
 
 class NotWorthIt(Untraceable):
-    """A network of which a window changes so much that full forward passes are faster."""
+    """Full forward passes are faster: a window changes most of what the network computes."""
 
 
-class Occluding(Protocol):
-    """A network to be asked with windows over its inputs."""
+class OcclusionBackend(Protocol):
+    """A way to evaluate a network with windows over its inputs."""
 
-    settled: bool  # whether more pictures would still be asked about in this way
+    settled: bool  # whether it stays the choice however many images follow
 
     def outputs(
         self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
     ) -> Iterator[tuple[Array, Tensor]]:
-        """Ask with the window at every position.
+        """Evaluate with the window at every position.
 
         Args:
             inputs: one, as the network takes it, (1, channels, height, width).
             fill: what the window shows, (channels, height, width).
-            uncovered: what the network itself says of the inputs now, if that is known.
+            uncovered: the network's own outputs for the inputs, now, if they are known.
 
         Yields:
             Some positions, numbered row by row, and the outputs there; each position once.
 
         Raises:
-            Stale: the network says something else than when it was looked at.
+            Stale: the network returns something else than when it was traced.
         """
 
     def uncovered(self, inputs: Tensor) -> Tensor | None:
         """Outputs (1, ...) without a window, to compare with those under windows.
 
-        None if they are the network's own. Where they are not, they equal those up to rounding,
-        which would show in the effect of windows that do little.
+        None if they are the network's own. Otherwise they equal those up to rounding, which
+        would show in the effect of windows that do little.
         """
 
 
-def occluding(  # noqa: PLR0913 - the engine, beside what decides it
+def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
     network: nn.Module,
     grid: WindowGrid,
     example: Tensor,
-    pictures: int,
+    images: int,
     batch_size: int,
     *,
     engine: str = AUTO,
-) -> Occluding:
-    """The quickest way for so many pictures.
+) -> OcclusionBackend:
+    """Choose the way that is expected to be faster.
 
     Args:
-        network: what is asked; in eval mode.
+        network: what is evaluated; in eval mode.
         grid: where windows go.
         example: an input, (1, channels, height, width).
-        pictures: how many will be asked for.
+        images: how many will be occluded, at least.
         batch_size: positions per full forward pass; fewer on a CPU if their maps are large.
         engine: one of `ENGINES`.
 
     Raises:
         NotSupported: the engine is "incremental", and the network cannot be evaluated so.
     """
-    whole = WholeForwards(network, grid, batch_size)
+    whole = FullOcclusion(network, grid, batch_size)
     if whole_passes_only(network):
         if engine == INCREMENTAL:
             raise not_incremental(f"a {type(network).__name__} has no graph of its own to trace")
@@ -105,7 +105,7 @@ def occluding(  # noqa: PLR0913 - the engine, beside what decides it
     try:
         work = work_of(network, example)
         whole.batch_size = work.batch(batch_size, example.device)
-        windows = len(grid) * pictures
+        windows = len(grid) * images
         if engine == FULL:
             whole.settled = True
             return whole
@@ -114,7 +114,7 @@ def occluding(  # noqa: PLR0913 - the engine, beside what decides it
             return whole
         few = windows <= FEW_WINDOWS and example.device.type == "cpu"
         batch_bytes = FEW_BATCH_BYTES if few else BATCH_BYTES
-        return IncrementalForwards(network, grid, example, batch_bytes, if_faster=engine == AUTO)
+        return PartialOcclusion(network, grid, example, batch_bytes, if_faster=engine == AUTO)
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
@@ -127,16 +127,16 @@ def occluding(  # noqa: PLR0913 - the engine, beside what decides it
 
 
 def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
-    """Whether it answers for an input alone, (1, channels, height, width), as among others."""
+    """Whether the output of an input (1, channels, height, width) is the same among others."""
     among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
     try:
         return rows_apart(network, among)
-    except Exception:  # whatever it says of two, or of one: it can be asked for what it is made for
+    except Exception:  # made for another batch size: its user calls it with that one
         return False
 
 
-class WholeForwards:
-    """The whole network for every position."""
+class FullOcclusion:
+    """Full forward passes, in batches of positions."""
 
     def __init__(self, network: nn.Module, grid: WindowGrid, batch_size: int) -> None:
         self.network, self.grid, self.batch_size = network, grid, batch_size
@@ -145,25 +145,25 @@ class WholeForwards:
     def outputs(
         self, inputs: Tensor, fill: Tensor, _uncovered: Tensor | None = None
     ) -> Iterator[tuple[Array, Tensor]]:
-        """See `Occluding.outputs`."""
+        """See `OcclusionBackend.outputs`."""
         for start in range(0, len(self.grid), self.batch_size):
             positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
             yield positions, self.network(self.covered(inputs, fill, positions))
 
     def uncovered(self, _inputs: Tensor) -> None:
-        """See `Occluding.uncovered`."""
+        """See `OcclusionBackend.uncovered`."""
 
     def covered(self, inputs: Tensor, fill: Tensor, positions: Array) -> Tensor:
         """The inputs with the window at some positions, (positions, channels, height, width)."""
         covered = inputs.repeat(len(positions), 1, 1, 1)
         boxes = self.grid.boxes()[positions].tolist()
-        for picture, (y0, x0, y1, x1) in zip(covered, boxes, strict=True):
-            picture[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
+        for image, (y0, x0, y1, x1) in zip(covered, boxes, strict=True):
+            image[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
         return covered
 
 
-class IncrementalForwards:
-    """Only what a window changes; see `interpret_kit.incremental.occlusion.engine`."""
+class PartialOcclusion:
+    """Recompute only what a window changes; see `interpret_kit.incremental.occlusion.engine`."""
 
     settled = True
 
@@ -179,7 +179,7 @@ class IncrementalForwards:
         """Trace the network, and plan.
 
         Raises:
-            Untraceable: where it cannot be traced, or the traced one answers otherwise.
+            Untraceable: if it cannot be traced, or its graph returns other outputs.
             NotWorthIt: if full forward passes are expected to be faster; with ``if_faster`` only.
         """
         with untraceable_if_it_fails(), evaluating(network):
@@ -190,26 +190,28 @@ class IncrementalForwards:
                 raise NotWorthIt("a window changes most of what the network computes")
             self._refuse_if_wrong(network, traced, grid, example)
 
-    @torch.no_grad()  # while it runs: whoever reads the answers is left alone
+    # Decorated, as a generator otherwise leaves gradients off between its values.
+    @torch.no_grad()
     def outputs(
         self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
     ) -> Iterator[tuple[Array, Tensor]]:
-        """See `Occluding.outputs`."""
+        """See `OcclusionBackend.outputs`."""
         yield from self.network.outputs(inputs, fill, uncovered)
 
     @torch.no_grad()
     def uncovered(self, inputs: Tensor) -> Tensor:
-        """See `Occluding.uncovered`."""
+        """See `OcclusionBackend.uncovered`."""
         return self.network.uncovered(inputs)
 
     def _refuse_if_wrong(
         self, network: nn.Module, traced: TracedNetwork, grid: WindowGrid, example: Tensor
     ) -> None:
-        """Ask both ways about a few windows."""
-        # Unlike the example everywhere, and not the same everywhere.
+        """Evaluate a few windows both ways."""
+        # A fill that differs from the example in every pixel, and from pixel to pixel: an index
+        # that is off by one then shows.
         fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
         positions, ours = self.network.sample(example, fill, _CHECKED)
-        covered = WholeForwards(network, grid, len(grid)).covered(example, fill, positions)
+        covered = FullOcclusion(network, grid, len(grid)).covered(example, fill, positions)
 
         # One by one: together, a network that mixes the rows of a batch is wrong both ways.
         def one_by_one(inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which maps of a network change in a part only, when a window covers a part of its picture?"""
+"""Which feature maps can be recomputed in patches, when a window covers a part of the image?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interpret_kit.incremental.receptive_field.fields import spans_along
 
 
 class Changing:
-    """Which maps of a network change in a part only under a window, and how they are computed."""
+    """The feature maps of which a window changes a part only, and how they are recomputed."""
 
     def __init__(self, network: RunnableGraph) -> None:
         self.network = network
@@ -23,7 +23,7 @@ class Changing:
         self.rules: dict[Node, PatchRule | None] = {graph.pixels: None}
         for node in graph.nodes:
             layout = self._layout(node)
-            if layout is not None and (node is graph.pixels or self._can_be_cropped(node, layout)):
+            if layout is not None and (node is graph.pixels or self._can_be_patched(node, layout)):
                 self.layouts[node] = layout
         self.order = [node for node in graph.nodes if node in self.layouts]
         # Means over all cells of a map in ``order`` that may be updated. An updated mean is off by
@@ -39,11 +39,13 @@ class Changing:
         if len(node.shape) != 4 or not self.network.has_row_each(node):
             return None
         rows, cols = self.rows[node].dim, self.cols[node].dim
+        # One dimension for rows and one for columns, neither that of the batch: the one left of
+        # 0 + 1 + 2 + 3 = 6 is that of the channels.
         if rows is None or cols is None or 0 in (rows, cols) or rows == cols:
             return None
         return rows, cols, 6 - rows - cols
 
-    def _can_be_cropped(self, node: Node, layout: Layout) -> bool:
+    def _can_be_patched(self, node: Node, layout: Layout) -> bool:
         layouts = {**self.layouts, node: layout}
         if self.see_through(node, layouts):
             self.rules[node] = None
@@ -54,7 +56,7 @@ class Changing:
         return rule is not None
 
     def _rule_for(self, node: Node, layouts: Mapping[Node, Layout]) -> PatchRule | None:
-        """Return the patch rule of an operation, None if it is to be run on whole maps.
+        """Return the patch rule of an operation, None if it is to be run on full feature maps.
 
         Args:
             node: the operation.
@@ -78,7 +80,7 @@ class Changing:
         return plain and min(given["pad"]) >= 0 and all(map(_adds_none, self.network.users(node)))
 
     def reached(self, rows: Ints, cols: Ints) -> tuple[dict[Node, Ints], dict[Node, Ints]]:
-        """The cells of every map in ``order`` that windows reach, along rows and along cols.
+        """The cells of every map in ``order`` that windows affect, along rows and along cols.
 
         Args:
             rows: what each row of windows covers, (rows, 2) in pixels.
@@ -90,7 +92,7 @@ class Changing:
         )
 
     def source(self, node: Node) -> Node:
-        """The map whose crops are read for a node: itself, unless it is seen through."""
+        """The feature map whose patches are read for a node: itself, unless it is seen through."""
         while self.rules[node] is None and node is not self.network.graph.pixels:
             node = node.inputs[0]
         return node

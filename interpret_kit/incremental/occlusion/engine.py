@@ -1,8 +1,8 @@
-"""What does a network answer with a window at each place, computing only what it changes?
+"""What are a network's outputs with a window at every position, recomputing only what it affects?
 
-The untouched picture is run once and its maps are kept. For each window only the cells that it can
-reach are computed again, from patches that are gathered from the kept maps; from where that is no
-longer worth it, whole maps are run, of many windows together.
+The uncovered image is run once and its feature maps are kept. For each window only the cells that
+it can affect are recomputed, from patches that are gathered from the kept feature maps; from where
+that saves nothing, full feature maps are run, of many windows together.
 
 The idea of exact incremental inference: Nakandala et al., Incremental and Approximate Inference for
 Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019. Nothing is approximated here.
@@ -29,21 +29,21 @@ from interpret_kit.incremental.occlusion.cost_model import choose, whole_seconds
 from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Cells, Indices, Place, Stretch
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
-from interpret_kit.incremental.occlusion.schedule import Waiting
+from interpret_kit.incremental.occlusion.schedule import TailBatches
 from interpret_kit.incremental.ops.patches import Layout
 from interpret_kit.incremental.tuning import BATCH_BYTES, INDICES_BYTES
 from interpret_kit.models.probing.rounding import agree
 
 
 class Stale(Exception):
-    """What a network says has changed by something that no weight and no attribute tells."""
+    """The network returns other outputs than when it was traced, with the same weights."""
 
 
 class IncrementalNetwork:
-    """A network that answers for one grid of windows after the other picture.
+    """A network that is evaluated on image after image under one grid of windows.
 
     network = IncrementalNetwork(traced, rows, cols)
-    for positions, outputs in network.outputs(picture, fill):
+    for positions, outputs in network.outputs(image, fill):
         ...
     """
 
@@ -59,55 +59,56 @@ class IncrementalNetwork:
             batch_bytes: what the largest map of a batch may take.
 
         Raises:
-            Untraceable: where a picture has one row or column only.
+            Untraceable: if the images have one row or column only.
         """
         self.windows, self.batch_bytes = (rows, cols), batch_bytes
         self.changing = Changing(folded(traced))
         if not self.changing.order:
             raise Untraceable("its images have one row or column of pixels")
         choices = choose(self.changing, rows, cols, batch_bytes)
-        self.seconds = sum(each.seconds for each in choices)  # for a picture, estimated
+        self.seconds = sum(each.seconds for each in choices)  # for an image, estimated
         self.whole_seconds = whole_seconds(self.changing, len(rows) * len(cols))
         self.plans = [plan(self.changing, each) for each in choices]
-        self.plans.sort(key=attrgetter("together"), reverse=True)  # the others find room in theirs
+        # The largest batches first: the allocator reuses their blocks for the smaller ones.
+        self.plans.sort(key=attrgetter("together"), reverse=True)
         self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
 
     def outputs(
-        self, picture: Tensor, fill: Tensor, uncovered: Tensor | None = None
+        self, image: Tensor, fill: Tensor, uncovered: Tensor | None = None
     ) -> Iterator[tuple[Ints, Tensor]]:
-        """Answer with the window everywhere.
+        """Evaluate with the window at every position.
 
         Args:
-            picture: what the network takes, (1, channels, height, width).
+            image: what the network takes, (1, channels, height, width).
             fill: what a window shows instead, (channels, height, width).
-            uncovered: what the network itself says of the picture now, (1, ...), if known.
+            uncovered: the network's own outputs for the image, (1, ...), now, if known.
 
         Yields:
             Positions, (some,) numbered row by row, and the network's outputs there, (some, ...).
             Each position comes once, in no particular order.
 
         Raises:
-            Stale: the network no longer answers as the one that was traced.
+            Stale: the network no longer returns what its graph does.
         """
-        seen = _Seen(self.changing, picture, fill)
-        if uncovered is not None and not seen.says(uncovered):
+        seen = _StoredImage(self.changing, image, fill)
+        if uncovered is not None and not seen.matches(uncovered):
             raise Stale("the network has changed since it was traced")
-        waiting = Waiting(self.changing.network, self.batch_bytes)
+        tail = TailBatches(self.changing.network, self.batch_bytes)
         for place, each in enumerate(self.plans):
             for batch, numbers in enumerate(each.batches()):
                 indices = self._indices.get((place, batch), Indices())
                 values = _Batch(seen, each, numbers, indices.again()).values(self.windows)
                 self._keep((place, batch), indices)
-                yield from waiting.joined_by(each, self._positions(each, numbers), values)
-        yield from waiting.answered()
+                yield from tail.add(each, self._positions(each, numbers), values)
+        yield from tail.flush()
 
-    def uncovered(self, picture: Tensor) -> Tensor:
+    def uncovered(self, image: Tensor) -> Tensor:
         """Outputs (1, ...) without a window, by the same arithmetic as those with one."""
-        return _outputs_of(self.changing.network)(picture)
+        return _outputs_of(self.changing.network)(image)
 
-    def sample(self, picture: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
-        """Answer for a few windows only, ``count`` at most: the first and the last."""
-        largest, seen = self.plans[0], _Seen(self.changing, picture, fill)
+    def sample(self, image: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
+        """Evaluate a few windows only, ``count`` at most: the first and the last."""
+        largest, seen = self.plans[0], _StoredImage(self.changing, image, fill)
         batches = largest.batches()
         rows, cols = (np.concatenate(each) for each in zip(batches[0], batches[-1], strict=True))
         chosen = np.unique(np.r_[: count // 2, -(count - count // 2) : 0] % len(rows))
@@ -122,7 +123,7 @@ class IncrementalNetwork:
         return rows * len(self.windows[1]) + cols
 
     def _keep(self, batch: tuple[int, int], indices: Indices) -> None:
-        """For the next picture, as long as there is room."""
+        """Keep the indices of a batch for the next image, as long as there is room."""
         if batch in self._indices:
             return
         kept = sum(each.size for each in self._indices.values())
@@ -130,61 +131,64 @@ class IncrementalNetwork:
             self._indices[batch] = indices
 
 
-class _Seen:
-    """A picture whose maps are kept, to be run with windows over it."""
+class _StoredImage:
+    """An image whose feature maps are kept, to be run with windows over it."""
 
-    def __init__(self, changing: Changing, picture: Tensor, fill: Tensor) -> None:
+    def __init__(self, changing: Changing, image: Tensor, fill: Tensor) -> None:
         self.changing, self.network = changing, changing.network
         graph = self.network.graph
         kept = {*changing.order, *changing.means}
-        self.stored = self.network.run(picture, kept - {graph.pixels})
-        self.stored[graph.pixels] = picture
+        self.stored = self.network.run(image, kept - {graph.pixels})
+        self.stored[graph.pixels] = image
         shown = torch.stack([self.cells(graph.pixels)[0], fill.permute(1, 2, 0)])
-        self.uncovered_and_fill = shown.flatten(0, 2)  # a pixel a row
+        # One pixel a row, the fill behind the image: a covered pixel is read at its own index plus
+        # height x width.
+        self.uncovered_and_fill = shown.flatten(0, 2)
 
-    def says(self, outputs: Tensor) -> bool:
-        """Whether these are the outputs for the picture, up to the last bits."""
+    def matches(self, outputs: Tensor) -> bool:
+        """Whether these are the outputs for the image, up to the last bits."""
         graph, ours = self.network, self.stored[self.network.output].flatten()
         outputs = outputs.flatten()
         if len(ours) != len(outputs):
             return False
-        # Wider than `agree`: rounding alone is no reason to trace the network again.
+        # Wider than `agree`: rounding alone should not cause another trace.
         near = torch.allclose(ours, outputs, 0, 3e-5 * float(outputs.abs().max()))
-        picture = self.stored[graph.graph.pixels]
-        rounding = partial(rounding_of, _outputs_of(graph), picture, graph)
+        image = self.stored[graph.graph.pixels]
+        rounding = partial(rounding_of, _outputs_of(graph), image, graph)
         return near or agree(ours, outputs, rounding)
 
     def cells(self, node: Node) -> Tensor:
-        """The stored map, (1, rows, cols, channels)."""
+        """The stored feature map, (1, rows, cols, channels)."""
         return self.stored[node].permute(0, *self.changing.layouts[node])
 
 
 class _Batch:
-    """Some windows of equal reach under way."""
+    """Patches of some windows whose affected regions are of equal size, operation by operation."""
 
-    def __init__(self, seen: _Seen, plan: Plan, numbers: Windows, indices: Indices) -> None:
+    def __init__(self, seen: _StoredImage, plan: Plan, numbers: Windows, indices: Indices) -> None:
         self.seen, self.plan, self.numbers, self.indices = seen, plan, numbers, indices
-        self.crops: dict[Node, Tensor] = {}
+        self.patches: dict[Node, Tensor] = {}
         self.places: dict[Node, Place] = {}
         self.buffers: dict[Node, Buffer] = {}
         self.weight = seen.network.weight
 
     def values(self, windows: Windows) -> dict[Node, Tensor]:
-        """What the operations on whole maps read, (batch, ...) each."""
+        """Compute the patches; return what operations on full feature maps read, (batch, ...)."""
         changing = self.seen.changing
         self._cover(windows)
-        for node in self.plan.crops:
+        for node in self.plan.patches:
             rule = changing.rules[node]
             if rule is not None:
-                self.crops[node] = rule.compute(node, self)
+                self.patches[node] = rule.compute(node, self)
+            # Freed at once, so that only patches that are still to be read take memory.
             for each in self.plan.done.get(node, ()):
-                self.crops.pop(each, None)
+                self.patches.pop(each, None)
                 self.buffers.pop(each, None)
         values = {node: self._mean(node) for node in self.plan.pooled}
         return values | {node: self._whole(node) for node in self.plan.pasted}
 
     def place(self, node: Node) -> Place:
-        """Where the crops of a map lie."""
+        """Where the patches of a feature map lie."""
         if node not in self.places:
             sides = zip((self.plan.rows, self.plan.cols), self.numbers, strict=True)
             self.places[node] = Place(
@@ -198,36 +202,42 @@ class _Batch:
 
     def read(self, node: Node, place: Place, padding: float = 0.0) -> Tensor:
         """Cells of a map under the windows, (batch, rows, cols, channels)."""
-        while node not in self.crops:  # seen through: it only adds padding
+        # Padding in front of a convolution has no patches of its own: it is read as the padding
+        # of what it pads, so its cells are shifted by what it adds above and to the left.
+        while node not in self.patches:
             left, _, top, _ = node.arguments["pad"]
             rows = Stretch(place.rows.first - top, place.rows.count, place.rows.step)
             cols = Stretch(place.cols.first - left, place.cols.count, place.cols.step)
             padding = node.arguments["value"] or 0.0
             node, place = node.inputs[0], Place(rows, cols)
         if place.same(self.place(node)):
-            return self.crops[node]
+            return self.patches[node]
         buffer = self._buffer(node)
         buffer.padding = padding
         return buffer.read(place, self.place(node))
 
     def _buffer(self, node: Node) -> Buffer:
-        """The stored map of a node and its crops."""
+        """The stored feature map of a node and its patches."""
         if node not in self.buffers:
-            crops = self.crops[node]
-            self.buffers[node] = Buffer(self.seen.cells(node), crops[..., 0].numel(), self.indices)
-            self.crops[node] = self.buffers[node].crops(self.place(node).shape).copy_(crops)
+            patches = self.patches[node]
+            self.buffers[node] = Buffer(
+                self.seen.cells(node), patches[..., 0].numel(), self.indices
+            )
+            self.patches[node] = self.buffers[node].patches(self.place(node).shape).copy_(patches)
         return self.buffers[node]
 
     def overwrites(self, node: Node) -> bool:
-        """Whether the first input is read here alone: its crops may be overwritten."""
+        """Whether the first input is read here alone: its patches may be overwritten."""
         read = node.inputs[0]
-        here = read not in self.plan.pasted and read in self.crops
+        here = read not in self.plan.pasted and read in self.patches
+        # In place only over a patch of exactly these cells that nobody reads later: not by another
+        # operation (`RunnableGraph.overwrites`), and not when it is pasted at the cut.
         return (
             here and self.seen.network.overwrites(node) and self.place(read).same(self.place(node))
         )
 
     def _cover(self, windows: Windows) -> None:
-        """Put the windows' crops of the picture itself."""
+        """Make the patches of the image itself, with the windows."""
         pixels, shown = self.seen.network.graph.pixels, self.seen.uncovered_and_fill
         place = self.place(pixels)
 
@@ -242,21 +252,22 @@ class _Batch:
             return np.where(covered, index + height * width, index)
 
         index = self.indices.of(shown.device, pixels_shown)
-        self.crops[pixels] = shown.index_select(0, index).view(*place.shape, -1)
+        self.patches[pixels] = shown.index_select(0, index).view(*place.shape, -1)
 
     def _mean(self, node: Node) -> Tensor:
-        """The mean over a map of which a part has changed."""
+        """The mean over a feature map of which a part has changed."""
         source = node.inputs[0]
         rows, cols = self.seen.changing.cells(source)
+        # By the change alone: the cells outside the patch are not read again.
         before = self._buffer(source).read(self.place(source), None)
-        change = (self.crops[source] - before).sum((1, 2)) / (rows * cols)
+        change = (self.patches[source] - before).sum((1, 2)) / (rows * cols)
         stored = self.seen.stored[node]
         updated: Tensor = stored + change.view(-1, *stored.shape[1:])
         return updated
 
     def _whole(self, node: Node) -> Tensor:
         """A whole map under each window, as the network lays it out."""
-        if node not in self.crops:
+        if node not in self.patches:
             source = self._whole(node.inputs[0])
             padded: Tensor = self.seen.network.apply(node, {node.inputs[0]: source}, len(source))
             return padded

@@ -20,13 +20,13 @@ Sides = SupportsIndex | str | Sequence[SupportsIndex]
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """All positions of a window on a picture, left to right, then top to bottom.
+    """All positions of a window on an image, left to right, then top to bottom.
 
     The first window lies in the top left corner. Windows at the right and bottom edge are cut
     off, never wrapped round, so that every pixel is covered; this is how Captum does it too.
     """
 
-    size: Pair  # (height, width) of the picture, in pixels
+    size: Pair  # (height, width) of the image, in pixels
     window: Pair
     stride: Pair
 
@@ -36,7 +36,7 @@ class WindowGrid:
                 raise DoesNotFit("the window and its stride must be at least 1 px")
             if window > side:
                 raise DoesNotFit(
-                    f"a window of {_by(self.window)} px is larger than the picture of "
+                    f"a window of {_by(self.window)} px is larger than the image of "
                     f"{_by(self.size)} px that the network sees; give a smaller window"
                 )
             if stride > window and window < side:
@@ -121,7 +121,7 @@ def as_pair(sides: Any) -> Pair:
 
 
 def grid_for(size: Pair, window: Sides, stride: Sides) -> WindowGrid:
-    """The grid asked for; "auto" is a seventh of the shorter side, moved by half of itself."""
+    """Make a grid; "auto" is a seventh of the shorter side, moved by half of itself."""
     window, stride = sides_argument(window, "window"), sides_argument(stride, "stride")
     height, width = as_pair(max(1, round(min(size) / 7)) if window == AUTO else window)
     step = (max(1, height // 2), max(1, width // 2)) if stride == AUTO else as_pair(stride)

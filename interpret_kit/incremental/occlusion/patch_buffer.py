@@ -1,8 +1,8 @@
-"""How is a patch of a map read, when a window has changed a part of it?
+"""How is a patch of a feature map read, when a window has changed a part of it?
 
-A map keeps its stored cells (of the untouched picture) and the crops that were computed under the
-windows in one buffer, a cell a row. A patch is then one gather: every cell from a crop where that
-has it, else from the stored map, else it is padding.
+One buffer per feature map holds, one cell a row: padding, the stored cells (of the uncovered
+image), and the patches that were computed under the windows. Reading is then one gather: every cell
+from a patch if that has it, else from the stored feature map, else it is padding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor
 
 Cells = NDArray[np.int64]
 
-_FAR = -(2**40)  # added to an index, it stays below 0
+# Marks a row or column that is not there. A cell is the sum of a row and a column part, so that one
+# of them missing leaves the sum below 0, whatever the other is.
+_FAR = -(2**40)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ class Place:
 class Indices:
     """Which cells the gathers of a batch take, one gather after the other.
 
-    They depend on where the windows lie, not on the picture: they are worked out for the first
-    picture, and at hand for the others.
+    They depend on where the windows lie, not on the image: they are worked out for the first
+    image and reused for the others.
     """
 
     def __init__(self) -> None:
@@ -86,7 +88,7 @@ class Indices:
         return self
 
     def of(self, device: torch.device, make: Callable[[], Cells]) -> Tensor:
-        """The next gather's, flat; ``make`` is called if nobody has asked for it before."""
+        """The next gather's, flat; ``make`` is called the first time."""
         if self._next == len(self._known):
             made = np.ascontiguousarray(make(), np.int32)
             self._known.append(torch.from_numpy(made).flatten().to(device))
@@ -100,25 +102,27 @@ class Indices:
 
 
 class Buffer:
-    """The stored cells of one map, and room for crops of it."""
+    """The stored cells of one feature map, and room for patches of it."""
 
     def __init__(self, stored: Tensor, room: int = 0, indices: Indices | None = None) -> None:
-        """Take in the map of an untouched picture, (1, height, width, channels).
+        """Take the feature map of an uncovered image, (1, height, width, channels).
 
         Args:
-            stored: the map.
-            room: for how many cells of crops there is going to be room.
+            stored: the feature map.
+            room: cells of patches that will be added.
             indices: those of the batch that reads it; none: each is worked out.
         """
         self.indices = indices
         _, self.height, self.width, self.channels = stored.shape
         cells = self.height * self.width
+        # Row 0 is the padding, so that cells outside the feature map need no case of their own:
+        # whatever index is below 0 is clamped to it.
         self.rows = stored.new_empty(1 + cells + room, self.channels)
         self.rows[1 : 1 + cells] = stored.flatten(0, 2)
         self.padding = 0.0
 
-    def crops(self, shape: tuple[int, int, int]) -> Tensor:
-        """Where crops of this shape belong, (batch, rows, cols, channels); they are overwritten."""
+    def patches(self, shape: tuple[int, int, int]) -> Tensor:
+        """Where patches of this shape belong, (batch, rows, cols, channels), to be overwritten."""
         batch, height, width = shape
         first = 1 + self.height * self.width
         last = first + batch * height * width
@@ -128,33 +132,34 @@ class Buffer:
             self.rows = rows
         return self.rows[first:last].view(batch, height, width, self.channels)
 
-    def read(self, wanted: Place, crops: Place | None) -> Tensor:
+    def read(self, wanted: Place, patches: Place | None) -> Tensor:
         """Gather patches (batch, rows, cols, channels).
 
         Args:
             wanted: which cells; those beyond the map are ``padding``.
-            crops: where the crops lie that were put into `crops`; None: only stored cells.
+            patches: where those lie that were put into `patches`; None: only stored cells.
         """
         self.rows[0] = self.padding
         indices = self.indices or Indices()
-        index = indices.of(self.rows.device, lambda: self._index(wanted, crops))
+        index = indices.of(self.rows.device, lambda: self._index(wanted, patches))
         return self.rows.index_select(0, index).view(*wanted.shape, self.channels)
 
-    def _index(self, wanted: Place, crops: Place | None) -> Cells:
+    def _index(self, wanted: Place, patches: Place | None) -> Cells:
         rows, cols = wanted.rows.cells(), wanted.cols.cells()
         index = _sum(
             np.where((rows >= 0) & (rows < self.height), rows * self.width + 1, _FAR),
             np.where((cols >= 0) & (cols < self.width), cols, _FAR),
         )
-        if crops is not None:
-            batch, height, width = crops.shape
-            rows, cols = rows - crops.rows.first[:, None], cols - crops.cols.first[:, None]
+        if patches is not None:
+            batch, height, width = patches.shape
+            rows, cols = rows - patches.rows.first[:, None], cols - patches.cols.first[:, None]
             base = 1 + self.height * self.width + np.arange(batch)[:, None] * (height * width)
-            in_crops = _sum(
+            in_patches = _sum(
                 np.where((rows >= 0) & (rows < height), base + rows * width, _FAR),
                 np.where((cols >= 0) & (cols < width), cols, _FAR),
             )
-            np.maximum(index, in_crops, out=index)  # crops come behind stored cells
+            # Patches come behind the stored cells, so that the larger index is the newer value.
+            np.maximum(index, in_patches, out=index)
         return np.maximum(index, 0, out=index)
 
 

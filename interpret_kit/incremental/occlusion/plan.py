@@ -1,4 +1,4 @@
-"""Which maps are computed in crops, for which windows together, and what is run on whole maps?"""
+"""Which feature maps are computed in patches, for which windows, and what is run on full ones?"""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How some of the windows are computed: which maps in crops, and what on whole maps."""
+    """How a group of windows is computed: what in patches, and what on full feature maps."""
 
     rows: Along
     cols: Along
-    crops: tuple[Node, ...]
-    pooled: tuple[Node, ...]  # means over a whole map that is in crops: updated
-    pasted: tuple[Node, ...]  # maps in crops that are read whole
-    whole: tuple[Node, ...]  # operations on whole maps, in order
-    done: Mapping[Node, tuple[Node, ...]]  # by map in crops: which are not read behind it
+    patches: tuple[Node, ...]
+    pooled: tuple[Node, ...]  # means over a feature map that is in patches: updated
+    pasted: tuple[Node, ...]  # feature maps in patches that are read in full: pasted into a copy
+    whole: tuple[Node, ...]  # operations on full feature maps, in order
+    done: Mapping[Node, tuple[Node, ...]]  # by operation: patches that nothing reads after it
     batch: int  # windows at a time
 
     @property
     def together(self) -> int:
-        """How many windows there are in a batch."""
+        """Windows in a batch."""
         return min(self.batch, len(self.rows.windows) * len(self.cols.windows))
 
     def batches(self) -> list[Windows]:
@@ -42,9 +42,9 @@ class Plan:
 
 
 def plan(changing: Changing, choice: Choice) -> Plan:
-    """Say what is computed how, with the first ``choice.cut`` maps in crops."""
+    """Plan a group of windows, with the first ``choice.cut`` feature maps in patches."""
     first, users = set(changing.order[: choice.cut]), changing.network.users
-    # A normalisation returns a tuple: it is in crops together with the map that is taken of it.
+    # A normalisation returns a tuple: it is in patches only together with the item taken of it.
     alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
     order = tuple(each for each in changing.order if each in first - alone)
     pooled, pasted, whole = _split(changing, set(order))
@@ -56,7 +56,7 @@ def plan(changing: Changing, choice: Choice) -> Plan:
 def _done(
     changing: Changing, order: Sequence[Node], kept: set[Node]
 ) -> dict[Node, tuple[Node, ...]]:
-    """By map, whose crops are read for the last time when it is computed."""
+    """By operation, the patches that are read for the last time when it is computed."""
     last = {
         changing.source(read): node
         for node in order
@@ -72,13 +72,13 @@ def _done(
 
 
 def _split(
-    changing: Changing, crops: set[Node]
+    changing: Changing, patches: set[Node]
 ) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
-    """What is pooled, pasted, and run on whole maps, when these maps are in crops."""
+    """What is pooled, pasted, and run on full feature maps, if these are in patches."""
     network, graph = changing.network, changing.network.graph
     computed = [each for each in graph.nodes if each.op != PIXELS and network.weight(each) is None]
-    behind = [each for each in computed if each not in crops]
-    pooled = [each for each in behind if each in changing.means and each.inputs[0] in crops]
+    behind = [each for each in computed if each not in patches]
+    pooled = [each for each in behind if each in changing.means and each.inputs[0] in patches]
     whole = [each for each in behind if each not in pooled]
-    read = crops & {network.output, *(each for node in whole for each in node.inputs)}
+    read = patches & {network.output, *(each for node in whole for each in node.inputs)}
     return tuple(pooled), tuple(each for each in changing.order if each in read), tuple(whole)

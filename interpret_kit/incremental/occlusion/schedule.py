@@ -1,7 +1,7 @@
-"""When are the operations on whole maps run, for which batches together?
+"""When are the operations on full feature maps run, for which batches of windows together?
 
-Those of few rows would read all their weights for each batch, and take linear layers at half the
-speed; all of them together would need too much memory.
+Coalesces small batches for the full-map tail of the network: each call reads all weights, and a
+linear layer over few rows runs at half its speed; all windows together would need too much memory.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from interpret_kit.incremental.occlusion.affected import Ints
 from interpret_kit.incremental.occlusion.plan import Plan
 from interpret_kit.incremental.tuning import TAIL_WINDOWS
 
-Answers = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs there, (some, ...)
+Outputs = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs there, (some, ...)
 
 
-class Waiting:
-    """What batches of windows have come to, until there is enough to go on with."""
+class TailBatches:
+    """Collects what batches of windows were computed up to, until there are enough to run."""
 
     def __init__(self, network: RunnableGraph, batch_bytes: int) -> None:
         self.network, self.batch_bytes = network, batch_bytes
@@ -30,8 +30,8 @@ class Waiting:
         self._positions: list[Ints] = []
         self._values: list[dict[Node, Tensor]] = []
 
-    def joined_by(self, plan: Plan, positions: Ints, values: dict[Node, Tensor]) -> Answers:
-        """Take in a batch; answer for those that are to be run otherwise, and for what is enough.
+    def add(self, plan: Plan, positions: Ints, values: dict[Node, Tensor]) -> Outputs:
+        """Add a batch; yield the outputs of what must be, or is worth being, run first.
 
         Args:
             plan: of the batch.
@@ -39,16 +39,17 @@ class Waiting:
             values: what the plan's operations on whole maps read, (batch, ...) each.
         """
         room = self._room(plan)
+        # Plans end their patches at different depths: what follows is run only with its like.
         if plan.whole != self._whole or self._windows + len(positions) > room:
-            yield from self.answered()
+            yield from self.flush()
         self._whole = plan.whole
         self._positions.append(positions)
         self._values.append(values)
         if self._windows >= room:
-            yield from self.answered()
+            yield from self.flush()
 
-    def answered(self) -> Answers:
-        """Answer for all that are waiting."""
+    def flush(self) -> Outputs:
+        """Run what was collected, and yield its outputs."""
         if not self._positions:
             return
         positions, values = np.concatenate(self._positions), _joined(self._values)

@@ -18,7 +18,7 @@ from interpret_kit.incremental.graph.export import Node
 
 
 @dataclass(frozen=True)
-class Alone:
+class ChannelLocal:
     """A channel-local map: one channel of it changes, another one for every filter."""
 
     first: int  # the channel that belongs to filter 0
@@ -40,7 +40,7 @@ class Network(Protocol):
 class ChannelValues:
     """What an operation on a channel-local map reads, for every filter."""
 
-    where: Alone  # the output
+    where: ChannelLocal  # the output
     filters: int
     changed: Mapping[Node, Tensor]  # values (1 or images, filters, ...) of the maps that change
     beside: Mapping[Node, Tensor]  # maps that do not, (images, channels, ...)
@@ -85,7 +85,7 @@ class ChannelRule:
     they do; it returns None if the change does not stay in one channel.
     """
 
-    follow: Callable[[Node, Sequence[Node], Alone, Network], Alone | None]
+    follow: Callable[[Node, Sequence[Node], ChannelLocal, Network], ChannelLocal | None]
     compute: Callable[[Node, ChannelValues], Tensor]
 
 
@@ -101,7 +101,7 @@ class Linear(Enum):
 LinearRule: TypeAlias = Callable[[Node, Node], "Linear | None"]  # the operation, what it reads
 
 
-def reads_maps(read: Node, where: Alone) -> bool:
+def reads_maps(read: Node, where: ChannelLocal) -> bool:
     """Whether maps (batch, channels, rows, cols) are read, of which one channel changes."""
     return len(read.shape) == 4 and where.part == tuple(read.shape[2:])
 
@@ -133,7 +133,9 @@ def map_by_map(
         compute: what is there for every filter.
     """
 
-    def follow(node: Node, changed: Sequence[Node], first: Alone, network: Network) -> Alone | None:
+    def follow(
+        node: Node, changed: Sequence[Node], first: ChannelLocal, network: Network
+    ) -> ChannelLocal | None:
         read = changed[0]
         if len(node.shape) < 2 or len(changed) != 1 or not reads_maps(read, first):
             return None

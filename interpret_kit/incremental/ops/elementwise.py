@@ -17,7 +17,7 @@ from torch import Tensor
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.ops.arguments import source_of
 from interpret_kit.incremental.ops.channels import (
-    Alone,
+    ChannelLocal,
     ChannelRule,
     ChannelValues,
     Linear,
@@ -88,7 +88,9 @@ def _has_slopes_by_channel(_node: Node, known: Known) -> bool:
 # --- one channel ---
 
 
-def _follow(node: Node, changed: Sequence[Node], first: Alone, network: Network) -> Alone | None:
+def _follow(
+    node: Node, changed: Sequence[Node], first: ChannelLocal, network: Network
+) -> ChannelLocal | None:
     """The change stays in its channel, also beside maps that do not change."""
     others = [each for each in node.inputs if each not in changed]
     mapped = first.part == tuple(node.shape[2:]) and node.shape == changed[0].shape

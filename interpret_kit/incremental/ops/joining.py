@@ -12,7 +12,7 @@ from torch import Tensor
 from interpret_kit.incremental.graph.export import ITEM, Node
 from interpret_kit.incremental.ops.arguments import dim_of, shape_read, source_of
 from interpret_kit.incremental.ops.channels import (
-    Alone,
+    ChannelLocal,
     ChannelRule,
     ChannelValues,
     Network,
@@ -165,8 +165,8 @@ def _is_of_a_normalisation(node: Node, _known: Known) -> bool:
 
 
 def _follow_joined(
-    node: Node, changed: Sequence[Node], first: Alone, _network: Network
-) -> Alone | None:
+    node: Node, changed: Sequence[Node], first: ChannelLocal, _network: Network
+) -> ChannelLocal | None:
     tensors = node.arguments["tensors"]
     if node.arguments["dim"] % len(node.shape) != 1 or len(changed) != 1:
         return None
@@ -181,8 +181,8 @@ def _held(node: Node, values: ChannelValues) -> Tensor:
 
 
 def _follow_normalised(
-    node: Node, _changed: Sequence[Node], first: Alone, _network: Network
-) -> Alone | None:
+    node: Node, _changed: Sequence[Node], first: ChannelLocal, _network: Network
+) -> ChannelLocal | None:
     return first if is_normalised(node) else None
 
 

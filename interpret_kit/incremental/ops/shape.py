@@ -10,7 +10,7 @@ import numpy as np
 
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.ops.arguments import shape_read
-from interpret_kit.incremental.ops.channels import Alone, ChannelRule, Network, reshaped
+from interpret_kit.incremental.ops.channels import ChannelLocal, ChannelRule, Network, reshaped
 from interpret_kit.incremental.ops.operation import Operation, Terms, always
 from interpret_kit.incremental.ops.patches import PatchRule, same_cells
 from interpret_kit.incremental.receptive_field.intervals import (
@@ -99,7 +99,9 @@ def _is_any(*_: object) -> bool:
     return True
 
 
-def _viewed(node: Node, changed: Sequence[Node], first: Alone, _network: Network) -> Alone | None:
+def _viewed(
+    node: Node, changed: Sequence[Node], first: ChannelLocal, _network: Network
+) -> ChannelLocal | None:
     """Cells of one channel side by side, (batch, channels * cells) or (batch, channels, cells)."""
     read = changed[0]
     cells = prod(read.shape[2:])

@@ -1,4 +1,4 @@
-"""Which part of the picture can one cell of a map depend on?"""
+"""Which part of the image can one cell of a feature map depend on? Its exact receptive field."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Box = tuple[int, int, int, int]  # y0, x0, y1, x1 in pixels of the network's inp
 
 @dataclass(frozen=True, eq=False)
 class ReceptiveFields:
-    """The exact box of the picture that each cell of a map can depend on, over all filters.
+    """The exact box of the image that each cell of a feature map can depend on, over all filters.
 
     Where filters differ (a map put together from branches), the box holds those of all.
     """
 
-    rows: Table  # (map rows, 2): start and stop, half-open, in pixels, inside the picture
+    rows: Table  # (map rows, 2): start and stop, half-open, in pixels, inside the image
     cols: Table  # (map cols, 2)
-    nominal_rows: Table  # the same if the picture had no edges: may start below 0
+    nominal_rows: Table  # the same if the image had no edges: may start below 0
     nominal_cols: Table
     inexact: tuple[str, ...]  # operations taken to read everything: the boxes may be too large
 
@@ -45,7 +45,7 @@ def receptive_fields(graph: Graph, node: Node) -> ReceptiveFields:
     """The receptive field of every cell of what ``node`` makes.
 
     Raises:
-        NotSupported: where that is no map (batch, filters, rows, cols).
+        NotSupported: if that is not a feature map (batch, filters, rows, cols).
     """
     return all_receptive_fields(graph, [node])[0]
 
@@ -61,7 +61,7 @@ def all_receptive_fields(graph: Graph, nodes: Sequence[Node]) -> list[ReceptiveF
 
 
 def spans_along(graph: Graph, axis: int) -> dict[Node, Span]:
-    """What every node that depends on the picture sees of its side ``axis``."""
+    """What every node that depends on the image sees of its side ``axis``."""
     spans = {graph.pixels: pixels_span(axis, graph.pixels.shape[2 + axis])}
     for node in graph.nodes:
         if any(each in spans for each in node.inputs):
@@ -87,7 +87,9 @@ def _span_of(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span:
 def _fields(node: Node, rows: Span, cols: Span) -> ReceptiveFields:
     asked = f"{node.name!r} ({node.op}) makes {node.shape}"
     if len(node.shape) != 4:
-        raise NotSupported(f"{asked}, no map (batch, filters, rows, cols); choose a convolution")
+        raise NotSupported(
+            f"{asked}, not a feature map (batch, filters, rows, cols); choose a convolution"
+        )
     if rows.dim not in (None, 2) or cols.dim not in (None, 3):
         raise NotSupported(
             f"{asked}, where rows and cols are not the last two dimensions; choose a convolution"

@@ -1,7 +1,7 @@
-"""How much of the picture can the cells of a tensor depend on, along one side?
+"""How much of the image can the cells of a tensor depend on, along one side?
 
 Rows and columns never mix, so each is followed by itself: for every index along one dimension of
-a tensor, which stretch of the picture's rows (or columns) the values there can depend on. It is
+a tensor, which stretch of the image's rows (or columns) the values there can depend on. It is
 worked out from the pixels onwards, because the ends of a union of stretches are the least and the
 greatest of their ends: that stays exact for holes (dilation, strides beyond the kernel) and at
 padding, where stretches followed backwards would not.
@@ -24,11 +24,11 @@ FAR = 2**40  # an empty stretch runs from FAR to -FAR: it changes no union
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """What one tensor can depend on along one side of the picture."""
+    """What one tensor can depend on along one side of the image."""
 
     dim: int | None  # the dimension of the tensor along which this varies; None: the same for all
-    seen: Table  # in the picture, exactly; one row for each index along ``dim``
-    nominal: Table  # what it would be if the picture went on beyond its edges
+    seen: Table  # in the image, exactly; one row for each index along ``dim``
+    nominal: Table  # what it would be if the image continued beyond its edges
     step: float  # pixels from one cell's stretch to the next
     inexact: frozenset[str] = frozenset()  # operations for which everything was assumed
     uneven: bool = False  # whether parts of it (filters) may see less: the box is that of all
@@ -44,7 +44,7 @@ def varying(
 
 
 def pixels_span(axis: int, size: int) -> Span:
-    """Each pixel of the picture's side ``axis`` (0: rows, 1: columns) is itself."""
+    """Each pixel of the image's side ``axis`` (0: rows, 1: columns) is itself."""
     own = np.stack([np.arange(size), np.arange(1, size + 1)], axis=1)
     return varying(2 + axis, own, own, 1.0)
 

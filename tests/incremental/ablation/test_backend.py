@@ -12,7 +12,11 @@ from torch import nn
 
 from interpret_kit.analyses import Ablation
 from interpret_kit.data.image_set import ImageSet
-from interpret_kit.incremental.ablation.backend import SuffixForwards, WholeForwards, silencing
+from interpret_kit.incremental.ablation.backend import (
+    FullAblation,
+    PartialAblation,
+    ablation_backend,
+)
 from interpret_kit.incremental.ablation.propagation import channel_path
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
@@ -73,14 +77,14 @@ def both_ways(classifier, pixels, site):
     layers = layers[:: -(-len(layers) // 12)]
     points = [layer.at(site) for layer in layers]
     with evaluating(classifier):
-        whole, suffix = WholeForwards(classifier, points, 5), SuffixForwards(classifier, points)
-        before = whole.look(pixels)
-        ours, theirs, effects = [suffix.look(pixels)], [before], []
+        whole, suffix = FullAblation(classifier, points, 5), PartialAblation(classifier, points)
+        before = whole.observe(pixels)
+        ours, theirs, effects = [suffix.observe(pixels)], [before], []
         for layer, point in zip(layers, points, strict=True):
             images = torch.tensor([4, 0, 3, 0, 1, 2, 2])  # more rows than images, in any order
             filters = torch.tensor([1, 0, 1, 2, layer.filters - 1, 0, 3]) % layer.filters
-            ours.append(suffix.silence(point, images, filters))
-            theirs.append(whole.silence(point, images, filters))
+            ours.append(suffix.ablate(point, images, filters))
+            theirs.append(whole.ablate(point, images, filters))
             effects.append(float((theirs[-1] - before[images]).abs().max()))
     return torch.cat(ours), torch.cat(theirs), effects
 
@@ -108,15 +112,15 @@ def test_a_channel_stays_alone_up_to_what_mixes_and_lands_there():
         node for node in graph.graph.nodes if node.op == "conv2d"
     )
     path = channel_path(graph, conv1)
-    assert [node.op for node in path.alone] == ["conv2d", "silu", "conv2d", "max_pool2d"]
-    assert depthwise in path.alone
+    assert [node.op for node in path.local] == ["conv2d", "silu", "conv2d", "max_pool2d"]
+    assert depthwise in path.local
     # conv3 is linear in conv2, which is linear in the filter: neither is computed again.
-    assert set(path.landed) == {conv2, conv3}
-    assert [node.op for node in path.dense[:3]] == ["relu", "add", "conv2d"]
+    assert set(path.linear) == {conv2, conv3}
+    assert [node.op for node in path.recomputed[:3]] == ["relu", "add", "conv2d"]
     # The sum mixes nothing: behind conv2 it is alone where only conv2 changes, but conv3 does too.
-    assert list(channel_path(graph, conv2).alone) == [conv2]
-    assert set(channel_path(graph, conv3).alone) >= {conv3, *graph.users(conv3)}
-    assert grouped in channel_path(graph, conv3).dense
+    assert list(channel_path(graph, conv2).local) == [conv2]
+    assert set(channel_path(graph, conv3).local) >= {conv3, *graph.users(conv3)}
+    assert grouped in channel_path(graph, conv3).recomputed
 
 
 def test_running_on_from_a_layer_gives_the_whole_forward():
@@ -148,9 +152,9 @@ class Undecided(nn.Module):
 def test_where_a_network_cannot_be_traced_whole_forwards_answer():
     classifier = Classifier(Undecided(), size=(6, 6), **HALVES)
     with evaluating(classifier), pytest.raises(Untraceable):
-        SuffixForwards(classifier, [("conv", 1)])
+        PartialAblation(classifier, [("conv", 1)])
     with evaluating(classifier):
-        assert isinstance(silencing(classifier, [("conv", 1)], 4, 10**6), WholeForwards)
+        assert isinstance(ablation_backend(classifier, [("conv", 1)], 4, 10**6), FullAblation)
 
 
 def test_the_counts_are_the_same_either_way(monkeypatch):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from interpret_kit import FilterAblation
 from interpret_kit.incremental.ablation import batching as levels
-from interpret_kit.incremental.ablation.engine import Reruns, _Run
+from interpret_kit.incremental.ablation.engine import IncrementalAblation, _Run
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import ablated
@@ -95,15 +95,15 @@ def both_ways(network, inputs, most_layers=7):
     layers = layers[:: -(-len(layers) // most_layers)]
     points = [each.at(site) for each in layers for site in ("convolution", "activation")]
     points = list(dict.fromkeys(points))
-    reruns = Reruns(network, points, inputs[:2])
-    ours, theirs = [reruns.look(inputs)], [network(inputs)]
+    ablation = IncrementalAblation(network, points, inputs[:2])
+    ours, theirs = [ablation.observe(inputs)], [network(inputs)]
     for point in dict(points).items():
-        filters = list(range(0, reruns.changes(point).shape[1], 3))[:4]
+        filters = list(range(0, ablation.changes(point).shape[1], 3))[:4]
         expected = looped(network, inputs, point, filters)
         images = torch.arange(len(inputs)).repeat(len(filters)).flip(0)
         numbers = torch.tensor(filters).repeat_interleave(len(inputs)).flip(0)
-        found = reruns.silence(point, images, numbers).flip(0)
-        still = ~reruns.changes(point)[:, filters].T
+        found = ablation.ablate(point, images, numbers).flip(0)
+        still = ~ablation.changes(point)[:, filters].T
         # Of filters that are said to change nothing, the outputs are those with all filters.
         assert torch.equal(expected[still], theirs[0].expand_as(expected)[still])
         ours.append(found)
@@ -190,17 +190,17 @@ def test_a_filter_whose_channel_is_zero_behind_the_activation_is_not_asked_for()
     with torch.no_grad():
         network.norm1.bias[2] = -1000  # silent behind its ReLU, speaking or not
     with evaluating(network):
-        reruns = Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
-        reruns.look(torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
-    assert reruns.changes(("conv1", 1)).any(0).tolist()[2] is False
-    assert reruns.changes(("conv1", 1)).any()
+        ablation = IncrementalAblation(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
+        ablation.observe(torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    assert ablation.changes(("conv1", 1)).any(0).tolist()[2] is False
+    assert ablation.changes(("conv1", 1)).any()
 
 
 def test_wrong_answers_are_noticed_where_the_first_and_the_last_filter_are_silent(monkeypatch):
     network = drawn(ConvNet(channels=(4, 4), fc=(), num_classes=3, size=8), seed=1)
     with torch.no_grad():
         network.norm1.bias[[0, 3]] = -1000
-    Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
+    IncrementalAblation(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
     monkeypatch.setattr(_Run, "_land", lambda *_given: None)  # what a silent filter leaves is lost
     with pytest.raises(Untraceable, match="a filter of 'conv1' ablated disagrees"):
-        Reruns(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))
+        IncrementalAblation(network, [("conv1", 1)], torch.rand(2, 3, 8, 8))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.incremental import worth
-from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.models.layers.hooks import ablated
@@ -164,7 +164,7 @@ def test_images_that_change_each_others_outputs_are_the_reason():
     network = Small(lambda net, maps: maps - maps.mean(0, keepdim=True) / 2).eval()
     said = "in Small the images of a batch change each other's outputs"
     with evaluating(network), pytest.raises(Untraceable, match=said):
-        Reruns(network, [("conv", 1)], torch.rand(2, 3, *SIZE))
+        IncrementalAblation(network, [("conv", 1)], torch.rand(2, 3, *SIZE))
 
 
 def test_the_error_behind_a_reason_is_logged_at_debug_level(always, caplog):

@@ -6,13 +6,13 @@ import torch
 from networks_on_paper import drawn
 from torch import nn
 
-from interpret_kit.incremental.ablation.engine import Reruns, _Run
+from interpret_kit.incremental.ablation.engine import IncrementalAblation, _Run
 from interpret_kit.incremental.ablation.probing import probes
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.graph.verify import rounding_of, terms
 from interpret_kit.incremental.occlusion import engine as incremental
-from interpret_kit.incremental.occlusion.backend import IncrementalForwards
+from interpret_kit.incremental.occlusion.backend import PartialOcclusion
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.rounding import agree
@@ -133,16 +133,16 @@ def test_logits_that_cancel_are_no_reason_to_refuse_dead_filters(seed):
         for head in (network.head, network.other):
             head.weight *= 1 + seed
     with evaluating(network):
-        Reruns(network, [CONV, ("deep", 1)], noise())
-        IncrementalForwards(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1, seed=seed))
+        IncrementalAblation(network, [CONV, ("deep", 1)], noise())
+        PartialOcclusion(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1, seed=seed))
 
 
 @pytest.mark.parametrize("factor", [1e3, 1e5])
 def test_a_network_that_magnifies_rounding_is_not_refused(factor):
     network = Difference(torch.sinh, factor).eval()  # no sum: of the terms nothing is known
     with evaluating(network):
-        Reruns(network, [CONV], noise())
-        IncrementalForwards(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1))
+        IncrementalAblation(network, [CONV], noise())
+        PartialOcclusion(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1))
 
 
 # --- planted errors ---
@@ -162,21 +162,23 @@ def test_lost_changes_are_noticed_whichever_filters_are_dead_behind_them(monkeyp
     with torch.no_grad():  # those that are read are not the strongest
         network.conv.weight[list(deaf)] *= 1.1
     with evaluating(network):
-        Reruns(network, [CONV], noise())
+        IncrementalAblation(network, [CONV], noise())
         monkeypatch.setattr(_Run, "_land", lambda *_given: None)
         with pytest.raises(Untraceable, match="'conv' ablated disagrees"):
-            Reruns(network, [CONV], noise())
+            IncrementalAblation(network, [CONV], noise())
 
 
 @pytest.mark.parametrize("wrong", [1e-4, -1e-4])
 @pytest.mark.parametrize("make", [Layered, Difference])
 def test_a_ten_thousandth_of_the_output_is_no_rounding(monkeypatch, make, wrong):
-    network, silence = make().eval(), Reruns.silence
+    network, silence = make().eval(), IncrementalAblation.ablate
     with evaluating(network):
         terms_ = float(terms(TracedNetwork(network, noise()), noise()).max())
-        monkeypatch.setattr(Reruns, "silence", lambda *given: silence(*given) + wrong * terms_)
+        monkeypatch.setattr(
+            IncrementalAblation, "ablate", lambda *given: silence(*given) + wrong * terms_
+        )
         with pytest.raises(Untraceable, match="'conv' ablated disagrees"):
-            Reruns(network, [CONV], noise())
+            IncrementalAblation(network, [CONV], noise())
 
 
 @pytest.mark.parametrize("which", [0, -1])
@@ -184,7 +186,7 @@ def test_an_error_in_the_first_or_the_last_windows_is_noticed(monkeypatch, which
     network, grid = Layered().eval(), WindowGrid((24, 20), (3, 3), (3, 3))
     sample = incremental.IncrementalNetwork.sample
     with evaluating(network):
-        IncrementalForwards(network, grid, noise(1, (24, 20)))
+        PartialOcclusion(network, grid, noise(1, (24, 20)))
 
     def wrong(self, *given):
         positions, outputs = sample(self, *given)
@@ -195,4 +197,4 @@ def test_an_error_in_the_first_or_the_last_windows_is_noticed(monkeypatch, which
 
     monkeypatch.setattr(incremental.IncrementalNetwork, "sample", wrong)
     with evaluating(network), pytest.raises(Untraceable, match="incremental output"):
-        IncrementalForwards(network, grid, noise(1, (24, 20)))
+        PartialOcclusion(network, grid, noise(1, (24, 20)))

@@ -24,9 +24,9 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.occlusion.backend import (
-    IncrementalForwards,
-    WholeForwards,
-    occluding,
+    FullOcclusion,
+    PartialOcclusion,
+    occlusion_backend,
 )
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
@@ -68,7 +68,7 @@ def answers(forwards, seen, fill):
 
 
 def in_parts(network, seen, fill):
-    return answers(IncrementalForwards(network, GRID, seen), seen, fill[0])
+    return answers(PartialOcclusion(network, GRID, seen), seen, fill[0])
 
 
 def test_both_ways_give_the_same_answers():
@@ -82,13 +82,13 @@ def test_both_ways_give_the_same_answers():
         return torch.stack(found)
 
     network, seen, fill = SmallNet(), picture(size=SIZE), picture(1, size=SIZE)
-    whole = lambda net, seen, fill: answers(WholeForwards(net, GRID, 4), seen, fill[0])  # noqa: E731
+    whole = lambda net, seen, fill: answers(FullOcclusion(net, GRID, 4), seen, fill[0])  # noqa: E731
     with evaluating(network):
         assert_same(network, whole, looped, seen, fill)
         assert_same(network, in_parts, looped, seen, fill)
 
 
-@pytest.mark.parametrize(("pictures", "way"), [(1, WholeForwards), (2, IncrementalForwards)])
+@pytest.mark.parametrize(("pictures", "way"), [(1, FullOcclusion), (2, PartialOcclusion)])
 def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way):
     network, seen = SmallNet(), picture(size=SIZE)
     with evaluating(network):
@@ -100,9 +100,9 @@ def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way
         monkeypatch.setattr(worth, "TRIES", 0)
         monkeypatch.setattr("interpret_kit.incremental.occlusion.backend.pays", lambda *_: True)
         monkeypatch.setattr("interpret_kit.incremental.occlusion.backend.is_kept", lambda *_: False)
-        found = occluding(network, GRID, seen, pictures, 4)
+        found = occlusion_backend(network, GRID, seen, pictures, 4)
     assert type(found) is way
-    assert found.settled == (way is IncrementalForwards)
+    assert found.settled == (way is PartialOcclusion)
 
 
 def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
@@ -112,19 +112,19 @@ def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
     grid = WindowGrid(SIZE, (12, 9), (12, 1))  # of ten columns at least nine
     monkeypatch.setattr(worth, "TRACE", -1e9)
     with evaluating(network), caplog.at_level(logging.INFO, "interpret_kit"):
-        found = occluding(network, grid, seen, 1, 4)
-        assert type(found) is WholeForwards
+        found = occlusion_backend(network, grid, seen, 1, 4)
+        assert type(found) is FullOcclusion
         assert found.settled
         monkeypatch.setattr(worth, "MARGIN", math.inf)
-        assert type(occluding(network, grid, seen, 1, 4)) is IncrementalForwards
+        assert type(occlusion_backend(network, grid, seen, 1, 4)) is PartialOcclusion
     assert not [each for each in caplog.records if each.name.startswith("interpret")]
 
 
 def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_so(always, caplog):
     network, seen, fill = Branching(), picture(size=SIZE), torch.zeros(3, *SIZE)
     with evaluating(network), caplog.at_level(logging.WARNING, "interpret_kit"):
-        found = occluding(network, GRID, seen, 1, 4)
-        assert type(found) is WholeForwards
+        found = occlusion_backend(network, GRID, seen, 1, 4)
+        assert type(found) is FullOcclusion
         assert found.settled
         assert len(answers(found, seen, fill)) == len(GRID)
     (said,) = [each.getMessage() for each in caplog.records if each.name.startswith("interpret")]
@@ -148,8 +148,8 @@ def test_a_network_that_answers_wrongly_in_parts_is_refused(monkeypatch, always,
         with pytest.raises(
             Untraceable, match="incremental output of SmallNet disagrees with its full forward"
         ):
-            IncrementalForwards(network, GRID, seen)
-        assert type(occluding(network, GRID, seen, 1, 4)) is WholeForwards
+            PartialOcclusion(network, GRID, seen)
+        assert type(occlusion_backend(network, GRID, seen, 1, 4)) is FullOcclusion
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.5])
@@ -166,22 +166,22 @@ def test_wrong_windows_are_noticed_on_a_plain_example_too(monkeypatch, value):
         evaluating(network),
         pytest.raises(Untraceable, match="incremental output of SmallNet disagrees"),
     ):
-        IncrementalForwards(network, GRID, seen)
+        PartialOcclusion(network, GRID, seen)
 
 
 def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(always):
     network, seen, fill = drawn(Spoilt()), picture(size=SIZE), picture(1, size=SIZE)[0]
     before = seen.clone()
     with evaluating(network):
-        found = occluding(network, GRID, seen, 1, 4)
-        assert type(found) is IncrementalForwards
+        found = occlusion_backend(network, GRID, seen, 1, 4)
+        assert type(found) is PartialOcclusion
         assert torch.equal(seen, before)
         parts, whole = (
-            answers(each, seen, fill) for each in (found, WholeForwards(network, GRID, 4))
+            answers(each, seen, fill) for each in (found, FullOcclusion(network, GRID, 4))
         )
     assert torch.equal(seen, before)
     with evaluating(double := in_double(network)):
-        truth = answers(WholeForwards(double, GRID, 4), seen.double(), fill.double())
+        truth = answers(FullOcclusion(double, GRID, 4), seen.double(), fill.double())
     assert_near(parts, truth, theirs=whole, terms=terms_of(network, seen))
 
 
@@ -217,7 +217,7 @@ def test_windows_that_do_little_are_compared_with_outputs_of_the_same_way(always
 def test_gradients_are_as_the_reader_left_them_between_answers():
     network, seen = SmallNet(), picture(size=SIZE)
     with evaluating(network):
-        found = IncrementalForwards(network, GRID, seen)
+        found = PartialOcclusion(network, GRID, seen)
     outputs = found.outputs(seen, torch.zeros(3, *SIZE))
     _, first = next(outputs)
     assert torch.is_grad_enabled()
@@ -262,9 +262,9 @@ CASES = [(name, "gray") for name in CLASSIFIERS] + [
 def test_an_occlusion_gives_the_same_maps_either_way(monkeypatch, name, fill):
     classifier, images = CLASSIFIERS[name](), noisy_images(5, SIZE).unlabelled()
     used, maps = [], {}
-    outputs = IncrementalForwards.outputs
+    outputs = PartialOcclusion.outputs
     monkeypatch.setattr(
-        IncrementalForwards, "outputs", lambda *given: used.append(1) or outputs(*given)
+        PartialOcclusion, "outputs", lambda *given: used.append(1) or outputs(*given)
     )
     analysis = Occlusion(window=(5, 4), stride=3, fill=fill)
     for margin in (0, math.inf):

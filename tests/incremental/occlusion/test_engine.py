@@ -103,8 +103,8 @@ def test_crops_that_are_believed_one_cell_aside_are_caught(name, monkeypatch):
 
 
 def _slides(name):
-    crops = told(subject(name).traced, spans(SIZE, (16, 16), (16, 16))).plans[0].crops
-    return any(node.op in {"conv2d", "max_pool2d", "avg_pool2d"} for node in crops)
+    patches = told(subject(name).traced, spans(SIZE, (16, 16), (16, 16))).plans[0].patches
+    return any(node.op in {"conv2d", "max_pool2d", "avg_pool2d"} for node in patches)
 
 
 @every_network
@@ -117,7 +117,7 @@ def test_kernels_that_read_one_cell_further_are_caught(name, monkeypatch):
     assert not error_of(told(under.traced, windows), under.network, windows) <= 10 * under.allowed
 
 
-# --- which maps are in crops ---
+# --- which feature maps are in patches ---
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_plans_are_the_same_each_time():
     one, other = (IncrementalNetwork(under.traced, *windows) for _ in range(2))
     assert len(one.plans) == len(other.plans)
     for mine, theirs in zip(one.plans, other.plans, strict=True):
-        assert (len(mine.crops), mine.batch) == (len(theirs.crops), theirs.batch)
+        assert (len(mine.patches), mine.batch) == (len(theirs.patches), theirs.batch)
         for along in ("rows", "cols"):
             pair = getattr(mine, along), getattr(theirs, along)
             assert pair[0].windows.tolist() == pair[1].windows.tolist()

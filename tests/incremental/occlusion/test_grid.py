@@ -86,7 +86,7 @@ def test_a_grid_is_what_a_naive_loop_makes(grid, seed):
         (
             (21, 4),
             (4, 4),
-            "window of 21x4 px is larger than the picture of 20x30 px .* smaller window",
+            "window of 21x4 px is larger than the image of 20x30 px .* smaller window",
         ),
         ((4, 31), (4, 4), "window of 4x31 px is larger"),
         ((0, 4), (1, 1), "must be at least 1 px"),

@@ -39,10 +39,10 @@ def test_places_are_the_same_if_all_their_cells_are():
 def test_cells_come_from_crops_then_from_the_map_and_else_are_padding():
     stored = torch.arange(12.0).view(1, 3, 4, 1)
     buffer = Buffer(stored)
-    crops = Place(stretch([1], 1), stretch([1], 2))
-    buffer.crops(crops.shape).copy_(torch.tensor([-5.0, -6.0]).view(1, 1, 2, 1))
+    patches = Place(stretch([1], 1), stretch([1], 2))
+    buffer.patches(patches.shape).copy_(torch.tensor([-5.0, -6.0]).view(1, 1, 2, 1))
     buffer.padding = 99.0
-    found = buffer.read(Place(stretch([-1], 3), stretch([0], 5)), crops)
+    found = buffer.read(Place(stretch([-1], 3), stretch([0], 5)), patches)
     assert found[0, :, :, 0].tolist() == [
         [99, 99, 99, 99, 99],
         [0, 1, 2, 3, 99],
@@ -54,7 +54,7 @@ def test_without_crops_only_the_stored_map_is_read():
     stored = torch.arange(6.0).view(1, 2, 3, 1)
     buffer = Buffer(stored)
     place = Place(stretch([0], 2), stretch([0], 3))
-    buffer.crops((1, 2, 3)).fill_(-1.0)
+    buffer.patches((1, 2, 3)).fill_(-1.0)
     assert torch.equal(buffer.read(place, None), stored)
 
 
@@ -71,7 +71,7 @@ def test_room_for_crops_grows_to_the_largest_batch_and_keeps_the_map():
     buffer = Buffer(stored)
     place = Place(stretch([0], 2), stretch([0], 3))
     for batch, rows in ((2, 11), (5, 17), (3, 17)):  # 1 of padding, 6 stored, 2 cells a window
-        buffer.crops((batch, 1, 2))
+        buffer.patches((batch, 1, 2))
         assert len(buffer.rows) == rows
         assert torch.equal(buffer.read(place, None), stored)
 
@@ -91,10 +91,10 @@ def test_patches_are_those_of_a_plain_loop(data):
     made = torch.randn(batch, rows, cols, 2, generator=generator)
     tops, lefts = draw(0, height - rows), draw(0, width - cols)
     firsts, counts = (draw(-3, 4), draw(-3, 4)), (data.draw(st.integers(1, 4)), 3)
-    buffer, crops = Buffer(stored), Place(stretch(tops, rows), stretch(lefts, cols))
-    buffer.crops(crops.shape).copy_(made)
+    buffer, patches = Buffer(stored), Place(stretch(tops, rows), stretch(lefts, cols))
+    buffer.patches(patches.shape).copy_(made)
     wanted = Place(stretch(firsts[0], counts[0], step), stretch(firsts[1], counts[1]))
-    found = buffer.read(wanted, crops)
+    found = buffer.read(wanted, patches)
     for k in range(batch):
         padded = torch.zeros(height + 40, width + 40, 2)  # far enough on all sides
         padded[20 : 20 + height, 20 : 20 + width] = stored[0]

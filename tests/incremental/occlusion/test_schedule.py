@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from interpret_kit.incremental.occlusion.schedule import Waiting
+from interpret_kit.incremental.occlusion.schedule import TailBatches
 from interpret_kit.incremental.tuning import BATCH_BYTES
 
 HEAD = SimpleNamespace(whole=("mean", "linear"), pasted=("a", "b"))
@@ -37,7 +37,7 @@ def batch(first, count):
 
 def answered(network, *batches):
     """What comes after each batch, and at the end, as counts; each answer is its position's."""
-    waiting, counts, positions = Waiting(network, BATCH_BYTES), [], []
+    waiting, counts, positions = TailBatches(network, BATCH_BYTES), [], []
 
     def take(answers):
         counts.append(0)
@@ -47,8 +47,8 @@ def answered(network, *batches):
             positions.extend(some.tolist())
 
     for plan, *told in batches:
-        take(waiting.joined_by(plan, *batch(*told)))
-    take(waiting.answered())
+        take(waiting.add(plan, *batch(*told)))
+    take(waiting.flush())
     return counts, positions
 
 

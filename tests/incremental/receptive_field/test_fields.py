@@ -63,7 +63,7 @@ def test_padding_is_cut_at_every_level_on_the_way():
 @pytest.mark.parametrize(
     ("network", "said"),
     [
-        (nn.Flatten(), r"\(1, 84\), no map \(batch, filters, rows, cols\)"),
+        (nn.Flatten(), r"\(1, 84\), not a feature map \(batch, filters, rows, cols\)"),
         (Turned(), "rows and cols are not the last two"),
     ],
 )

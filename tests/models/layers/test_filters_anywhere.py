@@ -6,7 +6,7 @@ from torch import nn
 
 from interpret_kit import FilterAblation
 from interpret_kit.incremental import worth
-from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.selectors import find_layer
 from interpret_kit.models.probing.evaluation import evaluating
@@ -99,8 +99,10 @@ def test_every_filter_alone_gives_what_zeroing_it_gives(kind, name, monkeypatch)
     monkeypatch.setattr(worth, "MARGIN", float("inf"))
     network, images = drawn(kind), torch.rand(2, 3, *SIZE).double()
     traced = []
-    begin = Reruns.__init__
-    monkeypatch.setattr(Reruns, "__init__", lambda *a, **k: (traced.append(1), begin(*a, **k))[0])
+    begin = IncrementalAblation.__init__
+    monkeypatch.setattr(
+        IncrementalAblation, "__init__", lambda *a, **k: (traced.append(1), begin(*a, **k))[0]
+    )
     found = FilterAblation(network, name).attribute(images, target=1)
     assert traced
     axis = find_layer(catalogue(network, images), name).axis
@@ -137,9 +139,9 @@ def test_tokens_before_the_images_are_ablated_image_by_image():
     network, images = drawn(TokensFirst), torch.rand(2, 3, *SIZE).double()
     point = ("block", 1)
     with evaluating(network):
-        reruns = Reruns(network, [point], images, {point: (1, 2)})
-        before = reruns.look(images)[:, 1]
+        ablation = IncrementalAblation(network, [point], images, {point: (1, 2)})
+        before = ablation.observe(images)[:, 1]
         pairs = torch.tensor([(k, each) for k in range(2) for each in range(6)])
-        lost = before[pairs[:, 0]] - reruns.silence(point, *pairs.T)[:, 1]
+        lost = before[pairs[:, 0]] - ablation.ablate(point, *pairs.T)[:, 1]
     wanted = by_hand(network, "block", 2, images)
     assert (lost.view(2, 6) - wanted).abs().max() <= 1e-9 * before.abs().max()

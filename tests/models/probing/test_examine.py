@@ -257,7 +257,7 @@ def test_a_target_that_is_no_output_is_told(target, told):
 def test_the_second_class_of_a_single_output_is_asked_for_without_a_target():
     classifier = plain(layers(classes=1), SIZE)
     ablation = FilterAblation(classifier, layer=1)
-    with pytest.raises(UsageError, match=r"the network has 1, .* leave target out"):
+    with pytest.raises(UsageError, match=r"the network has 1, .* omit target"):
         ablation.attribute(PIXELS, target=1)
     assert ablation.attribute(PIXELS).abs().max() > 0
 

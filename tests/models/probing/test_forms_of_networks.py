@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from interpret_kit.incremental.ablation import batching as levels
-from interpret_kit.incremental.ablation.engine import Reruns
+from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph import traced as suffix
 from interpret_kit.incremental.graph.export import trace
-from interpret_kit.incremental.occlusion.backend import IncrementalForwards
+from interpret_kit.incremental.occlusion.backend import PartialOcclusion
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.models.layers.hooks import ablated
 from interpret_kit.models.probing.evaluation import evaluating
@@ -234,7 +234,7 @@ def assert_windows_are_right(network, image, fill):
     for each, (y0, x0, y1, x1) in zip(covered, GRID.boxes().tolist(), strict=True):
         each[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
     found = torch.empty(len(GRID), 3).double()
-    for positions, outputs in IncrementalForwards(network, GRID, image).outputs(image, fill):
+    for positions, outputs in PartialOcclusion(network, GRID, image).outputs(image, fill):
         found[torch.from_numpy(np.asarray(positions))] = outputs
     assert_equal_in_double(found, one_by_one(network, covered), one_by_one(network, image))
 
@@ -246,7 +246,7 @@ def assert_filters_are_right(network, images):
     for k, number in pairs.tolist():
         with ablated(network, [point], [number]):
             wanted.append(network(images[k : k + 1].clone()))
-    reruns = Reruns(network, [point], images)
-    unchanged = reruns.look(images)[pairs[:, 0]]
-    found = reruns.silence(point, *pairs.T)
+    ablation = IncrementalAblation(network, [point], images)
+    unchanged = ablation.observe(images)[pairs[:, 0]]
+    found = ablation.ablate(point, *pairs.T)
     assert_equal_in_double(found, torch.cat(wanted), unchanged)
