@@ -66,7 +66,22 @@ class Chain(nn.Module):
         return self.head(self.fc(after.flatten(1)))
 
 
+class Compared(nn.Module):
+    """Bounds, a comparison that a recomputed choice reads, and slopes for each channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.slopes = nn.Conv2d(3, 4, 3), nn.PReLU(4)
+        self.last, self.head = nn.Conv2d(4, 4, 1), nn.Linear(4, 5)
+
+    def forward(self, pixels):
+        maps = self.slopes(self.conv(pixels)).clamp(-0.5, 0.9)
+        maps = self.last(torch.where(maps > 0.1, maps, -2 * maps[:, :1]))
+        return self.head(maps.mean((2, 3)))
+
+
 SMALL = {
+    "compared": (Compared, (3, 9, 8)),
     "branches": (Branches, (3, 14, 14)),
     "chain": (Chain, (3, 15, 13)),
     "convnet": (lambda: ConvNet(channels=(4, 6, 5), fc=(8,), num_classes=5, size=16), (3, 16, 16)),
