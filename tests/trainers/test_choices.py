@@ -151,7 +151,7 @@ def test_a_compiler_that_fails_is_told_and_the_run_goes_on(folder, tmp_path, mon
     told = []
     recipe = small_recipe(folder, epochs=1, compile="on")
     run = train(recipe, tmp_path / "run", "cpu", told.append)
-    assert told[0].manner == "cpu, float32, not compiled: no C++ compiler"
+    assert told[0].manner == "cpu, float32, torch.compile failed (no C++ compiler)"
     for name, weight in weights(plain).items():
         assert torch.equal(weight, weights(run)[name]), "the trial changed nothing"
 
