@@ -33,14 +33,14 @@ def ways(monkeypatch):
         (occlusion, "PartialOcclusion"),
         (occlusion, "FullOcclusion"),
         (ablation, "PartialAblation"),
-        (ablation, "FullOcclusion"),
+        (ablation, "FullAblation"),
     ]:
-        method = "outputs" if home is occlusion else "silence"
+        method = "outputs" if home is occlusion else "ablate"
         kind = getattr(home, name)
         original = getattr(kind, method)
 
         def spied(self, *given, original=original, name=name):
-            taken.append("full" if name == "FullOcclusion" else "incremental")
+            taken.append("full" if name.startswith("Full") else "incremental")
             return original(self, *given)
 
         monkeypatch.setattr(kind, method, spied)

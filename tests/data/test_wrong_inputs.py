@@ -142,7 +142,7 @@ WRONG = {
     "folder among files": ("predict photos/0.png photos", USAGE, ["photos is a folder"]),
     "images beside class folders": ("predict mixed", USAGE, ["loose.png"]),
     "split of a plain folder": ("predict photos --split val", USAGE, ["photos", "--split"]),
-    "split of a file": ("predict photos/0.png --split val", USAGE, ["--split"]),
+    "split of a file": ("predict photos/0.png --split val", USAGE, ["only a folder has splits"]),
     "strange class folders": (
         "misclassifications strangers",
         USAGE,

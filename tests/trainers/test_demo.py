@@ -143,7 +143,7 @@ def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_p
 
 def test_what_is_there_is_replaced_only_if_told_so(tmp_path, small):
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(OutputExists, match="--force"):
+    with pytest.raises(OutputExists, match="force=True"):
         demo.write_demo(tmp_path, small)
     answer = CliRunner().invoke(ikit, ["demo", "--out", str(tmp_path)])
     assert (answer.exit_code, len(answer.output.splitlines())) == (2, 1)

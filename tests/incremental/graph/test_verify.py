@@ -163,7 +163,7 @@ def test_lost_changes_are_noticed_whichever_filters_are_dead_behind_them(monkeyp
         network.conv.weight[list(deaf)] *= 1.1
     with evaluating(network):
         IncrementalAblation(network, [CONV], noise())
-        monkeypatch.setattr(_Run, "_land", lambda *_given: None)
+        monkeypatch.setattr(_Run, "_add_update", lambda *_given: None)
         with pytest.raises(Untraceable, match="'conv' ablated disagrees"):
             IncrementalAblation(network, [CONV], noise())
 

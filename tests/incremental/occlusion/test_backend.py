@@ -159,8 +159,8 @@ def test_wrong_windows_are_noticed_on_a_plain_example_too(monkeypatch, value):
 
     from interpret_kit.incremental.occlusion import engine as incremental
 
-    seen_init = incremental._Seen.__init__
-    monkeypatch.setattr(incremental._Seen, "__init__", nothing_covered)
+    seen_init = incremental._StoredImage.__init__
+    monkeypatch.setattr(incremental._StoredImage, "__init__", nothing_covered)
     network, seen = SmallNet(), torch.full((1, 3, *SIZE), value)
     with (
         evaluating(network),
