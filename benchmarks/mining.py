@@ -101,7 +101,7 @@ def ours(name: str, data: str, images: int, size: int) -> Callable[[], None]:
             )
             for batch in batches:
                 fold.add(batch)
-            for best in fold.best.values():
+            for best in fold.tally.best.values():
                 assert best.best is not None
 
     return run

@@ -19,7 +19,9 @@ from interpret_kit.cli.common.options import (
     options_of,
     shared,
 )
+from interpret_kit.cli.common.resuming import telling_how_to_resume
 from interpret_kit.cli.common.terminal import MOST_ROWS, Terminal
+from interpret_kit.jobs.folder import job_argument
 from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
 
@@ -57,7 +59,7 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
             *shared(*models.MODEL, "data", "split", "most", **({"most": most} if few else {})),
             *shared("out", out=place),
             *shared("device", "batch_size", *(["engine"] if asked.name in CHOOSING else [])),
-            *shared("strict", "force", "json", "quiet"),
+            *shared("strict", "job", "resume", "force", "json", "quiet"),
         ],
         callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
     )
@@ -73,6 +75,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     analysis = from_options(asked, given)
     check_force(ctx)
     check_place(_place(ctx), force=given["force"])
+    job_argument(given["job"], resume=given["resume"], way="--job")
     result = _answer(ctx, analysis, terminal)
     # Determined again: another command may have taken the folder meanwhile.
     folder = result.save(_place(ctx), figures=True, force=given["force"])
@@ -102,7 +105,8 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
         _take_full_float32()
         classifier = models.load(model.spec, ctx, terminal, given["device"])
     drawing = importing(f"interpret_kit.render.{analysis.name}")
-    with drawing, terminal.progress(str(ctx.info_name), len(images)) as step:
+    progress = terminal.progress(str(ctx.info_name), len(images))
+    with drawing, telling_how_to_resume(given["job"]), progress as step:
         result: Result = analysis.run(
             classifier,
             images,
@@ -110,6 +114,8 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
             strict=given["strict"],
             progress=step,
             engine=given.get("engine", AUTO),
+            job=given["job"],
+            resume=given["resume"],
         )
     return result
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "top-patches": Entry("analyses", "Which patches of the images activate each filter most?"),
     "ablation": Entry("analyses", "What is each filter for? Errors when it is ablated."),
     "misclassifications": Entry("analyses", "Per-class errors and confusions."),
+    "jobs": Entry("jobs", "How far is a long run that was given --job?"),
     "show": Entry("show", "Redraw a saved result."),
     "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),
 }

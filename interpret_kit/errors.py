@@ -9,7 +9,8 @@ InterpretError
 │   ├── DoesNotFit         a window, stride, size or recipe with an empty result
 │   ├── NotSupported       not possible with this model or these images
 │   ├── NothingThere       no such file, folder, run or model
-│   └── OutputExists
+│   ├── OutputExists
+│   └── JobMismatch        a job folder of another analysis, classifier or images
 └── RunError               the run failed (exit code 1)
     ├── UnreadableImage
     ├── NoImages
@@ -72,6 +73,10 @@ class NothingThere(UsageError, FileNotFoundError):
 
 class OutputExists(UsageError, FileExistsError):
     """The output folder exists and is not empty."""
+
+
+class JobMismatch(UsageError):
+    """A job cannot be resumed: it was begun with another analysis, classifier or images."""
 
 
 class RunError(InterpretError):

@@ -55,6 +55,14 @@ _SHARED: dict[str, dict[str, Any]] = {
         "is_flag": True,
         "help": "fail if a file cannot be read, or if images of the folder are not used",
     },
+    "job": {
+        "metavar": "FOLDER",
+        "help": "folder that keeps what has been computed, so that a long run can be resumed",
+    },
+    "resume": {
+        "is_flag": True,
+        "help": "resume the run in the --job folder; begin it, if there is none",
+    },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},
     "quiet": {"is_flag": True, "help": "print only warnings and errors"},

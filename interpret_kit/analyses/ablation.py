@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
+from interpret_kit.analyses.counting.tally import Records, Sums, Tally
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import flag_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
 from interpret_kit.models.layers.selectors import LAYERS, SITE, parse_filters, site_notes
-from interpret_kit.results.result import Array, Origin, parameter
+from interpret_kit.results.result import Origin, parameter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 LEAST_AT_ONCE = 256  # pairs of an image and a filter: fewer do not fill a batch
 REPORTS = 8  # how often progress is reported for each layer
+_FLIP, _NONE = ("row", "id", "label", "before", "after"), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Ablation(Analysis[AblationResult]):
     """
 
     name: ClassVar[str] = "ablation"
+    shard: ClassVar[int] = 32  # images: each takes many forward passes
     needs_labels: ClassVar[bool] = True
 
     layer: Layers = parameter(LAST, *LAYERS)
@@ -72,8 +75,20 @@ class Ablation(Analysis[AblationResult]):
         return AblationFold(self, classifier, pairs, pace)
 
 
-class AblationFold:
+@dataclass
+class AblationTally(Tally):
+    """What an ablation has counted."""
+
+    total: Sums  # (classes,) images
+    correct: Sums  # (classes,)
+    lost: Sums  # (rows,) float64, sum over images; a row is a filter of one of the layers
+    flips: Records  # row, id, label, before, after
+
+
+class AblationFold(Fold[AblationResult]):
     """The running counts of an ablation."""
+
+    tally: AblationTally
 
     def __init__(
         self,
@@ -85,16 +100,19 @@ class AblationFold:
         from interpret_kit.incremental.ablation.backend import ablation_backend
 
         self.analysis, self.chosen, self.pace = analysis, chosen, pace
-        classes, rows = len(classifier.classes), sum(len(filters) for _, filters in chosen)
+        self.classes = len(classifier.classes)
+        self.rows = rows = sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
         layouts = {layer.at(analysis.site): layer.layout for layer, _ in chosen}
         self.backend = ablation_backend(
             classifier, points, pace.batch_size, rows * pace.images, layouts, engine=pace.engine
         )
-        self.total = np.zeros(classes, np.int64)
-        self.correct = np.zeros(classes, np.int64)
-        self.lost = np.zeros(rows)  # sum over images
-        self.flips: list[Array] = []  # (flips, 5): row, id, label, before, after
+        self.tally = self.empty()
+
+    def empty(self) -> AblationTally:
+        """Count from zero."""
+        sums = Sums(self.classes), Sums(self.classes), Sums(self.rows, np.float64)
+        return AblationTally(*sums, Records())
 
     def add(self, batch: Batch) -> None:
         """Ablate every filter on the next images."""
@@ -113,8 +131,9 @@ class AblationFold:
             batch = replace(batch, labels=before.argmax(1))
         labels = batch.labels.cpu().numpy()
         correct = before.argmax(1) == batch.labels
-        self.total += np.bincount(labels, minlength=len(self.total))
-        self.correct += np.bincount(labels[correct.cpu().numpy()], minlength=len(self.total))
+        self.tally.total.values += np.bincount(labels, minlength=self.classes)
+        of_correct = labels[correct.cpu().numpy()]
+        self.tally.correct.values += np.bincount(of_correct, minlength=self.classes)
         first = 0
         for layer, filters in self.chosen:
             # A map that is zero already stays as it is when ablated: these pairs are skipped.
@@ -128,9 +147,9 @@ class AblationFold:
                 chunk = slice(start, start + step)
                 self._ablate(batch, before, (layer, first), image[chunk], row[chunk])
                 done = first + len(filters) * min(1, (start + step) / len(row))
-                self.pace.within(share + done / len(self.lost) * len(batch) / whole, whole)
+                self.pace.within(share + done / self.rows * len(batch) / whole, whole)
             first += len(filters)
-            self.pace.within(share + first / len(self.lost) * len(batch) / whole, whole)
+            self.pace.within(share + first / self.rows * len(batch) / whole, whole)
 
     def _ablate(
         self, batch: Batch, before: Tensor, place: tuple[Layer, int], image: Tensor, row: Tensor
@@ -144,42 +163,35 @@ class AblationFold:
         labels = batch.labels[image]
         lost = before[image].gather(1, labels[:, None]) - after.gather(1, labels[:, None])
         rows = (first + row).cpu().numpy()
-        np.add.at(self.lost, rows, lost[:, 0].double().cpu().numpy())
+        np.add.at(self.tally.lost.values, rows, lost[:, 0].double().cpu().numpy())
         was, now = before[image].argmax(1), after.argmax(1)
         flipped = ((was == labels) != (now == labels)).cpu().numpy()
         columns = (rows, *(each.cpu().numpy() for each in (batch.ids[image], labels, was, now)))
-        self.flips.append(np.stack(columns, axis=1)[flipped])
-
-    def merge(self, other: AblationFold) -> None:
-        """Add the counts of another fold."""
-        self.total += other.total
-        self.correct += other.correct
-        self.lost += other.lost
-        self.flips.extend(other.flips)
+        flips = zip(_FLIP, columns, strict=True)
+        self.tally.flips.add({name: column[flipped] for name, column in flips})
 
     def finish(self, origin: Origin) -> AblationResult:
         """Order the changed predictions by filter and image, and count them by class."""
         notes = site_notes((layer for layer, _ in self.chosen), self.analysis.site)
         origin = replace(origin, notes=(*origin.notes, *notes))
-        flips = np.concatenate(self.flips) if self.flips else np.empty((0, 5), np.int64)
-        flips = flips[np.lexsort((flips[:, 1], flips[:, 0]))]
-        row, image, label, before, after = flips.T
-        broken = np.zeros((len(self.lost), len(self.total)), np.int64)
+        tally, flips = self.tally, self.tally.flips.columns(order=("row", "id"))
+        row, image, label, before, after = (flips.get(each, _NONE) for each in _FLIP)
+        broken = np.zeros((self.rows, self.classes), np.int64)
         repaired = np.zeros_like(broken)
         np.add.at(broken, (row[before == label], label[before == label]), 1)
         np.add.at(repaired, (row[after == label], label[after == label]), 1)
         sizes = [len(filters) for _, filters in self.chosen]
-        images = self.correct.sum() if self.analysis.only_right else self.total.sum()
+        images = (tally.correct if self.analysis.only_right else tally.total).values.sum()
         return AblationResult(
             self.analysis,
             origin,
             layer=np.repeat(np.arange(len(sizes)), sizes),
             filter=np.concatenate([filters for _, filters in self.chosen]).astype(np.int64),
-            total=self.total.copy(),
-            correct=self.correct.copy(),
+            total=tally.total.values.copy(),
+            correct=tally.correct.values.copy(),
             broken=broken,
             repaired=repaired,
-            confidence_lost=(self.lost / max(images, 1)).astype(np.float32),
+            confidence_lost=(tally.lost.values / max(images, 1)).astype(np.float32),
             flip_row=row,
             flip_id=image,
             flip_label=label,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.base import Analysis, Fold
+from interpret_kit.analyses.counting.tally import Records, Tally
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
@@ -17,6 +19,7 @@ from interpret_kit.results.result import Array, Origin, Result, array, parameter
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
+    from interpret_kit.analyses.counting.accumulators import FilterStatistics
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
@@ -91,45 +94,54 @@ class Activations(Analysis[ActivationsResult]):
         """Find the layer and its strongest filters, which takes a pass over the images."""
         (layer,) = classifier.find_layers(self.layer)
         if self.filters == STRONGEST:
-            chosen = _strongest(classifier, images, layer, self, pace)
+            strongest = partial(_strongest, classifier, images, layer, self, pace)
+            chosen = pace.once("strongest filters", strongest)
         else:
             chosen = np.array(parse_filters(self.filters, layer))
         return ActivationFold(self, classifier, layer, chosen)
 
 
-class ActivationFold:
+@dataclass
+class ActivationTally(Tally):
+    """What was recorded of the images."""
+
+    statistics: FilterStatistics
+    images: Records  # ids, maps, input_images
+
+
+class ActivationFold(Fold[ActivationsResult]):
     """The activations read so far."""
+
+    tally: ActivationTally
 
     def __init__(
         self, analysis: Activations, classifier: Classifier, layer: Layer, chosen: Array
     ) -> None:
-        from interpret_kit.analyses.counting.accumulators import FilterStatistics
         from interpret_kit.captum_api.layer_activation import activation_reader
 
         self.analysis, self.layer = analysis, layer
         self.chosen = chosen
         self.read = activation_reader(classifier, layer, analysis.site)
-        self.statistics = FilterStatistics()
-        self.seen: list[dict[str, Array]] = []
+        self.tally = self.empty()
+
+    def empty(self) -> ActivationTally:
+        """Begin with no image."""
+        from interpret_kit.analyses.counting.accumulators import FilterStatistics
+
+        return ActivationTally(FilterStatistics(), Records())
 
     def add(self, batch: Batch) -> None:
         """Record the next images."""
         maps = self.read(batch.pixels)
-        self.statistics.add(maps)
+        self.tally.statistics.add(maps)
         kept = maps[:, self.chosen.tolist()].float().cpu().numpy()
-        rows = zip(batch.ids.tolist(), kept, batch.uint8_images(), strict=True)
-        self.seen.extend({"ids": i, "maps": m, "input_images": p} for i, m, p in rows)
-
-    def merge(self, other: ActivationFold) -> None:
-        """Add the images of another fold."""
-        self.statistics.merge(other.statistics)
-        self.seen.extend(other.seen)
+        ids, images = batch.ids.cpu().numpy(), batch.uint8_images()
+        self.tally.images.add({"ids": ids, "maps": kept, "input_images": images})
 
     def finish(self, origin: Origin) -> ActivationsResult:
         """Stack the maps by id."""
-        ordered: list[Any] = sorted(self.seen, key=lambda each: int(each["ids"]))
-        stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
-        statistics = {k: v.float().cpu().numpy() for k, v in self.statistics.read().items()}
+        read = self.tally.statistics.read()
+        statistics = {name: values.float().cpu().numpy() for name, values in read.items()}
         return ActivationsResult(
             self.analysis,
             replace(origin, notes=(*origin.notes, *self._notes())),
@@ -137,7 +149,7 @@ class ActivationFold:
             layer=self.layer.label,
             module=self.layer.at(self.analysis.site)[0],
             **statistics,
-            **stacked,
+            **self.tally.images.columns(order=["ids"]),
         )
 
     def _notes(self) -> tuple[str, ...]:

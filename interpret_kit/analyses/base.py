@@ -8,19 +8,27 @@ batches: ``begin -> add -> merge -> finish``.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from interpret_kit.analyses.counting.shards import Shards
+from interpret_kit.analyses.counting.tally import Accumulator
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
+from interpret_kit.jobs.folder import at_work, job_argument
+from interpret_kit.jobs.identity import Identity
 from interpret_kit.models.argument_values import count_argument, flag_argument
 from interpret_kit.models.arguments import named
 from interpret_kit.models.engines import AUTO, engine_argument
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
     from interpret_kit.data.image_set import ImageSet
@@ -33,15 +41,24 @@ R = TypeVar("R", bound=Result)
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
-class Fold(Protocol[R_co]):
+class Fold(ABC, Generic[R_co]):
     """The running state of an analysis: it takes batches, merges with others, ends in a result."""
 
+    tally: Accumulator
+
+    @abstractmethod
+    def empty(self) -> Any:
+        """A tally that has seen nothing."""
+
+    @abstractmethod
     def add(self, batch: Batch) -> None:
         """Process the next images."""
 
-    def merge(self, other: Any) -> None:
+    def merge(self, other: Fold[Any]) -> None:
         """Add what another fold of the same analysis has processed."""
+        self.tally.merge(other.tally)
 
+    @abstractmethod
     def finish(self, origin: Origin) -> R_co:
         """Return the result."""
 
@@ -51,6 +68,9 @@ class Analysis(Question, ABC, Generic[R]):
     """A question about a classifier and a set of images; ``run`` answers it."""
 
     needs_labels: ClassVar[bool] = False
+    shard: ClassVar[int] = 512
+    """Images that are counted on their own before the counts are merged; what an interrupted job
+    loses at most. A constant, for it decides how floats are summed."""
 
     def __post_init__(self) -> None:
         """Convert the arguments to canonical values, which can be compared, hashed and saved."""
@@ -104,11 +124,14 @@ class Analysis(Question, ABC, Generic[R]):
         strict: bool = False,
         progress: Progress | bool | None = None,
         engine: str = AUTO,
+        job: str | Path | None = None,
+        resume: bool = False,
     ) -> R:
         """Run the analysis on all images.
 
         Args:
             classifier: the classifier, restored afterwards: modes, buffers, hooks, gradient flags.
+                If another thread uses it, this one waits.
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.
@@ -117,33 +140,50 @@ class Analysis(Question, ABC, Generic[R]):
             progress: True for a progress bar, or a function of (images done, images in total).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
                 or an ablated filter changes; "auto" for the one that is expected to be faster.
+            job: a folder that keeps what has been computed, shard by shard, so that a run that is
+                interrupted can be resumed.
+            resume: take what an interrupted run has left in the ``job`` folder, if there is
+                anything: the result has the same bytes as that of a run without interruption.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
             UnreadableImage: if ``strict`` is given and a file was omitted.
             NotSupported: if ``engine`` is "incremental", and full forward passes are needed.
             NoImages: if no image is left.
+            JobMismatch: with ``resume``, if the job was begun with another analysis, classifier,
+                images or batch size.
+            OutputExists: the ``job`` folder is taken.
         """
+        manner = _Manner(batch_size, strict, progress, engine, job, resume)
+        return self._run(classifier, images, manner)
+
+    def _run(self, classifier: Classifier, given: Spec, manner: _Manner) -> R:
         from interpret_kit.analyses.subjects import as_classifier
         from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory
-        from interpret_kit.models.probing.evaluation import evaluating
+        from interpret_kit.models.probing.evaluation import alone_with, evaluating
 
-        classifier = as_classifier(classifier)
-        images = load_images(images)
-        batch_size = count_argument(batch_size, "batch_size")
-        engine = engine_argument(engine, "engine")
-        if flag_argument(strict, "strict"):
+        folder = job_argument(manner.job, resume=manner.resume)
+        classifier, images = as_classifier(classifier), load_images(given)
+        if manner.strict:
             refuse_losses(images.omitted, images.source)
-        _ = classifier.examined  # raises if the network cannot be analysed
-        images = self._labelled(images, classifier)
-        with evaluating(classifier), kept_memory(), reporting(progress, self.name) as report:
-            pace = RunProgress(batch_size, len(images), report, engine)
-            fold = self.on(classifier).begin(classifier, images, pace)
-            reading = images.read(classifier.preprocessing, batch_size, strict=strict)
-            for batch in reading:
-                fold.add(batch.to(classifier.device))
-                pace.advance(len(batch))
+        with ExitStack() as stack:
+            stack.enter_context(alone_with(classifier.network))
+            _ = classifier.examined  # raises if the network cannot be analysed
+            images, asked = self._labelled(images, classifier), self.on(classifier)
+            stack.enter_context(evaluating(classifier))
+            stack.enter_context(kept_memory())
+            pace = RunProgress(manner.batch_size, len(images), engine=manner.engine)
+            kept = None
+            if folder is not None:
+                about = _identity(asked, classifier, images, manner)
+                kept = stack.enter_context(at_work(folder, about, resume=manner.resume))
+                pace.once = kept.once
+            pace.progress = stack.enter_context(reporting(manner.progress, self.name))
+            fold = asked.begin(classifier, images, pace)
+            preprocessing = classifier.preprocessing
+            reading = images.read(preprocessing, manner.batch_size, strict=manner.strict)
+            Shards(images, self.shard, reading, classifier.device, pace, kept).count(fold)
             return fold.finish(_origin(classifier, images, reading))
 
     def _labelled(self, images: ImageSet, classifier: Classifier) -> ImageSet:
@@ -173,4 +213,44 @@ def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origi
         versions=versions(),
         omitted=images.omitted,
         notes=(*images.notes, *reading.notes()),
+    )
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How a question is answered: the keywords of `Analysis.run`."""
+
+    batch_size: int
+    strict: bool
+    progress: Progress | bool | None
+    engine: str
+    job: str | Path | None
+    resume: bool
+
+    def __post_init__(self) -> None:
+        """Check what was given."""
+        object.__setattr__(self, "batch_size", count_argument(self.batch_size, "batch_size"))
+        object.__setattr__(self, "engine", engine_argument(self.engine, "engine"))
+        for name in ("strict", "resume"):
+            object.__setattr__(self, name, flag_argument(getattr(self, name), name))
+
+
+def _identity(
+    analysis: Analysis[Any], classifier: Classifier, images: ImageSet, manner: _Manner
+) -> Identity:
+    """All that decides the bytes of the result."""
+    return Identity(
+        analysis=analysis.name,
+        fields=dict(analysis.fields()),
+        weights=classifier.fingerprint,
+        classes=hashlib.sha256(repr(classifier.classes).encode()).hexdigest()[:16],
+        images=images.fingerprint,
+        count=len(images),
+        shard=analysis.shard,
+        settings={
+            "batch_size": manner.batch_size,
+            "engine": manner.engine,
+            "device": classifier.device.type,
+        },
+        versions=versions(),
     )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
+from interpret_kit.analyses.counting.tally import Tally
+from interpret_kit.analyses.counting.worst import Worst
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
@@ -21,6 +23,7 @@ from interpret_kit.results.table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interpret_kit.analyses.counting.accumulators import Confusion
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
@@ -204,8 +207,19 @@ def _ablated(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ...
     return found
 
 
-class MisclassificationFold:
+@dataclass
+class MisclassificationTally(Tally):
+    """What was counted, with all filters and with some ablated."""
+
+    before: Confusion
+    after: Confusion
+    worst: Worst
+
+
+class MisclassificationFold(Fold[MisclassificationsResult]):
     """The running counts of predictions."""
+
+    tally: MisclassificationTally
 
     def __init__(
         self,
@@ -214,25 +228,28 @@ class MisclassificationFold:
         images: ImageSet,
         ablated: dict[Layer, tuple[int, ...]],
     ) -> None:
-        from interpret_kit.analyses.counting.accumulators import Confusion
-
         self.analysis, self.classifier, self.images = analysis, classifier, images
         self.ablated = ablated
-        self.before = Confusion(len(classifier.classes))
-        self.after = Confusion(len(classifier.classes))
-        # (confidence, id, label, predicted), by falling confidence, then by id
-        self.worst: list[tuple[float, int, int, int]] = []
+        self.tally = self.empty()
+
+    def empty(self) -> MisclassificationTally:
+        """Count from zero."""
+        from interpret_kit.analyses.counting.accumulators import Confusion
+
+        classes = len(self.classifier.classes)
+        worst = Worst(self.analysis.mistakes)
+        return MisclassificationTally(Confusion(classes), Confusion(classes), worst)
 
     def add(self, batch: Batch) -> None:
         """Count the next images."""
         probabilities = self.classifier.probabilities(batch.pixels)
         if self.analysis.labels == PREDICTED:
             batch = replace(batch, labels=probabilities.argmax(1))
-        self.before.add(batch.labels, probabilities.argmax(1))
+        self.tally.before.add(batch.labels, probabilities.argmax(1))
         if self.ablated:
             probabilities = self._without_filters(batch)
         confidence, predicted = probabilities.max(1)
-        self.after.add(batch.labels, predicted)
+        self.tally.after.add(batch.labels, predicted)
         rows = zip(
             confidence.tolist(),
             batch.ids.tolist(),
@@ -240,7 +257,7 @@ class MisclassificationFold:
             predicted.tolist(),
             strict=True,
         )
-        self._keep([row for row in rows if row[2] != row[3]])
+        self.tally.worst.add([row for row in rows if row[2] != row[3]])
 
     def _without_filters(self, batch: Batch) -> Tensor:
         """Return probabilities (batch, classes) with all given filters ablated together."""
@@ -253,31 +270,22 @@ class MisclassificationFold:
                 stack.enter_context(ablated(network, [point], filters, axis=axis))
             return self.classifier.probabilities(batch.pixels)
 
-    def _keep(self, mistakes: list[tuple[float, int, int, int]]) -> None:
-        ordered = sorted(self.worst + mistakes, key=lambda row: (-round(row[0], 6), row[1]))
-        self.worst = ordered[: self.analysis.mistakes]
-
-    def merge(self, other: MisclassificationFold) -> None:
-        """Add the counts of another fold."""
-        self.before.merge(other.before)
-        self.after.merge(other.after)
-        self._keep(other.worst)
-
     def finish(self, origin: Origin) -> MisclassificationsResult:
         """Read the counts, and load the images of the mistakes."""
         notes = site_notes(self.ablated, self.analysis.site)
-        found = counted(len(self.worst), "mistake")
-        what = f"there {'is' if len(self.worst) == 1 else 'are'} only {found}: all are listed"
-        fewer = fewer_notes(self.analysis, "mistakes", len(self.worst), what)
+        worst = self.tally.worst.rows
+        found = counted(len(worst), "mistake")
+        what = f"there {'is' if len(worst) == 1 else 'are'} only {found}: all are listed"
+        fewer = fewer_notes(self.analysis, "mistakes", len(worst), what)
         origin = replace(origin, notes=(*origin.notes, *notes, *fewer))
-        columns = list(zip(*self.worst, strict=True)) or [()] * 4
+        columns = list(zip(*worst, strict=True)) or [()] * 4
         ids = np.array(columns[1], np.int64)
         ablated = tuple((each.label, filters) for each, filters in self.ablated.items())
         return MisclassificationsResult(
             self.analysis,
             origin,
-            confusion=self.after.counts.numpy().copy(),
-            confusion_before=self.before.counts.numpy().copy(),
+            confusion=self.tally.after.counts.numpy().copy(),
+            confusion_before=self.tally.before.counts.numpy().copy(),
             mistake_id=ids,
             mistake_label=np.array(columns[2], np.int64),
             mistake_predicted=np.array(columns[3], np.int64),

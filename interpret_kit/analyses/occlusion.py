@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.base import Analysis, Fold
+from interpret_kit.analyses.counting.tally import Records
 from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_image
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.unseen import outside, unseen
@@ -26,8 +27,6 @@ from interpret_kit.results.result import Array, Origin, Result, array, parameter
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.incremental.occlusion.backend import OcclusionBackend
@@ -151,6 +150,7 @@ class Occlusion(Analysis[OcclusionResult]):
     """
 
     name: ClassVar[str] = "occlusion"
+    shard: ClassVar[int] = 32  # images: each takes many forward passes
 
     window: Sides = parameter(
         AUTO,
@@ -188,15 +188,12 @@ class Occlusion(Analysis[OcclusionResult]):
         """Check window and target against the classifier."""
         grid = grid_for(classifier.size, self.window, self.stride)
         if self.target == LABEL and (images.labels < 0).any():
-            count = int((images.labels < 0).sum())
-            raise NoImages(
-                f"target is 'label', but {count} of the {len(images)} images have no label; give "
-                "'predicted' or a class"
-            )
+            missing = f"{(images.labels < 0).sum()} of the {len(images)} images have no label"
+            raise NoImages(f"target is 'label', but {missing}; give 'predicted' or a class")
         return OcclusionFold(self, classifier, images, grid, pace)
 
 
-class OcclusionFold:
+class OcclusionFold(Fold[OcclusionResult]):
     """The images occluded so far."""
 
     def __init__(
@@ -211,22 +208,27 @@ class OcclusionFold:
         self.images, self.pace, self.targets = images, pace, dict[int, int]()
         if analysis.target not in {PREDICTED, LABEL}:
             self.targets = targets_by_id(analysis.target, classifier, images)
-        shown = analysis.fill == MEAN
-        self.mean = images.mean_colour(classifier.preprocessing) if shown else np.zeros(3)
+        mean = partial(images.mean_colour, classifier.preprocessing)
+        self.mean = pace.once("mean", mean) if analysis.fill == MEAN else np.zeros(3)
         self.backend: OcclusionBackend | None = None
-        self.seen: list[dict[str, Array]] = []
+        self.tally: Records = self.empty()
+
+    def empty(self) -> Records:
+        """Begin with no image."""
+        return Records()
 
     def add(self, batch: Batch) -> None:
         """Occlude the next images, one after the other."""
         images = batch.uint8_images()
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
+        rows = []
         for i, target in enumerate(self._targets(batch, uncovered)):
             inputs = self.classifier.normalised(batch.pixels[i : i + 1])
-            own = self._backend(inputs).uncovered(inputs)
+            own = self._backend().uncovered(inputs)
             if own is not None:
                 uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
             confidence, predicted = self._under_windows(batch, i, images[i], int(target))
-            self.seen.append(
+            rows.append(
                 {
                     "ids": batch.ids[i].cpu().numpy(),
                     "labels": batch.labels[i].cpu().numpy(),
@@ -238,6 +240,7 @@ class OcclusionFold:
                     "predicted": predicted.reshape(self.grid.shape),
                 }
             )
+        self.tally.add_rows(rows)
 
     def _under_windows(
         self, batch: Batch, index: int, image: Array, target: int
@@ -250,9 +253,8 @@ class OcclusionFold:
         fill = torch.from_numpy(shown).to(pixels).permute(2, 0, 1) / 255
         inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
         confidence = np.empty(len(self.grid), np.float32)
-        predicted = np.empty(len(self.grid), np.int64)
-        done = 0
-        for positions, outputs in self._backend(inputs).outputs(inputs, filled[0]):
+        predicted, done = np.empty(len(self.grid), np.int64), 0
+        for positions, outputs in self._backend().outputs(inputs, filled[0]):
             # A network that calls squeeze() drops the batch dimension of a single position.
             rows = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
             confidence[positions] = rows[:, target].cpu().numpy()
@@ -261,14 +263,17 @@ class OcclusionFold:
             self.pace.within(index + done / len(self.grid))
         return confidence, predicted
 
-    def _backend(self, inputs: Tensor) -> OcclusionBackend:
-        """Return the engine that evaluates the windows, chosen at the first image."""
+    def _backend(self) -> OcclusionBackend:
+        """Return the engine, chosen by pixels of noise so that it is the same for all shards."""
         if self.backend is None:
             from interpret_kit.incremental.occlusion.backend import occlusion_backend
+            from interpret_kit.models.probing.examine import two_images
 
-            network, pace = self.classifier.network, self.pace
+            pixels = two_images(self.classifier.size, self.classifier.device)[:1]
+            network, example = self.classifier.network, self.classifier.normalised(pixels)
+            pace = self.pace
             self.backend = occlusion_backend(
-                network, self.grid, inputs, pace.images, pace.batch_size, engine=pace.engine
+                network, self.grid, example, pace.images, pace.batch_size, engine=pace.engine
             )
         return self.backend
 
@@ -279,14 +284,9 @@ class OcclusionFold:
             return np.asarray(batch.labels.cpu().numpy())
         return np.array([self.targets[each] for each in batch.ids.tolist()])
 
-    def merge(self, other: OcclusionFold) -> None:
-        """Add the images of another fold."""
-        self.seen.extend(other.seen)
-
     def finish(self, origin: Origin) -> OcclusionResult:
         """Stack the images by id, and average the drops in confidence per pixel."""
-        ordered = sorted(self.seen, key=lambda each: int(each["ids"]))
-        stacked = {name: np.stack([each[name] for each in ordered]) for name in ordered[0]}
+        stacked = self.tally.columns(order=["ids"])
         drops = stacked["uncovered"][:, None, None] - stacked["confidence"]
         return OcclusionResult(
             self.analysis,

@@ -7,11 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import shown
 from interpret_kit.models.engines import AUTO
 
 Progress = Callable[[float, float], None]  # called with (images done, images in total)
+
+Once = Callable[[str, Callable[[], NDArray[Any]]], NDArray[Any]]
+
+
+def _computed(_name: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    return compute()
 
 
 @dataclass
@@ -23,6 +31,7 @@ class RunProgress:
     progress: Progress | None = None
     engine: str = AUTO
     done: int = 0  # images
+    once: Once = _computed  # finds what takes a pass of its own over all images; a job keeps it
 
     def within(self, share: float, images: int = 1) -> None:
         """Report that a share in [0, 1] of the next ``images`` images is done."""

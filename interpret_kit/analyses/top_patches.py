@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import count_argument, fewer_notes
 from interpret_kit.models.arguments import LAST, Layers
@@ -20,6 +20,7 @@ from interpret_kit.results.table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interpret_kit.analyses.counting.units import UnitTally
     from interpret_kit.analyses.receptive_fields import Patches
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
@@ -159,16 +160,16 @@ class _At:
     ended: list[Layer] = field(default_factory=list)  # layers whose dead filters are found here
 
 
-class TopPatchesFold:
+class TopPatchesFold(Fold[TopPatchesResult]):
     """The strongest units found so far."""
 
+    tally: UnitTally
+
     def __init__(self, analysis: TopPatches, classifier: Classifier, images: ImageSet) -> None:
-        from interpret_kit.analyses.counting.accumulators import TopK
         from interpret_kit.models.layers.find import rectified
 
         self.analysis, self.classifier, self.images = analysis, classifier, images
         self.layers = classifier.find_layers(analysis.layer)
-        self.best = {layer: TopK(analysis.top) for layer in self.layers}
         # A filter is dead if its strongest unit is not above 0 after the activation. Its top
         # units show this if they are read there, or before a ReLU, which keeps the sign. For
         # other layers the maps after the activation are read, too.
@@ -184,7 +185,14 @@ class TopPatchesFold:
             self.at[layer.at(analysis.site)].ranked.append(layer)
             if layer not in self.known_from_top:
                 self.at[layer.end].ended.append(layer)
-        self.fires: dict[Layer, Tensor] = {}  # (filters,) bool, of the other layers
+        self.tally = self.empty()
+
+    def empty(self) -> UnitTally:
+        """Begin with no unit."""
+        from interpret_kit.analyses.counting.units import UnitTally
+
+        untold = [layer.label for layer in self.layers if layer not in self.known_from_top]
+        return UnitTally.of([layer.label for layer in self.layers], untold, self.analysis.top)
 
     def add(self, batch: Batch) -> None:
         """Process the next images, in one forward pass for all layers."""
@@ -213,24 +221,15 @@ class TopPatchesFold:
         if at.ranked:
             units = strongest_units(maps, batch.ids, self.analysis.per_image)
             for layer in at.ranked:
-                self.best[layer].add(units)
+                self.tally.best[layer.label].add(units)
         for layer in at.ended:
-            fires = maps.amax((0, 2, 3)) > 0
-            self.fires[layer] = fires | self.fires.get(layer, fires)
-
-    def merge(self, other: TopPatchesFold) -> None:
-        """Add the units that another fold has found."""
-        for layer in self.layers:
-            self.best[layer].merge(other.best[layer])
-            if layer in other.fires:
-                fires = other.fires[layer]
-                self.fires[layer] = fires | self.fires.get(layer, fires)
+            self.tally.fires[layer.label].add(maps)
 
     def finish(self, origin: Origin) -> TopPatchesResult:
         """Turn units into patches, and load the images that the figures show."""
         from interpret_kit.analyses.receptive_fields import patches_of_units
 
-        top = min(len(best.best or ()) for best in self.best.values())
+        top = min(len(best.best or ()) for best in self.tally.best.values())
         fields = patches_of_units(self.classifier, self.layers, self.analysis.site)
         found = [
             self._read(layer, field, top) for layer, field in zip(self.layers, fields, strict=True)
@@ -258,14 +257,14 @@ class TopPatchesFold:
         )
 
     def _notes(self, top: int) -> tuple[str, ...]:
-        fewest = min(self.layers, key=lambda each: len(self.best[each].best or ()))
+        fewest = min(self.layers, key=lambda each: len(self.tally.best[each.label].best or ()))
         there = f"layer {fewest.label} has only {top} per filter"
         what = f"{there} (per_image is {self.analysis.per_image}): each filter has {top}"
         return fewer_notes(self.analysis, "top", top, what)
 
     def _read(self, layer: Layer, field: Patches, top: int) -> dict[str, Array]:
         """Return the arrays of one layer, (filters, ...)."""
-        best = self.best[layer].best
+        best = self.tally.best[layer.label].best
         assert best is not None, "reading raises if no image can be read"
         values, images, positions = (
             each[:top].T.contiguous().cpu().numpy()
@@ -285,9 +284,8 @@ class TopPatchesFold:
     def _fires(self, layer: Layer, values: Array) -> Array:
         if not layer.ends_active:
             return np.ones(layer.filters, bool)
-        if layer in self.known_from_top:
-            return np.asarray(values[:, 0] > 0)
-        return np.asarray(self.fires[layer].cpu().numpy())
+        fires: Array = values[:, 0] > 0
+        return fires if layer in self.known_from_top else self.tally.fires[layer.label].read()
 
 
 def _strongest_of_each(layer: Array, peaks: Array) -> Array:

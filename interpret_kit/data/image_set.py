@@ -109,6 +109,10 @@ class ImageSet:
             )
         return self._rows(np.searchsorted(self.ids, wanted))
 
+    def between(self, start: int, stop: int) -> ImageSet:
+        """Keep those from one position to another, as in a slice."""
+        return self._rows(np.arange(len(self))[start:stop])
+
     def take(self, count: int, seed: int | None = None) -> ImageSet:
         """Keep the first ``count`` images, or all; with a seed, ``count`` drawn at random."""
         rows = np.arange(len(self))[: _at_least_one(count)]

@@ -125,6 +125,26 @@ class Reading:
             )
 
     def __iter__(self) -> Iterator[Batch]:
+        yield from self.batches()
+        self.refuse_nothing_read()
+
+    def of(self, images: ImageSource) -> Reading:
+        """A reading of some of the images, in the same way."""
+        return Reading(images, self.preprocessing, self.batch_size, self.strict, self.workers)
+
+    def take_in(self, part: Reading) -> None:
+        """Note what a reading of some of the images, later than those before, has left out."""
+        self.unreadable.extend(part.unreadable)
+        for note, names in part.noted.items():
+            self.noted.setdefault(note, []).extend(names)
+
+    def refuse_nothing_read(self) -> None:
+        """Raise `NoImages` if not one of the images could be read."""
+        if self.unreadable and len(self.unreadable) == len(self.images):
+            raise NoImages(nothing_left(self.images.source, self.unreadable))
+
+    def batches(self) -> Generator[Batch, None, None]:
+        """The batches, of which there may be none."""
         if self.strict:
             refuse_losses(self.images.omitted, self.images.source)
         self.unreadable.clear()
@@ -140,8 +160,6 @@ class Reading:
                     rows = []
         if rows:
             yield _batch(rows)
-        if self.unreadable and len(self.unreadable) == len(self.images):
-            raise NoImages(nothing_left(self.images.source, self.unreadable))
 
     def notes(self) -> tuple[str, ...]:
         """Return remarks on how images were decoded, a sentence for each kind."""

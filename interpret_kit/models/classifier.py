@@ -21,7 +21,7 @@ from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.selectors import find_layers
 from interpret_kit.models.pixels import refuse_other_than_pixels
 from interpret_kit.models.preprocessing import Preprocessing, preprocessing_for
-from interpret_kit.models.probing.evaluation import evaluating, in_eval_mode, switchable
+from interpret_kit.models.probing.evaluation import alone_with, evaluating, in_eval_mode, switchable
 from interpret_kit.models.probing.examine import Examined, examine, two_images
 from interpret_kit.models.probing.misfits import explained, refuse_unusable, rows_of
 from interpret_kit.models.probing.network_kinds import computing_type, unwrapped
@@ -95,6 +95,12 @@ class Classifier(nn.Module):
             UsageError: for pixels of another type, shape or range, or that the network does not
                 accept.
         """
+        if self.training:
+            return self._outputs(pixels)
+        with alone_with(self.network):  # whose mode may be another thread's
+            return self._outputs(pixels)
+
+    def _outputs(self, pixels: Tensor) -> Tensor:
         inputs = self.normalised(pixels)
         as_it_is = self.training or not _trains(self.network)
         mode = nullcontext() if as_it_is else in_eval_mode(self.network)
@@ -133,7 +139,7 @@ class Classifier(nn.Module):
         state = self.preprocessing, *map(_state, self.network.modules())
         if self._examined is None or self._examined[0] != state:
             inputs = two_images(self.size, self.device)
-            with evaluating(self):
+            with alone_with(self.network), evaluating(self):
                 found = examine(self.network, self.normalised(inputs), self.name)
             self._examined = state, found
             vars(self).pop("classes", None)  # they may have changed
@@ -221,7 +227,8 @@ class Classifier(nn.Module):
 
     def layers(self) -> tuple[Layer, ...]:
         """Return all layers with feature maps, in the order of execution."""
-        return catalogue(self.network, self.normalised(self.example()))
+        with alone_with(self.network):
+            return catalogue(self.network, self.normalised(self.example()))
 
     def find_layers(self, spec: Layers) -> tuple[Layer, ...]:
         """Find layers by number, name, module, "last" or "all"; several as [1, 3], "1,3", "1-3"."""

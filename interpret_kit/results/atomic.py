@@ -5,10 +5,11 @@ Atomic writes: the contents go to a temporary name beside the target, which is t
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from interpret_kit.errors import CannotWrite, InterpretError, OutputExists
@@ -17,11 +18,28 @@ MANIFEST = "manifest.json"  # of a result
 OURS = (MANIFEST, "index.html")  # a folder with one of these is an output of this library
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write a file atomically: readers find either all of it or the previous version."""
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write a file atomically: readers find either all of it or the previous version.
+
+    This holds after a power failure, too: file and folder are on the disk when this returns.
+    """
     aside = file.with_name(f".{file.name}.part")
-    aside.write_text(text, encoding="utf-8")
+    with aside.open("wb") as opened:
+        opened.write(content.encode() if isinstance(content, str) else content)
+        opened.flush()
+        os.fsync(opened.fileno())
     aside.replace(file)
+    _settle(file.parent)
+
+
+def _settle(folder: Path) -> None:
+    """Put the names in a folder on the disk; some systems cannot."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def check_free(folder: Path, *, force: bool) -> None:

@@ -12,13 +12,13 @@ from accelerate import Accelerator
 
 from interpret_kit.models.loading.load import CONFIG, read_config
 from interpret_kit.models.loading.recorded_runs import HISTORY, STATE
+from interpret_kit.results.lock import alone_in
 from interpret_kit.trainers.distributed import from_first
 from interpret_kit.trainers.images.data import TrainingData, load_training_data, thinned, with_val
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state, refuse_other_recipe
 from interpret_kit.trainers.runs.folder import History, RunFolder, TrainedRun
-from interpret_kit.trainers.runs.lock import alone_in
 from interpret_kit.trainers.runs.progress import ReportTraining, decoding
 from interpret_kit.trainers.runs.tensorboard import Events, writing_events
 from interpret_kit.trainers.timing import Sums

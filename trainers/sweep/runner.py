@@ -21,10 +21,10 @@ import torch
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, write_whole
+from interpret_kit.results.lock import alone_in
 from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.lock import alone_in
 from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.sweep.study import GridIndex, Trial, read_study, trials_of
 from interpret_kit.trainers.sweep.table import compared

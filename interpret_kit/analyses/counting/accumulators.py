@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interpret_kit.analyses.counting.tally import Array, State
+
 _ENOUGH_TO_SORT = 128  # units per filter: sorting after every image would cost more
 _LOW_BITS = 0xFFFFFFFF
+_COLUMNS = ("values", "images", "positions")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,18 @@ class TopK:
         """Add the units of another accumulator."""
         if other.best is not None:
             self.add(other.best)
+
+    def state(self) -> dict[str, Array]:
+        """The strongest units; nothing if nothing was added."""
+        best = self.best
+        columns = () if best is None else _on_the_cpu(best)
+        return {k: each.numpy() for k, each in zip(_COLUMNS, columns, strict=False)}
+
+    def restore(self, state: State) -> None:
+        """Take over units."""
+        self._kept, self._pending = None, []
+        if state:
+            self.add(Units(*(torch.from_numpy(state[each]) for each in _COLUMNS)))
 
     @property
     def best(self) -> Units | None:
@@ -164,8 +179,25 @@ class FilterStatistics:
 
     def _take(self, units: int, sums: Tensor, peak: Tensor) -> None:
         self.units += units
-        self._sums = sums if self._sums is None else self._sums + sums
-        self._peak = peak if self._peak is None else torch.maximum(self._peak, peak)
+        if self._sums is None or self._peak is None:
+            self._sums, self._peak = sums, peak
+            return
+        self._sums = self._sums.to(sums.device) + sums
+        self._peak = torch.maximum(self._peak.to(peak.device), peak)
+
+    def state(self) -> dict[str, Array]:
+        """Sums and peaks; nothing if nothing was added."""
+        if self._sums is None or self._peak is None:
+            return {}
+        sums, peak = self._sums.cpu().numpy(), self._peak.cpu().numpy()
+        return {"units": np.array(self.units), "sums": sums, "peak": peak}
+
+    def restore(self, state: State) -> None:
+        """Take over sums and peaks."""
+        self.units, self._sums, self._peak = 0, None, None
+        if state:
+            sums, peak = (torch.from_numpy(state[each]) for each in ("sums", "peak"))
+            self._take(int(state["units"]), sums, peak)
 
     def read(self) -> dict[str, Tensor]:
         """Return mean, std (population), peak and active (share above zero), each (filters,).
@@ -199,3 +231,11 @@ class Confusion:
     def merge(self, other: Confusion) -> None:
         """Add the counts of another accumulator."""
         self.counts += other.counts
+
+    def state(self) -> dict[str, Array]:
+        """The counts."""
+        return {"counts": self.counts.numpy()}
+
+    def restore(self, state: State) -> None:
+        """Take over counts."""
+        self.counts = torch.from_numpy(state["counts"].copy())

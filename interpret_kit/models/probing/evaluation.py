@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -10,6 +12,24 @@ import torch
 from torch import nn
 
 from interpret_kit.models.probing.network_kinds import is_exported
+
+_locks: dict[int, AbstractContextManager[object]] = {}  # by id: not all networks compare
+_making_locks = threading.Lock()
+
+
+@contextmanager
+def alone_with(network: nn.Module) -> Iterator[None]:
+    """Let other threads that enter this for the same network wait until the block ends.
+
+    Modes and hooks are of the network: a forward pass of another thread would meet them.
+    """
+    with _making_locks:
+        lock = _locks.get(id(network))
+        if lock is None:
+            lock = _locks[id(network)] = threading.RLock()
+            weakref.finalize(network, _locks.pop, id(network), None)
+    with lock:
+        yield
 
 
 @contextmanager

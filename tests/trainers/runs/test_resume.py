@@ -11,9 +11,9 @@ from small_runs import small_recipe, write_splits
 from interpret_kit.errors import BadWeights, OutputExists, UsageError
 from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.models.loading.recorded_runs import unfinished
+from interpret_kit.results.lock import alone_in
 from interpret_kit.trainers import train as loop
 from interpret_kit.trainers.runs import checkpoint
-from interpret_kit.trainers.runs.lock import alone_in
 from interpret_kit.trainers.train import resume, train
 
 TIMES = ("seconds", "images_per_second", "learning_share")

@@ -16,7 +16,7 @@ from interpret_kit.trainers.sweep.runner import How, Listener, sweep
 HOLDS = """
 import sys
 from pathlib import Path
-from interpret_kit.trainers.runs.lock import alone_in
+from interpret_kit.results.lock import alone_in
 
 with alone_in(Path(sys.argv[1])):
     print("at work", flush=True)

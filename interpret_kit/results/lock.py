@@ -18,11 +18,15 @@ from interpret_kit.models.loading.recorded_runs import LOCK
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, option: str = "--out") -> Iterator[None]:
     """Keep other processes out of a folder; one that is made for it goes again if it stays empty.
 
     with alone_in(Path("sweeps/kernel")):
         ...  # another process that tries the same is refused
+
+    Args:
+        folder: is made if it is not there.
+        option: what names the folder, for the message.
 
     Raises:
         OutputExists: one is at work there.
@@ -37,7 +41,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     if file is None:
         raise OutputExists(
             f"{_holder(folder / LOCK)} is writing to {folder}; wait for it, end it, or use another "
-            "--out"
+            f"{option}"
         )
     with file:
         try:
@@ -83,6 +87,15 @@ def _is_there(path: Path, file: BinaryIO) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
+        return False
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is at work in a folder: see `alone_in`."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            return not _lock(file)
+    except OSError:
         return False
 
 

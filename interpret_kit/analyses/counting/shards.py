@@ -1,0 +1,108 @@
+"""How are all images counted, so that interruptions do not change a bit of the result?
+
+The images are cut into shards, by position and nothing else. Each is counted on its own, in batches
+that begin with it, and the counts are merged in order: float sums group in the same way whether a
+run computes all shards or finds some that an earlier run has kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from interpret_kit.analyses.counting.tally import Accumulator, Array, within
+from interpret_kit.data.loader import Unreadable
+from interpret_kit.errors import UnreadableImage
+
+if TYPE_CHECKING:
+    import torch
+
+    from interpret_kit.analyses.progress import RunProgress
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Batch, Reading
+    from interpret_kit.jobs.folder import JobFolder
+
+_TALLY, _READING = "tally/", "reading"  # names in the state of a shard
+
+
+class Counting(Protocol):
+    """What counts: see `interpret_kit.analyses.base.Fold`."""
+
+    tally: Accumulator
+
+    def empty(self) -> Accumulator:
+        """A tally that has seen nothing."""
+
+    def add(self, batch: Batch) -> None:
+        """Count the next images into the tally."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """All images of a run, in shards of ``size``."""
+
+    images: ImageSet
+    size: int
+    whole: Reading  # how they are read; collects what could not be
+    device: torch.device
+    pace: RunProgress
+    job: JobFolder | None = None  # where counted shards are kept
+
+    def count(self, fold: Counting) -> None:
+        """Count all images into a fold that has seen nothing, shard by shard.
+
+        Raises:
+            NoImages: if not one can be read.
+            UnreadableImage: if one cannot, and the reading is strict.
+        """
+        total = fold.tally
+        for number, images in enumerate(self._parts()):
+            fold.tally = fold.empty()
+            reading = self.whole.of(images)
+            if not self._found(number, fold.tally, reading):
+                self._counted(number, fold, reading)
+            self.whole.take_in(reading)
+            total.merge(fold.tally)
+        fold.tally = total
+        self.whole.refuse_nothing_read()
+
+    def _parts(self) -> Iterator[ImageSet]:
+        for start in range(0, len(self.images), self.size):
+            yield self.images.between(start, start + self.size)
+
+    def _counted(self, number: int, fold: Counting, reading: Reading) -> None:
+        for batch in reading.batches():
+            fold.add(batch.to(self.device))
+            self.pace.advance(len(batch))
+        if self.job is not None:
+            tally = {f"{_TALLY}{name}": array for name, array in fold.tally.state().items()}
+            self.job.save(number, {**tally, _READING: _as_array(reading)})
+
+    def _found(self, number: int, tally: Accumulator, reading: Reading) -> bool:
+        """Whether a job has kept this shard; then tally and reading are as they were."""
+        state = None if self.job is None else self.job.load(number)
+        if state is None:
+            return False
+        _restore(reading, state[_READING])
+        if reading.strict and reading.unreadable:
+            raise UnreadableImage(str(reading.unreadable[0]))
+        tally.restore(within(state, _TALLY))
+        self.pace.advance(len(reading.images) - len(reading.unreadable))
+        return True
+
+
+def _as_array(reading: Reading) -> Array:
+    """What could not be read, and what is to be said of the rest, as the bytes of a JSON text."""
+    unreadable = [[each.id, each.name, each.why] for each in reading.unreadable]
+    text = json.dumps({"unreadable": unreadable, "noted": reading.noted})
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def _restore(reading: Reading, kept: Array) -> None:
+    told = json.loads(kept.tobytes())
+    reading.unreadable[:] = [Unreadable(*each) for each in told["unreadable"]]
+    reading.noted.update(told["noted"])

@@ -1,0 +1,145 @@
+"""What has an analysis counted so far? Named accumulators, which are merged and kept together.
+
+A state is arrays by name: ``restore`` of what ``state`` gives makes an equal accumulator, and what
+has not been seen is not there. Sums of floats depend on the order in which they are made: see
+`interpret_kit.analyses.counting.shards`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array = NDArray[Any]
+State = Mapping[str, Array]
+
+
+class Accumulator(Protocol):
+    """Counts over a stream of images."""
+
+    def merge(self, other: Any) -> None:
+        """Take in what another accumulator of the same kind has counted."""
+
+    def state(self) -> dict[str, Array]:
+        """All that was counted."""
+
+    def restore(self, state: State) -> None:
+        """Take over a state, in place of what was counted."""
+
+
+def within(state: State, prefix: str) -> dict[str, Array]:
+    """The arrays whose names begin with ``prefix``, by the rest of their names."""
+    named = ((name, array) for name, array in state.items() if name.startswith(prefix))
+    return {name.removeprefix(prefix): array for name, array in named}
+
+
+A = TypeVar("A", bound=Accumulator)
+
+
+class _Named:
+    """Several accumulators as one; the names in a state are those of the parts, with "/"."""
+
+    def parts(self) -> Mapping[str, Accumulator]:
+        """The accumulators by name."""
+        raise NotImplementedError
+
+    def merge(self, other: Any) -> None:
+        """Merge each part with the other's of the same name."""
+        theirs = other.parts()
+        for name, mine in self.parts().items():
+            mine.merge(theirs[name])
+
+    def state(self) -> dict[str, Array]:
+        """The states of all parts."""
+        return {
+            f"{name}/{key}": array
+            for name, part in self.parts().items()
+            for key, array in part.state().items()
+        }
+
+    def restore(self, state: State) -> None:
+        """Give each part its own state."""
+        for name, part in self.parts().items():
+            part.restore(within(state, f"{name}/"))
+
+
+class Tally(_Named):
+    """All that one analysis counts: subclasses are dataclasses whose fields are accumulators."""
+
+    def parts(self) -> Mapping[str, Accumulator]:
+        """The fields."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {each.name: getattr(self, each.name) for each in fields}
+
+
+class PerLayer(_Named, dict[str, A]):
+    """An accumulator for each of several layers, by a name without "/"."""
+
+    def parts(self) -> Mapping[str, Accumulator]:
+        """The layers' accumulators."""
+        return self
+
+
+class Sums:
+    """Numbers that are added up, element by element."""
+
+    def __init__(self, shape: int | tuple[int, ...], dtype: DTypeLike = np.int64) -> None:
+        """Begin with zeros."""
+        self.values: Array = np.zeros(shape, dtype)
+
+    def merge(self, other: Sums) -> None:
+        """Add the other's sums."""
+        self.values += other.values
+
+    def state(self) -> dict[str, Array]:
+        """The sums."""
+        return {"values": self.values}
+
+    def restore(self, state: State) -> None:
+        """Take over the sums."""
+        self.values = state["values"].copy()
+
+
+class Records:
+    """Rows of a table with named columns, one per image or per event, in the order they came."""
+
+    def __init__(self) -> None:
+        self._blocks: list[dict[str, Array]] = []
+
+    def add(self, columns: Mapping[str, Array]) -> None:
+        """Append rows: columns of the same length by name, each (rows, ...)."""
+        self._blocks.append(dict(columns))
+
+    def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows one by one, with the same names in each."""
+        if rows:
+            self.add({name: np.stack([each[name] for each in rows]) for name in rows[0]})
+
+    def merge(self, other: Records) -> None:
+        """Append the other's rows."""
+        self._blocks.extend(other._blocks)
+
+    def state(self) -> dict[str, Array]:
+        """All rows, by column."""
+        return self.columns()
+
+    def restore(self, state: State) -> None:
+        """Take over the rows."""
+        self._blocks = [dict(state)] if state else []
+
+    def columns(self, order: Iterable[str] = ()) -> dict[str, Array]:
+        """All rows by column, sorted by the columns named, the first of them first.
+
+        Empty if nothing was added.
+        """
+        names = self._blocks[0] if self._blocks else ()
+        whole = {name: np.concatenate([each[name] for each in self._blocks]) for name in names}
+        keys = [whole[name] for name in order if whole]
+        if keys:
+            rows = np.lexsort(keys[::-1])
+            whole = {name: column[rows] for name, column in whole.items()}
+        return whole

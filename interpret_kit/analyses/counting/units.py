@@ -1,0 +1,59 @@
+"""Which units are the strongest, and which filters ever fire, layer by layer?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpret_kit.analyses.counting.accumulators import TopK
+from interpret_kit.analyses.counting.tally import Array, PerLayer, State, Tally
+
+
+class Fires:
+    """Whether any unit of each filter was above zero in any image."""
+
+    def __init__(self) -> None:
+        self._any: Tensor | None = None  # (filters,) bool
+
+    def add(self, maps: Tensor) -> None:
+        """Consider activations (images, filters, rows, cols)."""
+        self._take(maps.amax((0, 2, 3)) > 0)
+
+    def merge(self, other: Fires) -> None:
+        """Take in what another has seen."""
+        if other._any is not None:
+            self._take(other._any)
+
+    def _take(self, fires: Tensor) -> None:
+        self._any = fires if self._any is None else fires | self._any.to(fires.device)
+
+    def read(self) -> Array:
+        """Whether each filter fires, (filters,) bool."""
+        assert self._any is not None, "the reading raises where no image can be read"
+        read: Array = self._any.cpu().numpy()
+        return read
+
+    def state(self) -> dict[str, Array]:
+        """The filters that fire; nothing if no image was seen."""
+        return {} if self._any is None else {"any": self.read()}
+
+    def restore(self, state: State) -> None:
+        """Take over the filters that fire."""
+        self._any = torch.from_numpy(state["any"]) if state else None
+
+
+@dataclass
+class UnitTally(Tally):
+    """What was found in the maps, by the label of the layer."""
+
+    best: PerLayer[TopK]
+    fires: PerLayer[Fires]
+
+    @classmethod
+    def of(cls, ranked: Iterable[str], ended: Iterable[str], top: int) -> UnitTally:
+        """Begin with no unit: keep ``top`` units of some layers, and whether some fire."""
+        best = PerLayer({label: TopK(top) for label in ranked})
+        return cls(best, PerLayer({label: Fires() for label in ended}))

@@ -1,0 +1,187 @@
+"""Where is the work of a job kept? One folder: job.json, and a file for each shard of images.
+
+A shard is computed and written whole, or not at all. A process that is killed loses the shard it
+was at; the next one computes only the shards that are not there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interpret_kit.errors import CannotWrite, JobMismatch, OutputExists, UsageError
+from interpret_kit.jobs.identity import Identity, differences
+from interpret_kit.jobs.state_file import Array, DamagedState, read_state, write_state
+from interpret_kit.models.argument_values import flag_argument, shown
+from interpret_kit.models.loading.recorded_runs import LOCK
+from interpret_kit.results.atomic import write_whole
+from interpret_kit.results.lock import alone_in
+
+JOB = "job.json"  # what makes a folder a job's
+SHARDS, ONCE = "shards", "once"
+SUFFIX = ".state"
+FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """A job under way, of which no other process is at work."""
+
+    path: Path
+
+    def load(self, shard: int) -> dict[str, Array] | None:
+        """What was computed of a shard; None if it is to be computed, for the first time or again.
+
+        A damaged file counts as one that is not there, with a warning.
+        """
+        return _read(self._shard(shard))
+
+    def save(self, shard: int, state: Mapping[str, Array]) -> None:
+        """Keep what was computed of a shard.
+
+        Raises:
+            CannotWrite: no permission or no space.
+        """
+        self._write(self._shard(shard), state)
+
+    def once(self, name: str, compute: Callable[[], Array]) -> Array:
+        """What a pass over all images has found, computed at the first call of a job.
+
+        Raises:
+            CannotWrite: no permission or no space.
+        """
+        file = self.path / ONCE / f"{name}{SUFFIX}"
+        state = _read(file)
+        if state is None:
+            state = {name: compute()}
+            self._write(file, state)
+        return state[name]
+
+    def _shard(self, shard: int) -> Path:
+        return self.path / SHARDS / f"{shard:06d}{SUFFIX}"
+
+    def _write(self, file: Path, state: Mapping[str, Array]) -> None:
+        with _writing(self.path):
+            file.parent.mkdir(exist_ok=True)
+            write_state(file, state)
+
+
+def job_argument(job: str | Path | None, *, resume: bool, way: str = "job=") -> Path | None:
+    """Read the arguments ``job`` and ``resume`` of a run, before it starts.
+
+    Raises:
+        UsageError: ``resume`` without a folder, or something that is not a folder's name.
+        OutputExists: the folder is taken.
+    """
+    if job is None:
+        if flag_argument(resume, "resume"):
+            raise UsageError(f"there is no job to resume: name its folder with {way}")
+        return None
+    if not isinstance(job, (str, Path)) or not str(job).strip() or "\0" in str(job):
+        raise UsageError(f"job is {shown(job)}; give a folder, such as jobs/mine")
+    path = Path(job).expanduser()
+    refuse_other_folder(path, resume=flag_argument(resume, "resume"))
+    return path
+
+
+@contextmanager
+def at_work(path: Path, identity: Identity, *, resume: bool) -> Iterator[JobFolder]:
+    """Begin a job in a folder, or resume the one that is there; no other process may do so.
+
+    With ``resume``, a folder that is missing or empty is begun.
+
+    Raises:
+        OutputExists: the folder holds something and ``resume`` is not given, or holds no job, or
+            another process is at work there.
+        JobMismatch: what is there was computed by another analysis, classifier or images.
+        CannotWrite: no permission or no space.
+    """
+    refuse_other_folder(path, resume=resume)
+    with alone_in(path, option="job folder"):
+        refuse_other_folder(path, resume=resume)  # there may be one meanwhile
+        file = path / JOB
+        if file.exists():
+            _refuse_other_job(path, identity)
+        else:
+            with _writing(path):
+                record = {"format": FORMAT, **identity.plain()}
+                write_whole(file, json.dumps(record, indent=2) + "\n")
+        yield JobFolder(path)
+
+
+def refuse_other_folder(path: Path, *, resume: bool) -> None:
+    """Refuse a folder in which this job cannot begin or be resumed, as far as names tell.
+
+    Raises:
+        OutputExists: see `at_work`.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputExists(f"{path} is a file; give a folder for the job")
+    if (path / JOB).is_file():
+        if not resume:
+            raise OutputExists(
+                f"{path} holds a job already; resume it with --resume (resume=True), or take "
+                "another job folder"
+            )
+    elif path.is_dir() and any(each.name not in {LOCK, _PART} for each in path.iterdir()):
+        raise OutputExists(f"{path} holds files and no job (no {JOB}); take another job folder")
+
+
+_PART = f".{JOB}.part"  # of a process that was killed when it began
+
+
+def read_job(path: Path) -> dict[str, Any]:
+    """What the job in a folder is about: see `Identity`.
+
+    Raises:
+        OutputExists: it cannot be read.
+    """
+    try:
+        record = json.loads((path / JOB).read_bytes())
+        about = Identity(**{name: each for name, each in record.items() if name != "format"})
+        groups = about.fields, about.settings, about.versions
+        known = record["format"] == FORMAT and all(isinstance(each, dict) for each in groups)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        known = False
+    if not known:
+        raise OutputExists(
+            f"{path / JOB} cannot be read: it is damaged, or of another version of interpret-kit; "
+            "take another job folder"
+        )
+    return dict(record)
+
+
+def _refuse_other_job(path: Path, identity: Identity) -> None:
+    reasons = list(differences(read_job(path), identity.plain()))
+    if reasons:
+        raise JobMismatch(
+            f"cannot resume {path}: {'; '.join(reasons)}; run it as it was begun, or take another "
+            "job folder"
+        )
+
+
+def _read(file: Path) -> dict[str, Array] | None:
+    try:
+        return read_state(file)
+    except FileNotFoundError:
+        return None
+    except DamagedState as error:
+        _log.warning("%s: it is computed again", error)
+        return None
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"cannot write to {path}: {error.strerror or error}; what was computed before is kept: "
+            "make room, or give permission, and resume it"
+        ) from error

@@ -1,0 +1,66 @@
+"""What must be the same for a job to be resumed, and what differs if it is not?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_CHANGED = {
+    "weights": "the classifier's weights or preprocessing have changed",
+    "classes": "the classifier's class names have changed",
+    "images": "the images have changed (names, labels or contents)",
+}
+_SHOWN = 40  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that decides the bytes of a job's result, on one kind of machine."""
+
+    analysis: str
+    fields: Mapping[str, Any]
+    weights: str  # fingerprint of the classifier
+    classes: str  # fingerprint of its class names
+    images: str  # fingerprint of the images
+    count: int  # images
+    shard: int  # images whose counts and sums are kept together
+    settings: Mapping[str, Any]  # what changes the last bits: batch size, device, ...
+    versions: Mapping[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        """The same as JSON has it."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return found
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Name what differs between two identities in their `plain` form, a clause each."""
+    if before["analysis"] != now["analysis"]:
+        yield f"it is {_articled(before['analysis'])} job, and this is {now['analysis']}"
+        return
+    for group in ("fields", "settings", "versions"):
+        names = [*before[group], *(each for each in now[group] if each not in before[group])]
+        for name in names:
+            old, new = before[group].get(name), now[group].get(name)
+            if old != new:
+                yield f"{name} was {_shown(old)}, and is {_shown(new)}"
+    if before["count"] != now["count"]:
+        yield f"there were {before['count']} images, and there are {now['count']}"
+    elif before["images"] != now["images"]:
+        yield _CHANGED["images"]
+    for name in ("weights", "classes"):
+        if before[name] != now[name]:
+            yield _CHANGED[name]
+    if before["shard"] != now["shard"]:
+        yield f"shards had {before['shard']} images, and have {now['shard']}"
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _articled(name: str) -> str:
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"

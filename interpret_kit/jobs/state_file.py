@@ -1,0 +1,61 @@
+"""How are named arrays kept in a file that is known to be whole when it is read?
+
+The first line is the SHA-256 of the rest, which is an uncompressed .npz archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from interpret_kit.errors import RunError
+from interpret_kit.results.atomic import write_whole
+
+Array = NDArray[Any]
+_DIGEST = 64  # hexadecimal digits
+
+
+class DamagedState(RunError):
+    """A file that is not what was written."""
+
+
+def write_state(file: Path, state: Mapping[str, Array]) -> None:
+    """Write the arrays as one file, whole or not at all.
+
+    Raises:
+        OSError: if there is no space or no permission.
+    """
+    archive = io.BytesIO()
+    np.savez(archive, **state)  # type: ignore[arg-type]
+    payload = archive.getvalue()
+    write_whole(file, _digest(payload) + b"\n" + payload)
+
+
+def read_state(file: Path) -> dict[str, Array]:
+    """Read what `write_state` has written.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedState: it was changed or cut, or cannot be read.
+    """
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedState(f"{file} cannot be read ({error.strerror or error})") from error
+    digest, payload = content[:_DIGEST], content[_DIGEST + 1 :]
+    if digest != _digest(payload):
+        raise DamagedState(f"{file} is damaged")
+    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).hexdigest().encode()
