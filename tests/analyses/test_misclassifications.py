@@ -24,14 +24,14 @@ class Steps(nn.Module):
 # (red, which makes the step; green, in eighths the logit; true class)
 ON_PAPER = [
     (0, 8, 0),
-    (250, 16, 0),  # wrong: taken for high, logit 2
-    (250, 40, 0),  # wrong: taken for high, logit 5
+    (250, 16, 0),  # wrong: predicted as high, logit 2
+    (250, 40, 0),  # wrong: predicted as high, logit 5
     (100, 8, 1),
-    (250, 16, 1),  # wrong: taken for high, logit 2
-    (250, 40, 1),  # wrong: taken for high, logit 5
-    (0, 40, 1),  # wrong: taken for low, logit 5
+    (250, 16, 1),  # wrong: predicted as high, logit 2
+    (250, 40, 1),  # wrong: predicted as high, logit 5
+    (0, 40, 1),  # wrong: predicted as low, logit 5
     (250, 80, 2),
-    (100, 24, 2),  # wrong: taken for middle, logit 3
+    (100, 24, 2),  # wrong: predicted as middle, logit 3
 ]
 
 

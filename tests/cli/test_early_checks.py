@@ -157,10 +157,12 @@ def test_a_question_that_makes_no_sense_is_refused_when_it_is_made(make, error, 
 
 
 def test_what_makes_sense_for_some_network_is_not_refused():
-    Occlusion(window=300, stride=300, fill="mean", target="-1 degree")
-    Activations(layer="block.0.conv#2", filters="3, 5")
-    Ablation(layer="1, last,conv2", filters=" all ")
-    Misclassifications(silence="a:b:0,4")
+    assert Occlusion(window=300, stride=300, target="-1 degree").target == "-1 degree"
+    activations = Activations(layer="block.0.conv#2", filters="3, 5")
+    assert (activations.layer, activations.filters) == ("block.0.conv#2", (3, 5))
+    ablation = Ablation(layer="1, last,conv2", filters=" all ")
+    assert (ablation.layer, ablation.filters) == ((1, "last", "conv2"), "all")
+    assert Misclassifications(silence="a:b:0,4").silence == (("a:b", (0, 4)),)
 
 
 def test_one_image_that_can_be_read_is_enough_unless_strict(place, tmp_path):

@@ -1,4 +1,4 @@
-"""What does a network answer under windows: by whole forwards, and from its changed parts?"""
+"""What does a network answer under windows: by full forward passes, and from its changed parts?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does running only what follows a layer give the numbers of whole forwards?"""
+"""Does running only what follows a layer give the numbers of full forward passes?"""
 
 import math
 from functools import partial

@@ -1,4 +1,4 @@
-"""Are pairs of an image and a filter answered as by whole forwards, whatever the network does?"""
+"""Are ablated outputs those of full forward passes, whatever the network does?"""
 
 import math
 from functools import partial
@@ -96,7 +96,7 @@ SMALL = {
 
 
 def looped(network, inputs, point, filters):
-    """Outputs (filters, images, classes), one whole forward after the other."""
+    """Outputs (filters, images, classes), one full forward pass after the other."""
     answers = []
     for number in filters:
         with ablated(network, [point], [number]):
@@ -105,7 +105,7 @@ def looped(network, inputs, point, filters):
 
 
 def both_ways(network, inputs, most_layers=7):
-    """Outputs with some filters of many layers silenced, incrementally and by whole forwards."""
+    """Outputs with some filters of many layers silenced, incrementally and in full."""
     layers = [each for each in catalogue(network, inputs[:1]) if each.number]
     layers = layers[:: -(-len(layers) // most_layers)]
     points = [each.at(site) for each in layers for site in ("convolution", "activation")]

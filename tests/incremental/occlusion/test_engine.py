@@ -53,7 +53,7 @@ def asked(draw):
 
 
 def error_of(found, network, windows, seed=0):
-    """How far an incremental network's answers are from those of single whole forwards."""
+    """How far an incremental network's answers are from those of single full passes."""
     seen, fill = picture(seed).double(), picture(seed + 100)[0].double()
     wanted = answered_whole(network, *windows, seen, fill)
     return float((answered_in_parts(found, seen, fill) - wanted).abs().max())
