@@ -30,11 +30,14 @@ check: setup types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# As it is installed, with cli and trainers inside: mypy does not read package-dir.
+# As it is installed, with cli and trainers inside: mypy does not read package-dir. The examples and
+# the calls of a user come after it.
 types: setup
 	rm -rf build/types && mkdir -p build/types/interpret_kit
 	ln -s $(CURDIR)/interpret_kit/* $(CURDIR)/trainers $(CURDIR)/cli build/types/interpret_kit/
-	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p interpret_kit
+	ln -s $(CURDIR)/examples $(CURDIR)/tests/typed_calls.py build/types/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
+	  interpret_kit examples/*.py typed_calls.py
 
 format: setup
 	$(BIN)/ruff check --fix .

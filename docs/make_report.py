@@ -27,7 +27,7 @@ from report_measures import Array
 from report_text import page
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.errors import NothingThere
 from interpret_kit.models.loading.recorded_runs import HISTORY

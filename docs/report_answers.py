@@ -16,7 +16,7 @@ import report_measures as measures
 from report_measures import Array
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.analyses.misclassifications import MisclassificationsResult
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatchesResult

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
 
 Array = NDArray[Any]

@@ -19,5 +19,5 @@ drops = ik.FilterAblation(classifier, "layer1.0.conv1").attribute(pixels, target
 print("drop of the logit of 'dog' without each filter, (batch, filters):", tuple(drops.shape))
 
 images = ik.ImageSet.from_arrays(pixels.permute(0, 2, 3, 1).numpy())
-maps = ik.Occlusion(window="16x24", stride=16, target="dog").run(classifier, images)
+maps = ik.Occlusion(window=(16, 24), stride=16, target="dog").run(classifier, images)
 print("figures and tables are in", maps.save(out, figures=True, force=True))

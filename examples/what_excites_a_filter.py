@@ -8,8 +8,7 @@ out = sys.argv[1] if len(sys.argv) > 1 else "ikit-out/patches"
 
 classifier = ik.load_classifier()
 images = ik.load_images("shapes").take(33)  # or a folder of yours
-images = ik.ImageSet.from_arrays([images.decode(i) for i in images.ids])  # without their labels
-found = ik.TopPatches(layer="1,3", top=5).run(classifier, images)
+found = ik.TopPatches(layer=[1, 3], top=5).run(classifier, images)
 
 for row in found.summary().rows:
     print(*row, sep=" | ")

@@ -19,11 +19,18 @@ from interpret_kit.results import registry
 
 if TYPE_CHECKING:
     from interpret_kit.analyses.ablation import Ablation as Ablation
+    from interpret_kit.analyses.ablation import AblationResult as AblationResult
     from interpret_kit.analyses.activations import Activations as Activations
+    from interpret_kit.analyses.activations import ActivationsResult as ActivationsResult
     from interpret_kit.analyses.base import Analysis as Analysis
     from interpret_kit.analyses.misclassifications import Misclassifications as Misclassifications
+    from interpret_kit.analyses.misclassifications import (
+        MisclassificationsResult as MisclassificationsResult,
+    )
     from interpret_kit.analyses.occlusion import Occlusion as Occlusion
+    from interpret_kit.analyses.occlusion import OcclusionResult as OcclusionResult
     from interpret_kit.analyses.top_patches import TopPatches as TopPatches
+    from interpret_kit.analyses.top_patches import TopPatchesResult as TopPatchesResult
     from interpret_kit.captum_api.filter_ablation import FilterAblation as FilterAblation
     from interpret_kit.captum_api.occlusion import IncrementalOcclusion as IncrementalOcclusion
     from interpret_kit.data.image_set import ImageSet as ImageSet
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
     from interpret_kit.report.page import write_report as write_report
     from interpret_kit.results.load import load_result as load_result
     from interpret_kit.results.result import Result as Result
+    from interpret_kit.results.sweep_table import Study as Study
+    from interpret_kit.results.sweep_table import SweepResult as SweepResult
     from interpret_kit.trainers.recipe import Recipe as Recipe
     from interpret_kit.trainers.sweep.runner import sweep as sweep
     from interpret_kit.trainers.train import resume as resume
@@ -43,7 +52,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Ablation": "analyses.ablation",
+    "AblationResult": "analyses.ablation",
     "Activations": "analyses.activations",
+    "ActivationsResult": "analyses.activations",
     "Analysis": "analyses.base",
     "Classifier": "models.classifier",
     "ConvNet": "models.convnet",
@@ -52,11 +63,16 @@ _HOMES = {
     "IncrementalOcclusion": "captum_api.occlusion",
     "InterpretError": "errors",
     "Misclassifications": "analyses.misclassifications",
+    "MisclassificationsResult": "analyses.misclassifications",
     "Occlusion": "analyses.occlusion",
+    "OcclusionResult": "analyses.occlusion",
     "Preprocessing": "models.preprocessing",
     "Recipe": "trainers.recipe",
     "Result": "results.result",
+    "Study": "results.sweep_table",
+    "SweepResult": "results.sweep_table",
     "TopPatches": "analyses.top_patches",
+    "TopPatchesResult": "analyses.top_patches",
     "load_classifier": "models.loading.load",
     "load_images": "data.load",
     "load_result": "results.load",

@@ -1,5 +1,11 @@
 """Do the first lines of a user of PyTorch work: own folders, torchvision, a normalising loader?"""
 
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +17,8 @@ from torchvision import transforms
 
 import interpret_kit as ik
 from interpret_kit.errors import ClassMismatch, UsageError
+from interpret_kit.results import registry
+from interpret_kit.results.load import load_result
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SCALE = {"size": 32, "mean": MEAN, "std": STD}
@@ -86,8 +94,45 @@ def test_a_normalising_loader_gives_the_results_of_the_folder(network, folder):
 
 @pytest.mark.parametrize(
     ("name", "home"),
-    [("train", "train"), ("resume", "train"), ("Recipe", "recipe"), ("sweep", "sweep.runner")],
+    [
+        *[("train", "train"), ("resume", "train"), ("Recipe", "recipe"), ("sweep", "sweep.runner")],
+        ("write_report", "report.page"),
+    ],
 )
-def test_training_is_a_name_of_the_package(name, home):
-    assert getattr(ik, name).__module__ == f"interpret_kit.trainers.{home}"
-    assert ik.write_report.__module__ == "interpret_kit.report.page"
+def test_what_trains_and_reports_is_a_name_of_the_package_and_shows_an_example(name, home):
+    home = home if home.startswith("report") else f"trainers.{home}"
+    assert getattr(ik, name).__module__ == f"interpret_kit.{home}"
+    lines = inspect.getdoc(getattr(ik, name)).splitlines()
+    assert f"ik.{name}(" in "".join([each for each in lines if each.startswith("    ")][:2])
+
+
+def test_the_result_of_every_analysis_is_a_name_of_the_package():
+    registry.import_all()
+    for kind in (*registry.RESULTS.values(), *registry.QUESTIONS.values()):
+        if kind.__module__.startswith("interpret_kit."):
+            assert getattr(ik, kind.__name__) is kind
+    assert ik.load_result is load_result
+
+
+def test_a_type_checker_sees_every_name_where_it_is_imported_from():
+    """The names of `_HOMES`, which Python imports lazily, beside the imports for type checkers."""
+    tree = ast.parse(Path(ik.__file__).read_text(encoding="utf-8"))
+    (block,) = [each for each in tree.body if isinstance(each, ast.If)]
+    typed = {each.names[0].name: each.module for each in block.body}
+    lazily = {name: f"interpret_kit.{home}" for name, home in ik._HOMES.items()}
+    assert typed == lazily
+    assert all(getattr(ik, name).__name__ == name for name in ik.__all__)
+
+
+def test_a_result_is_loaded_by_its_class_without_importing_torch(tmp_path):
+    code = """
+import sys, interpret_kit as ik
+try:
+    ik.OcclusionResult.load("nowhere")
+except FileNotFoundError as error:
+    print(error, "torch" in sys.modules)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "there is no folder nowhere; give the folder an analysis wrote False\n"

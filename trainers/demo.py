@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from interpret_kit.analyses.ablation import Ablation
+from interpret_kit.analyses.ablation import Ablation, AblationResult
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion

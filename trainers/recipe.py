@@ -37,6 +37,9 @@ CHOICES = {"schedule": SCHEDULES, "precision": PRECISIONS, "compile": COMPILE}
 class Recipe:
     """Train a CNN on labelled images and keep the epoch with the best validation accuracy.
 
+        recipe = ik.Recipe(data="photos/", channels=(32, 64, 128), epochs=20, lr=0.01)
+        run = ik.train(recipe, "runs/photos")
+
     The result is a run folder: the weights of the best epoch and of the last, the recipe, the
     history with its curves, and TensorBoard events. With the default recipe, training on
     ``shapes`` takes a minute or two on two cores.

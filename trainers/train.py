@@ -44,6 +44,10 @@ def train(  # noqa: PLR0913  # the last two are flags
 ) -> TrainedRun:
     """Train by a recipe and keep the epoch with the best validation accuracy in ``out``.
 
+        run = ik.train(ik.Recipe(data="photos/", epochs=20), "runs/photos")
+        run.metrics["val_accuracy"]
+        classifier = run.classifier()  # or ik.load_classifier("runs/photos")
+
     Every improvement is saved at once, so that an interrupted run can be used. On a CPU with the
     same number of threads, the same recipe gives the same weights.
 
@@ -72,6 +76,8 @@ def resume(
     strict: bool = False,
 ) -> TrainedRun:
     """Resume an interrupted run, bit-identically on a CPU; start it if ``out`` holds none.
+
+        run = ik.resume(ik.Recipe(data="photos/", epochs=20), "runs/photos")
 
     The arguments are those of `train`.
 

@@ -112,8 +112,10 @@ def from_options(asked: type[T], given: Mapping[str, Any]) -> T:
 
 
 def help_of(asked: type[Any], example: str) -> str:
-    """The class's docstring, and an example."""
-    return f"{inspect.cleandoc(asked.__doc__ or '')}\n\n{example_of(example)}"
+    """The class's docstring without its examples in Python, and an example of the command."""
+    parts = inspect.cleandoc(asked.__doc__ or "").split("\n\n")
+    words = "\n\n".join(each for each in parts if not each.startswith("    "))
+    return f"{words}\n\n{example_of(example)}"
 
 
 def example_of(line: str) -> str:

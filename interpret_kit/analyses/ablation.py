@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.counting.flips import FlipCounts
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
 from interpret_kit.analyses.counting.tally import Records, Sums, Tally
 from interpret_kit.analyses.progress import RunProgress
@@ -33,6 +33,17 @@ if TYPE_CHECKING:
 LEAST_AT_ONCE = 256  # pairs of an image and a filter: fewer do not fill a batch
 REPORTS = 8  # how often progress is reported for each layer
 _FLIP, _NONE = ("row", "id", "label", "before", "after"), np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class AblationResult(FlipCounts["Ablation"], of="ablation"):
+    """Which images change between correct and misclassified when one filter is ablated.
+
+    A row of ``filters`` is one ablated filter. Broken: newly misclassified, that is, correct with
+    all filters and misclassified without this one. Repaired: newly correct. Both are counted by
+    the true class of the image. With ``only_right``, filters are ablated only on images that are
+    correct with all filters, so none is repaired.
+    """
 
 
 @dataclass(frozen=True)

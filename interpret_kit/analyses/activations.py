@@ -29,10 +29,9 @@ STRONGEST, STRONGEST_SHOWN = "strongest", 8
 
 
 @dataclass(frozen=True)
-class ActivationsResult(Result, of="activations"):
+class ActivationsResult(Result["Activations"], of="activations"):
     """The activation maps of some filters of a layer, and statistics of all of its filters."""
 
-    analysis: Activations
     maps: Array = array(
         "images chosen rows cols", "activation; no fixed range (from 0 after a ReLU)"
     )

@@ -12,7 +12,9 @@ import hashlib
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
+
+from typing_extensions import TypeVar, dataclass_transform
 
 from interpret_kit.analyses.counting.shards import Shards
 from interpret_kit.analyses.counting.tally import Accumulator
@@ -37,8 +39,7 @@ if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
 
 
-R = TypeVar("R", bound=Result)
-R_co = TypeVar("R_co", bound=Result, covariant=True)
+R_co = TypeVar("R_co", bound=Result[Any], covariant=True, default=Result)
 
 
 class Fold(ABC, Generic[R_co]):
@@ -63,8 +64,9 @@ class Fold(ABC, Generic[R_co]):
         """Return the result."""
 
 
+@dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
-class Analysis(Question, ABC, Generic[R]):
+class Analysis(Question, ABC, Generic[R_co]):
     """A question about a classifier and a set of images; ``run`` answers it."""
 
     needs_labels: ClassVar[bool] = False
@@ -108,7 +110,7 @@ class Analysis(Question, ABC, Generic[R]):
         return dataclasses.replace(self, **values)
 
     @abstractmethod
-    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> Fold[R]:
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> Fold[R_co]:
         """Check the arguments against the classifier and the images, and return an empty fold.
 
         Raises:
@@ -126,7 +128,7 @@ class Analysis(Question, ABC, Generic[R]):
         engine: str = AUTO,
         job: str | Path | None = None,
         resume: bool = False,
-    ) -> R:
+    ) -> R_co:
         """Run the analysis on all images.
 
         Args:
@@ -157,7 +159,7 @@ class Analysis(Question, ABC, Generic[R]):
         manner = _Manner(batch_size, strict, progress, engine, job, resume)
         return self._run(classifier, images, manner)
 
-    def _run(self, classifier: Classifier, given: Spec, manner: _Manner) -> R:
+    def _run(self, classifier: Classifier, given: Spec, manner: _Manner) -> R_co:
         from interpret_kit.analyses.subjects import as_classifier
         from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory

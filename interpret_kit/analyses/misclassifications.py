@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MisclassificationsResult(Result, of="misclassifications"):
+class MisclassificationsResult(Result["Misclassifications"], of="misclassifications"):
     """The predictions for the images of each class; if filters are ablated, before and after."""
 
-    analysis: Misclassifications
     confusion: Array = array(
         "classes classes", "images by true class (row) and predicted class, with filters ablated"
     )

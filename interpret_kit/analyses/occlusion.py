@@ -36,10 +36,9 @@ PREDICTED, LABEL = "predicted", "label"
 
 
 @dataclass(frozen=True)
-class OcclusionResult(Result, of="occlusion"):
+class OcclusionResult(Result["Occlusion"], of="occlusion"):
     """The classifier's predictions for every position of the window on every image."""
 
-    analysis: Occlusion
     confidence: Array = array(
         "images rows cols", "probability of the target with the window there, in [0, 1]"
     )

@@ -31,13 +31,12 @@ SHOWN_PER_LAYER = 8  # filters per layer whose images are kept for the figures
 
 
 @dataclass(frozen=True)
-class TopPatchesResult(Result, of="top_patches"):
+class TopPatchesResult(Result["TopPatches"], of="top_patches"):
     """The strongest units of every filter, and the receptive field of each one.
 
     A row of ``filters`` is one filter; its units go by activation, then image, then position.
     """
 
-    analysis: TopPatches
     layer: Array = array("filters", "which of the layers the filter is in")
     filter: Array = array("filters", "number of the filter in its layer, from 0")
     values: Array = array("filters top", "activation of the unit; no fixed range")

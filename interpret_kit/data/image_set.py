@@ -26,7 +26,7 @@ from interpret_kit.data.folders.class_matching import (
 from interpret_kit.data.folders.class_names import LabelNames
 from interpret_kit.data.folders.omitted import Omitted, refuse_losses
 from interpret_kit.data.loader import Reading, Unreadable, nothing_left, refuse_strip
-from interpret_kit.data.sources import Rows, Store, as_labels, as_uint8
+from interpret_kit.data.sources import Pixels, Rows, Store, as_labels, as_uint8
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, UsageError
 from interpret_kit.models.classes.names import class_names
 
@@ -52,7 +52,7 @@ class ImageSet:
 
     @classmethod
     def from_arrays(
-        cls, pixels: ArrayLike, labels: ArrayLike | None = None, classes: LabelNames = ()
+        cls, pixels: Pixels, labels: ArrayLike | None = None, classes: LabelNames = ()
     ) -> ImageSet:
         """Make an image set of pixels (images, height, width, 3) RGB or (images, height, width).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,7 +102,10 @@ class Images:
         return str(self.images[image].size).encode() + self.images[image].tobytes()
 
 
-def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
+Pixels = ArrayLike | Sequence[Image.Image]
+
+
+def as_uint8(given: Pixels) -> NDArray[np.uint8]:
     """Check and copy pixels, so that later changes to the array have no effect.
 
     Returns:
@@ -126,7 +130,7 @@ def as_uint8(given: ArrayLike) -> NDArray[np.uint8]:
     return levels
 
 
-def _array(given: ArrayLike) -> NDArray[Any]:
+def _array(given: Pixels) -> NDArray[Any]:
     try:
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:  # the errors of NumPy and torch

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.render.page import (
     GREY,
     NOTE,

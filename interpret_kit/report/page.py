@@ -52,7 +52,7 @@ def write_report(
 ) -> Path:
     """Write ``index.html`` into a folder, for results that are saved there or elsewhere.
 
-        write_report("out", ["out/occlusion", "out/ablation"])
+        ik.write_report("out", ["out/occlusion", "out/ablation"])
 
     A section is a folder of a result or a run, or a `Section`, which adds words to it.
 

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeVar, dataclass_transform
 
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import WrongType
@@ -65,11 +66,20 @@ class Question:
             yield each.name, getattr(self, each.name)
 
 
-@dataclass(frozen=True)
-class Result:
-    """Named arrays on the CPU, with their provenance. Subclasses add the arrays."""
+# Without a bound, by which mypy would find no common type of two analyses: each names the other.
+A_co = TypeVar("A_co", covariant=True, default=Question)
 
-    analysis: Question
+
+@dataclass_transform(frozen_default=True, field_specifiers=(array,))
+@dataclass(frozen=True)
+class Result(Generic[A_co]):
+    """Named arrays on the CPU, with their provenance. Subclasses add the arrays.
+
+    def strides(result: ik.Result[ik.Occlusion]) -> object:
+        return result.analysis.stride  # known to a type checker
+    """
+
+    analysis: A_co
     origin: Origin
 
     def __init_subclass__(cls, *, of: str = "", **given: Any) -> None:

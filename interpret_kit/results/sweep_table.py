@@ -69,7 +69,7 @@ class Study(Question):
 
 
 @dataclass(frozen=True)
-class SweepResult(Result, of="sweep"):
+class SweepResult(Result[Study], of="sweep"):
     """The scores of each recipe of a study, by seed; those of a failed trial are NaN."""
 
     train_accuracy: Array = array(
@@ -91,7 +91,6 @@ class SweepResult(Result, of="sweep"):
     @property
     def study(self) -> Study:
         """The study that was run."""
-        assert isinstance(self.analysis, Study)
         return self.analysis
 
     @property

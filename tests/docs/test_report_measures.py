@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.flips import AblationResult
+from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.results.result import Origin
 
 sys.path.append(str(Path(__file__).parents[2] / "docs"))

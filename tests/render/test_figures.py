@@ -7,9 +7,8 @@ import pytest
 from matplotlib.cbook import is_math_text
 from PIL import Image
 
-from interpret_kit.analyses.ablation import Ablation
+from interpret_kit.analyses.ablation import Ablation, AblationResult
 from interpret_kit.analyses.activations import Activations, ActivationsResult
-from interpret_kit.analyses.counting.flips import AblationResult
 from interpret_kit.analyses.misclassifications import Misclassifications, MisclassificationsResult
 from interpret_kit.analyses.occlusion import Occlusion, OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesResult

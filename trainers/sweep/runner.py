@@ -80,6 +80,10 @@ def sweep(
 ) -> SweepResult:
     """Train every trial that is not finished yet, and save the table of all in ``out``.
 
+        study = ik.Study(recipe={"data": "photos/"}, vary={"kernel": [3, 5]}, seeds=(0, 1))
+        table = ik.sweep(study, "out/kernels")
+        table.summary().to_pandas()
+
     A trial that fails is reported, and the others continue.
 
     Args:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
-from interpret_kit.results.result import Array, Result, array
+from interpret_kit.results.result import A_co, Array, Result, array
 from interpret_kit.results.table import Table
 
 
-def filters_table(result: AblationResult) -> Table:
+def filters_table(result: FlipCounts[Any]) -> Table:
     """List the filters by falling number of newly misclassified images."""
     rows = []
     for row in np.argsort(-result.broken.sum(1), kind="stable").tolist():
@@ -31,7 +31,7 @@ def filters_table(result: AblationResult) -> Table:
     return Table((*columns, "classes most broken"), tuple(rows))
 
 
-def classes_table(result: AblationResult) -> Table:
+def classes_table(result: FlipCounts[Any]) -> Table:
     """List the classes with changed predictions for each filter, the most frequent first."""
     rows = [
         (
@@ -51,7 +51,7 @@ def classes_table(result: AblationResult) -> Table:
     return Table(columns, tuple(rows))
 
 
-def flips_table(result: AblationResult) -> Table:
+def flips_table(result: FlipCounts[Any]) -> Table:
     """List every image that becomes misclassified or correct, by filter."""
     classes = result.origin.classes
     rows = tuple(
@@ -72,14 +72,8 @@ def flips_table(result: AblationResult) -> Table:
 
 
 @dataclass(frozen=True)
-class AblationResult(Result, of="ablation"):
-    """Which images change between correct and misclassified when one filter is ablated.
-
-    A row of ``filters`` is one ablated filter. Broken: newly misclassified, that is, correct with
-    all filters and misclassified without this one. Repaired: newly correct. Both are counted by
-    the true class of the image. With ``only_right``, filters are ablated only on images that are
-    correct with all filters, so none is repaired.
-    """
+class FlipCounts(Result[A_co]):
+    """The arrays of an `AblationResult`, and the tables that are made of them."""
 
     layer: Array = array("filters", "which of the layers the filter is in")
     filter: Array = array("filters", "number of the filter in its layer, from 0")
