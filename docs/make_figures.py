@@ -1,8 +1,8 @@
-"""How are the README's pictures made? From a demo.
+"""How are the figures of the README made? From those of a demo, scaled down.
 
-    python docs/make_pictures.py ikit-demo
+    python docs/make_figures.py ikit-demo [FOLDER]
 
-Each is a figure of the demo, made as small as it stays legible.
+They are written to FOLDER, by default docs/figures.
 """
 
 import sys
@@ -11,22 +11,22 @@ from pathlib import Path
 from PIL import Image
 
 WIDTH, COLOURS = 1000, 256
-PICTURES = {  # the figure, and how much of its height is taken, from above
+FIGURES = {  # the figure of the demo, and the share of its height to keep, from the top
     "occlusion": ("photo-occlusion-uniform/image_0.png", 1.0),
     "windows": ("occlusion/overview.png", 1.0),
     "top-patches": ("top-patches/layer_conv4.png", 0.39),
     "ablation": ("ablation/layers.png", 1.0),
 }
-SCALED = {"occlusion", "windows"}  # a colour bar is no longer true in a palette
+SCALED = {"occlusion", "windows"}  # no palette, as it would change the colours of the colour bar
 
 demo = Path(sys.argv[1] if len(sys.argv) > 1 else "ikit-demo")
-out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "pictures"
+out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "figures"
 out.mkdir(parents=True, exist_ok=True)
-for name, (figure, share) in PICTURES.items():
-    with Image.open(demo / figure) as picture:
-        taken = picture.convert("RGB").crop((0, 0, picture.width, round(share * picture.height)))
-    height = round(taken.height * WIDTH / taken.width)
-    small = taken.resize((WIDTH, height), Image.Resampling.LANCZOS)
+for name, (figure, share) in FIGURES.items():
+    with Image.open(demo / figure) as full:
+        top = full.convert("RGB").crop((0, 0, full.width, round(share * full.height)))
+    height = round(top.height * WIDTH / top.width)
+    small = top.resize((WIDTH, height), Image.Resampling.LANCZOS)
     if name not in SCALED:
         small = small.quantize(COLOURS)
     small.save(out / f"{name}.png", optimize=True)

@@ -1,10 +1,10 @@
-"""Which architectures do the analyses handle? Checks many of timm's, and writes docs/models.md.
+"""Which architectures do the analyses handle? Checks timm's, and writes docs/models/README.md.
 
-    python docs/make_models.py                  all of them; an hour or so on two cores
-    python docs/make_models.py resnet10t        some, without writing the page
-    python docs/make_models.py --page           the page, of those that have been checked
+    python docs/models/make_models.py               all of them: about an hour on two cores
+    python docs/models/make_models.py resnet10t     some, without writing the page
+    python docs/models/make_models.py --page        the page, from the saved outcomes
 
-Each network is checked in a process of its own (see models_check.py), and its outcome is kept in
+Each network is checked in a process of its own (see models_check.py), and its outcome is saved in
 build/models, so that an interrupted run resumes where it stopped; --again checks all of them again.
 """
 
@@ -21,11 +21,11 @@ from pathlib import Path
 from models_check import CHECKS, CLASSES, FULL, REFUSED, WORKS, WRONG, Outcome
 
 HOME = Path(__file__).parent
-KEPT = HOME.parent / "build" / "models"  # not committed
+SAVED = HOME.parents[1] / "build" / "models"  # not committed
 LIMIT = 900  # seconds for one network
 
-# timm module: architectures, and the side of their images: one that the architecture insists on, or
-# a small one. Of each module the smallest that classifies.
+# timm module: architectures, and the side of their images: the one that the architecture requires,
+# or a small one. Of each module, the smallest classifiers.
 ARCHITECTURES = {
     "byoanet": [("halonet_h1", 256), ("botnet26t_256", 256)],
     "byobnet": [("gernet_s", 128), ("mobileone_s0", 128)],
@@ -109,15 +109,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", help="architectures; all of them, if none is named")
-    parser.add_argument("--again", action="store_true", help="check what has been checked, too")
-    parser.add_argument("--page", action="store_true", help="write the page, check nothing")
+    parser.add_argument("names", nargs="*", help="architectures; by default all")
+    parser.add_argument("--again", action="store_true", help="repeat the saved checks")
+    parser.add_argument("--page", action="store_true", help="write the page only")
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         _one(given.one)
         return
-    KEPT.mkdir(parents=True, exist_ok=True)
+    SAVED.mkdir(parents=True, exist_ok=True)
     known = [name for entries in ARCHITECTURES.values() for name, _ in entries]
     unknown = sorted(set(given.names) - set(known))
     if unknown:
@@ -128,11 +128,11 @@ def main() -> None:
         print(name, *(f"{each.analysis}: {each.how}." for each in _read(name)), flush=True)
     if not given.names:
         checked = {name: _read(name) for name in known if _file(name).is_file()}
-        (HOME / "models.md").write_text(page(checked))
+        (HOME / "README.md").write_text(page(checked))
 
 
 def _file(name: str) -> Path:
-    return KEPT / f"{name}.json"
+    return SAVED / f"{name}.json"
 
 
 def _read(name: str) -> list[Outcome]:
@@ -140,7 +140,7 @@ def _read(name: str) -> list[Outcome]:
 
 
 def _check(name: str) -> None:
-    """Check one network in a process of its own: what it keeps and what it breaks ends with it."""
+    """Check one network in a process of its own, so that a leak or a crash affects no other."""
     command = [sys.executable, __file__, "--one", name]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -164,7 +164,7 @@ def _one(name: str) -> None:
 
 
 def page(outcomes: dict[str, list[Outcome]]) -> str:
-    """The page: counts, a row for each architecture, and the sentences behind the marks."""
+    """Write the page: counts, a row for each architecture, and the reasons as numbered notes."""
     counted = Counter(each.how for found in outcomes.values() for each in found)
     reasons: dict[str, int] = {}
     rows, families = [], set()
@@ -198,18 +198,19 @@ def _cell(outcome: Outcome | None, reasons: dict[str, int]) -> str:
 
 _PAGE = """# Which architectures work
 
-{total} of [timm](https://github.com/huggingface/pytorch-image-models), each put to the five
-analyses and compared with brute force: forward passes of images covered one by one, and forward
-hooks that read or overwrite a channel. In all: {counts}.
+{total} of [timm](https://github.com/huggingface/pytorch-image-models): on each, the five analyses
+are compared with brute force, which occludes one image at a time for a full forward pass, and reads
+or overwrites channels with forward hooks. In total: {counts}.
 
-*works*: the numbers are those of brute force; occlusion and ablation were evaluated incrementally.
-*full forward passes*: the numbers are the same, without the speed-up, for the reason below.
-*refused*: the sentence below is what the user reads. An error counts as wrong if it exceeds four
-times the error that brute force itself makes in float32, measured against float64, or the rounding
-of its largest terms.
+- *works*: the results match brute force; occlusion and ablation were evaluated incrementally.
+- *full forward passes*: the results match, but without the speed-up, for the reason in the note.
+- *refused*: the note is the error message that the user sees.
+- *WRONG*: the error exceeds four times that of brute force in float32 (measured against float64),
+  or the rounding error of its largest terms.
 
-Random weights, coarse noise as images, ten classes, the layer in the middle of the numbered ones.
-Made by `python docs/make_models.py`; a sample of it is in the test suite.
+The networks have random weights and ten classes, the images are coarse noise, and the layer is the
+middle one of those with a number. `python docs/models/make_models.py` makes this page; the test
+suite checks a sample of it.
 
 | architecture | family | side (px) | {analyses} |
 | --- | --- | --- | --- | --- | --- | --- | --- |

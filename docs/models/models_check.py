@@ -1,8 +1,8 @@
-"""Does one architecture get the right numbers from every analysis? Each beside brute force.
+"""Are the results of every analysis correct on one architecture? Compares them with brute force.
 
-Brute force is PyTorch alone: forward passes of the network for images covered one by one, and
-forward hooks that read or overwrite a channel. Both sides compute in float32; the reference for the
-error is the same brute force in float64.
+Brute force uses PyTorch alone: a full forward pass for each occluded image, and forward hooks that
+read or overwrite a channel. Both sides compute in float32; the error is measured against the same
+brute force in float64.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ WORKS, FULL, REFUSED, WRONG = "works", "full forward passes", "refused", "WRONG"
 
 _EPSILON = float(torch.finfo(torch.float32).eps)
 _ALLOWED = 4.0  # times the error of brute force in float32, or the rounding of its largest term
-_TERMS = 8.0  # the terms of the last sums are larger than the outputs in which they cancel
+_TERMS = 8.0  # the terms of the last sums exceed the outputs, in which they cancel
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one analysis on one network."""
+    """The outcome of one analysis on one network."""
 
     analysis: str
     how: str  # one of WORKS, FULL, REFUSED, WRONG
-    why: str = ""  # the sentence printed to the user
-    error: float = 0.0  # as a multiple of what is allowed
+    why: str = ""  # the message that the user sees
+    error: float = 0.0  # as a multiple of the allowed error
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network with random weights, some images, and the labels that count as correct."""
+    """A network with random weights, and images labelled by its own predictions."""
 
     network: nn.Module
     size: tuple[int, int]
@@ -56,20 +56,20 @@ class Subject:
 
     @property
     def classifier(self) -> ik.Classifier:
-        """The network as the library takes it."""
+        """The network as a classifier of the library."""
         half = (0.5, 0.5, 0.5)
-        # All of the image is seen: without crop, the network's own pretrained_cfg would decide.
+        # Use the whole image: if crop were omitted, the network's pretrained_cfg would set it.
         return ik.Classifier(self.network, size=self.size, mean=half, std=half, crop=1.0)
 
     def probabilities(self, pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Brute force: one image after the other, (images, classes) in float64."""
+        """Compute by brute force, image by image: (images, classes) in float64."""
         network = self.network if dtype == torch.float32 else copy.deepcopy(self.network).to(dtype)
         rows = [network(((each[None] - 0.5) / 0.5).to(dtype)) for each in pixels]
         return torch.cat(rows).double().softmax(1)
 
 
 def make_subject(make: Callable[[], nn.Module], size: int) -> Subject:
-    """Build a network whose every parameter matters, and images that it tells apart."""
+    """Build a network whose every parameter affects the output, and images for it."""
     torch.manual_seed(0)
     network = make().eval()
     trained = copy.deepcopy(network)
@@ -77,18 +77,18 @@ def make_subject(make: Callable[[], nn.Module], size: int) -> Subject:
     drawn = np.random.default_rng(0)
     coarse = drawn.integers(0, 256, (IMAGES, 8, 8, 3), np.uint8)
     scale = -(-size // 8)
-    pictures = coarse.repeat(scale, 1).repeat(scale, 2)[:, :size, :size]
-    pixels = torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float() / 255
+    noise = coarse.repeat(scale, 1).repeat(scale, 2)[:, :size, :size]
+    pixels = torch.from_numpy(noise.copy()).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         if torch.isfinite(trained((pixels[:1] - 0.5) / 0.5)).all():
             network = trained
         labels = torch.cat([network((each[None] - 0.5) / 0.5) for each in pixels]).argmax(1)
-    images = ik.ImageSet.from_arrays(pictures, labels.numpy())
+    images = ik.ImageSet.from_arrays(noise, labels.numpy())
     return Subject(network, (size, size), images, pixels)
 
 
 def _stir(network: nn.Module) -> None:
-    """Draw what starts as a constant: the zero gains of residual branches, running statistics."""
+    """Randomise constants: the zero gains of residual branches, the running statistics."""
     for parameter in network.parameters():
         flat = parameter.detach().flatten()
         if flat.numel() > 1 and bool((flat == flat[0]).all()):
@@ -102,7 +102,7 @@ def _stir(network: nn.Module) -> None:
 
 
 def check(subject: Subject) -> list[Outcome]:
-    """Put every analysis to a network, each beside brute force."""
+    """Compare every analysis of a network with brute force."""
     return [_outcome(name, measure, subject) for name, measure in CHECKS.items()]
 
 
@@ -119,7 +119,7 @@ def _outcome(name: str, measure: Callable[[Subject], float], subject: Subject) -
 
 @contextmanager
 def _always_incremental() -> Iterator[None]:
-    """Evaluate incrementally whatever can be, were full forward passes faster."""
+    """Evaluate incrementally wherever possible, even if full forward passes are faster."""
     margin, worth.MARGIN = worth.MARGIN, math.inf
     try:
         yield
@@ -145,7 +145,7 @@ def _messages() -> Iterator[list[str]]:
 
 
 def _times_allowed(found: Tensor, rough: Tensor, exact: Tensor) -> float:
-    """The error of ``found`` over what float32 excuses: see `_ALLOWED`."""
+    """Divide the error of ``found`` by the error that float32 explains: see `_ALLOWED`."""
     rounding = _TERMS * _EPSILON * float(exact.abs().max())
     allowed = _ALLOWED * max(float((rough - exact).abs().max()), rounding)
     return float((found.double() - exact).abs().max()) / allowed
@@ -166,7 +166,7 @@ def _occlusion(subject: Subject) -> float:
 
 
 def _chosen(subject: Subject) -> tuple[Layer, list[int]]:
-    """A layer in the middle, and some of its filters."""
+    """Choose a layer in the middle, and some of its filters."""
     numbered = [each for each in subject.classifier.layers() if each.number is not None]
     layer = numbered[len(numbered) // 2]
     return layer, np.linspace(0, layer.filters - 1, FILTERS).astype(int).tolist()
@@ -176,7 +176,7 @@ def _chosen(subject: Subject) -> tuple[Layer, list[int]]:
 def _hooked(
     network: nn.Module, layer: Layer, visit: Callable[[Tensor], Tensor | None]
 ) -> Iterator[None]:
-    """Show the layer's output to a function, which may replace it, in every forward pass."""
+    """Pass the layer's output to a function, which may replace it, in every forward pass."""
     name, call = layer.point
     count = 0
 
@@ -201,7 +201,7 @@ def _hooked(
 
 
 def _maps(layer: Layer, output: Tensor) -> Tensor:
-    """An output as (batch, filters, rows, cols): tokens in front of the grid are not on it."""
+    """Reshape an output to (batch, filters, rows, cols), without class or register tokens."""
     units = layer.rows * layer.cols
     if output.dim() == 3:
         output = output[:, output.shape[1] - units :].transpose(1, 2)
@@ -245,7 +245,7 @@ def _top_patches(subject: Subject) -> float:
     rough, exact = (_read(subject, layer, each) for each in (torch.float32, torch.float64))
     peaks = [each.amax((2, 3)).T.sort(descending=True).values for each in (rough, exact)]
     error = _times_allowed(torch.from_numpy(found.values), *peaks)
-    # The unit that is named has the value that is named.
+    # The reported unit has the reported value.
     rows = torch.arange(layer.filters)[:, None]
     images, at_row, at_col = (
         torch.from_numpy(each) for each in (found.images, found.rows, found.cols)
@@ -255,7 +255,7 @@ def _top_patches(subject: Subject) -> float:
 
 
 def _ablated(subject: Subject, layer: Layer, filters: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Brute force with each filter at zero, (filters, images, classes)."""
+    """Compute by brute force with each filter at zero: (filters, images, classes)."""
     network = copy.deepcopy(subject.network).to(dtype)
     rows = []
     for number in filters:
@@ -285,7 +285,7 @@ def _ablation(subject: Subject) -> float:
     flipped = (_ablated(subject, layer, filters, torch.float64).argmax(2) != labels).sum(1)
     if found.broken.sum(1).tolist() != flipped.tolist():
         return float("inf")
-    # A loss is a difference of probabilities of size one at most: its rounding is theirs.
+    # A loss is a difference of probabilities up to 1, and has their rounding error: hence the + 1.
     return _times_allowed(torch.from_numpy(found.confidence_lost) + 1, lost[0] + 1, lost[1] + 1)
 
 
@@ -312,4 +312,4 @@ CHECKS: dict[str, Callable[[Subject], float]] = {
     "ablation": _ablation,
     "misclassifications": _misclassifications,
 }
-"""Each measures an error as a multiple of what is allowed."""
+"""Each measures an error as a multiple of the allowed error."""

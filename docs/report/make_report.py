@@ -1,12 +1,12 @@
-"""What is inside a trained network? Runs every analysis on it, and writes docs/report.md.
+"""What is inside a trained network? Runs every analysis on it and writes docs/report/README.md.
 
-    python docs/make_report.py RUN DATA      # computes, draws, writes; minutes
-    python docs/make_report.py --rewrite     # only the page, from docs/report.json
+    python docs/report/make_report.py RUN DATA     # analyses, figures and page: minutes
+    python docs/report/make_report.py --rewrite    # the page alone, from numbers/report.json
 
-RUN is a folder of `ikit train`, or a trial of `ikit sweep`. DATA is the folder of its images,
-with a `test` split and, for "does it look at the object?", a `boxes.csv` of path (from DATA on,
-such as test/ox/3.jpg), x0, y0, x1, y1.
-Results are kept (--kept) and read again when the same is asked of the same.
+RUN is the output folder of `ikit train`, or a trial of `ikit sweep`. DATA is the folder of its
+images, with a `test` split and, for "Does it look at the object?", a `boxes.csv` with the columns
+path (relative to DATA, such as test/ox/3.jpg), x0, y0, x1, y1.
+Results are cached (--cache): an analysis is not repeated for the same weights and images.
 """
 
 from __future__ import annotations
@@ -16,15 +16,9 @@ import json
 import math
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
-
-import report_answers as answers
-import report_measures as measures
-import report_pictures as pictures
-from report_answers import Subject
-from report_measures import Array
-from report_text import page
 
 import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationResult
@@ -36,26 +30,36 @@ from interpret_kit.results.table import write_csv
 from interpret_kit.trainers.runs.folder import History
 
 HOME = Path(__file__).parent
-NUMBERS, FILTERS, LEARNED, TEXT, VERDICT = (
-    "report.json", "report_filters.csv", "report_history.csv", "report.md", "report_verdict.md"
-)  # fmt: skip
+sys.path.append(str(HOME.parent / "studies"))  # the report names its images as the studies do
+
+import report_analyses as analyses  # noqa: E402
+import report_figures as figures  # noqa: E402
+import report_measures as measures  # noqa: E402
+from report_analyses import Subject  # noqa: E402
+from report_measures import Array  # noqa: E402
+from report_text import page  # noqa: E402
+
+NUMBERS, FILTERS, EPOCHS = "numbers/report.json", "numbers/filters.csv", "numbers/history.csv"
+PAGE, VERDICT = "README.md", "verdict.md"
 
 
 def main() -> None:
-    """Make all of it, or only the page."""
+    """Make the whole report, or only its page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, nargs="?", help="folder of a run")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of a training run")
     parser.add_argument("data", type=Path, nargs="?", help="folder of its images")
-    parser.add_argument("--rewrite", action="store_true", help="only the page, of kept numbers")
-    parser.add_argument("--out", type=Path, default=HOME, help="folder of the page")
-    parser.add_argument("--kept", type=Path, default=Path("ikit-out/report"), help="for results")
+    parser.add_argument("--rewrite", action="store_true", help="write the page only")
+    parser.add_argument("--out", type=Path, default=HOME, help="folder of the report")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("ikit-out/report"), help="folder of the results"
+    )
     given = parser.parse_args()
     if not given.rewrite:
         if given.data is None:
-            parser.error("say RUN and DATA, or --rewrite")
-        ask(Subject.load(given.run, given.data, given.kept), given.out)
+            parser.error("give RUN and DATA, or --rewrite")
+        analyse(Subject.load(given.run, given.data, given.cache), given.out)
     try:
         write(given.out)
     except NothingThere as error:
@@ -63,118 +67,119 @@ def main() -> None:
 
 
 def write(out: Path) -> None:
-    """Write the page of the numbers; the verdict's own are filled in, too.
+    """Write the page from its numbers, and fill those of the verdict in.
 
     Raises:
-        NothingThere: a number is missing, as an older program wrote them.
+        NothingThere: a number is missing, because an earlier version of the program wrote them.
     """
     numbers = json.loads((out / NUMBERS).read_text())
-    verdict = out / VERDICT
+    template = out / VERDICT
     try:
-        said = verdict.read_text().format_map(numbers) if verdict.is_file() else ""
-        text = page(numbers, re.sub(r"(\d)%", r"\1 %", said))
+        verdict = template.read_text().format_map(numbers) if template.is_file() else ""
+        text = page(numbers, re.sub(r"(\d)%", r"\1 %", verdict))
     except KeyError as missing:
         raise NothingThere(
-            f"{out / NUMBERS} has no {missing}: make a new report, make_report.py RUN DATA"
+            f"{out / NUMBERS} has no {missing}: repeat the analyses with make_report.py RUN DATA"
         ) from missing
-    (out / TEXT).write_text(text)
+    (out / PAGE).write_text(text)
 
 
-def ask(subject: Subject, out: Path) -> None:
+def analyse(subject: Subject, out: Path) -> None:
     """Run every analysis, draw the figures, and write the numbers."""
-    folder = out / "pictures" / "report"
-    shutil.copyfile(subject.run / HISTORY, out / LEARNED)
+    folder = out / "figures"
+    (out / NUMBERS).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(subject.run / HISTORY, out / EPOCHS)
     curves = draw_history(History.read(subject.run / HISTORY).columns)
-    pictures.save(curves, folder / "history.png")
+    figures.save(curves, folder / "history.png")
     images = subject.images
-    patches = subject.answer("patches", ik.TopPatches(layer="all"), images)
-    counts = subject.answer("ablation", ik.Ablation(layer="all"), images)
-    elsewhere = subject.answer(
+    patches = subject.result("patches", ik.TopPatches(layer="all"), images)
+    counts = subject.result("ablation", ik.Ablation(layer="all"), images)
+    after_activation = subject.result(
         "ablation-after-activation", ik.Ablation(layer="all", site="activation"), images
     )
-    right = subject.predicted() == images.labels
-    shown = answers.spread_classes(right, images.labels, answers.EIGHT)
+    correct = subject.predicted() == images.labels
+    shown = analyses.spread_classes(correct, images.labels, analyses.EIGHT)
     numbers = {
-        "network": answers.network_numbers(subject, patches),
+        "network": analyses.network_numbers(subject, patches),
         "test": fail(subject, folder),
-        "occlusion": look(subject, (right, shown), folder),
+        "occlusion": look(subject, (correct, shown), folder),
         "filters": portray(subject, (counts, patches), shown, folder),
-        "ablation": answers.comparison(counts),
-        "elsewhere": answers.comparison(elsewhere),
-        "together": answers.together(subject),
-        "match": measures.breaks_what_excites(counts, patches.labels),
+        "ablation": analyses.comparison(counts),
+        "after_activation": analyses.comparison(after_activation),
+        "at_once": analyses.at_once(subject),
+        "match": measures.broken_among_top_patches(counts, patches.labels),
     }
-    pictures.save(counts.figures()["layers"], folder / "ablation.png")
-    write_csv(answers.every_filter(counts, patches), out / FILTERS)
+    figures.save(counts.figures()["layers"], folder / "ablation.png")
+    write_csv(analyses.every_filter(counts, patches), out / FILTERS)
     (out / NUMBERS).write_text(json.dumps(rounded(numbers), indent=1) + "\n")
 
 
 def fail(subject: Subject, folder: Path) -> dict[str, Any]:
-    """Which classes fail, and what are they predicted as?"""
-    counts = subject.answer("failures", ik.Misclassifications(mistakes=8), subject.images)
-    figures = counts.figures()
-    pictures.save(figures["classes"], folder / "classes.png")
-    if "mistakes" in figures:
-        pictures.save(figures["mistakes"], folder / "mistakes.png")
-    return answers.accuracy_numbers(counts)
+    """Draw which classes are misclassified, and return the numbers of accuracy and confusion."""
+    counts = subject.result("failures", ik.Misclassifications(mistakes=8), subject.images)
+    drawn = counts.figures()
+    figures.save(drawn["classes"], folder / "classes.png")
+    if "mistakes" in drawn:
+        figures.save(drawn["mistakes"], folder / "mistakes.png")
+    return analyses.accuracy_numbers(counts)
 
 
 def look(subject: Subject, which: tuple[Array, Array], folder: Path) -> dict[str, Any]:
-    """Where do decisions rest? Of right images (images,), bool, and of the rows to show."""
-    right, shown = which
-    ask = ik.Occlusion(window=answers.WINDOW, stride=answers.STRIDE)
+    """Occlude the correct images (images,), bool, and draw those of the rows to show."""
+    correct, shown = which
+    occlusion = ik.Occlusion(window=analyses.WINDOW, stride=analyses.STRIDE)
     ids, boxes = subject.images.ids, subject.boxes
-    eight = subject.answer("occlusion", ask, subject.images.only(ids[shown]))
-    for k, drawn in enumerate(pictures.occlusion_pages(eight, boxes_of(boxes, shown)), 1):
-        pictures.save(drawn, folder / f"occlusion-{k}.png", scaled=True)
-    lines = answers.occlusion_numbers(eight)
+    eight = subject.result("occlusion", occlusion, subject.images.only(ids[shown]))
+    for k, drawn in enumerate(figures.occlusion_pages(eight, boxes_of(boxes, shown)), 1):
+        figures.save(drawn, folder / f"occlusion-{k}.png", scaled=True)
+    lines = analyses.occlusion_numbers(eight)
     closest = max(range(len(lines)), key=lambda i: lines[i]["changing"])
-    figures = eight.figures()
+    closely = eight.figures()
     for kind, scaled in (("image", True), ("windows", False)):
-        figure = figures[f"{kind}_{eight.ids[closest]}"]
-        pictures.save(figure, folder / f"closely-{kind}.png", scaled=scaled)
-    found = {"window": answers.WINDOW, "stride": answers.STRIDE, "pictures": lines}
+        figure = closely[f"{kind}_{eight.ids[closest]}"]
+        figures.save(figure, folder / f"closely-{kind}.png", scaled=scaled)
+    found = {"window": analyses.WINDOW, "stride": analyses.STRIDE, "images": lines}
     found |= {"closest": closest, "peaks": [], "without_box": 0}
     if boxes is None:
         return found
-    every = subject.answer("occlusion-of-all", ask, subject.images.only(ids[right]))
-    peaks = answers.peak_numbers(every, boxes[right])
+    every = subject.result("occlusion-of-all", occlusion, subject.images.only(ids[correct]))
+    peaks = analyses.peak_numbers(every, boxes[correct])
     boxed = peaks[0]["images"] if peaks else 0
-    return found | {"peaks": peaks, "without_box": int(right.sum()) - boxed}
+    return found | {"peaks": peaks, "without_box": int(correct.sum()) - boxed}
 
 
 def boxes_of(boxes: Array | None, rows: Array) -> Array | None:
-    """The boxes of some images, where there are any."""
+    """Return the boxes of some images, or None if there are no boxes."""
     return None if boxes is None else boxes[rows]
 
 
 def portray(
     subject: Subject, of: tuple[AblationResult, TopPatchesResult], shown: Array, folder: Path
 ) -> list[list[dict[str, Any]]]:
-    """Draw what the filters that break most respond to, layer by layer; their numbers."""
+    """Draw what the filters that break most respond to, and return their numbers by layer."""
     counts, patches = of
-    chosen = measures.worst_filters(counts, answers.TWO)
-    galleries = pictures.patch_pages(patches, chosen, subject.classifier, subject.images)
+    chosen = measures.worst_filters(counts, analyses.TWO)
+    galleries = figures.patch_pages(patches, chosen, subject.classifier, subject.images)
     seen = subject.images.only(subject.images.ids[shown])
     for number, (rows, gallery) in enumerate(zip(chosen, galleries, strict=True), 1):
-        pictures.save(gallery, folder / f"layer{number}-patches.png")
+        figures.save(gallery, folder / "filters" / f"layer{number}-patches.png")
         filters = ",".join(map(str, counts.filter[rows]))
         name = f"responses-{number}"
-        maps = subject.answer(name, ik.Activations(layer=number, filters=filters), seen)
-        page = pictures.responses_page(maps, f"What two filters of layer {number} answer to")
-        pictures.save(page, folder / f"layer{number}-responses.png", scaled=True)
-    return answers.filter_numbers(counts, patches, chosen)
+        maps = subject.result(name, ik.Activations(layer=number, filters=filters), seen)
+        drawn = figures.responses_page(maps, f"Responses of two filters of layer {number}")
+        figures.save(drawn, folder / "filters" / f"layer{number}-responses.png", scaled=True)
+    return analyses.filter_numbers(counts, patches, chosen)
 
 
-def rounded(told: Any) -> Any:
-    """Shorten all floats to six places, and NaN as None."""
-    if isinstance(told, dict):
-        return {key: rounded(each) for key, each in told.items()}
-    if isinstance(told, list | tuple):
-        return [rounded(each) for each in told]
-    if isinstance(told, float):
-        return round(told, 6) if math.isfinite(told) else None
-    return told
+def rounded(numbers: Any) -> Any:
+    """Round all floats to six decimals; NaN and infinity become None."""
+    if isinstance(numbers, dict):
+        return {key: rounded(each) for key, each in numbers.items()}
+    if isinstance(numbers, list | tuple):
+        return [rounded(each) for each in numbers]
+    if isinstance(numbers, float):
+        return round(numbers, 6) if math.isfinite(numbers) else None
+    return numbers
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What does the network answer? Asks every analysis, and gathers what the report tells."""
+"""Which results does the report need? Runs the analyses and gathers their numbers."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ from interpret_kit.results.table import Table
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.sweep.trial import cost
 
-EIGHT, TWO = 8, 2  # pictures occluded, and filters shown of each layer
-BEST, PAIRS = 5, 8  # classes of either end, and confusions, in the tables
+EIGHT, TWO = 8, 2  # images occluded, and filters shown of each layer
+BEST, PAIRS = 5, 8  # the best and worst classes, and the confusions in the table
 WINDOW, STRIDE = 12, 4  # as in benchmarks/shapes.py
-SMALL_BOXES = (0.5, 0.25)  # of the picture
-SHARE, DRAWS = 0.1, 5  # of a layer silenced at once, and how often it is drawn
+SMALL_BOXES = (0.5, 0.25)  # of the image
+SHARE, DRAWS = 0.1, 5  # of a layer's filters ablated at once, and the number of random draws
 
 
 @dataclass(frozen=True)
 class Subject:
     """A network and its test images."""
 
-    run: Path
+    run: Path  # folder of the training run
     classifier: ik.Classifier
     images: ik.ImageSet  # labelled by the classifier's classes
     boxes: Array | None  # (images, 4): x0, y0, x1, y1, half open; zeros where there is none
-    kept: Path  # where results are
+    cache: Path  # folder of the results
 
     @classmethod
-    def load(cls, run: Path, data: Path, kept: Path) -> Subject:
+    def load(cls, run: Path, data: Path, cache: Path) -> Subject:
         """Load a run, and the test images of a folder with their boxes if it has a boxes.csv."""
         classifier = ik.load_classifier(run)
         images = ik.load_images(data, "test").with_classes_of(classifier)
         file = data / "boxes.csv"
         boxes = read_boxes(file, [f"test/{images.name(k)}" for k in images.ids.tolist()])
-        return cls(run, classifier, images, boxes, kept)
+        return cls(run, classifier, images, boxes, cache)
 
-    def answer(self, name: str, analysis: ik.Analysis[Any], images: ik.ImageSet) -> Any:
-        """Run an analysis and keep its result; or read the one that was kept of the same."""
-        folder = self.kept / name
+    def result(self, name: str, analysis: ik.Analysis[Any], images: ik.ImageSet) -> Any:
+        """Run an analysis and cache its result, or load it if weights and images are the same."""
+        folder = self.cache / name
         if (folder / "manifest.json").is_file():
-            kept = ik.load_result(folder)
-            origin = kept.origin
-            asked = (analysis, self.classifier.fingerprint, images.fingerprint)
-            if (kept.analysis, origin.weights, origin.contents) == asked:
-                return kept
+            cached = ik.load_result(folder)
+            origin = cached.origin
+            expected = (analysis, self.classifier.fingerprint, images.fingerprint)
+            if (cached.analysis, origin.weights, origin.contents) == expected:
+                return cached
         start = time.perf_counter()
         result = analysis.run(self.classifier, images)
         result.save(folder, force=True)
@@ -68,7 +68,7 @@ class Subject:
         return result
 
     def predicted(self) -> Array:
-        """The class predicted for each image, (images,)."""
+        """Predict the class of each image, (images,)."""
         found = np.empty(len(self.images), np.int64)
         with evaluating(self.classifier):
             for batch in self.images.read(self.classifier.preprocessing, strict=True):
@@ -79,32 +79,32 @@ class Subject:
 
 
 def read_boxes(file: Path, names: Sequence[str]) -> Array | None:
-    """Boxes of the named images, (names, 4); zeros where a box is a line, or missing.
+    """Read the boxes of the named images, (names, 4); zeros where a box is missing or empty.
 
-    A file counts the last row and column in; here a box ends before x1 and y1.
+    In the file, x1 and y1 belong to the box; in the array, the box ends before them.
     """
     if not file.is_file():
         return None
     with file.open(newline="") as table:
-        told = {row["path"]: [int(row[k]) for k in ("x0", "y0", "x1", "y1")] for row in
+        listed = {row["path"]: [int(row[k]) for k in ("x0", "y0", "x1", "y1")] for row in
                 csv.DictReader(table)}  # fmt: skip
-    boxes = np.array([told.get(name, [0, 0, 0, 0]) for name in names])
-    flat = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    boxes = np.array([listed.get(name, [0, 0, 0, 0]) for name in names])
+    empty = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
     boxes[:, 2:] += 1
-    boxes[flat] = 0
+    boxes[empty] = 0
     return boxes
 
 
-def spread_classes(right: Array, labels: Array, most: int) -> Array:
-    """Rows of the first right image of ``most`` classes, evenly spread over those that have one."""
-    found = np.concatenate([np.flatnonzero(right & (labels == k))[:1] for k in np.unique(labels)])
+def spread_classes(correct: Array, labels: Array, most: int) -> Array:
+    """Find the first correct image of ``most`` classes, evenly spread over those that have one."""
+    found = np.concatenate([np.flatnonzero(correct & (labels == k))[:1] for k in np.unique(labels)])
     places = np.rint(np.linspace(0, len(found) - 1, min(most, len(found)))).astype(int)
     rows: Array = found[places]
     return rows
 
 
 def network_numbers(subject: Subject, patches: TopPatchesResult) -> dict[str, Any]:
-    """The network, its recipe, and how it was trained."""
+    """Describe the network, its recipe, and how it was trained."""
     config = read_config(subject.run)
     recipe = Recipe(**config["recipe"])
     size = cost(recipe, len(subject.classifier.classes))
@@ -113,21 +113,21 @@ def network_numbers(subject: Subject, patches: TopPatchesResult) -> dict[str, An
         {
             "name": layer.label,
             "filters": layer.filters,
-            "map": [layer.rows, layer.cols],
-            "sees": [int(y1 - y0), int(x1 - x0)],
+            "feature_map": [layer.rows, layer.cols],
+            "receptive_field": [int(y1 - y0), int(x1 - x0)],
             "dead": int(patches.dead[rows].sum()),
         }
         for layer, (y0, x0, y1, x1), rows in zip(
             subject.classifier.find_layers("all"), sizes, measures.layers_of(patches), strict=True
         )
     ]
-    told = {k: v for k, v in dataclasses.asdict(recipe).items() if k != "data"}
+    hyper_parameters = {k: v for k, v in dataclasses.asdict(recipe).items() if k != "data"}
     return {
         "classes": len(subject.classifier.classes),
         "parameters": size.parameters,
         "multiply_adds": size.multiply_adds,
         "layers": layers,
-        "recipe": told,
+        "recipe": hyper_parameters,
         "metrics": config.get("metrics", {}),
         "manner": config.get("manner", ""),
         "versions": config.get("versions", {}),
@@ -135,16 +135,16 @@ def network_numbers(subject: Subject, patches: TopPatchesResult) -> dict[str, An
 
 
 def accuracy_numbers(counts: MisclassificationsResult) -> dict[str, Any]:
-    """How many test images are right, of which classes, and what the others are taken for."""
-    right, images = int(counts.correct.sum()), int(counts.total.sum())
-    share = right / images
+    """Count the correct test images of each class, and the most frequent confusions."""
+    correct, images = int(counts.correct.sum()), int(counts.total.sum())
+    share = correct / images
     worst = [list(row) for row in counts.tables()["classes"].rows]  # the worst first
     return {
         "images": images,
-        "right": right,
+        "correct": correct,
         "accuracy": share,
         "interval": measures.interval(share, images),
-        "right_of": dict(zip(counts.origin.classes, counts.correct.tolist(), strict=True)),
+        "correct_by_class": dict(zip(counts.origin.classes, counts.correct.tolist(), strict=True)),
         "best": worst[::-1][:BEST],
         "worst": worst[:BEST],
         "confusions": [list(row) for row in counts.worst_confusions().head(PAIRS).rows],
@@ -152,7 +152,7 @@ def accuracy_numbers(counts: MisclassificationsResult) -> dict[str, Any]:
 
 
 def occlusion_numbers(eight: OcclusionResult) -> list[dict[str, Any]]:
-    """A line for each of the pictures shown."""
+    """Describe each of the images shown in one line."""
     names = eight.origin.classes
     lines = []
     for i, each in enumerate(eight.ids.tolist()):
@@ -173,7 +173,7 @@ def occlusion_numbers(eight: OcclusionResult) -> list[dict[str, Any]]:
 
 
 def peak_numbers(maps: OcclusionResult, boxes: Array) -> list[dict[str, Any]]:
-    """Whether peaks lie in boxes (images, 4), for all, and for those with small boxes."""
+    """Count the peaks in boxes (images, 4), over all images and over those with small boxes."""
     points, size = measures.peaks_of(maps.attribution), maps.attribution.shape[1:]
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / np.prod(size)
     lines = []
@@ -188,55 +188,55 @@ def peak_numbers(maps: OcclusionResult, boxes: Array) -> list[dict[str, Any]]:
 def filter_numbers(
     counts: AblationResult, patches: TopPatchesResult, chosen: Sequence[Array]
 ) -> list[list[dict[str, Any]]]:
-    """For each layer, what its chosen filters break and repair, class by class."""
+    """For each layer, count what its chosen filters break and repair, class by class."""
     names = counts.origin.classes
 
-    def told(row: int) -> dict[str, Any]:
+    def numbers(row: int) -> dict[str, Any]:
         return {
             "filter": int(counts.filter[row]),
             "broken": int(counts.broken[row].sum()),
             "repaired": int(counts.repaired[row].sum()),
             "confidence_lost": float(counts.confidence_lost[row]),
-            "excited_by": patches.classes_of(row)[:3],
+            "top_patch_classes": patches.classes_of(row)[:3],
             "classes": {
                 names[k]: [int(counts.broken[row, k]), int(counts.repaired[row, k])]
                 for k in np.flatnonzero(counts.broken[row] + counts.repaired[row])
             },
         }
 
-    return [[told(row) for row in rows.tolist()] for rows in chosen]
+    return [[numbers(row) for row in rows.tolist()] for rows in chosen]
 
 
 def comparison(counts: AblationResult) -> dict[str, Any]:
-    """All filters of all layers compared, at one site."""
+    """Compare all filters of all layers, ablated at one site."""
     return {
         "site": dict(counts.analysis.fields())["site"],
         "images": int(counts.total.sum()),
-        "right": int(counts.correct.sum()),
+        "correct": int(counts.correct.sum()),
         "layers": measures.compare_layers(counts),
         "spearman": measures.depth_correlation(counts),
     }
 
 
-def together(subject: Subject) -> list[dict[str, Any]]:
-    """How many images are right with a share of a layer's filters silenced at once."""
+def at_once(subject: Subject) -> list[dict[str, Any]]:
+    """Count the correct images with a share of each layer's filters ablated at once."""
     lines = []
     for number, layer in enumerate(subject.classifier.find_layers("all"), 1):
         generator, count = np.random.default_rng(number), math.ceil(SHARE * layer.filters)
-        right = []
+        correct = []
         for draw in range(DRAWS):
             filters = np.sort(generator.choice(layer.filters, count, replace=False))
-            silence = f"{number}:{','.join(map(str, filters))}"
-            ask = ik.Misclassifications(silence=silence, mistakes=1)
-            counts = subject.answer(f"share-{number}-{draw}", ask, subject.images)
-            right.append(int(counts.correct.sum()))
-        accuracy = sum(right) / DRAWS / len(subject.images)
-        lines.append({"share": SHARE, "filters": count, "right": right, "accuracy": accuracy})
+            ablated = f"{number}:{','.join(map(str, filters))}"
+            analysis = ik.Misclassifications(silence=ablated, mistakes=1)
+            counts = subject.result(f"share-{number}-{draw}", analysis, subject.images)
+            correct.append(int(counts.correct.sum()))
+        accuracy = sum(correct) / DRAWS / len(subject.images)
+        lines.append({"share": SHARE, "filters": count, "correct": correct, "accuracy": accuracy})
     return lines
 
 
 def every_filter(counts: AblationResult, patches: TopPatchesResult) -> Table:
-    """One row a filter, in order: what its silence does, and whether it is dead."""
+    """List every filter in order: what its ablation does, and whether it is dead."""
     rows = tuple(
         (
             int(counts.layer[row]) + 1,

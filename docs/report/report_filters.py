@@ -13,7 +13,7 @@ MOST = 3  # classes of each filter in a table; the others are summed up
 
 
 def filters(network: Numbers, chosen: Sequence[Any], test: Numbers) -> list[str]:
-    """Two filters of each layer: what they respond to, and what they are for."""
+    """Describe two filters of each layer: what they respond to, and what they are for."""
     parts = [
         "## 3. What do its filters respond to, and what are they for?",
         "The two filters of each layer whose ablation breaks most test images. First their "
@@ -27,51 +27,51 @@ def filters(network: Numbers, chosen: Sequence[Any], test: Numbers) -> list[str]
 
 
 def _layer(number: int, layer: Numbers, pair: Sequence[Numbers], test: Numbers) -> list[str]:
-    rows, cols = layer["map"]
+    rows, cols = layer["feature_map"]
     both = " and ".join(str(each["filter"]) for each in pair)
-    high, wide = layer["sees"]
+    high, wide = layer["receptive_field"]
     return [
         f"### Layer {number}: filters {both} of {layer['filters']}",
-        "\n".join(_told(each) for each in pair),
-        figure(f"layer{number}-responses", f"Responses of filters {both}",
+        "\n".join(_in_a_line(each) for each in pair),
+        figure(f"filters/layer{number}-responses", f"Responses of filters {both}",
                f"Responses: feature maps of {rows} x {cols} units."),
-        figure(f"layer{number}-patches", f"Patches that activate filters {both}",
+        figure(f"filters/layer{number}-patches", f"Patches that activate filters {both}",
                f"Top patches: the receptive field is {high} x {wide} px."),
         _classes(pair, test),
     ]  # fmt: skip
 
 
-def _told(each: Numbers) -> str:
-    """A filter in one line: what activates it, what it breaks."""
+def _in_a_line(each: Numbers) -> str:
+    """Describe a filter in one line: what activates it, what it breaks."""
     worst = [f"*{name(label)}* ({each['classes'][label][0]})" for label in broken_most(each)[:1]]
     most = f", most of all {worst[0]}" if worst else ""
-    often = [f"*{name(label)}* ({n})" for label, n in each["excited_by"] if n > 1]
-    excited = f" Among its top patches: {', '.join(often)}." if often else ""
+    often = [f"*{name(label)}* ({n})" for label, n in each["top_patch_classes"] if n > 1]
+    patches = f" Among its top patches: {', '.join(often)}." if often else ""
     return (
         f"- **Filter {each['filter']}** breaks {each['broken']} images{most}, and repairs "
-        f"{each['repaired']}.{excited}"
+        f"{each['repaired']}.{patches}"
     )
 
 
 def broken_most(each: Numbers) -> list[str]:
-    """The classes of the images that a filter breaks, the most frequent first."""
+    """List the classes of the images that a filter breaks, the most frequent first."""
     found: dict[str, list[int]] = each["classes"]
     return sorted((k for k in found if found[k][0]), key=lambda k: (-found[k][0], k))
 
 
 def _classes(pair: Sequence[Numbers], test: Numbers) -> str:
-    """The classes that the filters flip most, the others, and all."""
-    right = test["right_of"]
+    """Tabulate the classes that the filters flip most, the others, and all."""
+    correct = test["correct_by_class"]
     flips = {
-        label: [n for each in pair for n in each["classes"].get(label, (0, 0))] for label in right
+        label: [n for each in pair for n in each["classes"].get(label, (0, 0))] for label in correct
     }
-    order = sorted(right, key=lambda label: (-sum(flips[label][::2]), label))
+    order = sorted(correct, key=lambda label: (-sum(flips[label][::2]), label))
     worst = {label for each in pair for label in broken_most(each)[:MOST]}
     shown = [label for label in order if label in worst]
     others = [label for label in order if label not in worst]
-    rows = [(name(label), right[label], *flips[label]) for label in shown]
+    rows = [(name(label), correct[label], *flips[label]) for label in shown]
     for what, labels in ((f"{len(others)} others", others), ("**all**", order)):
         sums = [sum(column) for column in zip(*(flips[label] for label in labels), strict=True)]
-        rows += [(what, sum(right[label] for label in labels), *sums)] if labels else []
+        rows += [(what, sum(correct[label] for label in labels), *sums)] if labels else []
     columns = [f"{what} {each['filter']}" for each in pair for what in ("broken by", "repaired by")]
     return table(("class", "correct before", *columns), rows)

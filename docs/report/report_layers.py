@@ -14,12 +14,12 @@ LITTLE = 0.1  # a rank correlation nearer to 0 counts as none
 
 
 def layers(numbers: Numbers) -> list[str]:
-    """All filters of all layers: per filter, per layer, together, and at another site."""
-    here, there = numbers["ablation"], numbers["elsewhere"]
+    """Compare all filters of all layers: per filter, per layer, at once, and at another site."""
+    here, there = numbers["ablation"], numbers["after_activation"]
     return [
         "## 4. Are later layers more important?",
         f"Every filter of every layer is ablated once, and all {here['images']} test images are "
-        f"classified again; {here['right']} of them are correct with all filters.",
+        f"classified again; {here['correct']} of them are correct with all filters.",
         figure("ablation", "Images broken per filter, layer by layer", "Each dot is one filter."),
         "**Per filter.** What does one filter do?",
         per_filter(here["layers"]),
@@ -33,7 +33,7 @@ def layers(numbers: Numbers) -> list[str]:
         per_layer(here["layers"], numbers["network"]["layers"]),
         f"{by_layer(here['layers'])} A layer with more filters has more chances to break an "
         "image; a hundredth of the sum is what one per cent of its filters break.",
-        *together(numbers["together"], here),
+        *at_once(numbers["at_once"], here),
         "**Where is the zero?** Behind a convolution with batch normalisation, a zero feature map "
         "becomes a constant. Ablated after the activation, it stays zero:",
         sites(here["layers"], there["layers"]),
@@ -44,7 +44,7 @@ def layers(numbers: Numbers) -> list[str]:
 
 
 def per_filter(lines: Sequence[Numbers]) -> str:
-    """A line a layer."""
+    """Tabulate what one filter of each layer does."""
     rows = [
         (
             k,
@@ -63,7 +63,7 @@ def per_filter(lines: Sequence[Numbers]) -> str:
 
 
 def per_layer(lines: Sequence[Numbers], networks: Sequence[Numbers]) -> str:
-    """A line a layer."""
+    """Tabulate what all filters of each layer do, one at a time."""
     rows = [
         (
             k,
@@ -81,18 +81,18 @@ def per_layer(lines: Sequence[Numbers], networks: Sequence[Numbers]) -> str:
 
 
 def rho(compared: Numbers) -> str:
-    """The rank correlation as text."""
+    """Format the rank correlation."""
     found = compared["spearman"]
     return "not defined" if found is None else f"{found:.2f}"
 
 
 def every(compared: Numbers) -> int:
-    """How many filters there are."""
+    """Count the filters of all layers."""
     return sum(int(line["filters"]) for line in compared["layers"])
 
 
 def by_filter(compared: Numbers) -> str:
-    """The answer per filter, by the sign of the rank correlation."""
+    """State the result per filter, by the sign of the rank correlation."""
     found = compared["spearman"]
     if found is None or abs(found) < LITTLE:
         return f"{rho(compared)}: depth says next to nothing about what a filter breaks."
@@ -100,7 +100,7 @@ def by_filter(compared: Numbers) -> str:
 
 
 def by_layer(lines: Sequence[Numbers]) -> str:
-    """The answer per layer, by the order of the sums."""
+    """State the result per layer, by the order of the sums."""
     sums = [line["sum"] for line in lines]
     steps = [b - a for a, b in pairwise(sums)]
     if all(step > 0 for step in steps):
@@ -114,28 +114,28 @@ def by_layer(lines: Sequence[Numbers]) -> str:
     )
 
 
-def together(lines: Sequence[Numbers], compared: Numbers) -> list[str]:
-    """The accuracy with a share of a layer's filters ablated at once."""
-    share, draws, images = lines[0]["share"], len(lines[0]["right"]), compared["images"]
+def at_once(lines: Sequence[Numbers], compared: Numbers) -> list[str]:
+    """Tabulate the accuracy with a share of a layer's filters ablated at once."""
+    share, draws, images = lines[0]["share"], len(lines[0]["correct"]), compared["images"]
     rows = [
         (
             k,
             line["filters"],
             percent(line["accuracy"]),
-            f"{percent(min(line['right']) / images)} to {percent(max(line['right']) / images)}",
+            f"{percent(min(line['correct']) / images)} to {percent(max(line['correct']) / images)}",
         )
         for k, line in enumerate(lines, 1)
     ]
     return [
         f"**At once.** One filter can be redundant. With {100 * share:.0f} % of a layer's filters "
         f"ablated together, drawn at random {draws} times, the accuracy of "
-        f"{percent(compared['right'] / images)} falls to:",
+        f"{percent(compared['correct'] / images)} falls to:",
         table(("layer", "filters ablated", "accuracy, mean", "lowest to highest"), rows),
     ]
 
 
 def sites(here: Sequence[Numbers], there: Sequence[Numbers]) -> str:
-    """Zero before the normalisation beside zero after the activation."""
+    """Tabulate ablation before the normalisation beside ablation after the activation."""
     rows = [
         (k, a["mean"], b["mean"], a["sum"], b["sum"])
         for k, (a, b) in enumerate(zip(here, there, strict=True), 1)
@@ -145,7 +145,7 @@ def sites(here: Sequence[Numbers], there: Sequence[Numbers]) -> str:
 
 
 def matches(lines: Sequence[Numbers]) -> list[str]:
-    """Does a filter break the classes that activate it?"""
+    """Tabulate whether filters break the classes that activate them."""
     rows = [
         (k, percent(each["own"]), f"{percent(each['shuffled'])} ± {100 * each['interval']:.1f}")
         for k, each in enumerate(lines, 1)

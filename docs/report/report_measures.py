@@ -1,4 +1,4 @@
-"""Which numbers does the report tell? All are worked out here, from arrays."""
+"""How are the report's numbers defined? Statistics of arrays: ranks, intervals, hits by chance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ranks(values: Array) -> Array:
 
 
 def rank_correlation(one: Array, other: Array) -> float:
-    """Spearman's: the correlation of the ranks, in [-1, 1]; NaN where one side is constant."""
+    """Compute Spearman's rank correlation, in [-1, 1]; NaN if one side is constant."""
     x, y = ranks(one), ranks(other)
     x, y = x - x.mean(), y - y.mean()
     spread = math.sqrt(float((x**2).sum() * (y**2).sum()))
@@ -32,37 +32,37 @@ def rank_correlation(one: Array, other: Array) -> float:
 
 
 def chance_to_exceed(one: Array, other: Array) -> float:
-    """How often a random entry of ``one`` is above a random entry of ``other``; ties are half."""
+    """Compute how often a random entry of ``one`` exceeds one of ``other``; a tie counts half."""
     difference = one[:, None] - other[None]
     return float((difference > 0).mean() + (difference == 0).mean() / 2)
 
 
 def interval(share: float, count: int) -> float:
-    """Half the width of a share's 95 % interval, by the normal approximation."""
+    """Return half the width of a share's 95 % interval, by the normal approximation."""
     return 1.96 * math.sqrt(share * (1 - share) / count)
 
 
 def mean_interval(values: Array) -> float:
-    """Half the width of a mean's 95 % interval, by the normal approximation; infinite for one."""
+    """Return half the width of a mean's 95 % interval; infinite for a single value."""
     if len(values) < 2:
         return math.inf
     return 1.96 * float(values.std(ddof=1)) / math.sqrt(len(values))
 
 
 def layers_of(result: AblationResult | TopPatchesResult) -> Iterator[Array]:
-    """The rows of each layer's filters."""
+    """Yield the rows of each layer's filters."""
     for k in range(len(result.layers)):
         yield np.flatnonzero(result.layer == k)
 
 
 def worst_filters(counts: AblationResult, most: int) -> list[Array]:
-    """Of each layer, the rows of the filters that break most; of equals, the lower number."""
+    """Find the rows of each layer's filters that break most; of equals, the lower number."""
     broken = counts.broken.sum(1)
     return [rows[np.argsort(-broken[rows], kind="stable")[:most]] for rows in layers_of(counts)]
 
 
 def compare_layers(counts: AblationResult) -> list[dict[str, float]]:
-    """One line a layer: what silencing its filters, one at a time, breaks and repairs."""
+    """Summarise for each layer what ablating its filters, one at a time, breaks and repairs."""
     lines: list[dict[str, float]] = []
     before: Array | None = None
     for rows in layers_of(counts):
@@ -76,7 +76,7 @@ def compare_layers(counts: AblationResult) -> list[dict[str, float]]:
 
 
 def _of_filters(counts: AblationResult, rows: Array) -> dict[str, float]:
-    """Numbers per filter: what a random one of the layer does."""
+    """Summarise what a random filter of the layer does."""
     broken, repaired = counts.broken[rows].sum(1), counts.repaired[rows].sum(1)
     return {
         "filters": len(rows),
@@ -89,7 +89,7 @@ def _of_filters(counts: AblationResult, rows: Array) -> dict[str, float]:
 
 
 def _of_layer(counts: AblationResult, rows: Array) -> dict[str, float]:
-    """Numbers per layer: all of its filters, still silenced one at a time."""
+    """Sum up what all filters of the layer do, still ablated one at a time."""
     broken = np.sort(counts.broken[rows].sum(1))[::-1]
     harmful = broken[: math.ceil(len(rows) / 10)]
     flips = np.isin(counts.flip_row, rows) & (counts.flip_before == counts.flip_label)
@@ -103,53 +103,53 @@ def _of_layer(counts: AblationResult, rows: Array) -> dict[str, float]:
 
 
 def depth_correlation(counts: AblationResult) -> float:
-    """Spearman's correlation, over all filters, of a filter's layer and the images it breaks."""
+    """Correlate, over all filters, a filter's layer and the images it breaks (Spearman)."""
     return rank_correlation(counts.layer, counts.broken.sum(1))
 
 
-def breaks_what_excites(counts: AblationResult, labels: Array) -> list[dict[str, float]]:
-    """Per layer, the share of the broken images whose class is among a filter's top patches.
+def broken_among_top_patches(counts: AblationResult, labels: Array) -> list[dict[str, float]]:
+    """Compute, per layer, the share of broken images whose class is among the filter's top patches.
 
-    ``labels`` (filters, top) are the classes of the top patches. ``shuffled`` is the same share
-    with the patches of any filter of the layer: what the classes alone make of it. It is the mean
-    over all ways to deal the patches out to the filters of the layer, and ``interval`` is 1.96
-    standard deviations over these.
+    ``labels`` (filters, top) are the classes of the top patches. ``shuffled`` is the share expected
+    by chance: its mean over all permutations of the top patches among the filters of the layer.
+    ``interval`` is 1.96 standard deviations over these permutations.
     """
-    excites = np.zeros(counts.broken.shape, bool)
-    np.put_along_axis(excites, labels, True, axis=1)
+    among = np.zeros(counts.broken.shape, bool)
+    np.put_along_axis(among, labels, True, axis=1)
     found = []
     for rows in layers_of(counts):
-        broken, those = counts.broken[rows], excites[rows]
+        broken, classes = counts.broken[rows], among[rows]
         total = max(int(broken.sum()), 1)
-        shares = broken @ those.T.astype(np.int64) / total  # of the row's images, in whose patches
+        # Entry (i, j): what filter i breaks of the classes among the top patches of filter j.
+        shares = broken @ classes.T.astype(np.int64) / total
         found.append(
             {
                 "own": float(np.trace(shares)),
                 "shuffled": float(shares.sum() / len(rows)),
-                "interval": 1.96 * spread_of_deals(shares),
+                "interval": 1.96 * spread_over_permutations(shares),
             }
         )
     return found
 
 
-def spread_of_deals(shares: Array) -> float:
-    """Standard deviation of a sum over rows, each with a column of its own, dealt out at random.
+def spread_over_permutations(shares: Array) -> float:
+    """Compute the standard deviation of sum_i shares[i, p(i)] over all permutations p.
 
     Reference: Hoeffding, A Combinatorial Central Limit Theorem, 1951.
     https://doi.org/10.1214/aoms/1177729545
     """
     apart = shares - shares.mean(0) - shares.mean(1, keepdims=True) + shares.mean()
-    return math.sqrt(float((apart**2).sum()) / max(len(shares) - 1, 1))  # one row has one deal
+    return math.sqrt(float((apart**2).sum()) / max(len(shares) - 1, 1))  # of one row: 1 permutation
 
 
 def peaks_of(attribution: Array) -> Array:
-    """Where each map (images, height, width) is largest: (images, 2) of x, y."""
+    """Find where each map (images, height, width) is largest: (images, 2) of x, y."""
     y, x = np.divmod(attribution.reshape(len(attribution), -1).argmax(1), attribution.shape[2])
     return np.stack([x, y], axis=1)
 
 
 def inside(points: Array, boxes: Array) -> Array:
-    """Which points (points, 2) of x, y lie in which boxes, half open: bool (boxes, points)."""
+    """Test which points (points, 2) of x, y lie in which half-open boxes: bool (boxes, points)."""
     x, y = points.T
     x0, y0, x1, y1 = boxes.T[:, :, None]
     found: Array = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
@@ -157,11 +157,12 @@ def inside(points: Array, boxes: Array) -> Array:
 
 
 def peaks_in_boxes(points: Array, boxes: Array, size: tuple[int, int]) -> dict[str, float]:
-    """How often a picture's peak lies in its box, and how often other points do.
+    """Compute how often an image's peak lies in its box, and how often other points do.
 
-    Chance is a point anywhere in the picture, (height, width); others, the peak of another of
-    the pictures; middle, the picture's middle. The last two know that objects are in the middle.
-    ``above_`` is the mean of own less other, picture by picture, as both are of the same boxes.
+    ``chance`` is a random point of the image, (height, width); ``others``, the peak of another
+    image; ``middle``, the centre of the image. The last two know that objects are central.
+    ``above_others`` and ``above_middle`` are means of paired differences: both points are compared
+    by the same box.
     """
     hits, count = inside(points, boxes), len(points)
     hit = np.diag(hits).astype(float)
@@ -178,7 +179,7 @@ def peaks_in_boxes(points: Array, boxes: Array, size: tuple[int, int]) -> dict[s
         "others": float(others.mean()),
         "middle": float(middle.mean()),
         "above_others": float((hit - others).mean()),
-        # A picture has a part in others by its box, and by its peak in the boxes elsewhere.
+        # An image enters `others` twice: with its own box, and with its peak in the other boxes.
         "above_others_interval": mean_interval(hit - others - elsewhere),
         "above_middle": float((hit - middle).mean()),
         "above_middle_interval": mean_interval(hit - middle),

@@ -1,4 +1,4 @@
-"""Turns the numbers of the report into Markdown; computes nothing."""
+"""How does the report's page read? Formats its numbers as Markdown; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from studies_text import KNOWN
 
 Numbers = dict[str, Any]
 
-COMMAND = "python docs/make_report.py RUN DATA"
+COMMAND = "python docs/report/make_report.py RUN DATA"
 GUESSES = {"others": "another image's peak", "middle": "the centre of the image"}
 PARTS = {  # of the recipe's table
     "network": (
@@ -27,7 +27,7 @@ PARTS = {  # of the recipe's table
 
 
 def page(numbers: Numbers, verdict: str) -> str:
-    """The whole page."""
+    """Write the whole page."""
     parts = [
         *opening(numbers),
         *accuracy(numbers["network"], numbers["test"]),
@@ -41,13 +41,13 @@ def page(numbers: Numbers, verdict: str) -> str:
 
 
 def opening(numbers: Numbers) -> list[str]:
-    """What this is, and each result in a line."""
+    """Introduce the page, and summarise each result in a line."""
     test, peaks = numbers["test"], numbers["occlusion"]["peaks"]
     compared = numbers["ablation"]
-    classes = test["right_of"]
+    classes = test["correct_by_class"]
     images = named(classes, f"{len(classes)} classes")
     means = ", ".join(f"{line['mean']:.1f}" for line in compared["layers"])
-    answers = [
+    rows = [
         (
             "[How accurate is it?](#1-how-accurate-is-it)",
             f"{percent(test['accuracy'])} of the test images",
@@ -63,21 +63,21 @@ def opening(numbers: Numbers) -> list[str]:
         ),
     ]
     if peaks:
-        said = f"at the object in {percent(peaks[0]['own'])} of the correct images"
-        said += f"; a random point: {percent(peaks[0]['chance'])}"
-        answers.insert(1, ("[Where does it look?](#2-where-does-it-look)", said))
+        hits = f"at the object in {percent(peaks[0]['own'])} of the correct images"
+        hits += f"; a random point: {percent(peaks[0]['chance'])}"
+        rows.insert(1, ("[Where does it look?](#2-where-does-it-look)", hits))
     return [
         "# What is inside a network of five convolutions?",
-        f"It was trained on {images}. This page runs every analysis of the toolkit on its "
+        f"It was trained on {images}. This page runs every analysis of the toolkit on the "
         f"{test['images']} test images. Ablating a filter **breaks** an image if it is newly "
         "misclassified: correct with all filters, misclassified without this one. It **repairs** "
         "an image if it is newly correct.",
-        table(("question", "number"), answers),
+        table(("question", "number"), rows),
     ]
 
 
 def accuracy(network: Numbers, test: Numbers) -> list[str]:
-    """The recipe, the history, and which classes fail."""
+    """Show the recipe, the training history, and the accuracy of each class."""
     pairs = [
         (name(best[0]), percent(best[3] / 100), name(worst[0]), percent(worst[3] / 100),
          name(worst[4]))
@@ -88,7 +88,7 @@ def accuracy(network: Numbers, test: Numbers) -> list[str]:
     return [
         "## 1. How accurate is it?",
         f"**{percent(test['accuracy'])}** of {test['images']} test images are correct "
-        f"({test['right']}; 95 % interval ± {100 * test['interval']:.1f}). The report that this "
+        f"({test['correct']}; 95 % interval ± {100 * test['interval']:.1f}). The report that this "
         f"page follows reached {KNOWN} % with five convolutions, on 33 other classes, so the two "
         "numbers are not comparable.",
         recipe(network),
@@ -98,19 +98,19 @@ def accuracy(network: Numbers, test: Numbers) -> list[str]:
         "The most frequent confusions:",
         table(("true class", "predicted as", "times", "of images"), confused),
         *([figure("mistakes", "Eight confident mistakes", f"Most confident mistakes. {caption}")]
-          if test["right"] < test["images"] else []),
+          if test["correct"] < test["images"] else []),
     ]  # fmt: skip
 
 
 def recipe(network: Numbers) -> str:
-    """The hyper-parameters of the network, and its size."""
-    chosen = network["recipe"]
+    """Tabulate the hyper-parameters, and the size of the network."""
+    values = network["recipe"]
     rows = [
-        (part, ", ".join(f"{name(k)} {_value(chosen[k])}" for k in names if _value(chosen[k])))
+        (part, ", ".join(f"{name(k)} {_value(values[k])}" for k in names if _value(values[k])))
         for part, names in PARTS.items()
     ]
-    trained_on = "train and val images" if chosen["val_too"] else "train images"
-    share = f", {percent(chosen['data_share'])} of them" if chosen["data_share"] < 1 else ""
+    trained_on = "train and val images" if values["val_too"] else "train images"
+    share = f", {percent(values['data_share'])} of them" if values["data_share"] < 1 else ""
     minutes = network["metrics"].get("seconds", 0) / 60
     size = (
         f"{network['parameters'] / 1e6:.2f} million parameters, "
@@ -122,7 +122,7 @@ def recipe(network: Numbers) -> str:
 
 
 def _value(value: object) -> str:
-    """A choice as text; nothing where it was not made."""
+    """Format a hyper-parameter; empty if it is off."""
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, list):
@@ -130,19 +130,19 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) and value else str(value or "")
 
 
-def _history(chosen: Numbers) -> str:
-    said = "Loss and accuracy, epoch by epoch."
-    if chosen["mixup"] or chosen["cutmix"]:
-        said += " The training images are mixed (mixup, cutmix), which makes them harder than the"
-        said += " test images: the training accuracy may stay below the test accuracy."
-    if chosen["val_too"]:
-        said += " The training set includes the val images, so there is no validation curve."
-    return said
+def _history(recipe: Numbers) -> str:
+    caption = "Loss and accuracy, epoch by epoch."
+    if recipe["mixup"] or recipe["cutmix"]:
+        caption += " The training images are mixed (mixup, cutmix), which makes them harder than"
+        caption += " the test images: the training accuracy may stay below the test accuracy."
+    if recipe["val_too"]:
+        caption += " The training set includes the val images, so there is no validation curve."
+    return caption
 
 
 def occlusion(numbers: Numbers) -> list[str]:
-    """Where does it look: eight images, one in detail, and all by their boxes."""
-    shown, side = numbers["pictures"], numbers["window"]
+    """Show where it looks: eight images, one in detail, and all by their boxes."""
+    shown, side = numbers["images"], numbers["window"]
     rows = [
         (name(each["class"]), f"{each['confidence']:.2f}", f"{each['worst']:.2f}",
          each["changing"], name(each["to"]) or "-")
@@ -171,7 +171,7 @@ def occlusion(numbers: Numbers) -> list[str]:
 
 
 def peaks(lines: Sequence[Numbers], without_box: int) -> list[str]:
-    """Does the peak lie in the object's box?"""
+    """Tabulate how often the peak lies in the object's box."""
     if not lines:
         return []
     rows = [
@@ -196,24 +196,25 @@ def peaks(lines: Sequence[Numbers], without_box: int) -> list[str]:
 
 
 def against(line: Numbers, other: str) -> str:
-    """Whether the peak is the better guess, by the paired difference and its 95 % interval."""
+    """State whether the peak is the better guess: the paired difference and its interval."""
     share, error = line[f"above_{other}"], line[f"above_{other}_interval"]
-    said = "does not differ significantly from"
+    verdict = "does not differ significantly from"
     if error is not None and abs(share) > error:
-        said = "beats" if share > 0 else "is beaten by"
-    told = "unknown" if error is None else f"{100 * error:.1f}"
-    return f"{said} {GUESSES[other]} ({100 * share:+.1f} points ± {told})"
+        verdict = "beats" if share > 0 else "is beaten by"
+    interval = "unknown" if error is None else f"{100 * error:.1f}"
+    return f"{verdict} {GUESSES[other]} ({100 * share:+.1f} points ± {interval})"
 
 
 def making(network: Numbers) -> list[str]:
-    """Which command made this."""
+    """Give the command that made the page."""
     versions = ", ".join(f"{each} {number}" for each, number in network["versions"].items())
     return [
         "## How this page was made",
-        f"`{COMMAND}` computes, draws and writes all of it; RUN is the folder of the trained "
-        "network (of `ikit train`, or a trial of `ikit sweep`), DATA that of its images, with a "
-        "`boxes.csv` for the second section. The numbers are in [report.json](report.json), "
-        "every epoch in [report_history.csv](report_history.csv), every filter in "
-        "[report_filters.csv](report_filters.csv); `python docs/make_report.py --rewrite` makes "
-        f"the page from them. Trained with {versions}.",
+        f"`{COMMAND}` runs the analyses, draws the figures and writes the page. RUN is the output "
+        "folder of `ikit train`, or a trial of `ikit sweep`; DATA is the folder of its images, "
+        "with a `boxes.csv` for the second section. The numbers are in "
+        "[numbers/report.json](numbers/report.json), every epoch in "
+        "[numbers/history.csv](numbers/history.csv), every filter in "
+        "[numbers/filters.csv](numbers/filters.csv); `make_report.py --rewrite` makes the page "
+        f"from them. Trained with {versions}.",
     ]

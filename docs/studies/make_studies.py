@@ -1,10 +1,10 @@
-"""What came of the studies? Reads their sweeps, judges the report's claims, writes docs/studies.md.
+"""Do the claims about the recipe hold? Reads the sweeps and writes docs/studies/README.md.
 
     ikit sweep examples/studies/*.toml --data tiny33 --scale 0.15 --out sweeps
-    python docs/make_studies.py sweeps
+    python docs/studies/make_studies.py sweeps
 
-SWEEPS holds the result of each study in a folder of its name. The page has a table, a figure and a
-verdict for each; the same numbers give the same page.
+SWEEPS holds the result of each study in a folder with the name of the study. The page has a table,
+a figure and a verdict for each; the same sweeps always give the same page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from interpret_kit.results.sweep_table import SweepResult, text
 from interpret_kit.trainers.runs.progress import DIVERGED
 
 HOME = Path(__file__).parent
-sys.path.append(str(HOME.parent / "benchmarks"))
+sys.path.append(str(HOME.parents[1] / "benchmarks"))
 from machine import machine  # noqa: E402
 
 COLOURS = 256  # of a figure, so that it is small
@@ -40,9 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sweeps", type=Path, help="folder of the studies' sweeps")
+    parser.add_argument("sweeps", type=Path, help="folder of the sweeps")
     parser.add_argument("--out", type=Path, default=HOME, help="folder of the page")
-    parser.add_argument("--machine", default=_here(), help="where the sweeps ran; here unless said")
+    parser.add_argument("--machine", default=_here(), help="where the sweeps ran (default: here)")
     given = parser.parse_args()
     try:
         tables = read(given.sweeps)
@@ -55,7 +55,7 @@ def read(sweeps: Path) -> dict[str, SweepResult]:
     """Load the table of each study, by the name of its file.
 
     Raises:
-        NothingThere: one has not been swept.
+        NothingThere: a sweep is missing.
     """
     missing = [name for name in SWEEPS if not (sweeps / name / "manifest.json").is_file()]
     if missing:
@@ -67,59 +67,59 @@ def read(sweeps: Path) -> dict[str, SweepResult]:
 
 
 def _named(table: SweepResult) -> SweepResult:
-    """Name the images as a reader knows them, not by where they lay."""
+    """Replace the path of the images by their name."""
     images = named(table.origin.classes, Path(table.origin.images).name)
     return dataclasses.replace(table, origin=dataclasses.replace(table.origin, images=images))
 
 
 def write(tables: dict[str, SweepResult], out: Path, where: str) -> None:
-    """Write the page and a figure a study."""
-    pictures = out / "pictures" / "studies"
-    pictures.mkdir(parents=True, exist_ok=True)
+    """Write the page and one figure per study."""
+    figures = out / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        _draw(table, pictures / f"{name}.png")
+        _draw(table, figures / f"{name}.png")
     rules = {name: section.rule for section in SECTIONS for name in section.sweeps}
     swept = {name: Swept(table, rules[name](measured(table))) for name, table in tables.items()}
     scale = next(iter(tables.values())).study.scale
     command = (
         f"ikit sweep examples/studies/*.toml --data tiny33 --scale {scale:g} --out sweeps\n"
-        "python docs/make_studies.py sweeps"
+        "python docs/studies/make_studies.py sweeps"
     )
-    (out / "studies.md").write_text(page(swept, command, where), encoding="utf-8")
+    (out / "README.md").write_text(page(swept, command, where), encoding="utf-8")
 
 
 def measured(table: SweepResult) -> Measured:
-    """What the rules want to know of a study.
+    """Extract what the rules need from the table of a study.
 
-    The best epoch of many is the better for it, on images that chose it; so where the recipes
-    differ in their epochs, accuracies are of the last one.
+    The validation set selects the best epoch, which favours recipes with more epochs to select
+    from. If the recipes differ in their epochs, the accuracies are therefore those of the last.
     """
     study = table.study
-    which, train, val = "", table.train_accuracy, table.val_accuracy
+    suffix, train, val = "", table.train_accuracy, table.val_accuracy
     if "epochs" in study.vary:
         train, val = _last(table.train_curve), _last(table.val_curve)
-        which = " in the last epoch,"
+        suffix = " in the last epoch,"
     lost = [trial for trial, why in table.failures.items() if why.startswith(DIVERGED)]
     return Measured(
         tuple("; ".join(map(text, cell.values())) for cell in study.grid),
-        Split(f"training{which}", train),
-        Split(f"validation{which}", val, table.scored["val"]),
+        Split(f"training{suffix}", train),
+        Split(f"validation{suffix}", val, table.scored["val"]),
         len(table.origin.classes),
         tuple(sum(each.startswith(f"{label}, seed ") for each in lost) for label in study.labels),
     )
 
 
 def _last(curve: Array) -> Array:
-    """Each trial's last number of a curve (recipes, seeds, epochs); NaN where it has none."""
-    told = [[each[~np.isnan(each)] for each in recipe] for recipe in curve]
-    return np.array([[each[-1] if len(each) else math.nan for each in row] for row in told])
+    """Take each trial's last number of a curve (recipes, seeds, epochs); NaN if it has none."""
+    numbers = [[each[~np.isnan(each)] for each in recipe] for recipe in curve]
+    return np.array([[each[-1] if len(each) else math.nan for each in row] for row in numbers])
 
 
 def _draw(table: SweepResult, file: Path) -> None:
     drawn = BytesIO()
     table.figures()["sweep"].savefig(drawn, format="png")
-    with Image.open(drawn) as picture:
-        picture.convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(COLOURS).save(file, optimize=True)
     print(f"{file.name}: {file.stat().st_size // 1024} KB")
 
 

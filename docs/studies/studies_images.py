@@ -17,40 +17,40 @@ CLASSES = {
     "ox": "n02403003", "red_panda": "n02509815", "scorpion": "n01770393",
     "snail": "n01944390", "tabby_cat": "n02123045", "tarantula": "n01774750",
 }  # fmt: skip
-"""The folders, and the WordNet ids of their classes."""
+"""WordNet id of each class, by the name of its folder."""
 
 VALIDATION = (
     17, 24, 26, 44, 56, 58, 62, 64, 98, 100, 108, 118, 127, 130, 150, 153, 164, 188, 196, 199,
     201, 210, 231, 247, 256, 274, 277, 285, 295, 307, 311, 326, 333, 366, 367, 370, 393, 404,
     405, 415, 419, 420, 431, 433, 436, 452, 459, 481, 492, 493,
 )  # fmt: skip
-"""Of the 500 training images of a class, numbered from 0, those that validate."""
+"""Numbers of the validation images among the 500 training images of a class, from 0."""
 
 NAME = "33 animal classes of Tiny ImageNet"
 
 
 def named(classes: Iterable[str], otherwise: str) -> str:
-    """The name of these images, if the classes are theirs."""
+    """Name the data set, if these are its classes."""
     return NAME if set(classes) == set(CLASSES) else otherwise
 
 
 def about(classes: tuple[str, ...]) -> str:
-    """How to build the folders; nothing, of other classes."""
+    """Explain how to build the folders; empty for other classes."""
     if not named(classes, ""):
         return ""
     listed = ", ".join(f"`{folder}` {wordnet}" for folder, wordnet in CLASSES.items())
     numbers = ", ".join(map(str, VALIDATION))
-    return f"""The images are {NAME} (200 classes of ImageNet at 64 x 64 pixels, 500 images of each
-to train and 50 to validate, which were published for Stanford's course CS231n). To build the same
+    return f"""The images are {NAME} (200 classes of ImageNet at 64 x 64 pixels, with 500
+training and 50 validation images each, published for Stanford's course CS231n). To build the same
 folders from `tiny-imagenet-200`, for each class:
 
-- `val/CLASS/`: of its 500 training images, `train/ID/images/ID_N.JPEG`, those of the 50 numbers N
-  below, the same for all classes;
+- `val/CLASS/`: those 50 of its 500 training images, `train/ID/images/ID_N.JPEG`, whose numbers N
+  are listed below, the same for all classes;
 - `train/CLASS/`: the other 450;
-- `test/CLASS/`: its 50 images of `val/images/`, which `val/val_annotations.txt` names. The studies
-  never look at them.
+- `test/CLASS/`: its 50 images in `val/images/`, according to `val/val_annotations.txt`. The studies
+  do not use them.
 
-<details><summary>The folders and their WordNet ids; the 50 numbers</summary>
+<details><summary>Folders with their WordNet ids, and the 50 numbers</summary>
 
 {listed}.
 

@@ -1,11 +1,11 @@
-"""When does a claim about recipes hold, by the numbers of a study, and when can't it be told?
+"""Does a claim about recipes hold, by the numbers of a study? One rule per claim.
 
 Two recipes differ clearly if their mean accuracies are more than two standard errors apart. The
-error has two parts. Seeds: the spread between them, taken as one for all recipes of a study, since
-two seeds say little about their own. Images: a network that is right on a share p of n images
-it has not learned from could as well have had sqrt(p (1 - p) / n) more or fewer; that both recipes
-are scored on the same images makes their difference surer than this, so the rule is careful. That
-the validation images also chose the epoch is in neither part.
+standard error has two parts. Seeds: the spread between them, pooled over all recipes of a study,
+since two seeds per recipe are too few. Images: the accuracy p on a sample of n images has the
+standard error sqrt(p (1 - p) / n). As both recipes are scored on the same images, the error of
+their difference is smaller than that, so the rule is conservative. Neither part accounts for the
+selection of the epoch on the validation set.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLEAR = 2.0  # standard errors
-LEFT = 0.25  # of the best rate's lead over chance: with less, a rate is said to diverge
+LEFT = 0.25  # of the best rate's lead over chance: a rate with less counts as diverged
 
 
 class Verdict(Enum):
-    """What the numbers say of a claim."""
+    """What the numbers show about a claim."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
-    UNTOLD = "can't be told"
+    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim, and what became of it."""
+    """A claim with its verdict."""
 
     claim: str
-    verdict: Verdict | None  # None where the report claims nothing
-    numbers: str  # in words
+    verdict: Verdict | None  # None if the report makes no claim
+    numbers: str  # the accuracies and their difference, as a sentence
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one recipe's mean accuracy is above another's, in percentage points."""
+    """The difference of two mean accuracies, in percentage points."""
 
     points: float
-    error: float  # standard error; infinite where nothing tells the spread between seeds
+    error: float  # standard error; infinite if no recipe has two seeds
 
     @property
     def sign(self) -> int:
-        """1 or -1 where it is clear, else 0."""
+        """The sign of a clear difference, else 0."""
         clear = abs(self.points) > CLEAR * self.error
         return int(math.copysign(1, self.points)) if clear else 0
 
@@ -63,10 +63,10 @@ class Split:
 
     name: str
     shares: NDArray[np.float64]  # (recipes, seeds), in [0, 1]; NaN where a trial failed
-    images: int | None = None  # so many, if they are a sample: not those that were learned from
+    images: int | None = None  # their number, if they are a sample; None for the training set
 
     def percent(self, row: int) -> float:
-        """Mean accuracy of a recipe; NaN if no trial of it ended well."""
+        """Average the accuracy of a recipe over its seeds, in percent; NaN if all trials failed."""
         return 100 * float(np.mean(there)) if len(there := self._seeds(row)) else math.nan
 
     @property
@@ -75,26 +75,26 @@ class Split:
         return int(np.nanargmax([self.percent(row) for row in range(len(self.shares))]))
 
     def difference(self, row: int, other: int) -> Difference:
-        """How far a recipe is above another."""
+        """Subtract the mean accuracy of another recipe."""
         points = self.percent(row) - self.percent(other)
         return Difference(points, math.hypot(self._error(row), self._error(other)))
 
     def bend(self, first: int, middle: int, last: int) -> Difference:
-        """How far the gain from the first to the middle is above that from there to the last."""
+        """Subtract the gain from the middle to the last from that from the first to the middle."""
         gains = self.difference(middle, first).points - self.difference(last, middle).points
-        # The middle is in both gains: it counts twice, and its variance four times.
+        # The middle enters both gains: its weight is 2, and its variance counts four times.
         errors = 2 * self._error(middle), self._error(first), self._error(last)
         return Difference(gains, math.hypot(*errors))
 
     def above(self, row: int, share: float) -> Difference:
-        """How far a recipe is above a share of the images."""
+        """Subtract a share in [0, 1], such as chance, from the accuracy of a recipe."""
         return Difference(self.percent(row) - 100 * share, self._error(row))
 
     def _seeds(self, row: int) -> NDArray[np.float64]:
         return self.shares[row][~np.isnan(self.shares[row])]
 
     def _error(self, row: int) -> float:
-        """Standard error of a recipe's mean, in percentage points."""
+        """Estimate the standard error of a recipe's mean, in percentage points."""
         mean, seeds = self.percent(row) / 100, len(self._seeds(row))
         if not seeds:
             return math.nan
@@ -102,7 +102,7 @@ class Split:
         return 100 * math.sqrt(self._variance() / seeds + sampled)
 
     def _variance(self) -> float:
-        """Variance between seeds, pooled over the recipes."""
+        """Estimate the variance between seeds, pooled over the recipes."""
         several = [seeds for row in range(len(self.shares)) if len(seeds := self._seeds(row)) > 1]
         freedom = sum(len(seeds) - 1 for seeds in several)
         squares = sum(float(((seeds - seeds.mean()) ** 2).sum()) for seeds in several)
@@ -111,26 +111,26 @@ class Split:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a study measured of its recipes, which are in order."""
+    """The accuracies of a study, recipe by recipe in the order of the study."""
 
     names: tuple[str, ...]  # of the recipes
     train: Split
     val: Split
     classes: int
-    diverged: tuple[int, ...]  # trials of each recipe whose loss was no longer a number
+    diverged: tuple[int, ...]  # trials of each recipe whose loss became NaN or infinite
 
     def row(self, name: str) -> int:
-        """Where a recipe is."""
+        """Return the row of a recipe."""
         return self.names.index(name)
 
     def between(self, split: Split, row: int, other: int) -> str:
-        """Two recipes' accuracies and their difference, in words."""
-        first, second = (_said(split.percent(each)) for each in (other, row))
+        """Format the accuracies of two recipes and their difference."""
+        first, second = (_percent(split.percent(each)) for each in (other, row))
         names = f"from {self.names[other]} to {self.names[row]}"
         return f"{split.name} {names}: {first} to {second}, {split.difference(row, other)}"
 
 
-def _said(percent: float) -> str:
+def _percent(percent: float) -> str:
     return "all trials failed" if math.isnan(percent) else f"{percent:.1f} %"
 
 
@@ -138,15 +138,15 @@ Rule = Callable[[Measured], tuple[Finding, ...]]
 
 
 def _by_sign(sign: int) -> Verdict:
-    return {1: Verdict.HOLDS, 0: Verdict.UNTOLD, -1: Verdict.FAILS}[sign]
+    return {1: Verdict.HOLDS, 0: Verdict.UNDECIDED, -1: Verdict.FAILS}[sign]
 
 
 def wider_trains_better_and_levels_off(study: Measured) -> tuple[Finding, ...]:
-    """Widest against narrowest; then whether the lower half of the widths gains more."""
+    """Compare widest and narrowest, then the gains of the lower and upper half of the widths."""
     last, middle = len(study.names) - 1, len(study.names) // 2
     verdict = _by_sign(study.val.bend(0, middle, last).sign)
     if verdict is Verdict.HOLDS and study.val.difference(middle, 0).sign <= 0:
-        verdict = Verdict.UNTOLD  # "less and less" wants a gain to start from
+        verdict = Verdict.UNDECIDED  # "less and less" presupposes a gain
     halves = (study.between(study.val, *pair) for pair in ((middle, 0), (last, middle)))
     return (
         Finding(
@@ -159,7 +159,7 @@ def wider_trains_better_and_levels_off(study: Measured) -> tuple[Finding, ...]:
 
 
 def early_stride_costs(study: Measured) -> tuple[Finding, ...]:
-    """The same stride in the first layer, and in the last."""
+    """Compare the same stride in the first layer and in the last."""
     late, early = study.row("1,1,2"), study.row("2,1,1")
     sign = study.val.difference(late, early).sign
     numbers = study.between(study.val, early, late)
@@ -167,7 +167,7 @@ def early_stride_costs(study: Measured) -> tuple[Finding, ...]:
 
 
 def pooling_2_beats_3(study: Measured) -> tuple[Finding, ...]:
-    """One against the other."""
+    """Compare the two."""
     two, three = study.row("2"), study.row("3")
     sign = study.val.difference(two, three).sign
     numbers = study.between(study.val, two, three)
@@ -175,7 +175,7 @@ def pooling_2_beats_3(study: Measured) -> tuple[Finding, ...]:
 
 
 def deeper_helps_until_it_hurts(study: Measured) -> tuple[Finding, ...]:
-    """The best depth against the least and the greatest."""
+    """Compare the best depth with the least and the greatest."""
     best, last = study.val.best, len(study.names) - 1
     helps, hurts = (_by_sign(_short_of_best(study.val, each)) for each in (0, last))
     return (
@@ -185,7 +185,7 @@ def deeper_helps_until_it_hurts(study: Measured) -> tuple[Finding, ...]:
 
 
 def _short_of_best(split: Split, row: int) -> int:
-    """1 if a recipe is clearly below the best, -1 if it is clearly above all others, else 0."""
+    """Return 1 if a recipe is clearly below the best, -1 if clearly above all others, else 0."""
     if row != split.best:
         return split.difference(split.best, row).sign
     return -1 if _beats_all(split, row) else 0
@@ -197,7 +197,7 @@ def _beats_all(split: Split, row: int) -> bool:
 
 
 def two_layers_are_best(study: Measured) -> tuple[Finding, ...]:
-    """Two fully connected layers against each other number, counted in both ways."""
+    """Compare two fully connected layers with every other number, counted in both ways."""
     ways = {"with": study.row("128"), "without": study.row("128,128")}
     return tuple(_two_layers(study, way, row) for way, row in ways.items())
 
@@ -205,49 +205,50 @@ def two_layers_are_best(study: Measured) -> tuple[Finding, ...]:
 def _two_layers(study: Measured, way: str, two: int) -> Finding:
     others = [each for each in range(len(study.names)) if each != two]
     signs = [study.val.difference(two, each).sign for each in others]
-    verdict = Verdict.FAILS if min(signs) < 0 else Verdict.UNTOLD
+    verdict = Verdict.FAILS if min(signs) < 0 else Verdict.UNDECIDED
     if min(signs) > 0:
         verdict = Verdict.HOLDS
     rival = max(others, key=lambda each: np.nan_to_num(study.val.percent(each)))
     claim = f"Two fully connected layers are best, counted {way} the last one"
     return Finding(
-        claim, verdict, f"against the best other, {study.between(study.val, two, rival)}"
+        claim, verdict, f"against the best alternative: {study.between(study.val, two, rival)}"
     )
 
 
 def validation_saturates(study: Measured) -> tuple[Finding, ...]:
-    """What the second half of the epochs brings to training and to validation."""
+    """Compare the gains of training and validation over the second half of the epochs."""
     last, middle = len(study.names) - 1, len(study.names) // 2
     trained, validated = (each.difference(last, middle) for each in (study.train, study.val))
     lead = Difference(trained.points - validated.points, math.hypot(trained.error, validated.error))
-    verdict = Verdict.UNTOLD
+    verdict = Verdict.UNDECIDED
     if validated.sign > 0 or trained.sign < 0:
         verdict = Verdict.FAILS
     elif trained.sign > 0 and lead.sign > 0:
         verdict = Verdict.HOLDS
     numbers = (study.between(each, last, middle) for each in (study.train, study.val))
-    claim = "Validation accuracy saturates while training accuracy goes on"
+    claim = "Validation accuracy saturates while training accuracy keeps rising"
     return (Finding(claim, verdict, "; ".join(numbers)),)
 
 
 def large_rate_diverges(study: Measured) -> tuple[Finding, ...]:
-    """Of the largest rate: a loss that is no number, or little left of what the best learns."""
+    """Test the largest rate: a loss that is NaN, or little of the best rate's lead over chance."""
     claim, last, best = "Too large a learning rate diverges", len(study.names) - 1, study.val.best
     name, seeds = study.names[last], study.val.shares.shape[1]
     if study.diverged[last]:
-        lost = f"at {name}, the loss of {study.diverged[last]} of {seeds} trials ended as no number"
-        return (Finding(claim, Verdict.HOLDS, lost),)
+        trials = f"{study.diverged[last]} of {seeds} trials"
+        numbers = f"at {name}, the loss of {trials} became NaN or infinite"
+        return (Finding(claim, Verdict.HOLDS, numbers),)
     chance = 1 / study.classes
     here, there = (study.val.above(row, chance) for row in (last, best))
     worse = study.val.difference(best, last).sign > 0
     verdict = Verdict.HOLDS if worse and here.points < LEFT * there.points else Verdict.FAILS
-    if there.sign <= 0:  # none learns
-        verdict = Verdict.UNTOLD
+    if there.sign <= 0:  # not even the best rate beats chance
+        verdict = Verdict.UNDECIDED
     numbers = f"{study.between(study.val, last, best)}; chance is {100 * chance:.1f} %"
     return (Finding(claim, verdict, numbers),)
 
 
 def largest_against_smallest(study: Measured) -> tuple[Finding, ...]:
-    """Where nothing is claimed: the last recipe against the first."""
+    """Compare the last recipe with the first, if there is no claim."""
     numbers = study.between(study.val, len(study.names) - 1, 0)
-    return (Finding("No claim of the report's is known here", None, numbers),)
+    return (Finding("No claim", None, numbers),)

@@ -1,4 +1,4 @@
-"""What does docs/studies.md say, and in which order?"""
+"""How does the page of the studies read? Formats their tables and findings as Markdown."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from studies_rules import Finding, Rule
 
 from interpret_kit.results.sweep_table import SweepResult, markdown
 
-KNOWN = 59.77  # percent: the accuracy of the report's last network, on 33 classes of its own
+KNOWN = 59.77  # percent: the accuracy of the earlier report's last network, on 33 other classes
 
 
 @dataclass(frozen=True)
 class Section:
-    """A subsection of the report: which sweeps ask its question, and what it claims."""
+    """One question about the recipe: its sweeps, and the rule that judges its claim."""
 
     heading: str
     rule: Rule
@@ -42,26 +42,26 @@ SWEEPS = tuple(name for section in SECTIONS for name in section.sweeps)
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep, and what it says of the report's claims."""
+    """A sweep, and its findings about the claims."""
 
     table: SweepResult
     findings: tuple[Finding, ...]
 
 
 def page(swept: Mapping[str, Swept], command: str, machine: str) -> str:
-    """The whole page, in Markdown.
+    """Write the whole page, in Markdown.
 
     Args:
-        swept: by the name of the study's file.
-        command: what made the page.
-        machine: on which the trials ran.
+        swept: the sweeps, by the name of the study's file.
+        command: the commands that make the page.
+        machine: where the trials ran.
     """
     tables = [each.table for each in swept.values()]
     parts = [
         "# Eight questions about the recipe",
         _introduction(tables, machine),
         *dict.fromkeys(table.study.at_scale for table in tables),
-        "## What the claims come to",
+        "## Which claims hold",
         _verdicts(swept),
         _rules(tables),
     ]
@@ -80,12 +80,13 @@ def _introduction(tables: Sequence[SweepResult], machine: str) -> str:
     hours = sum(_seconds(table) for table in tables) / 3600
     images = ", ".join(dict.fromkeys(table.origin.images for table in tables))
     return (
-        "A report that this project follows asked eight questions about the recipe of a "
-        "convolutional network, and drew a conclusion from each. Here they are asked again, on "
-        f"{images}: {trials} trainings, whose epochs took {_time(hours)} in all, on {machine}. "
-        "Trials may have shared the cores: compare multiply-adds rather than seconds.\n\n"
-        f"Of the report's own figures only that of its last network is known here, {KNOWN} % on "
-        "33 classes of its own; so our numbers stand alone, and what is judged are its conclusions."
+        "An earlier report asked eight questions about the recipe of a convolutional network, and "
+        f"drew a conclusion from each. This page repeats them on {images}: {trials} training runs, "
+        f"whose epochs took {_time(hours)} in total, on {machine}. Trials may have shared the "
+        "cores: compare multiply-adds (MACs) rather than seconds.\n\n"
+        "Of the numbers of that report, only the accuracy of its last network is known here, "
+        f"{KNOWN} % on 33 other classes. The numbers below can therefore not be compared with it; "
+        "they test its conclusions."
     )
 
 
@@ -113,18 +114,18 @@ def _verdicts(swept: Mapping[str, Swept]) -> str:
 def _rules(tables: Iterable[SweepResult]) -> str:
     scored = ", ".join(dict.fromkeys(str(table.scored.get("val", "?")) for table in tables))
     return (
-        "A verdict is computed, not felt. A difference of two recipes' mean accuracies counts if "
-        "it is more than two standard errors. The error is made of the spread between seeds, taken "
-        f"as one for all recipes of a study, and on the {scored} validation images also of what "
-        "chance there is in these: sqrt(p (1 - p) / n) for each recipe. What is less *can't be "
-        'told*, not even as "no difference". `docs/studies_rules.py` has the rule of each claim. '
-        "All of it is said of these images, at this scale, and of nothing else.\n\n"
-        "Both accuracies are of the epoch that was best on validation: the validation images both "
-        "choose the epoch and score it, which flatters every recipe. Recipes that differ in their "
-        "epochs it does not flatter alike, as more epochs are more draws for the best: their "
-        "verdict is by the last epoch, and their table, as the others, by the best. The accuracy "
-        "on the training images is of the answers as they were given, each before the step that "
-        "learned from it."
+        "The verdicts are computed. The mean accuracies of two recipes differ *clearly* if they "
+        "are more than two standard errors apart. The standard error combines the spread "
+        "between seeds, pooled over the recipes of a study, and the sampling error of the "
+        f"{scored} validation images, sqrt(p (1 - p) / n) for each recipe. A smaller difference "
+        "is *undecided*: evidence neither of an effect nor of its absence. "
+        "[studies_rules.py](studies_rules.py) has the rule of each claim. The verdicts apply to "
+        "these images at this scale only.\n\n"
+        "Tables and figures report the epoch with the best validation accuracy. The validation "
+        "set thus both selects the epoch and scores it, which favours every recipe, and recipes "
+        "with more epochs most: if recipes differ in their epochs, their verdict uses the last "
+        "epoch instead. Training accuracy is a running mean over the epoch: each batch is "
+        "scored before the step that trains on it."
     )
 
 
@@ -138,18 +139,18 @@ def _study(name: str, swept: Swept, *, alone: bool) -> list[str]:
         f"{study.question} (`examples/studies/{name}.toml`)",
         markdown(table.summary()),
         " ".join([_how(table), *failed]),
-        f"![{study.title}: accuracy by recipe](pictures/studies/{name}.png)",
-        "\n".join(_said(each) for each in swept.findings),
+        f"![{study.title}: accuracy by recipe](figures/{name}.png)",
+        "\n".join(_in_a_line(each) for each in swept.findings),
     ]
 
 
 def _how(table: SweepResult) -> str:
     study = table.study
     seeds = len(study.seeds)
-    scale = f"at scale {study.scale:g}" if study.scale < 1 else "in full"
+    scale = f"at scale {study.scale:g}" if study.scale < 1 else "at full scale"
     return f"{seeds} seeds {scale}: means, and standard deviations over the seeds (+-)."
 
 
-def _said(finding: Finding) -> str:
+def _in_a_line(finding: Finding) -> str:
     verdict = f"**{finding.verdict.value}**: " if finding.verdict else ""
     return f"- {finding.claim}: {verdict}{finding.numbers}."

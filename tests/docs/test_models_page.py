@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import timm
 
-sys.path.append(str(Path(__file__).parents[2] / "docs"))
+sys.path.append(str(Path(__file__).parents[2] / "docs" / "models"))
 import make_models
 import models_check
 from models_check import FULL, REFUSED, WORKS, WRONG, Outcome, check, make_subject
@@ -49,7 +49,7 @@ def test_the_page_counts_outcomes_and_gives_each_reason_once(monkeypatch, tmp_pa
 
 
 def test_an_outcome_is_kept_and_read_back(monkeypatch, tmp_path):
-    monkeypatch.setattr(make_models, "KEPT", tmp_path)
+    monkeypatch.setattr(make_models, "SAVED", tmp_path)
     (tmp_path / "a.json").write_text(
         json.dumps([{"analysis": "occlusion", "how": WORKS, "why": "", "error": 0.25}])
     )

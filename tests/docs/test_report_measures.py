@@ -1,4 +1,4 @@
-"""Are the numbers of docs/report.md what they are called, worked out by hand?"""
+"""Do the report's statistics agree with numbers worked out by hand?"""
 
 import dataclasses
 import math
@@ -12,9 +12,9 @@ import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.results.result import Origin
 
-sys.path.append(str(Path(__file__).parents[2] / "docs"))
+sys.path.append(str(Path(__file__).parents[2] / "docs" / "report"))
 
-import report_answers as answers
+import report_analyses as analyses
 import report_measures as measures
 
 CLASSES = ("red_fox", "green_frog")
@@ -44,7 +44,7 @@ def test_ties_are_half_of_a_chance_to_exceed():
 def counts():
     """Two layers of 2 and 3 filters; images 0 to 3 are of class 0, 4 to 9 of class 1.
 
-    Right with all filters: 0, 1, 2, and 4 to 8.
+    Correct with all filters: 0, 1, 2, and 4 to 8.
     """
     flips = [  # row, id, label, before, after
         (0, 0, 0, 0, 1), (0, 1, 0, 0, 1), (0, 4, 1, 1, 0), (0, 9, 1, 0, 1),
@@ -70,7 +70,7 @@ def test_layers_are_compared_by_hand(counts):
         "filters": 2, "mean": 1.5, "median": 1.5, "most": 3, "flips_nothing": 0.5,
         "confidence_lost": pytest.approx(0.3), "sum": 3, "repaired": 1,
         "top_tenth": 1.0,  # one of two filters, which breaks all three
-        "fragile": 3 / 8,  # images 0, 1 and 4 of the eight that are right
+        "fragile": 3 / 8,  # images 0, 1 and 4 of the eight that are correct
     }  # fmt: skip
     assert second == {
         "filters": 3, "mean": 1.0, "median": 1.0, "most": 2, "flips_nothing": pytest.approx(1 / 3),
@@ -89,7 +89,7 @@ def test_the_worst_filters_come_first_and_of_equals_the_lower_number(counts):
 def test_broken_images_are_looked_for_among_the_top_patches(counts):
     # Excited by class 0: filters 0, 2 and 3; by class 1: 1; by both: 4.
     labels = np.array([[0, 0], [1, 1], [0, 0], [0, 0], [0, 1]])
-    first, second = measures.breaks_what_excites(counts, labels)
+    first, second = measures.broken_among_top_patches(counts, labels)
     # Filter 0 breaks classes 0, 0, 1, and 1 none: 2 of 3 with its own patches, 1 of 3 with the
     # other's. Their mean is 1/2, and each is 1/6 from it.
     assert first == {
@@ -114,7 +114,7 @@ def test_one_filter_is_its_own_chance(counts):
         flip_before=counts.flip_before[:0], flip_after=counts.flip_after[:0],
         layers=("a",), ablated_at=("a",),
     )  # fmt: skip
-    (found,) = measures.breaks_what_excites(alone, np.array([[0, 0]]))
+    (found,) = measures.broken_among_top_patches(alone, np.array([[0, 0]]))
     assert found == {"own": 2 / 3, "shuffled": 2 / 3, "interval": 0}
 
 
@@ -147,6 +147,6 @@ def test_one_picture_tells_nothing_of_a_difference():
 def test_boxes_end_after_the_last_pixel_and_lines_are_none(tmp_path):
     file = tmp_path / "boxes.csv"
     file.write_text("path,x0,y0,x1,y1\ntest/a,0,5,63,63\ntest/b,63,2,63,9\n")
-    found = answers.read_boxes(file, ["test/b", "test/a", "test/c"])
+    found = analyses.read_boxes(file, ["test/b", "test/a", "test/c"])
     assert found.tolist() == [[0, 0, 0, 0], [0, 5, 64, 64], [0, 0, 0, 0]]
-    assert answers.read_boxes(tmp_path / "none.csv", []) is None
+    assert analyses.read_boxes(tmp_path / "none.csv", []) is None

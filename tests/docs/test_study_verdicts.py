@@ -18,7 +18,7 @@ from interpret_kit.trainers.runs.folder import History
 from interpret_kit.trainers.sweep.study import read_study
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "docs"))
+sys.path.append(str(ROOT / "docs" / "studies"))
 
 import make_studies  # noqa: E402
 import studies_images  # noqa: E402
@@ -87,13 +87,13 @@ def test_a_seed_that_failed_is_left_out():
         ([20, 30, 40], [10, 20, 20], ["holds", "holds"]),
         ([20, 30, 40], [10, 20, 15], ["holds", "holds"]),
         ([20, 30, 40], [10, 40, 45], ["holds", "holds"]),  # both gains clear, the first larger
-        ([20, 30, 40], [10, 20, 30], ["holds", "can't be told"]),
-        ([40, 30, 20], [10, 11.5, 12.9], ["does not hold", "can't be told"]),
-        ([20, 90, 21], [10, 11, 15], ["can't be told", "does not hold"]),
+        ([20, 30, 40], [10, 20, 30], ["holds", "undecided"]),
+        ([40, 30, 20], [10, 11.5, 12.9], ["does not hold", "undecided"]),
+        ([20, 90, 21], [10, 11, 15], ["undecided", "does not hold"]),
         # 1 point is no clear gain, though 2 down from it are clearly less
-        ([20, 30, 40], [10, 11, 9], ["holds", "can't be told"]),
+        ([20, 30, 40], [10, 11, 9], ["holds", "undecided"]),
         # the middle counts twice: 2 * sqrt(4 / 4 + 1 / 4 + 1 / 4) = 2.45 points
-        ([20, 30, 40], [10, 20, 27.6], ["holds", "can't be told"]),
+        ([20, 30, 40], [10, 20, 27.6], ["holds", "undecided"]),
         ([20, 30, 40], [10, 20, 27.5], ["holds", "holds"]),
     ],
 )
@@ -104,7 +104,7 @@ def test_wider_trains_better_and_helps_less_and_less(train, val, said):
 
 @pytest.mark.parametrize(
     ("late", "early", "said"),
-    [(30, 28, "holds"), (30, 29, "can't be told"), (28, 30, "does not hold")],
+    [(30, 28, "holds"), (30, 29, "undecided"), (28, 30, "does not hold")],
 )
 def test_a_stride_in_the_first_layer_is_compared_with_the_same_in_the_last(late, early, said):
     measured = study("1,1,2 1,2,2 1,2,1 2,1,1", [late, 99, 1, early])
@@ -113,7 +113,7 @@ def test_a_stride_in_the_first_layer_is_compared_with_the_same_in_the_last(late,
 
 @pytest.mark.parametrize(
     ("two", "three", "said"),
-    [(30, 28, "holds"), (30, 29, "can't be told"), (28, 30, "does not hold")],
+    [(30, 28, "holds"), (30, 29, "undecided"), (28, 30, "does not hold")],
 )
 def test_pooling_by_2_is_compared_with_3(two, three, said):
     assert verdicts(rules.pooling_2_beats_3, study("3 2 0", [three, two, 50])) == [said]
@@ -123,12 +123,12 @@ def test_pooling_by_2_is_compared_with_3(two, three, said):
     ("val", "said"),
     [
         ([10, 20, 30, 20], ["holds", "holds"]),
-        ([10, 20, 30, 29], ["holds", "can't be told"]),
+        ([10, 20, 30, 29], ["holds", "undecided"]),
         ([10, 20, 30, 40], ["holds", "does not hold"]),
-        ([10, 20, 30, 31], ["holds", "can't be told"]),
+        ([10, 20, 30, 31], ["holds", "undecided"]),
         ([30, 20, 10, 10], ["does not hold", "holds"]),
-        ([30, 29, 10, 10], ["can't be told", "holds"]),
-        ([30, 31, 30, 30], ["can't be told", "can't be told"]),
+        ([30, 29, 10, 10], ["undecided", "holds"]),
+        ([30, 31, 30, 30], ["undecided", "undecided"]),
     ],
 )
 def test_depth_helps_until_it_hurts(val, said):
@@ -140,7 +140,7 @@ def test_depth_helps_until_it_hurts(val, said):
     [
         ([10, 30, 10, 10], ["holds", "does not hold"]),
         ([10, 10, 30, 10], ["does not hold", "holds"]),
-        ([10, 30, 29, 10], ["can't be told", "can't be told"]),
+        ([10, 30, 29, 10], ["undecided", "undecided"]),
         ([10, 30, 30, 40], ["does not hold", "does not hold"]),
     ],
 )
@@ -156,9 +156,9 @@ def test_two_fully_connected_layers_are_counted_in_both_ways(val, said):
         ([20, 40, 60], [10, 20, 15], "holds"),
         ([20, 40, 60], [10, 20, 22], "does not hold"),
         ([20, 40, 30], [10, 20, 20], "does not hold"),
-        ([20, 40, 41], [10, 20, 20], "can't be told"),
+        ([20, 40, 41], [10, 20, 20], "undecided"),
         # 2 points against 1: neither is the gain clear of the other
-        ([20, 40, 42], [10, 20, 21], "can't be told"),
+        ([20, 40, 42], [10, 20, 21], "undecided"),
     ],
 )
 def test_validation_saturates_if_training_gains_clearly_more(train, val, said):
@@ -172,7 +172,7 @@ def test_validation_saturates_if_training_gains_clearly_more(train, val, said):
         ([20, 30, 9.7], [0, 0, 0], "holds"),
         ([20, 30, 9.8], [0, 0, 0], "does not hold"),
         ([20, 30, 40], [0, 0, 0], "does not hold"),
-        ([3, 3.1, 3], [0, 0, 0], "can't be told"),  # none of them learns
+        ([3, 3.1, 3], [0, 0, 0], "undecided"),  # no rate beats chance
         ([20, 30, 30], [0, 0, 1], "holds"),
         ([20, 30, 20], [2, 0, 0], "does not hold"),  # too small a rate is another thing
     ],
@@ -182,7 +182,7 @@ def test_a_rate_diverges_if_its_loss_is_no_number_or_little_is_learned(val, dive
     assert verdicts(rules.large_rate_diverges, measured) == [said]
 
 
-def test_the_numbers_are_told_with_the_verdict():
+def test_the_numbers_stand_beside_the_verdict():
     (finding,) = rules.pooling_2_beats_3(study("3 2 0", [28, 30, 50]))
     assert finding.numbers == (
         "validation from 3 to 2: 28.0 % to 30.0 %, +2.0 points (standard error 0.7)"
@@ -213,25 +213,25 @@ def swept(name):
 def test_the_page_has_a_table_a_figure_and_a_verdict_for_each_study(tmp_path, monkeypatch):
     for name in SWEEPS:
         swept(name).save(tmp_path / "sweeps" / name)
-    command = ["make_studies.py", str(tmp_path / "sweeps"), "--out", str(tmp_path / "docs")]
+    command = ["make_studies.py", str(tmp_path / "sweeps"), "--out", str(tmp_path / "page")]
     monkeypatch.setattr(sys, "argv", [*command, "--machine", "two cores"])
     make_studies.main()
-    page = (tmp_path / "docs" / "studies.md").read_text()
+    page = (tmp_path / "page" / "README.md").read_text()
     # 57 recipes of two seeds, and two epochs of 30 s each
-    assert "114 trainings, whose epochs took 114 minutes in all, on two cores" in page
+    assert "114 training runs, whose epochs took 114 minutes in total, on two cores" in page
     assert "| Max-pooling | Pooling by 2 beats pooling by 3 | **holds** |" in page
     assert "| Learning rate | Too large a learning rate diverges | **holds** |" in page
     assert "| 2 | pool 2 | 2 | 61.0 | 1.41 | 30.5 | 0.71 | 7 | 9 | 30.0 |" in page
     assert "59.77 %" in page
-    assert "the validation images both choose the epoch and score it" in page
+    assert "The validation set thus both selects the epoch and scores it" in page
     assert "on 33 animal classes of Tiny ImageNet" in page
     assert "somewhere" not in page
     for name in SWEEPS:
-        assert f"(pictures/studies/{name}.png)" in page
-        file = tmp_path / "docs" / "pictures" / "studies" / f"{name}.png"
+        assert f"(figures/{name}.png)" in page
+        file = tmp_path / "page" / "figures" / f"{name}.png"
         assert file.stat().st_size < 120_000
-        with Image.open(file) as picture:
-            assert len(picture.convert("RGB").getcolors()) > 10
+        with Image.open(file) as image:
+            assert len(image.convert("RGB").getcolors()) > 10
 
 
 def test_more_epochs_are_no_more_draws_for_the_best():
