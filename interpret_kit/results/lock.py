@@ -1,7 +1,7 @@
 """Is another process at work in this folder?
 
-A file there says which, and the system holds a lock on it for as long as that process lives. So
-what a killed process leaves behind is known to be old.
+A file there is locked by filelock for as long as the process lives, so that what a killed process
+leaves behind is no obstacle. The file says which process it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from interpret_kit.errors import CannotWrite, OutputExists
 from interpret_kit.models.loading.recorded_runs import LOCK
@@ -32,74 +31,64 @@ def alone_in(folder: Path, option: str = "--out") -> Iterator[None]:
         OutputExists: one is at work there.
         CannotWrite: no permission, or a file where a folder should be.
     """
-    made = not folder.exists()
+    from filelock import FileLock, Timeout
+
+    file = folder / LOCK
+    lock = FileLock(file, timeout=0, thread_local=False)
     try:
+        made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(folder / LOCK)
-    except OSError as error:
-        raise CannotWrite(f"cannot write to {folder}: {error.strerror or error}") from error
-    if file is None:
+        if file.exists() and not file.is_file():  # to read from a pipe is to wait
+            raise CannotWrite(f"cannot write to {folder}: {file} is not a regular file; remove it")
+        lock.acquire()
+    except Timeout as error:
         raise OutputExists(
-            f"{_holder(folder / LOCK)} is writing to {folder}; wait for it, end it, or use another "
-            f"{option}"
-        )
-    with file:
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # it would only be old
-                (folder / LOCK).unlink()
-            if made:
-                with suppress(OSError):  # there is something in it
-                    folder.rmdir()
-
-
-def _locked(path: Path) -> BinaryIO | None:
-    """Open the file with a lock, and sign it; None if another process has it."""
-    while True:
-        file = path.open("ab")
-        if not _lock(file):
-            file.close()
-            return None
-        if _is_there(path, file):
-            break
-        file.close()  # the one before removed it meanwhile: the lock is on a file of no name
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-    file.flush()
-    return file
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock the open file, unless another process has; where there are no locks, nobody waits."""
+            f"{_holder(file)} is writing to {folder}; wait for it, end it, or use another {option}"
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = getattr(error, "strerror", None) or error
+        raise CannotWrite(f"cannot write to {folder}: {why}") from error
     try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return True
-    return True
-
-
-def _is_there(path: Path, file: BinaryIO) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
+        _sign(file)
+        yield
+    finally:
+        with suppress(OSError):  # before the release: the next holder's file must stay
+            file.unlink()
+        lock.release()
+        if made:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
 
 
 def is_held(folder: Path) -> bool:
     """Whether a process is at work in a folder: see `alone_in`."""
+    from filelock import FileLock, Timeout
+
     try:
-        with (folder / LOCK).open("rb") as file:
-            return not _lock(file)
+        if (folder / LOCK).is_file():  # a lock would make it
+            with FileLock(folder / LOCK, timeout=0):
+                pass
+    except Timeout:
+        return True
     except OSError:
         return False
+    return False
 
 
-def _holder(path: Path) -> str:
-    with suppress(OSError):
-        return path.read_text(encoding="utf-8") or "another process"
-    return "another process"
+def _sign(file: Path) -> None:
+    """Write process and host, as filelock does itself on file systems without locks."""
+    if _lines(file)[0] != str(os.getpid()):
+        with suppress(OSError):  # on Windows, a locked file cannot be written to
+            file.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
+
+
+def _holder(file: Path) -> str:
+    process, host, *_ = *_lines(file), "", ""
+    return f"process {process} on {host}" if process and host else "another process"
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return [""]
