@@ -9,14 +9,12 @@ from __future__ import annotations
 import io
 import os
 import struct
-from pathlib import Path
 from typing import Any
 
 from PIL import TiffImagePlugin
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _SIGNATURE = 8  # bytes
-_MOST_BYTES = 1 << 30  # of a PNG file's pixels, compressed; Pillow refuses images of fewer
 _ANCILLARY = 0x20  # bit of the first letter of a chunk's name: a reader may skip the chunk
 _SHOWN = {b"tRNS", b"eXIf"}  # ancillary, but they decide the colours and the orientation
 
@@ -27,34 +25,28 @@ _BANDS = {"gray": 1, "palette": 1, "RGB": 3, "YCbCr": 3, "Lab": 3, "CMYK": 4}
 _NUMBERS = {1: "", 2: " signed", 3: " float", 5: " complex", 6: " complex float"}
 
 
-def pixels_of_png(path: Path) -> io.BytesIO | None:
-    """Copy a PNG file without the chunks that do not affect its pixels; None if it is too large."""
-    kept = io.BytesIO()
-    with path.open("rb") as file:
-        kept.write(file.read(_SIGNATURE))
-        while len(header := file.read(8)) == 8:
-            length, name = struct.unpack(">I4s", header)
-            if name[0] & _ANCILLARY and name not in _SHOWN:
-                file.seek(length + 4, os.SEEK_CUR)  # 4: the checksum
-                continue
-            if kept.tell() + length > _MOST_BYTES:
-                return None
+def pixels_of_png(content: bytes) -> bytes:
+    """Copy a PNG file without the chunks that do not affect its pixels."""
+    kept, file = io.BytesIO(), io.BytesIO(content)
+    kept.write(file.read(_SIGNATURE))
+    while len(header := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", header)
+        if name[0] & _ANCILLARY and name not in _SHOWN:
+            file.seek(length + 4, os.SEEK_CUR)  # 4: the checksum
+        else:
             kept.write(header + file.read(length + 4))
-    kept.seek(0)
-    return kept
+    return kept.getvalue()
 
 
-def kind_of_tiff(path: Path) -> str | None:
+def kind_of_tiff(content: bytes) -> str | None:
     """Describe the first image of a TIFF file, as "RGB, 32-bit float".
 
     Returns None if its directory is incomplete.
     """
-    with path.open("rb") as file:
-        header = file.read(8)
-        big = header[2:4] in (b"+\0", b"\0+")
-        directory = ImageFileDirectory_v2(header + (file.read(8) if big else b""))
-        file.seek(directory.next)
-        directory.load(file)
+    big = content[2:4] in (b"+\0", b"\0+")
+    directory, file = ImageFileDirectory_v2(content[: 16 if big else 8]), io.BytesIO(content)
+    file.seek(directory.next)
+    directory.load(file)
     return None if not {_WIDTH, _HEIGHT, _PHOTOMETRIC} <= directory.keys() else _kind(directory)
 
 

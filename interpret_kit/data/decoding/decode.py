@@ -13,7 +13,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from interpret_kit.data.decoding.damaged_files import kind_of_tiff, pixels_of_png
 from interpret_kit.data.decoding.formats import advice_on, is_read, kind_of, readable
 from interpret_kit.data.decoding.profiles import profile_note
+from interpret_kit.data.decoding.regular_files import read_file
 from interpret_kit.errors import UnreadableImage
 
 _UPRIGHT = {
@@ -38,30 +40,40 @@ _UPRIGHT = {
 }
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
+MOST_PIXELS = 64_000_000  # decoding takes up to 15 bytes for each: less than 1 GB
+_LARGE = 24_000_000  # pixels: of images of more, one is decoded at a time
+_TOO_MANY = f"it has more than {MOST_PIXELS // 10**6} million pixels; resize it first"
+_BAND = 1 << 20  # pixels that are converted at once
 _DARK = (1 << 14) - 1  # of 16 bits: images as dark as this hold values of fewer bits
 _TOO_BIG = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
 _NOTES = "notes"  # in the image's `info`
 
 _one_at_a_time = threading.Lock()
+_one_large_at_a_time = threading.Lock()
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """Read an image, upright, mode RGB; `notes_of` returns remarks on its values.
+    """Read an image file: see `decode_rgb`.
 
     Raises:
         UnreadableImage: with the reason, but without the file name, which the caller adds.
     """
-    if not path.is_file():
-        raise UnreadableImage(_no_file(path))
+    return decode_rgb(read_file(path))
+
+
+def decode_rgb(content: bytes) -> Image.Image:
+    """Decode the bytes of a file: upright, mode RGB; `notes_of` returns remarks on the values.
+
+    Raises:
+        UnreadableImage: with the reason.
+    """
     try:
-        if path.stat().st_size == 0:
-            raise UnreadableImage("the file is empty")
-        return _decoded(path)
+        return _decoded(content)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow raises a dozen kinds on broken files, SyntaxError included
-        raise UnreadableImage(_reason(path, error)) from error
+        raise UnreadableImage(_reason(content, error)) from error
 
 
 def notes_of(image: Image.Image) -> tuple[str, ...]:
@@ -70,28 +82,24 @@ def notes_of(image: Image.Image) -> tuple[str, ...]:
     return notes
 
 
-def _no_file(path: Path) -> str:
-    if path.is_dir():
-        return "it is a folder"
-    return "it is not a regular file" if path.exists() else "there is no such file"
-
-
-def _decoded(path: Path) -> Image.Image:
+def _decoded(content: bytes) -> Image.Image:
     try:
-        return _read(path)
-    except _TOO_BIG:
+        return _read(content)
+    except (*_TOO_BIG, MemoryError):
         raise
     except Exception:
-        sound = pixels_of_png(path) if kind_of(path) == "PNG" else None
-        if sound is None:
+        if kind_of(content) != "PNG":
             raise
-        return _read(sound)  # pixels may be intact although the metadata is damaged
+        return _read(pixels_of_png(content))  # these may be intact although metadata are damaged
 
 
-def _read(source: Path | BytesIO) -> Image.Image:
+def _read(content: bytes) -> Image.Image:
     with _pillow_is_quiet():
-        image = Image.open(source, formats=readable())
-    with image:
+        image = Image.open(BytesIO(content), formats=readable())
+    pixels = image.width * image.height
+    if pixels > MOST_PIXELS:
+        raise UnreadableImage(_TOO_MANY)
+    with image, _one_large_at_a_time if pixels > _LARGE else nullcontext():
         return rgb_of(image)
 
 
@@ -126,27 +134,26 @@ def _pillow_is_quiet() -> Iterator[None]:
         yield
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(content: bytes, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return _unidentified(path)
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
+        return _unidentified(content)
     if isinstance(error, _TOO_BIG):
-        most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        return f"it has more than {most:.3g} million pixels; resize it first"
+        return _TOO_MANY
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it; resize it first"
     detail = " ".join(str(error).split()) or type(error).__name__
     return f"it is damaged or truncated ({detail})"
 
 
-def _unidentified(path: Path) -> str:
+def _unidentified(content: bytes) -> str:
     known = "JPEG, PNG, BMP, GIF, WebP, TIFF, PPM or PGM"
-    kind = kind_of(path)
+    kind = kind_of(content)
     if kind is None:
-        advice = advice_on(path)
+        advice = advice_on(content)
         return f"it is not a {known} image" + (f", but {advice}" if advice else "")
     if not is_read(kind):
         return f"it is not a {known} image, but {kind}: convert it to JPEG or PNG"
-    if kind == "TIFF" and (tiff := _kind_of_tiff(path)) is not None:
+    if kind == "TIFF" and (tiff := _kind_of_tiff(content)) is not None:
         return (
             f"it is a TIFF of an unsupported kind ({tiff}); save it as gray, RGB or RGBA with 8 "
             "or 16 bits per channel"
@@ -154,58 +161,95 @@ def _unidentified(path: Path) -> str:
     return f"it is damaged or truncated ({kind}, whose header cannot be read)"
 
 
-def _kind_of_tiff(path: Path) -> str | None:
+def _kind_of_tiff(content: bytes) -> str | None:
     try:
         with _pillow_is_quiet():
-            return kind_of_tiff(path)
+            return kind_of_tiff(content)
     except Exception:  # a damaged file raises almost any kind of error
         return None
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation (Pillow has done so already for TIFF)."""
+    """Apply the EXIF orientation (Pillow has done so already for TIFF).
+
+    Not by `ImageOps.exif_transpose`: that writes the other metadata back, and fails if one of them
+    is damaged, so that a sound image would be left lying on its side.
+    """
     try:
         with _pillow_is_quiet():
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         turn = _UPRIGHT.get(orientation)
     except Exception:  # the pixels are intact, only the metadata is not
         return image
-    return image if turn is None else _transposed(image, turn)
-
-
-def _transposed(image: Image.Image, turn: Image.Transpose) -> Image.Image:
-    turned = image.transpose(turn)
-    turned.info = image.info  # the transparent colour, if any
-    return turned
+    return image if turn is None else image.transpose(turn)
 
 
 def _as_rgb(image: Image.Image, deep: bool) -> tuple[Image.Image, str | None]:
     """Convert to RGB, on white; ``deep``: from 16 bits per channel. Also return a note, or ""."""
     if image.mode.startswith(("I", "F")):
         levels, note = _deep_gray(image)
-        return Image.fromarray(levels).convert("RGB"), note
+        return levels.convert("RGB"), note
     note = _few_bits(_brightest(image) << 8 | 0xFF) if deep else None
     if not image.has_transparency_data:
         return image.convert("RGB"), note
-    page = Image.new("RGBA", image.size, "white")
-    page.alpha_composite(image.convert("RGBA"))
-    return page.convert("RGB"), note
+    whole = Image.new("RGB", image.size)
+    for band, box in _bands(image):
+        page = Image.new("RGBA", band.size, "white")
+        page.alpha_composite(band.convert("RGBA"))
+        whole.paste(page.convert("RGB"), box)
+    return whole, note
 
 
-def _deep_gray(image: Image.Image) -> tuple[NDArray[np.uint8], str | None]:
-    """Convert gray of over 8 bits to (height, width) in 0 to 255, rounded; return a note, too."""
-    values = np.asarray(image).astype(np.float64)
+def _bands(image: Image.Image) -> Iterator[tuple[Image.Image, tuple[int, int]]]:
+    """Cut into bands, each with its left upper corner: converted whole, an image fills memory."""
+    step = max(1, _BAND // image.width)
+    if image.height <= step:
+        yield image, (0, 0)
+        return
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        yield band, (0, top)
+
+
+def _deep_gray(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """Convert gray of over 8 bits to mode L, rounded; return a note, too."""
     tags: Any = getattr(image, "tag_v2", {})
-    top, note = _white(image.mode, tags.get(_BITS_PER_SAMPLE), values)
-    if not (values.min() >= 0 and values.max() <= top):  # written so that NaN is refused, too
+    low, high = _extremes(image)
+    top, note = _white(image.mode, tags.get(_BITS_PER_SAMPLE), high)
+    if not (low >= 0 and high <= top):  # written so that NaN is refused, too
         raise UnreadableImage(
-            f"its values range from {values.min():g} to {values.max():g}, but only 0 to "
-            f"{top:g} have a defined meaning; save it with 8 or 16 bits"
+            f"its values range from {low:g} to {high:g}, but only 0 to {top:g} have a defined "
+            "meaning; save it with 8 or 16 bits"
         )
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        values = top - values
-    values[values == image.info.get("transparency")] = top  # on white
-    return np.floor(values * (255 / top) + 0.5).astype(np.uint8), note
+    inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    levels = partial(_levels, top=top, inverted=inverted, hidden=image.info.get("transparency"))
+    table = None if image.mode == "F" else levels(np.arange(int(top) + 1))
+    whole = Image.new("L", image.size)
+    for band, box in _bands(image):
+        values = np.asarray(band)
+        whole.paste(Image.fromarray(levels(values) if table is None else table[values]), box)
+    return whole, note
+
+
+def _levels(
+    values: NDArray[Any], top: float, inverted: bool, hidden: float | None
+) -> NDArray[np.uint8]:
+    """Scale values from 0 to ``top`` to 0 to 255; those that are ``hidden`` become white."""
+    scaled = values.astype(np.float64)
+    if inverted:
+        scaled = top - scaled
+    if hidden is not None:
+        scaled[scaled == hidden] = top
+    scaled *= 255 / top
+    scaled += 0.5
+    return np.floor(scaled, out=scaled).astype(np.uint8)
+
+
+def _extremes(image: Image.Image) -> tuple[float, float]:
+    """Return the smallest and the largest value; both NaN if there is one."""
+    values = [np.asarray(band) for band, _ in _bands(image)]
+    lows, highs = zip(*((each.min(), each.max()) for each in values), strict=True)
+    return float(np.min(lows)), float(np.max(highs))
 
 
 def _refuse_signed(image: Image.Image) -> None:
@@ -215,7 +259,7 @@ def _refuse_signed(image: Image.Image) -> None:
         raise UnreadableImage("it holds signed 8-bit values; save it with unsigned values")
 
 
-def _white(mode: str, bits: Any, values: NDArray[np.float64]) -> tuple[float, str | None]:
+def _white(mode: str, bits: Any, brightest: float) -> tuple[float, str | None]:
     """Return the value of white, and a note.
 
     32-bit integers are never used over their full range: they hold 8-bit or 16-bit values.
@@ -224,9 +268,9 @@ def _white(mode: str, bits: Any, values: NDArray[np.float64]) -> tuple[float, st
         return 1.0, None
     if bits == (12,):
         return 4095.0, None
-    if bits == (32,) and values.max() <= 255:
+    if bits == (32,) and brightest <= 255:
         return 255.0, "32-bit integers of at most 255 are read as 8-bit values: 255 is white"
-    return 65535.0, _few_bits(int(values.max()))
+    return 65535.0, _few_bits(int(brightest))
 
 
 def _few_bits(brightest: int) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 _SUFFIXES = {  # by Pillow's name of the format
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo"),
@@ -31,7 +30,7 @@ _UNREAD = """
 """
 _OF_IMAGES = frozenset(_UNREAD.split())  # of unsupported formats
 
-HEAD = 512  # bytes that `kind_of` looks at
+HEAD = 512  # bytes that `kind_of` and `advice_on` look at
 _FIRST_BYTES = [
     (name, re.compile(pattern, re.DOTALL))
     for name, pattern in (
@@ -111,25 +110,16 @@ def is_read(kind: str) -> bool:
     return kind.upper().replace(" ", "") in readable()
 
 
-def kind_of(path: Path) -> str | None:
-    """Return the image format by a file's first bytes, supported or not; None if it is unknown.
-
-    Raises:
-        OSError: if the file cannot be opened.
-    """
-    return _by_first_bytes(path, _FIRST_BYTES)
+def kind_of(content: bytes) -> str | None:
+    """Return the image format by a file's first bytes, supported or not; None if it is unknown."""
+    return _by_first_bytes(content, _FIRST_BYTES)
 
 
-def advice_on(path: Path) -> str | None:
-    """Describe a file that is not an image, and what to do; None if its type is unknown.
-
-    Raises:
-        OSError: if the file cannot be opened.
-    """
-    return _by_first_bytes(path, _OF_OTHERS)
+def advice_on(content: bytes) -> str | None:
+    """Describe a file that is not an image, and what to do; None if its type is unknown."""
+    return _by_first_bytes(content, _OF_OTHERS)
 
 
-def _by_first_bytes(path: Path, table: Sequence[tuple[str, re.Pattern[bytes]]]) -> str | None:
-    with path.open("rb") as file:
-        head = file.read(HEAD)
+def _by_first_bytes(content: bytes, table: Sequence[tuple[str, re.Pattern[bytes]]]) -> str | None:
+    head = content[:HEAD]
     return next((word for word, pattern in table if pattern.match(head)), None)

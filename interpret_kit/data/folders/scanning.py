@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interpret_kit.data.decoding.formats import (
+    HEAD,
     has_image_suffix,
     has_unread_suffix,
     is_read,
     kind_of,
 )
+from interpret_kit.data.decoding.regular_files import first_bytes
 from interpret_kit.data.folders.omitted import Note, Reason
 
 LABELS = "labels.csv"
@@ -232,7 +234,7 @@ def _of_other_name(entry: FolderEntry, *, look: bool) -> Reason:
     if not _is_file(entry):
         return Reason.SPECIAL
     try:
-        kind = kind_of(Path(entry.path))
+        kind = kind_of(first_bytes(Path(entry.path), HEAD))
     except OSError:  # no permission to read its type
         kind = None
     if kind is None:

@@ -1,3 +1,4 @@
+import os
 import struct
 import threading
 import warnings
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from interpret_kit.data.decoding import decode
 from interpret_kit.data.decoding.decode import read_rgb
 from interpret_kit.errors import UnreadableImage
 
@@ -248,10 +250,6 @@ def png(width, height, bits, colours, data=b""):
     return start + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def huge_png(width, height):
-    return png(width, height, 8, 2)
-
-
 def test_gray_with_alpha_of_16_bits_is_laid_on_white_as_that_of_8_bits(tmp_path):
     # Half-transparent 100 on white: 255 + (100 - 255) * 128 / 255 = 177.2.
     levels = np.array([[40, 255], [40, 0], [100, 128]])
@@ -261,11 +259,34 @@ def test_gray_with_alpha_of_16_bits_is_laid_on_white_as_that_of_8_bits(tmp_path)
         assert pixels(tmp_path / "a.png").tolist() == [[[40] * 3, [255] * 3, [177] * 3]]
 
 
-@pytest.mark.parametrize("side", [10_000, 60_000])  # Pillow warns of the first, refuses the second
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side):
-    (tmp_path / "a.png").write_bytes(huge_png(side, side))
-    with pytest.raises(UnreadableImage, match=r"more than 89\.5 million pixels; resize it"):
+# Of these, Pillow refuses the third itself, and warns of the second.
+@pytest.mark.parametrize("side", [8_001, 10_000, 60_000])
+@pytest.mark.parametrize(("bits", "colours"), [(8, 2), (16, 0), (16, 6)])
+def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side, bits, colours):
+    (tmp_path / "a.png").write_bytes(png(side, side, bits, colours))
+    with pytest.raises(UnreadableImage, match="more than 64 million pixels; resize it"):
         read_rgb(tmp_path / "a.png")
+
+
+def test_a_large_picture_is_converted_piece_by_piece(tmp_path, monkeypatch):
+    # Nine bands of one row each, against values worked out by hand: 128 on white, and 16 bits.
+    monkeypatch.setattr(decode, "_BAND", 1)
+    alpha = np.arange(9, dtype=np.uint8)[:, None] * 31
+    Image.fromarray(np.stack([np.zeros_like(alpha), alpha], -1)).save(tmp_path / "alpha.png")
+    on_white = pixels(tmp_path / "alpha.png")[:, 0, 0]
+    np.testing.assert_array_equal(on_white, 255 - alpha[:, 0])
+    deep = np.arange(9, dtype=np.uint16)[:, None] * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(pixels(tmp_path / "deep.png")[:, 0, 0], np.arange(9))
+
+
+def test_damaged_metadata_beside_the_orientation_do_not_leave_it_lying(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 3, 72.0
+    broken = exif.tobytes().replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x02")  # a text
+    assert broken != exif.tobytes()
+    Image.fromarray(np.array(STORED[3], np.uint8)).save(tmp_path / "a.png", exif=broken)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), UPRIGHT)
 
 
 def test_what_is_no_picture_is_refused_with_the_reason(tmp_path):
@@ -286,7 +307,7 @@ def test_what_is_no_picture_is_refused_with_the_reason(tmp_path):
 
 
 def test_the_filters_for_warnings_are_put_back(tmp_path):
-    (tmp_path / "a.png").write_bytes(huge_png(10_000, 10_000))
+    (tmp_path / "a.png").write_bytes(png(10_000, 10_000, 8, 2))
     before = list(warnings.filters)
 
     def refuse():
@@ -308,3 +329,33 @@ def test_the_picture_outlives_its_file(tmp_path):
     picture = read_rgb(path)
     path.unlink()
     assert picture.getpixel((0, 0)) == RED
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_never_ends_is_not_read(tmp_path, link):
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", "/dev/zero"):
+        name = tmp_path / "a.png" if link or target == "/dev/zero" else target
+        if name != target:
+            name.unlink(missing_ok=True)
+            name.symlink_to(target)
+        with pytest.raises(UnreadableImage, match="it is not a regular file"):
+            read_rgb(name)
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    noise().save(path)
+    status = path.stat()
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(type(path), "stat", lambda self: status)  # as before it was replaced
+    with pytest.raises(UnreadableImage, match="it is not a regular file"):
+        read_rgb(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "a\0.png", "file/a.png"])
+def test_a_name_that_no_file_can_have_is_refused_in_a_sentence(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(UnreadableImage, match="it cannot be read"):
+        read_rgb(tmp_path / name)
