@@ -1,7 +1,7 @@
 """Is another process at work in this folder?
 
-A file there is locked by filelock for as long as the process lives, so that what a killed process
-leaves behind is no obstacle. The file says which process it is.
+A file there is locked by filelock for as long as the process lives, so that what a
+killed process leaves behind does not keep others out. The file says which process it is.
 """
 
 from __future__ import annotations
