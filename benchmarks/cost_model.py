@@ -12,6 +12,7 @@ and the multiply-adds and bytes of either plan, which no machine decides.
 from __future__ import annotations
 
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from math import prod
 
@@ -39,6 +40,7 @@ def main() -> None:
     """Compare, network by network."""
     parser = options(__doc__, rounds=3)
     parser.add_argument("--share", type=float, default=0.75, help="where the rule ends patches")
+    parser.add_argument("--stride", type=int, help="pixels; 4 for the ConvNets, 16 for others")
     parser.add_argument(
         "--network", action="append", choices=NETWORKS, help="these only; repeat for several"
     )
@@ -50,25 +52,26 @@ def main() -> None:
         "every feature map or patch that is written, in float32."
     )
     for name in asked.network or (NETWORKS[:2] if asked.short else NETWORKS):
-        _compare(report, name, asked.rounds, asked.share, short=asked.short)
+        _compare(report, name, asked)
     report.save()
 
 
-def _compare(report: Report, name: str, rounds: int, share: float, *, short: bool) -> None:
+def _compare(report: Report, name: str, asked: Namespace) -> None:
     made, image = network(name)
-    window, stride = (8, 4) if name in CONVNETS else (32, 32) if short else (16, 16)
+    window, stride = (8, 4) if name in CONVNETS else (32, 32) if asked.short else (16, 16)
+    stride = asked.stride or stride
     rows, cols = map(np.array, grid_of(image, window, stride).spans())
     with torch.no_grad():
         traced = TracedNetwork(made, image)
         model, rule = (IncrementalNetwork(traced, rows, cols) for _ in range(2))
-        rule.plans = [plan(rule.changing, one_group(rule.changing, rows, cols, share))]
+        rule.plans = [plan(rule.changing, one_group(rule.changing, rows, cols, asked.share))]
         facts = {"plans": len(model.plans)}
         for what, count in (("multiply-adds", _products), ("bytes", _bytes)):
             own, simple = (sum(count(each, of) for of in each.plans) for each in (model, rule))
             facts[f"{what}, rule / model"] = round(simple / own, 3)
         with kept_memory():
             contenders = {"model": _occlude(model, image), "rule": _occlude(rule, image)}
-            times = interleaved(contenders, rounds, clock=time.process_time)
+            times = interleaved(contenders, asked.rounds, clock=time.process_time)
     report.add({"network": name, "window": window, "stride": stride}, times, "model", facts)
 
 

@@ -26,7 +26,12 @@ from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.graph_cache.store import is_kept
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
-from interpret_kit.incremental.tuning import BATCH_BYTES, FEW_BATCH_BYTES, FEW_WINDOWS
+from interpret_kit.incremental.tuning import (
+    BATCH_BYTES,
+    FEW_BATCH_BYTES,
+    FEW_WINDOWS,
+    INDICES_BYTES,
+)
 from interpret_kit.incremental.worth import occluding_pays, pays, work_of
 from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.probing.evaluation import evaluating
@@ -113,8 +118,7 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
         if engine == AUTO and not occluding_pays(work, windows, whole.batch_size, kept=kept):
             return whole
         few = windows <= FEW_WINDOWS and example.device.type == "cpu"
-        batch_bytes = FEW_BATCH_BYTES if few else BATCH_BYTES
-        return PartialOcclusion(network, grid, example, batch_bytes, if_faster=engine == AUTO)
+        return PartialOcclusion(network, grid, example, few=few, if_faster=engine == AUTO)
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
@@ -172,11 +176,18 @@ class PartialOcclusion:
         network: nn.Module,
         grid: WindowGrid,
         example: Tensor,
-        batch_bytes: int = BATCH_BYTES,
         *,
+        few: bool = False,
         if_faster: bool = False,
     ) -> None:
         """Trace the network, and plan.
+
+        Args:
+            network: what is evaluated; in eval mode.
+            grid: where windows go.
+            example: an input, (1, channels, height, width).
+            few: whether so few windows are to come that little memory matters more than speed.
+            if_faster: refuse if full forward passes are expected to be faster.
 
         Raises:
             Untraceable: if it cannot be traced, or its graph returns other outputs.
@@ -185,7 +196,8 @@ class PartialOcclusion:
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             rows, cols = map(np.array, grid.spans())
-            self.network = IncrementalNetwork(traced, rows, cols, batch_bytes)
+            room = (FEW_BATCH_BYTES, 0) if few else (BATCH_BYTES, INDICES_BYTES)
+            self.network = IncrementalNetwork(traced, rows, cols, *room)
             if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
                 raise NotWorthIt("a window changes most of what the network computes")
             self._refuse_if_wrong(network, traced, grid, example)

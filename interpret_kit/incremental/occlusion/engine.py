@@ -48,7 +48,12 @@ class IncrementalNetwork:
     """
 
     def __init__(
-        self, traced: RunnableGraph, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
+        self,
+        traced: RunnableGraph,
+        rows: Ints,
+        cols: Ints,
+        batch_bytes: int = BATCH_BYTES,
+        indices_bytes: int = INDICES_BYTES,
     ) -> None:
         """Plan for windows (rows x cols).
 
@@ -57,11 +62,16 @@ class IncrementalNetwork:
             rows: what each row of windows covers, (rows, 2) in pixels, half open.
             cols: what each column of windows covers, (cols, 2).
             batch_bytes: what the largest map of a batch may take.
+            indices_bytes: what indices may take that are kept for the next image.
 
         Raises:
             Untraceable: if the images have one row or column only.
         """
-        self.windows, self.batch_bytes = (rows, cols), batch_bytes
+        self.windows, self.batch_bytes, self.indices_bytes = (
+            (rows, cols),
+            batch_bytes,
+            indices_bytes,
+        )
         self.changing = Changing(folded(traced))
         if not self.changing.order:
             raise Untraceable("its images have one row or column of pixels")
@@ -127,7 +137,7 @@ class IncrementalNetwork:
         if batch in self._indices:
             return
         kept = sum(each.size for each in self._indices.values())
-        if kept + indices.size <= INDICES_BYTES:
+        if kept + indices.size <= self.indices_bytes:
             self._indices[batch] = indices
 
 

@@ -318,8 +318,7 @@ def test_indices_are_kept_for_the_next_picture_while_there_is_room(monkeypatch):
     index = Buffer._index
     monkeypatch.setattr(Buffer, "_index", lambda *given: made.append(1) or index(*given))
     for room, again in ((2**30, 0), (0, 1)):
-        monkeypatch.setattr(incremental, "INDICES_BYTES", room)
-        network, counts = IncrementalNetwork(under.traced, *windows), []
+        network, counts = IncrementalNetwork(under.traced, *windows, indices_bytes=room), []
         for each, numbers in zip(asked, wanted, strict=True):
             made.clear()
             assert torch.equal(answered_in_parts(network, *each), numbers)
