@@ -35,7 +35,7 @@ PAIRS_TOGETHER = 128  # pairs of an image and a filter that are assumed to share
 # Share of a feature map above which a patch saves nothing: such maps do not count when windows
 # are grouped by the size of their affected regions.
 MOST_AFFECTED = 0.75
-MOST_GROUPS = 4  # of rows of windows, and of columns
+MOST_GROUPS = 3  # of rows of windows, and of columns; with 4, batches of vgg16 are of 4 windows
 PATCH_WINDOWS = 128  # windows whose patches are computed together, at most
 TAIL_WINDOWS = 256  # windows whose full feature maps are computed together, at most
 BATCH_BYTES = 16 * MIB  # of the largest feature map of a batch

@@ -5,11 +5,11 @@ feature map, full feature maps are cheaper. The cost is estimated by multiply-ad
 at the rates of `tuning`.
 
 The alternative is a rule: one group of windows, in patches until a window affects more than 0.75
-of a feature map. `python benchmarks/cost_model.py` compares both. On a ConvNet of 48 to 256 filters
-the rule takes 1.12 x the CPU time (1.20 x the multiply-adds), on densenet121 1.24 x (1.11 x), on
-resnet18 0.99 x (1.15 x), on EfficientNet-Lite0 0.96 x (1.00 x). On the default ConvNet, whose calls
-are a few hundred microseconds, it took 0.82 x (1.00 x): two rounds on a busy machine, to be
-measured again.
+of a feature map. `python benchmarks/cost_model.py` compares both. On vgg16 the rule takes 1.18 x
+the CPU time (1.27 x the multiply-adds), on resnet18 1.10 x (1.13 x), on densenet121 1.09 x
+(1.11 x), on a ConvNet of 48 to 256 filters 1.01 x (1.20 x), on EfficientNet-Lite0 0.97 x (1.06 x),
+with a stride of 8 1.10 x (1.09 x). On the default ConvNet, whose 40 ms are mostly calls, it takes
+0.85 x (1.00 x).
 """
 
 from __future__ import annotations
