@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.background_imports import importing, importing_torch
 from interpret_kit.cli.common import defaults, models
-from interpret_kit.cli.common.as_typed import as_typed
+from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.options import (
     from_options,
@@ -19,7 +20,7 @@ from interpret_kit.cli.common.options import (
     options_of,
     shared,
 )
-from interpret_kit.cli.common.resuming import telling_how_to_resume
+from interpret_kit.cli.common.resuming import RESUME, telling_how_to_resume
 from interpret_kit.cli.common.terminal import MOST_ROWS, Terminal
 from interpret_kit.jobs.folder import job_argument
 from interpret_kit.models.engines import AUTO
@@ -75,7 +76,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     analysis = from_options(asked, given)
     check_force(ctx)
     check_place(_place(ctx), force=given["force"])
-    job_argument(given["job"], resume=given["resume"], way="--job")
+    job_argument(given["job"], resume=given["resume"])
     result = _answer(ctx, analysis, terminal)
     # Determined again: another command may have taken the folder meanwhile.
     folder = result.save(_place(ctx), figures=True, force=given["force"])
@@ -106,7 +107,8 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
         classifier = models.load(model.spec, ctx, terminal, given["device"])
     drawing = importing(f"interpret_kit.render.{analysis.name}")
     progress = terminal.progress(str(ctx.info_name), len(images))
-    with drawing, telling_how_to_resume(given["job"]), progress as step:
+    resumable = telling_how_to_resume(RESUME) if given["job"] else nullcontext()
+    with drawing, resumable, progress as step:
         result: Result = analysis.run(
             classifier,
             images,
@@ -149,8 +151,10 @@ def tell_a_person(result: Result, terminal: Terminal) -> None:
         more = len(table) - min(len(summary), MOST_ROWS)
         if more > 0 and table.columns == summary.columns:
             terminal.say(f"{more} more rows are in {name}.csv")
+    context = click.get_current_context(silent=True)
+    options = options_by_name(context.command if context else None)
     for note in result.notes():
-        terminal.say(as_typed(note))
+        terminal.say(as_typed(note, options))
     terminal.left_out((result.origin.names[each], why) for each, why in result.origin.unreadable)
 
 

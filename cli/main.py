@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import shlex
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from interpret_kit.cli.common.as_typed import as_typed
+from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.ending import ending_at_once
+from interpret_kit.cli.common.resuming import how_to_resume
 from interpret_kit.cli.common.terminal import printable
-from interpret_kit.errors import InterpretError, close_names
+from interpret_kit.errors import InterpretError
 
 
 class Entry(NamedTuple):
@@ -70,7 +74,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command; suggest close names for one that does not exist."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}; {close_names(args[0], COMMANDS)}", ctx)
+            raise click.UsageError(_no_command(args[0]), ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -78,11 +82,27 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except InterpretError as error:
-            click.echo(f"Error: {printable(as_typed(str(error)))}", err=True)
+            command = self.get_command(ctx, str(ctx.invoked_subcommand))
+            said = as_typed(str(error), options_by_name(command))
+            click.echo(f"Error: {printable(said)}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Error: stopped by Ctrl-C", err=True)
+            click.echo(printable(f"Error: stopped by Ctrl-C{how_to_resume()}"), err=True)
             ctx.exit(INTERRUPTED)
+        except SystemExit as end:
+            if end.code == TERMINATED:
+                click.echo(printable(f"Error: stopped by SIGTERM{how_to_resume()}"), err=True)
+            raise
+
+
+def _no_command(name: str) -> str:
+    """Say what else to type, as click does for options."""
+    found = difflib.get_close_matches(name.casefold(), COMMANDS)
+    if found:
+        return f"No such command {name!r}. Did you mean {' or '.join(map(repr, found))}?"
+    if Path(name).exists() or Path(name).suffix:
+        return f"No such command {name!r}. To analyse an image: ikit occlusion {shlex.quote(name)}"
+    return f"No such command {name!r}. The commands are: {', '.join(COMMANDS)}."
 
 
 @click.group(

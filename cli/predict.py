@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.options import example_of, images_argument, shared
 from interpret_kit.cli.common.terminal import Step, Terminal
 from interpret_kit.results.table import Table
@@ -38,7 +39,7 @@ def _run(ctx: click.Context) -> None:
     if not terminal.json:
         terminal.show(_table(answers))
     for note in (*images.notes, *reading.notes(), *_fewer(ctx, classifier)):
-        terminal.say(note)
+        terminal.say(as_typed(note, options_by_name(ctx.command)))
     terminal.left_out((each.name, each.why) for each in reading.unreadable)
     terminal.answer(answers)
 

@@ -11,8 +11,9 @@ from interpret_kit.cli.analyses import tell_a_person
 from interpret_kit.cli.common.defaults import how
 from interpret_kit.cli.common.folders import check_writable, wrote
 from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.resuming import telling_how_to_resume
 from interpret_kit.cli.common.terminal import Terminal
-from interpret_kit.data.torchvision_sets import check_there
+from interpret_kit.data.torchvision_sets import check_trainable
 from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.recorded_runs import check_device
 
@@ -28,7 +29,7 @@ def _run(ctx: click.Context) -> None:
     studies = _studies(ctx)
     check_device(given["device"])
     if given["data"]:
-        check_there(given["data"])
+        check_trainable(given["data"])
     for out in studies:
         check_writable(out)
     from interpret_kit.results.save import manifest
@@ -78,11 +79,8 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
     with terminal.progress("sweep") as step:
         speed = How(given["device"], given["jobs"], given["strict"])
         told = Trials(terminal, step, len(study.grid) * len(study.seeds))
-        try:
+        with telling_how_to_resume(without=["--force"]):
             table = sweep(study, out, speed, told, force=given["force"])
-        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
-            terminal.say("resume with the same command, without --force")
-            raise
     terminal.not_used(table.origin.omitted)
     tell_a_person(table, terminal)
     terminal.say(wrote(out))

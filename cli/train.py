@@ -13,8 +13,9 @@ import click
 from interpret_kit.cli.common.defaults import RUNS, how
 from interpret_kit.cli.common.folders import check_force, check_writable, next_free, wrote
 from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
+from interpret_kit.cli.common.resuming import RESUME, telling_how_to_resume
 from interpret_kit.cli.common.terminal import Step, Terminal
-from interpret_kit.data.torchvision_sets import check_there
+from interpret_kit.data.torchvision_sets import check_trainable
 from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, read_config
 from interpret_kit.models.loading.timm_names import refuse_unknown
@@ -32,18 +33,15 @@ def _run(ctx: click.Context) -> None:
     recipe = from_options(Recipe, given)
     check_force(ctx)
     out = _place(given, recipe)
-    terminal.say(f"data: {recipe.data} ({how(ctx, 'data')}); writing the run to {out}")
-    check_there(recipe.data)
+    check_trainable(recipe.data)
     check_device(given["device"])
     refuse_unknown(recipe.arch)
     check_writable(out)
+    terminal.say(f"data: {recipe.data} ({how(ctx, 'data')})")
     with terminal.progress("training") as step:
-        told = _Epochs(terminal, step)
-        try:
+        told = _Epochs(terminal, step, out)
+        with telling_how_to_resume(("--out", str(out)), RESUME, without=["--force"]):
             trained = _train(recipe, out, given, told)
-        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or SIGTERM (see main)
-            terminal.say(f"resume with the same command and --resume --out {out}, without --force")
-            raise
     told.last_epoch(trained.history)
     if not first:
         return
@@ -76,13 +74,20 @@ def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -
 
 
 class _Epochs:
-    """Prints each epoch once it is over, and updates the progress bar after each batch."""
+    """Prints each epoch once it is over, and updates the progress bar after each batch.
 
-    def __init__(self, terminal: Terminal, step: Step) -> None:
-        self.terminal, self.step = terminal, step
+    The folder is named with the first progress: by then, recipe and images have been checked.
+    """
+
+    def __init__(self, terminal: Terminal, step: Step, out: Path) -> None:
+        self.terminal, self.step, self.out = terminal, step, out
+        self.begun = False
         self.last: TrainingProgress | None = None
 
     def __call__(self, now: TrainingProgress) -> None:
+        if not self.begun:
+            self.terminal.say(f"writing the run to {self.out}")
+            self.begun = True
         if not now.epoch:
             self.step(now.batch, now.batches, "decoding images")
             return

@@ -27,7 +27,7 @@ an exception for the same, an error derives from it as well, so that ``except Va
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
@@ -127,11 +127,17 @@ def shortened(names: Iterable[str], *, most: int = 8) -> str:
     return (", ".join(listed[:most]) or "none") + rest
 
 
-def close_files(path: Path) -> str:
-    """List files with names similar to a missing path, for the end of an error message."""
+def close_files(path: Path, also: Sequence[str] = ()) -> str:
+    """List files with names similar to a missing path, for the end of an error message.
+
+    Args:
+        path: the missing path.
+        also: what else might have been meant, such as the names of data sets.
+    """
     try:
         beside = [each.name for each in path.parent.iterdir()]
     except (OSError, ValueError):  # the folder does not exist either, or cannot be read
-        return ""
-    close = difflib.get_close_matches(path.name, beside)
-    return f"; close names: {', '.join(str(path.parent / each) for each in close)}" if close else ""
+        beside = []
+    close = difflib.get_close_matches(path.name, [*also, *beside])
+    names = (each if each in also else str(path.parent / each) for each in close)
+    return f"; close names: {', '.join(names)}" if close else ""

@@ -23,7 +23,11 @@ def test_an_error_is_its_sentence_also_after_pickling(kind):
 @pytest.mark.parametrize(
     ("call", "builtin", "said"),
     [
-        (lambda: ik.load_images("nowhere/at/all"), FileNotFoundError, "no file or folder"),
+        (
+            lambda: ik.load_images("nowhere/at/all"),
+            FileNotFoundError,
+            "there is no folder 'nowhere'",
+        ),
         (lambda: ik.load_result("nowhere/at/all"), FileNotFoundError, "there is no folder"),
         (lambda: ik.load_images(3), TypeError, "3 is not a path"),
         (lambda: ik.Occlusion(window=-1), ValueError, "window"),

@@ -75,7 +75,7 @@ def can_learn_in(precisions: Set[str]) -> bool:
 
 def _precision(asked: str, *, on_gpu: bool) -> str:
     if asked == "fp16" and not on_gpu:
-        raise UsageError("fp16 needs a GPU; use --precision bf16 or float32 on a CPU")
+        raise UsageError("`precision='fp16'` needs a GPU; use 'bf16' or 'float32' on a CPU")
     if asked != "auto":
         return asked
     if not on_gpu:

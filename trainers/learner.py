@@ -170,7 +170,7 @@ def make_classifier(recipe: Recipe, data: TrainingData) -> Classifier:
     arguments = network_arguments(recipe, len(data.classes))
     preprocessing = data.preprocessing()
     if recipe.pretrained:
-        network = create_pretrained(recipe.arch, "drop --pretrained", **arguments)
+        network = create_pretrained(recipe.arch, "drop `pretrained`", **arguments)
         preprocessing = _with_statistics_of(network, preprocessing)
     else:
         network = create(recipe.arch, **arguments)
@@ -207,7 +207,9 @@ def check_optimizer(name: str) -> None:
     """Refuse a name that is not a timm optimizer."""
     known = [str(each) for each in list_optimizers()]
     if name not in known:
-        raise UsageError(f"no optimizer {name!r} in timm; {close_names(name, known)}")
+        raise UsageError(
+            f"`optimizer` is {name!r}, which timm does not have; {close_names(name, known)}"
+        )
 
 
 def make_schedule(recipe: Recipe, optimizer: torch.optim.Optimizer, batches: int) -> Any | None:

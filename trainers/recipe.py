@@ -115,50 +115,50 @@ class Recipe:
         for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 0), ("seed", 0)):
             _refuse_below(name, getattr(self, name), least)
         if self.seed >= 2**63:
-            raise DoesNotFit(f"seed is {self.seed}; it must be below 2**63")
+            raise DoesNotFit(f"`seed` is {self.seed}; it must be below 2**63")
         for side in self.input_size:
             _refuse_below("size", side, 1)
-        if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise DoesNotFit(
-                f"lr is {self.lr} and weight_decay {self.weight_decay}; "
-                "lr must be above 0 and weight_decay at least 0"
-            )
+        if not 0 < self.lr < math.inf:
+            raise DoesNotFit(f"`lr` is {self.lr:g}; it must be above 0")
         for name in ("warmup", "dropout", "label_smoothing", "ema", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
-                raise DoesNotFit(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+                raise DoesNotFit(
+                    f"`{name}` is {getattr(self, name):g}; it must be at least 0 and below 1"
+                )
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 closest = close_names(str(getattr(self, name)), known)
-                raise DoesNotFit(f"no {name} {getattr(self, name)!r}; {closest}")
+                raise DoesNotFit(f"`{name}` is {getattr(self, name)!r}; {closest}")
         self._refuse_augmentation()
         self._refuse_unused()
 
     def _refuse_augmentation(self) -> None:
         for name in ("colour", "erase"):
             if not 0 <= getattr(self, name) <= 1:
-                raise DoesNotFit(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
-        for name in ("mixup", "cutmix", "clip"):
+                raise DoesNotFit(f"`{name}` is {getattr(self, name):g}; it must be between 0 and 1")
+        for name in ("mixup", "cutmix", "clip", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise DoesNotFit(f"{name} is {getattr(self, name)}; it must be at least 0")
+                raise DoesNotFit(f"`{name}` is {getattr(self, name):g}; it must be at least 0")
         if not 0 < self.crop <= 1:
-            raise DoesNotFit(f"crop is {self.crop}; it must be above 0 and at most 1 (no crop)")
+            raise DoesNotFit(f"`crop` is {self.crop:g}; it must be above 0 and at most 1 (no crop)")
         if not 0 < self.data_share <= 1:
             raise DoesNotFit(
-                f"data_share is {self.data_share}; it must be above 0 and at most 1 (all images)"
+                f"`data_share` is {self.data_share:g}; it must be above 0 and at most 1 (all "
+                "images)"
             )
         if self.schedule == "none" and self.warmup not in {0, type(self).warmup}:
-            raise DoesNotFit("warmup has no effect with schedule none; drop one of them")
+            raise DoesNotFit("`warmup` has no effect with `schedule='none'`; drop one of them")
         if self.pool_stride is not None and self.pool in (0, (0,)):
-            raise DoesNotFit("pool_stride has no effect with pool 0; drop one of them")
+            raise DoesNotFit("`pool_stride` has no effect with `pool=0`; drop one of them")
         if self.val_too and self.patience:
             raise DoesNotFit(
-                "patience needs a validation split, but val_too trains on it; drop one of them"
+                "`patience` needs a validation split, but `val_too` trains on it; drop one of them"
             )
         if self.crop < 1 and not self.augment:
-            raise DoesNotFit("crop has no effect with augment off (--no-augment); drop one of them")
+            raise DoesNotFit("`crop` has no effect with `augment=False`; drop one of them")
         if (self.mixup or self.cutmix) and self.batch_size % 2:
             raise DoesNotFit(
-                "mixup and cutmix combine pairs of images, so batch_size must be even, not "
+                "`mixup` and `cutmix` combine pairs of images, so `batch_size` must be even, not "
                 f"{self.batch_size}"
             )
 
@@ -166,13 +166,17 @@ class Recipe:
         if self.arch == OURS:
             for name in ("pretrained", "drop_path"):
                 if getattr(self, name):
-                    raise DoesNotFit(f"{name} only applies to timm architectures; name one as arch")
+                    raise DoesNotFit(
+                        f"`{name}` only applies to timm architectures; name one, as in "
+                        "`arch='resnet18'`"
+                    )
             return
         for field in dataclasses.fields(self):
             if field.name in NETWORK and getattr(self, field.name) != field.default:
                 raise DoesNotFit(
-                    f"{field.name} is an option of {OURS}, and {self.arch} ignores it; drop it, or "
-                    "drop arch"
+                    f"`{field.name}` belongs to our own architecture, and {self.arch} ignores "
+                    "it; drop "
+                    "it, or drop `arch`"
                 )
 
     @property
@@ -180,7 +184,7 @@ class Recipe:
         """Height and width of the input, in pixels."""
         sides = (self.size,) if isinstance(self.size, int) else self.size
         if len(sides) not in (1, 2):
-            raise DoesNotFit(f"size has {len(sides)} entries; give one side, or height,width")
+            raise DoesNotFit(f"`size` has {len(sides)} entries; give one side, or height and width")
         return sides[0], sides[-1]
 
     @property
@@ -193,4 +197,4 @@ class Recipe:
 
 def _refuse_below(name: str, value: object, least: int) -> None:
     if not isinstance(value, int) or value < least:
-        raise DoesNotFit(f"{name} is {value!r}; it must be an integer of at least {least}")
+        raise DoesNotFit(f"`{name}` is {value!r}; it must be an integer of at least {least}")

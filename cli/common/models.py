@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.models.loading.overrides import IMAGENET
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def load(spec: object, ctx: click.Context, terminal: Terminal, device: str) -> C
 
     arch = ctx.params["arch"]
     classifier = load_classifier(str(spec), arch=arch, device=device, **said_by(ctx))
+    options = options_by_name(ctx.command)
     for note in classifier.notes:
-        terminal.say(f"note: {note}")
+        terminal.say(f"note: {as_typed(note, options)}")
     return classifier
 
 

@@ -85,7 +85,8 @@ class Activations(Analysis[ActivationsResult]):
         """Refuse what would have no effect."""
         if self.filters != STRONGEST and self.top != STRONGEST_SHOWN:
             raise UsageError(
-                f"top is {self.top}, the number of strongest filters, but filters names them one "
+                f"`top` is {self.top}, the number of strongest filters, but `filters` names them "
+                "one "
                 "by one; drop one of the two"
             )
 

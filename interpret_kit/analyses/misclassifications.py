@@ -175,13 +175,15 @@ class Misclassifications(Analysis[MisclassificationsResult]):
             return
         if self.labels == PREDICTED:
             raise UsageError(
-                "labels are predicted and no filter is ablated: every prediction would be correct; "
-                "give filters to ablate, as in silence={3: [7]} or --silence 3:7"
+                "no filter is ablated, so with `labels='predicted'` every prediction would be "
+                "correct; "
+                "give filters to ablate, as in `silence='3:7'`"
             )
         if self.site != "convolution":
             raise UsageError(
-                f"site {self.site!r} is where filters are ablated, but none are given; give some, "
-                "as in silence={3: [7]} or --silence 3:7, or drop site"
+                f"`site={self.site!r}` is where filters are ablated, but none are given; give "
+                "some, as "
+                "in `silence='3:7'`, or drop `site`"
             )
 
     def begin(

@@ -188,7 +188,7 @@ class Occlusion(Analysis[OcclusionResult]):
         grid = grid_for(classifier.size, self.window, self.stride)
         if self.target == LABEL and (images.labels < 0).any():
             missing = f"{(images.labels < 0).sum()} of the {len(images)} images have no label"
-            raise NoImages(f"target is 'label', but {missing}; give 'predicted' or a class")
+            raise NoImages(f"`target` is 'label', but {missing}; give 'predicted' or a class")
         return OcclusionFold(self, classifier, images, grid, pace)
 
 

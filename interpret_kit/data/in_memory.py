@@ -60,7 +60,7 @@ def images_in_memory(given: Any, split: str | None, normalized: Any) -> ImageSet
         return None
     source = "arrays" if isinstance(given, np.ndarray) else type(given).__name__
     if split is not None:
-        raise UsageError(f"split {split!r} of {source}: it has no splits; omit split")
+        raise UsageError(f"split {split!r} of {source}: it has no splits; omit `split`")
     scale = None if normalized is None else Scale(normalized)
     parts: list[Part] = []
     labels: list[int | str] = []

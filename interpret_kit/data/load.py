@@ -81,7 +81,8 @@ def _at(paths: Sequence[str | Path], split: str | None) -> ImageSet:
 def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageSet:
     if split is not None:
         raise UsageError(
-            f"split {split!r} of {source}: only a folder has splits; give a folder, or omit it"
+            f"`split` is {split!r}, but only a folder has splits, and {source} is none; omit "
+            "`split`"
         )
     return _from_listing(list_files(paths), source)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from interpret_kit.errors import NothingThere, UsageError, WrongType
+from interpret_kit.errors import NothingThere, UsageError, WrongType, close_files
 from interpret_kit.models.argument_values import shown
 
 
@@ -63,6 +63,17 @@ def at_home(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise NothingThere(f"no home folder for {str(path)!r}; give its full path") from error
+
+
+def missing_file(path: Path) -> NothingThere:
+    """Make the error for a path that is not there: what is missing of it, and similar names."""
+    kind = "file" if path.suffix else "file or folder"
+    if is_there(path.parent):
+        return NothingThere(f"no {kind} {str(path)!r}{close_files(path)}")
+    first = next(each for each in reversed(path.parents) if not is_there(each))
+    return NothingThere(
+        f"no {kind} {str(path)!r}: there is no folder {str(first)!r}{close_files(first)}"
+    )
 
 
 def _path(given: object) -> str | Path:

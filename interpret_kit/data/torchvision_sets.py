@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from interpret_kit.data.paths import at_home, is_there
-from interpret_kit.errors import NothingThere, RunError, close_files, shortened
+from interpret_kit.data.paths import at_home, is_there, missing_file
+from interpret_kit.errors import NothingThere, RunError, UsageError, close_files, shortened
+from interpret_kit.models.argument_values import shown
 
 
 class Published(NamedTuple):
@@ -70,7 +71,7 @@ def load_published(name: str, split: str = "test") -> Published:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RunError(
             f"could not download {name} into {cache_folder()} ({reason}); without a network "
-            "connection, use --data shapes or a folder of your own images"
+            "connection, use 'shapes' or a folder of your own images"
         ) from error
     labels = np.asarray(data.targets if hasattr(data, "targets") else data.labels, np.int64)
     classes = tuple(getattr(data, "classes", map(str, range(10))))
@@ -93,20 +94,29 @@ def _channels_last(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if first else pixels
 
 
-def check_there(spec: str) -> None:
-    """Refuse an argument that is neither a path nor the name of a data set, without reading it.
+def check_trainable(spec: str) -> None:
+    """Refuse training images that are neither a folder nor a data set, without reading them.
 
     Raises:
         NothingThere: with similar names.
+        UsageError: if it is a file.
     """
-    if spec.casefold() not in ("shapes", *NAMES) and not is_there(at_home(spec)):
+    if spec.casefold() in ("shapes", *NAMES):
+        return
+    if not is_there(at_home(spec)):
         raise no_such_data(spec)
+    if not at_home(spec).is_dir():
+        raise UsageError(
+            f"{spec} is a file; training needs a folder with one folder of images per class"
+        )
 
 
 def no_such_data(spec: str) -> NothingThere:
-    """Make the error for a missing path, with similar names."""
-    close = close_files(at_home(spec))
-    if close:
-        return NothingThere(f"no file or folder {spec!r}{close}")
-    known = shortened(("shapes", *NAMES))
-    return NothingThere(f"no file or folder {spec!r}, and no data set of that name: {known}")
+    """Make the error for what is neither a path nor a data set, with similar names."""
+    path, sets = at_home(spec), ("shapes", *NAMES)
+    if path.name != spec or path.suffix:
+        return missing_file(path)
+    close = close_files(path, also=sets) or (
+        f"; give a file, a folder of images, or one of the data sets {shortened(sets)}"
+    )
+    return NothingThere(f"no file, folder or data set {shown(spec)}{close}")

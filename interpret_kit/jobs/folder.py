@@ -72,7 +72,7 @@ class JobFolder:
             write_state(file, state)
 
 
-def job_argument(job: str | Path | None, *, resume: bool, way: str = "job=") -> Path | None:
+def job_argument(job: str | Path | None, *, resume: bool) -> Path | None:
     """Read the arguments ``job`` and ``resume`` of a run, before it starts.
 
     Raises:
@@ -81,10 +81,10 @@ def job_argument(job: str | Path | None, *, resume: bool, way: str = "job=") -> 
     """
     if job is None:
         if flag_argument(resume, "resume"):
-            raise UsageError(f"there is no job to resume: name its folder with {way}")
+            raise UsageError("there is no job to resume: name its folder with `job`")
         return None
     if not isinstance(job, (str, Path)) or not str(job).strip() or "\0" in str(job):
-        raise UsageError(f"job is {shown(job)}; give a folder, such as jobs/mine")
+        raise UsageError(f"`job` is {shown(job)}; give a folder, such as jobs/mine")
     path = Path(job).expanduser()
     refuse_other_folder(path, resume=flag_argument(resume, "resume"))
     return path
@@ -126,7 +126,7 @@ def refuse_other_folder(path: Path, *, resume: bool) -> None:
     if (path / JOB).is_file():
         if not resume:
             raise OutputExists(
-                f"{path} holds a job already; resume it with --resume (resume=True), or take "
+                f"{path} holds a job already; resume it with `resume=True`, or take "
                 "another job folder"
             )
     elif path.is_dir() and any(each.name not in {LOCK, _PART} for each in path.iterdir()):

@@ -48,7 +48,7 @@ def status_of(path: Path) -> JobStatus:
         OutputExists: its record is damaged.
     """
     if not (path / JOB).is_file():
-        raise NothingThere(f"{path} holds no job (no {JOB}); begin one with --job {path}")
+        raise NothingThere(f"{path} holds no job (no {JOB}); give the job folder of an analysis")
     about = read_job(path)
     images, size = int(about["count"]), int(about["shard"])
     whole = {int(each.stem): each for each in (path / SHARDS).glob(f"[0-9]*{SUFFIX}")}

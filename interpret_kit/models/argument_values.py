@@ -26,9 +26,9 @@ def count_argument(value: Any, name: str) -> int:
     """Convert an argument to an integer of at least one."""
     number = integer(value)
     if number is None:
-        raise WrongType(f"{name} is {shown(value)}; give an integer, as in {name}=8")
+        raise WrongType(f"`{name}` is {shown(value)}; give an integer, as in `{name}=8`")
     if number < 1:
-        raise UsageError(f"{name} is {number}; it must be at least 1")
+        raise UsageError(f"`{name}` is {number}; it must be at least 1")
     return number
 
 
@@ -44,7 +44,7 @@ def fewer_notes(question: Any, name: str, found: int, what: str) -> tuple[str, .
     asked = getattr(question, name)
     if asked <= found or asked == getattr(type(question), name):
         return ()
-    return (f"{name} is {asked}, but {what}",)
+    return (f"`{name}` is {asked}, but {what}",)
 
 
 def counted(count: int, what: str) -> str:
@@ -59,7 +59,7 @@ def word_argument(*words: str) -> Converter:
         if isinstance(value, str) and value in words:
             return value
         given = ", ".join(words[:-1])
-        raise UsageError(f"{name} is {shown(value)}; give {given} or {words[-1]}")
+        raise UsageError(f"`{name}` is {shown(value)}; give {given} or {words[-1]}")
 
     return read
 
@@ -68,7 +68,7 @@ def flag_argument(value: Any, name: str) -> bool:
     """Convert an argument to True or False."""
     if isinstance(value, bool) or type(value).__name__ in {"bool", "bool_"}:
         return bool(value)
-    raise WrongType(f"{name} is {shown(value)}; give True or False")
+    raise WrongType(f"`{name}` is {shown(value)}; give True or False")
 
 
 def integer(value: Any) -> int | None:
@@ -129,5 +129,7 @@ def refusal(
     kind: type[UsageError] = UsageError,
 ) -> UsageError:
     """Make an error of one sentence: the argument, what is wrong, and what to give instead."""
-    said = f"{name} {shown(value)} {why}" if why else f"{name} is {shown(value)}"
+    argument, colon, part = name.partition(":")
+    named = f"`{argument}`{colon}{part}"
+    said = f"{named} {shown(value)} {why}" if why else f"{named} is {shown(value)}"
     return kind(f"{said}; give {example.typed if isinstance(value, str) else example.python}")

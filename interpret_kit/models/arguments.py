@@ -184,7 +184,7 @@ def _layer(each: Any, value: Any, name: str, example: Example) -> Any:
         raise refusal(name, value, _holds(each, value, "a layer"), example, LayerNotFound)
     if number < 1:
         raise LayerNotFound(
-            f"no layer {number}; layers are numbered from 1 ('ikit layers' lists them)"
+            f"no layer {number}; layers are numbered from 1 (`classifier.layers()` lists them)"
         )
     return number
 
@@ -223,13 +223,13 @@ def _pair(each: Any, value: Any, name: str) -> tuple[Any, Any]:
         layer, colon, filters = each.rpartition(":")
         if ":" in layer and ("," in layer or ";" in layer):
             raise UsageError(
-                f"{name} {each!r} names several layers; give them one by one, as in --silence 1:0 "
-                "--silence 2:0,3, or in Python silence={1: 0, 2: [0, 3]}"
+                f"`{name}` {each!r} names several layers; give them one by one, as in "
+                f"`{name}='1:0'` `{name}='2:0,3'`, or in Python `{name}={{1: 0, 2: [0, 3]}}`"
             )
         if colon and layer.strip():
             return layer, filters
         example = _ABLATED_FILTERS.typed
-        raise UsageError(f"cannot read {name} {each!r}; give LAYER:FILTERS, such as {example}")
+        raise UsageError(f"`{name}` {each!r} is not LAYER:FILTERS; give some, such as {example}")
     if isinstance(each, (tuple, list)) and len(each) == 2:
         return each[0], each[1]
     raise refusal(name, value, _holds(each, value, "a layer with its filters"), _ABLATED_FILTERS)

@@ -38,13 +38,14 @@ class ConvBlock:
 
     def __post_init__(self) -> None:
         """Refuse invalid hyper-parameters."""
-        for name, least in (("filters", 1), ("kernel", 1), ("stride", 1), ("pool", 0)):
+        check_number("channels", self.filters, 1)
+        for name, least in (("kernel", 1), ("stride", 1), ("pool", 0)):
             check_number(name, getattr(self, name), least)
         check_number("padding", self.border, 0)
         check_number("pool_stride", self.pool_step, 0 if self.pool == 0 else 1)
         if self.activation not in ACTIVATIONS:
             known = close_names(str(self.activation), ACTIVATIONS)
-            raise DoesNotFit(f"no activation {self.activation!r}; {known}")
+            raise DoesNotFit(f"`activation` is {self.activation!r}; {known}")
 
     @property
     def border(self) -> int:
@@ -88,7 +89,7 @@ def make_blocks(channels: int | Sequence[int], **choices: Any) -> tuple[ConvBloc
     """Make one block per entry of ``channels``; single values apply to all blocks."""
     filters = as_tuple(channels)
     if not filters:
-        raise DoesNotFit("channels is empty: at least one convolution is needed, such as 32,64")
+        raise DoesNotFit("`channels` is empty: at least one convolution is needed, such as 32,64")
     columns = {name: _each(name, value, len(filters)) for name, value in choices.items()}
     return tuple(
         ConvBlock(each, **{name: column[index] for name, column in columns.items()})
@@ -140,7 +141,7 @@ def _each(name: str, value: Any, count: int) -> tuple[Any, ...]:
         return (value,) * count
     if len(value) != count:
         raise DoesNotFit(
-            f"{name} has {len(value)} entries for {count} convolutions: "
+            f"`{name}` has {len(value)} entries for {count} convolutions; "
             "give one for each, or a single value for all"
         )
     return tuple(value)
@@ -154,4 +155,4 @@ def as_tuple(value: int | Sequence[int]) -> tuple[int, ...]:
 def check_number(name: str, value: object, least: int) -> None:
     """Refuse anything but an integer of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise DoesNotFit(f"{name} is {value!r}: it must be an integer of at least {least}")
+        raise DoesNotFit(f"`{name}` is {value!r}; it must be an integer of at least {least}")

@@ -103,9 +103,9 @@ class ConvNet(nn.Module):
     ) -> int:
         """Add the layers between the feature maps and the head; return their number of features."""
         if not 0 <= dropout < 1:
-            raise DoesNotFit(f"dropout is {dropout}: it must be at least 0 and less than 1")
+            raise DoesNotFit(f"`dropout` is {dropout}; it must be at least 0 and below 1")
         for index, width in enumerate(as_tuple(units), start=1):
-            check_number(f"fc{index}", width, 1)
+            check_number("fc", width, 1)
             if dropout:
                 self.add_module(f"drop{index}", nn.Dropout(dropout))
             self.add_module(f"fc{index}", nn.Linear(features, width))

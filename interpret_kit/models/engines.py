@@ -17,6 +17,7 @@ engine_argument = word_argument(*ENGINES)
 def not_incremental(reason: object) -> NotSupported:
     """Make the error for engine="incremental" where only full forward passes can be used."""
     return NotSupported(
-        f"engine 'incremental' is not available: {reason}; use engine='auto' or engine='full', "
+        f"`engine='incremental'` is not available: {reason}; use `engine='auto'` or "
+        "`engine='full'`, "
         "which give the same results"
     )

@@ -45,13 +45,13 @@ class Preprocessing:
             object.__setattr__(self, name, _as_channels(name, getattr(self, name)))
         if len(self.mean) != len(self.std):
             raise UsageError(
-                f"mean has {len(self.mean)} numbers and std {len(self.std)}; give one for each "
+                f"`mean` has {len(self.mean)} numbers and `std` {len(self.std)}; give one for each "
                 "channel, three for RGB or one for gray"
             )
         _check_scale(self.mean, self.std)
         if not 0 < self.crop <= 1:
             raise UsageError(
-                f"crop is {self.crop}: it must be a share of the image, above 0 and at most 1"
+                f"`crop` is {self.crop}: it must be a share of the image, above 0 and at most 1"
             )
         if self.interpolation not in INTERPOLATIONS:
             known = close_names(str(self.interpolation), INTERPOLATIONS)
@@ -125,7 +125,7 @@ def _as_size(size: object) -> tuple[int, int]:
     whole = [int(each) for each in sides if each % 1 == 0]  # not NaN
     if len(sides) != 2 or len(whole) != 2 or not all(1 <= each <= _LARGEST for each in whole):
         raise UsageError(
-            f"size is {size!r}: give a side in pixels (64) or height and width ((64, 96)), "
+            f"`size` is {size!r}: give a side in pixels (64) or height and width ((64, 96)), "
             f"integers from 1 to {_LARGEST}"
         )
     return whole[0], whole[1]
@@ -136,7 +136,7 @@ def _as_channels(name: str, values: object) -> tuple[float, ...]:
     if _is_number(values) or len(channels) not in {1, 3}:
         given = f"{len(channels)} numbers" if len(channels) != 1 else "one number"
         raise UsageError(
-            f"{name} is {values!r}, {given}, and an image has 3 channels (RGB); give "
+            f"`{name}` is {values!r}, {given}, and an image has 3 channels (RGB); give "
             f"{name}=(0.5, 0.5, 0.5), or {name}=(0.5,) for a gray network"
         )
     return tuple(float(each) for each in channels)
@@ -145,13 +145,14 @@ def _as_channels(name: str, values: object) -> tuple[float, ...]:
 def _check_scale(mean: Sequence[float], std: Sequence[float]) -> None:
     if max(mean) > 1 or max(std) > 2:
         raise UsageError(
-            f"mean {mean} and std {std} are on the scale of 0 to 255, and pixels are in [0, 1]; "
+            f"`mean` {mean} and `std` {std} are on the scale of 0 to 255, and pixels are in [0, "
+            "1]; "
             "divide both by 255"
         )
     # Written so that NaN is refused, too.
     if not all(each > 0 for each in std) or not all(each >= -1 for each in mean):
         raise UsageError(
-            f"mean is {mean} and std {std}: the pixels' mean is in [0, 1], and their standard "
+            f"`mean` is {mean} and `std` {std}: the pixels' mean is in [0, 1], and their standard "
             "deviation above 0"
         )
 

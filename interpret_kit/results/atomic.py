@@ -54,11 +54,11 @@ def check_free(folder: Path, *, force: bool) -> None:
         return
     if not force:
         raise OutputExists(
-            f"{folder} exists already; give another folder, or force=True to replace it"
+            f"{folder} exists already; give another folder, or `force=True` to replace it"
         )
     if not any((folder / each).is_file() for each in OURS):
         raise OutputExists(
-            f"{folder} holds files that are not a result, and force=True replaces results only; "
+            f"{folder} holds files that are not a result, and `force` replaces results only; "
             "give another folder"
         )
 

@@ -45,7 +45,7 @@ def load_result(folder: str | Path) -> Result:
         below = sorted(str(each.parent) for each in folder.glob(f"*/{MANIFEST}"))
         found = f"; there are some below: {shortened(below, most=4)}" if below else ""
         if (folder / CONFIG).is_file():
-            found = f"; this is a trained model: run an analysis with --model {folder}"
+            found = f"; this is a trained model: analyse it with `ik.load_classifier('{folder}')`"
         raise NothingThere(
             f"no result in {folder}: it has no {MANIFEST}; give a folder that an analysis "
             f"wrote{found}"

@@ -17,7 +17,7 @@ from interpret_kit.models.loading.recorded_runs import LOCK
 
 
 @contextmanager
-def alone_in(folder: Path, option: str = "--out") -> Iterator[None]:
+def alone_in(folder: Path, option: str = "`out`") -> Iterator[None]:
     """Keep other processes out of a folder; one that is made for it goes again if it stays empty.
 
     with alone_in(Path("sweeps/kernel")):

@@ -313,7 +313,7 @@ def test_an_existing_result_is_kept_unless_forced(analysis, classifier, images, 
     folder = analysis.run(classifier, images.take(4)).save(tmp_path / "result")
     kept = (folder / "manifest.json").read_bytes()
     result = analysis.run(classifier, images.take(6))
-    with pytest.raises(OutputExists, match="or force=True to replace it"):
+    with pytest.raises(OutputExists, match="or `force=True` to replace it"):
         result.save(folder)
     assert (folder / "manifest.json").read_bytes() == kept
     (folder / "stale.csv").write_text("of the last run")

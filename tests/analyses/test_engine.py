@@ -65,7 +65,7 @@ def test_the_engine_is_the_one_that_was_chosen_and_the_numbers_are_those_of_auto
 @pytest.mark.parametrize("name", ANALYSES)
 def test_every_analysis_takes_the_argument_and_refuses_other_words(name, classifier, images):
     analysis = ANALYSES[name]()
-    with pytest.raises(UsageError, match="engine is 'fast'; give auto, full or incremental"):
+    with pytest.raises(UsageError, match="`engine` is 'fast'; give auto, full or incremental"):
         analysis.run(classifier, images, engine="fast")
     assert analysis.run(classifier, images, engine="full") is not None
 
@@ -74,7 +74,7 @@ def test_every_analysis_takes_the_argument_and_refuses_other_words(name, classif
 def test_incremental_is_refused_with_the_reason(analysis):
     classifier = plain(Branching().eval(), (12, 10))
     with pytest.raises(
-        NotSupported, match=r"^engine 'incremental' is not available: .*; use engine="
+        NotSupported, match=r"^`engine='incremental'` is not available: .*; use `engine="
     ):
         analysis.run(classifier, noisy_images(1), engine="incremental")
 
@@ -106,14 +106,14 @@ def test_captums_form_has_the_same_choice(ways):
 )
 def test_captums_occlusion_says_why_it_is_left_to_captum(function, settings, said):
     given = {"sliding_window_shapes": (3, 4, 4), "target": 0, **settings}
-    with pytest.raises(NotSupported, match=f"engine 'incremental' is not available: .*({said})"):
+    with pytest.raises(NotSupported, match=f"`engine='incremental'` is not available: .*({said})"):
         ik.IncrementalOcclusion(function, "incremental").attribute(
             torch.rand(1, 3, 12, 10), **given
         )
 
 
 def test_captums_ablation_says_why_it_cannot_be_incremental():
-    with pytest.raises(NotSupported, match="engine 'incremental' is not available"):
+    with pytest.raises(NotSupported, match="`engine='incremental'` is not available"):
         ik.FilterAblation(Branching().eval(), "conv", "incremental").attribute(
             torch.rand(1, 3, 12, 10), 0
         )

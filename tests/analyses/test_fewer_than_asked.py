@@ -18,15 +18,15 @@ from interpret_kit.results.load import load_result
         # conv1 has 4 filters; five images of 12 x 10 pixels
         (
             Activations("conv1", top=5),
-            "top is 5, but layer conv1 has only 4 filters: all are used",
+            "`top` is 5, but layer conv1 has only 4 filters: all are used",
         ),
         (
             TopPatches("all", top=6),
-            "top is 6, but layer conv1 has only 5 per filter (per_image is 1): each filter has 5",
+            "`top` is 6, but layer conv1 has only 5 per filter (per_image is 1): each filter has 5",
         ),
         (
             TopPatches("conv1", top=11, per_image=2),
-            "top is 11, but layer conv1 has only 10 per filter (per_image is 2): each "
+            "`top` is 11, but layer conv1 has only 10 per filter (per_image is 2): each "
             "filter has 10",
         ),
     ],
@@ -42,7 +42,7 @@ def test_fewer_mistakes_than_asked_for_are_a_note():
     wrong = int((Misclassifications().run(classifier, images).mistake_id >= 0).sum())
     assert 1 < wrong < 16
     found = Misclassifications(mistakes=wrong + 1).run(classifier, images)
-    said = f"mistakes is {wrong + 1}, but there are only {wrong} mistakes: all are listed"
+    said = f"`mistakes` is {wrong + 1}, but there are only {wrong} mistakes: all are listed"
     assert found.notes() == (said,)
 
 

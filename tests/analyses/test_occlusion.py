@@ -234,7 +234,7 @@ def test_a_question_that_does_not_fit_is_refused_before_any_picture_is_read(anal
 
 def test_the_true_class_of_a_picture_without_label_is_not_guessed():
     images = ImageSet.from_arrays(noise(4), [0, 1, -1, 2], CLASSES)
-    with pytest.raises(NoImages, match="target is 'label', but 1 of the 4 images have no label"):
+    with pytest.raises(NoImages, match="`target` is 'label', but 1 of the 4 images have no label"):
         Occlusion(target="label").run(small_classifier(), images)
 
 

@@ -72,9 +72,9 @@ def test_labels_of_other_classes_are_no_matter_where_predictions_are_the_labels(
 
 
 def test_images_without_labels_are_told_of_predicted_ones(classifier, images):
-    with pytest.raises(NoImages, match="own predictions as labels with labels='predicted'"):
+    with pytest.raises(NoImages, match="own predictions as labels with `labels='predicted'`"):
         Ablation().run(classifier, images.unlabelled())
-    with pytest.raises(UsageError, match="labels is 'own'; give given or predicted"):
+    with pytest.raises(UsageError, match="`labels` is 'own'; give given or predicted"):
         Ablation(labels="own")
 
 
@@ -93,9 +93,9 @@ def test_where_no_image_is_correct_a_note_says_so(classifier, images):
 
 
 def test_what_has_no_effect_is_refused():
-    with pytest.raises(UsageError, match="site 'activation' is where filters are ablated, but"):
+    with pytest.raises(UsageError, match="`site='activation'` is where filters are ablated, but"):
         Misclassifications(site="activation")
-    with pytest.raises(UsageError, match="top is 3, the number of strongest filters, but filt"):
+    with pytest.raises(UsageError, match="`top` is 3, the number of strongest filters, but filt"):
         ik.Activations(filters=[0, 5], top=3)
 
 

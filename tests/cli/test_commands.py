@@ -327,9 +327,9 @@ class TestOtherCommands:
     def test_training_tells_each_epoch_and_how_to_go_on(self, place):
         line = "train --data labelled --size 16 --channels 4,6 --fc none --epochs 3 --batch-size 4"
         lines = run(f"{line} --device cpu").stdout.splitlines()
-        assert lines[0] == "data: labelled (--data); writing the run to runs/labelled-1"
-        assert lines[1] == "on cpu, float32, torch.compile disabled (not faster on a CPU)"
-        assert [line.split(":")[0] for line in lines[2:5]] == [f"epoch {k} of 3" for k in (1, 2, 3)]
+        assert lines[:2] == ["data: labelled (--data)", "writing the run to runs/labelled-1"]
+        assert lines[2] == "on cpu, float32, torch.compile disabled (not faster on a CPU)"
+        assert [line.split(":")[0] for line in lines[3:6]] == [f"epoch {k} of 3" for k in (1, 2, 3)]
         assert any("validation accuracy" in line and "in the best epoch" in line for line in lines)
         assert lines[-1] == "next: ikit occlusion --model runs/labelled-1"
         config = json.loads((place / "runs/labelled-1/config.json").read_text())
@@ -362,7 +362,18 @@ class TestOtherCommands:
         assert (result.stdout, result.stderr) == ("", "")
 
 
-def test_a_command_that_is_not_there_is_answered_with_close_ones():
-    result = CliRunner().invoke(ikit, ["misclasifications"])
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("misclasifications", "Did you mean 'misclassifications'?"),
+        ("oclusion", "Did you mean 'occlusion'?"),
+        ("top_patches", "Did you mean 'top-patches'?"),
+        ("Occlusion", "Did you mean 'occlusion'?"),
+        ("my photo.jpg", "To analyse an image: ikit occlusion 'my photo.jpg'"),
+        ("xyz", "The commands are: layers, predict, train, sweep, occlusion, activations, "),
+    ],
+)
+def test_a_command_that_does_not_exist_is_answered_with_what_to_type(typed, said):
+    result = CliRunner().invoke(ikit, [typed])
     assert result.exit_code == 2
-    assert "close names: misclassifications" in result.stderr
+    assert f"Error: No such command '{typed}'. {said}" in result.stderr

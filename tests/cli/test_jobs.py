@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from networks_on_paper import noisy_images, small_classifier
 
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.cli.common.resuming import resuming_command, telling_how_to_resume
+from interpret_kit.cli.common.resuming import RESUME, resuming_command
 from interpret_kit.cli.main import ikit
 
 
@@ -40,7 +40,7 @@ def test_jobs_shows_what_is_done_and_what_is_left(job):
 def test_a_folder_without_a_job_is_told_in_a_line(tmp_path):
     done = CliRunner().invoke(ikit, ["jobs", str(tmp_path)])
     assert done.exit_code == 2
-    assert "holds no job (no job.json); begin one with --job" in done.output
+    assert "holds no job (no job.json); give the job folder of an analysis" in done.output
 
 
 def test_resume_without_a_job_is_refused_before_a_model_is_loaded(tmp_path):
@@ -50,23 +50,34 @@ def test_resume_without_a_job_is_refused_before_a_model_is_loaded(tmp_path):
 
 
 def test_a_job_is_resumed_by_the_same_command_with_resume():
-    assert resuming_command(["ablation", "my photo.jpg", "--job", "a"]) == (
+    assert resuming_command(["ablation", "my photo.jpg", "--job", "a"], RESUME) == (
         "ikit ablation 'my photo.jpg' --job a --resume"
     )
-    assert resuming_command(["ablation", "--job", "a", "--resume"]) == (
+    assert resuming_command(["ablation", "--job", "a", "--resume"], RESUME) == (
         "ikit ablation --job a --resume"
     )
-    assert resuming_command(["ablation", "--job", "a", "--", "-x.jpg"]) == (
+    assert resuming_command(["ablation", "--job", "a", "--", "-x.jpg"], RESUME) == (
         "ikit ablation --job a --resume -- -x.jpg"
     )
 
 
+def test_the_command_of_torchrun_is_not_known_and_not_made_up(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    assert resuming_command(["train", "--force", "--out=a"], ("--out", "b"), RESUME) == (
+        "torchrun ... -m interpret_kit train --force --out=a --resume"
+    )
+
+
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(143)])
-def test_an_interrupted_job_says_how_to_resume_it(end, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["ikit", "ablation", "--job", "a"])
-    with pytest.raises(type(end)), telling_how_to_resume("a"):
+def test_an_interrupted_job_says_how_to_resume_it(end, monkeypatch, tmp_path):
+    def stopped(*_, **__):
         raise end
-    assert capsys.readouterr().err == "resume with: ikit ablation --job a --resume\n"
-    with pytest.raises(type(end)), telling_how_to_resume(None):
-        raise end
-    assert capsys.readouterr().err == ""
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interpret_kit.cli.common.models.load", lambda *_: None)
+    monkeypatch.setattr("interpret_kit.analyses.occlusion.Occlusion.run", stopped)
+    for line, more in (("occlusion", ""), ("occlusion --job a", " --job a --resume")):
+        monkeypatch.setattr("sys.argv", ["ikit", *line.split()])
+        said = CliRunner().invoke(ikit, line.split()).stderr
+        assert said.startswith("Error: stopped by ")
+        assert said.partition("; resume with: ikit occlusion")[2].rstrip("\n") == more

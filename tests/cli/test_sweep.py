@@ -70,26 +70,32 @@ def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("line", "resumed"),
     [
-        ("sweep", "resume with the same command, without --force"),
-        ("train", "resume with the same command and --resume --out"),
+        ("sweep study.toml --out s --force", "sweep study.toml --out s"),
+        ("train --size 8 --channels 4 --force --out r", "train --size 8 --channels 4 --out r"),
+        ("train --size 8 --channels 4", "train --size 8 --channels 4 --out runs/shapes-1"),
     ],
 )
-@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (SystemExit(143), 143)])
-def test_who_stops_it_hears_how_it_goes_on(  # noqa: PLR0917
-    data, tmp_path, monkeypatch, command, said, stop, code
+@pytest.mark.parametrize(
+    ("stop", "code", "by"),
+    [(KeyboardInterrupt, 130, "Ctrl-C"), (SystemExit(143), 143, "SIGTERM")],
+)
+def test_what_is_stopped_says_so_and_with_which_command_it_is_resumed(  # noqa: PLR0917
+    tmp_path, monkeypatch, line, resumed, stop, code, by
 ):
     def stopped(*_, **__):
         raise stop
 
-    monkeypatch.setattr("interpret_kit.trainers.train.learn", stopped)
-    study = {"sweep": [write_study(tmp_path / "study.toml", [3])], "train": ["--size", "8"]}
-    arguments = [command, *study[command], "--data", str(data), "--out", str(tmp_path / "out")]
-    more = ["--channels", "4"] if command == "train" else []
-    ended = CliRunner().invoke(ikit, [*arguments, *more])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interpret_kit.trainers.train._run", stopped)
+    monkeypatch.setattr("interpret_kit.trainers.sweep.runner.sweep", stopped)
+    monkeypatch.setattr("sys.argv", ["ikit", *line.split()])
+    write_study(tmp_path / "study.toml", [3])
+    ended = CliRunner().invoke(ikit, line.split())
+    resumed += " --resume" if line.startswith("train") else ""
     assert ended.exit_code == code
-    assert said in ended.output
+    assert ended.stderr == f"Error: stopped by {by}; resume with: ikit {resumed}\n"
 
 
 def test_several_studies_are_swept_in_turn_and_summed_up_in_a_line_each(data, tmp_path):
@@ -113,7 +119,7 @@ def test_all_studies_are_checked_before_the_first_is_swept(data, tmp_path):
     for other, said in {
         namesake: "is the second study that would be written to",
         write_study(tmp_path / "wrong.toml", [5]): "holds files that are not a sweep",
-        write_study(tmp_path / "typo.toml", '["3"]'): "kernel is '3'",
+        write_study(tmp_path / "typo.toml", '["3"]'): "`kernel` is '3'",
     }.items():
         result = run(good, other, "--data", data, "--out", tmp_path / "out")
         assert result.exit_code == 2

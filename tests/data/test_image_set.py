@@ -263,16 +263,16 @@ def test_a_folder_called_like_a_data_set_has_a_path(tmp_path, monkeypatch):
 def test_a_misspelt_path_is_an_error_that_names_what_lies_beside(tmp_path):
     save(tmp_path / "photo.jpg")
     (tmp_path / "other").mkdir()
-    with pytest.raises(
-        NothingThere, match=r"no file or folder '.*foto.jpg'; close names: .*/photo.jpg$"
-    ):
+    with pytest.raises(NothingThere, match=r"no file '.*foto.jpg'; close names: .*/photo.jpg$"):
         load_images(tmp_path / "foto.jpg")
-    with pytest.raises(NothingThere, match=r"no such file: .*othr; close names: .*/other$"):
+    with pytest.raises(NothingThere, match=r"no file or folder '.*othr'; close names: .*/other$"):
         load_images([tmp_path / "photo.jpg", tmp_path / "othr"])
 
 
 def test_a_path_that_is_not_there_is_an_error_that_names_the_data_sets(tmp_path):
-    with pytest.raises(NothingThere, match=r"no file or folder '.*nope', .*: shapes, cifar10"):
+    with pytest.raises(NothingThere, match=r"data set 'nope'; give .* data sets shapes, cifar10"):
+        load_images("nope")
+    with pytest.raises(NothingThere, match=r"no file or folder '.*nope'$"):
         load_images(tmp_path / "nope")
     with pytest.raises(NoImages, match="no images were given"):
         load_images([])

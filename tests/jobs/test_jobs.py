@@ -209,13 +209,13 @@ def test_a_job_folder_is_refused_before_anything_is_computed(classifier, images,
     (tmp_path / "other" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     classifier.network.forward = no_forward
-    with pytest.raises(OutputExists, match="holds a job already; resume it with --resume"):
+    with pytest.raises(OutputExists, match="holds a job already; resume it with `resume=True`"):
         TopPatches().run(classifier, images, job=tmp_path / "job")
     with pytest.raises(OutputExists, match="holds files and no job"):
         TopPatches().run(classifier, images, job=tmp_path / "other", resume=True)
     with pytest.raises(OutputExists, match="is a file; give a folder"):
         TopPatches().run(classifier, images, job=tmp_path / "file")
-    with pytest.raises(UsageError, match="no job to resume: name its folder with job="):
+    with pytest.raises(UsageError, match="no job to resume: name its folder with `job`"):
         TopPatches().run(classifier, images, resume=True)
     for job in ("", 3, "a\0b"):
         with pytest.raises(UsageError, match="give a folder, such as jobs/mine"):

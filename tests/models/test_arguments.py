@@ -95,37 +95,46 @@ def test_what_cannot_be_meant_is_told_with_an_example(field, value):
     kind = {"filters": Ablation, "layer": Ablation, "target": Occlusion}.get(
         field, Misclassifications
     )
-    with pytest.raises(UsageError, match=f"^{field} .*{EXAMPLES[field]}"):
+    with pytest.raises(UsageError, match=f"^`{field}` .*{EXAMPLES[field]}"):
         kind(**{field: value})
 
 
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: Ablation(filters="first"), "filters 'first' holds 'first', which is not a num"),
+        (lambda: Ablation(filters="first"), "`filters` 'first' holds 'first', which is not a num"),
         (
             lambda: Ablation(filters="0,"),
-            "filters '0,' holds '', which is not a number",
+            "`filters` '0,' holds '', which is not a number",
         ),
         (lambda: Ablation(filters="²"), "holds '²', which is not"),
         (lambda: Ablation(filters="7-0"), "cannot read the range '7-0'; give 0-7"),
         (lambda: Ablation(filters="0-99999999999"), "cannot read the range '0-9+'; give a shorter"),
-        (lambda: Ablation(layer="1,,3"), "layer '1,,3' has an empty part; give 3, conv3, 1,3, 1-3"),
+        (
+            lambda: Ablation(layer="1,,3"),
+            "`layer` '1,,3' has an empty part; give 3, conv3, 1,3, 1-3",
+        ),
         (lambda: Ablation(layer=0), "no layer 0; layers are numbered from 1"),
         (lambda: Ablation(layer="-1"), "no layer -1; layers are numbered from 1"),
-        (lambda: Activations(layer=[1, 2]), r"layer \[1, 2\] names several layers, but one is"),
-        (lambda: Activations(layer="1-2"), "layer '1-2' names several layers, but one is needed"),
-        (lambda: Misclassifications(silence="2"), "cannot read silence '2'; give LAYER:FILTERS"),
-        (lambda: Activations(layer="all"), "layer 'all' names several layers, but one is needed"),
-        (lambda: Misclassifications(silence="1:0,2:1"), "silence '1:0,2:1' names several layers;"),
-        (lambda: Misclassifications(silence={2: 2.5}), "^silence: filters is 2.5; give"),
-        (lambda: Misclassifications(silence={None: 2}), "^silence: layer is None; give"),
-        (lambda: Occlusion(target=""), "target '' is empty; give a name or an index"),
-        (lambda: TopPatches(top=0), "top is 0; it must be at least 1"),
-        (lambda: TopPatches(top=2.5), "top is 2.5; give an integer, as in top=8"),
-        (lambda: TopPatches(per_image=None), "per_image is None; give an integer"),
-        (lambda: Ablation(site="here"), "site is 'here'; give convolution, pre-activation or act"),
-        (lambda: Ablation(only_right="yes"), "only_right is 'yes'; give True or False"),
+        (lambda: Activations(layer=[1, 2]), r"`layer` \[1, 2\] names several layers, but one is"),
+        (lambda: Activations(layer="1-2"), "`layer` '1-2' names several layers, but one is needed"),
+        (lambda: Misclassifications(silence="2"), "`silence` '2' is not LAYER:FILTERS"),
+        (lambda: Activations(layer="all"), "`layer` 'all' names several layers, but one is needed"),
+        (
+            lambda: Misclassifications(silence="1:0,2:1"),
+            "`silence` '1:0,2:1' names several layers;",
+        ),
+        (lambda: Misclassifications(silence={2: 2.5}), "^`silence`: filters is 2.5; give"),
+        (lambda: Misclassifications(silence={None: 2}), "^`silence`: layer is None; give"),
+        (lambda: Occlusion(target=""), "`target` '' is empty; give a name or an index"),
+        (lambda: TopPatches(top=0), "`top` is 0; it must be at least 1"),
+        (lambda: TopPatches(top=2.5), "`top` is 2.5; give an integer, as in `top=8`"),
+        (lambda: TopPatches(per_image=None), "`per_image` is None; give an integer"),
+        (
+            lambda: Ablation(site="here"),
+            "`site` is 'here'; give convolution, pre-activation or act",
+        ),
+        (lambda: Ablation(only_right="yes"), "`only_right` is 'yes'; give True or False"),
     ],
 )
 def test_the_sentence_names_what_was_given(make, told):
@@ -210,9 +219,9 @@ def test_progress_may_be_a_bar(classifier, images, capsys):
 @pytest.mark.parametrize(
     ("keywords", "told"),
     [
-        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
-        ({"batch_size": "8"}, "batch_size is '8'; give an integer, as in batch_size=8"),
-        ({"strict": "no"}, "strict is 'no'; give True or False"),
+        ({"batch_size": 0}, "`batch_size` is 0; it must be at least 1"),
+        ({"batch_size": "8"}, "`batch_size` is '8'; give an integer, as in `batch_size=8`"),
+        ({"strict": "no"}, "`strict` is 'no'; give True or False"),
     ],
 )
 def test_what_only_changes_the_speed_is_checked_too(classifier, images, keywords, told):
@@ -265,9 +274,12 @@ class TestCaptumsForm:
             ("dgo", "no class 'dgo' in"),
             ([0, 1], "target names 2 classes for 3 inputs; give one class for all, or one for"),
             (np.array([0, 1]), "target names 2 classes for 3 inputs"),
-            (2.5, "target is 2.5; give target=2"),
-            ([[0], [1], [2]], r"target \[\[0\], \[1\], \[2\]\] holds \[0\], which is not a class"),
-            (True, "target is True; give"),
+            (2.5, "`target` is 2.5; give target=2"),
+            (
+                [[0], [1], [2]],
+                r"`target` \[\[0\], \[1\], \[2\]\] holds \[0\], which is not a class",
+            ),
+            (True, "`target` is True; give"),
         ],
     )
     def test_a_target_that_cannot_be_is_told(self, classifier, target, told):

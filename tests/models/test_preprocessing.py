@@ -99,13 +99,13 @@ def test_what_is_no_size_is_told(size):
 @pytest.mark.parametrize(
     ("mean", "std", "told"),
     [
-        ((0.5,) * 3, (0.5,), "mean has 3 numbers and std 1"),
-        (0.5, (0.5,) * 3, r"mean is 0\.5, one number, and an image has 3 channels"),
+        ((0.5,) * 3, (0.5,), "`mean` has 3 numbers and `std` 1"),
+        (0.5, (0.5,) * 3, r"`mean` is 0\.5, one number, and an image has 3 channels"),
         ((0.5,) * 4, (0.5,) * 4, r"4 numbers, and an image has 3 channels"),
-        ((0.5,) * 3, "half", "std is 'half'"),
+        ((0.5,) * 3, "half", "`std` is 'half'"),
         ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4), "on the scale of 0 to 255.*divide both by 255"),
         ((0.5,) * 3, (0.0,) * 3, "standard deviation above 0"),
-        ((float("nan"),) * 3, (1.0,) * 3, "mean is"),
+        ((float("nan"),) * 3, (1.0,) * 3, "`mean` is"),
     ],
 )
 def test_a_mean_and_std_that_do_not_fit_are_told_with_both_numbers(mean, std, told):
@@ -116,7 +116,7 @@ def test_a_mean_and_std_that_do_not_fit_are_told_with_both_numbers(mean, std, to
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ({"crop": 0.0}, "crop is 0"),
+        ({"crop": 0.0}, "`crop` is 0"),
         ({"crop": 87.5}, "87.5"),
         ({"crop_mode": "middle"}, "center"),
         ({"interpolation": "bicubc"}, "bicubic"),

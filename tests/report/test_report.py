@@ -166,7 +166,8 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
 def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(
-        NothingThere, match=f"this is a trained model: run an analysis with --model {tmp_path}"
+        NothingThere,
+        match=f"this is a trained model: analyse it with `ik.load_classifier.'{tmp_path}'",
     ):
         load_result(tmp_path)
 

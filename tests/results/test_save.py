@@ -80,7 +80,7 @@ def test_an_empty_folder_is_free_and_a_file_never_is(tmp_path):
     with whole_folder(tmp_path / "empty", force=False) as aside:
         fill(aside, "manifest.json")
     assert left_in(tmp_path / "empty") == ["manifest.json"]
-    with pytest.raises(OutputExists, match="exists already; give another folder, or force=True"):
+    with pytest.raises(OutputExists, match="exists already; give another folder, or `force=True`"):
         check_free(tmp_path / "empty", force=False)
     check_free(tmp_path / "empty", force=True)
     for force in (False, True):

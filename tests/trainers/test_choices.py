@@ -134,7 +134,7 @@ def test_bf16_learns_and_is_judged_in_float32(folder, tmp_path, other_precision)
 
 
 def test_fp16_on_a_cpu_is_refused(folder, tmp_path):
-    with pytest.raises(UsageError, match="fp16 needs a GPU; use --precision bf16"):
+    with pytest.raises(UsageError, match="`precision='fp16'` needs a GPU; use 'bf16'"):
         train(small_recipe(folder, precision="fp16"), tmp_path / "run", "cpu")
 
 
@@ -162,7 +162,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(folder, tmp_path, monkeypat
 
     monkeypatch.setattr("interpret_kit.models.loading.hub.refuse_without_network", offline)
     recipe = Recipe(data=str(folder), arch="resnet10t", pretrained=True, size=32, epochs=1)
-    with pytest.raises(WeightsUnavailable, match=r"resnet10t .*no route.*drop --pretrained"):
+    with pytest.raises(WeightsUnavailable, match=r"resnet10t .*no route.*drop `pretrained`"):
         train(recipe, tmp_path / "run", "cpu")
     assert not (tmp_path / "run").exists()
 

@@ -120,7 +120,7 @@ def test_progress_is_told_after_each_batch(recipe, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing(recipe, tmp_path):
     wild = changed(recipe, lr=1e30, batch_norm=False, optimizer="sgd", schedule="none")
-    with pytest.raises(TrainingDiverged, match=r"at step [2-6] \(epoch 1\).*try --lr 1e\+29"):
+    with pytest.raises(TrainingDiverged, match=r"at step [2-6] \(epoch 1\).*try `lr=1e\+29`"):
         train(wild, tmp_path / "run", "cpu")
     assert not (tmp_path / "run").exists()
 
@@ -149,7 +149,9 @@ def test_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():
 def test_an_earlier_run_is_replaced_only_by_force(run, recipe, tmp_path):
     other = changed(recipe, epochs=1)
     train(other, tmp_path / "run", "cpu")
-    with pytest.raises(OutputExists, match="is not empty; use a new --out, or add --force"):
+    with pytest.raises(
+        OutputExists, match="is not empty; use a new `out`, or replace it with `force=True`"
+    ):
         train(recipe, tmp_path / "run", "cpu")
     again = train(recipe, tmp_path / "run", "cpu", force=True)
     assert again.history["val_loss"] == run.history["val_loss"]
@@ -158,7 +160,7 @@ def test_an_earlier_run_is_replaced_only_by_force(run, recipe, tmp_path):
 def test_force_replaces_runs_and_nothing_else(recipe, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(
-        OutputExists, match="holds files that are not a run, and --force only replaces"
+        OutputExists, match="holds files that are not a run, and `force` only replaces"
     ):
         train(recipe, tmp_path, "cpu", force=True)
 
@@ -173,8 +175,12 @@ def test_a_file_in_the_way_is_refused_before_training(recipe, tmp_path):
     ("fields", "error", "message"),
     [
         ({"channels": (4,) * 4}, DoesNotFit, "pool4 .* leaves no pixels"),
-        ({"kernel": (3, 3, 3)}, DoesNotFit, "kernel has 3 entries for 2 convolutions"),
-        ({"optimizer": "adamv"}, UsageError, "no optimizer 'adamv' in timm; close names: adam"),
+        ({"kernel": (3, 3, 3)}, DoesNotFit, "`kernel` has 3 entries for 2 convolutions"),
+        (
+            {"optimizer": "adamv"},
+            UsageError,
+            "`optimizer` is 'adamv', which timm does not have; close names: adam",
+        ),
         ({"data": "nowhere"}, NothingThere, "nowhere"),
     ],
 )

@@ -16,6 +16,7 @@ from torch import Tensor
 from interpret_kit.data.folders.omitted import Omitted, line_of, refuse_losses
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
+from interpret_kit.data.torchvision_sets import check_trainable
 from interpret_kit.errors import (
     ClassMismatch,
     NoImages,
@@ -223,14 +224,12 @@ def channel_statistics(levels: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def as_input(pixels: Tensor) -> Tensor:
-    """Pixels (batch, height, width, 3) of 0 to 255 to (batch, 3, height, width) in [0, 1].
-
-    The memory stays as it lies (channels last), which is also what convolutions like best.
-    """
-    return pixels.permute(0, 3, 1, 2).float().div_(255)
+    """Pixels (batch, height, width, 3) in 0 to 255 to (batch, 3, height, width) in [0, 1]."""
+    return pixels.permute(0, 3, 1, 2).float().div_(255)  # channels last, as convolutions run best
 
 
 def _train_images(spec: str) -> ImageSet:
+    check_trainable(spec)
     images = _split_of(spec, "train")
     if images is None:
         images = load_images(spec)

@@ -106,7 +106,7 @@ def make_batches(
         )
     batches = Batches(split, recipe, torch.tensor(mean), mix, share, torch.device("cpu"))
     if batches.size < 2 * share.processes:
-        more = "use a larger --batch-size"
+        more = "use a larger `batch_size`"
         if batches.size < recipe.batch_size:
             more = f"give more than {len(split)} training images"
         raise DoesNotFit(
@@ -116,7 +116,7 @@ def make_batches(
     if mix is not None and batches.size % 2:
         raise DoesNotFit(
             f"mixup and cutmix combine pairs of images, and there are {len(split)} in all; use a "
-            "smaller, even --batch-size"
+            "smaller, even `batch_size`"
         )
     return batches
 

@@ -69,7 +69,7 @@ class Checkpoint:
         if state["data"] != self.data:
             raise UsageError(
                 f"cannot resume {self.folder.path}: the images of {self.learner.recipe.data} have "
-                "changed; use a new --out or drop --resume"
+                "changed; start a new run in another `out`"
             )
         self.history.columns = state["history"]
         self.learner.restore(state["learner"])
@@ -88,7 +88,8 @@ def read_state(file: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle raises whatever the bytes lead to
         raise BadWeights(
-            f"{file} is not a checkpoint of a run ({first_line(error)}); start again with --force"
+            f"{file} is not a checkpoint of a run ({first_line(error)}); start again with "
+            "`force=True`"
         ) from error
     return state
 
@@ -103,10 +104,10 @@ def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> No
     was = Recipe(**{name: value for name, value in before.items() if name in known})
     pairs = {name: (getattr(was, name), getattr(now, name)) for name in sorted(known)}
     differing = [
-        f"its {name} is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new
+        f"its `{name}` is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new
     ]
     if differing:
         raise UsageError(
             f"cannot resume {folder}: {'; '.join(differing)}; repeat the recipe it was started "
-            "with, or use a new --out"
+            "with, or use a new `out`"
         )

@@ -165,15 +165,17 @@ class RunFolder:
             return
         if not force and STATE in here:
             raise OutputExists(
-                f"{self.path} holds an interrupted run; add --resume to resume it, or --force to "
-                "replace it"
+                f"{self.path} holds an interrupted run; resume it with `ik.resume`, or replace it "
+                "with `force=True`"
             )
         if not force:
-            raise OutputExists(f"{self.path} is not empty; use a new --out, or add --force")
+            raise OutputExists(
+                f"{self.path} is not empty; use a new `out`, or replace it with `force=True`"
+            )
         if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # interrupted between the two
             raise OutputExists(
-                f"{self.path} holds files that are not a run, and --force only replaces runs; use "
-                "a new --out"
+                f"{self.path} holds files that are not a run, and `force` only replaces runs; use "
+                "a new `out`"
             )
 
     def describe(self, classifier: Classifier, manner: str) -> None:

@@ -57,5 +57,5 @@ def diverged(recipe: Recipe, loss: float, step: int, history: History) -> Traini
     kept = f"; epoch {history.best_epoch} is kept" if history.epochs else ""
     return TrainingDiverged(
         f"{DIVERGED} {loss} at step {step} (epoch {history.epochs + 1}), with peak learning rate "
-        f"{recipe.lr:g}; try --lr {recipe.lr / 10:g}, or a longer --warmup{kept}"
+        f"{recipe.lr:g}; try `lr={recipe.lr / 10:g}`, or a longer `warmup`{kept}"
     )

@@ -196,16 +196,16 @@ def check_out(out: Path, study: Study, *, force: bool) -> None:
         CannotWrite: it is a file.
     """
     if out.exists() and not out.is_dir():
-        raise CannotWrite(f"cannot write a sweep to {out}: it is a file; give another --out")
+        raise CannotWrite(f"cannot write a sweep to {out}: it is a file; give another `out`")
     if not out.is_dir() or not any(each.name != LOCK for each in out.iterdir()):
         return
     if not (out / STUDY).is_file():
-        raise OutputExists(f"{out} holds files that are not a sweep; use a new --out")
+        raise OutputExists(f"{out} holds files that are not a sweep; use a new `out`")
     other = json.loads((out / STUDY).read_text(encoding="utf-8"))
     if other != _mark(study) and not force:
         raise OutputExists(
             f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g} on "
-            f"{other.get('data', 'other images')}; use a new --out, or --force to replace it"
+            f"{other.get('data', 'other images')}; use a new `out`, or `force=True` to replace it"
         )
 
 

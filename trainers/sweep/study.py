@@ -145,18 +145,18 @@ def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
     about, base, vary = (_section(told, name) for name in SECTIONS)
     _known(about, ABOUT, "field of [study]")
     for name in changed.keys() & vary.keys():
-        raise UsageError(f"the study varies {name}; drop --{name}")
+        raise UsageError(f"the study varies `{name}`; drop `{name}`")
     base = {**base, **changed}
     for name, value in base.items():
         _check(name, value)
     for name, values in vary.items():
         if name in base:
-            raise UsageError(f"{name} is in [recipe] and in [vary]; keep one of them")
+            raise UsageError(f"`{name}` is in [recipe] and in [vary]; keep one of them")
         for value in _several(f"[vary] {name}", values):
             _check(name, value)
     seeds = _several("seeds", about.get("seeds", [0]))
     if not all(_is(each, int) and each >= 0 for each in seeds):
-        raise UsageError(f"seeds is {seeds}; they must be integers of at least 0")
+        raise UsageError(f"`seeds` is {seeds}; they must be integers of at least 0")
     for name in ("title", "question"):
         if not isinstance(about.get(name), str) or not about[name].strip():
             raise UsageError(f'[study] has no {name}: a line such as {name} = "kernel" is needed')
@@ -167,7 +167,7 @@ def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
 def _report(given: Any, recipes: int) -> tuple[float, ...]:
     if not _is(given, tuple[float, ...]) or len(given) not in (0, recipes):
         raise UsageError(
-            f"report is {given}; it must be one accuracy in percent for each of {recipes} recipes"
+            f"`report` is {given}; it must be one accuracy in percent for each of {recipes} recipes"
         )
     return tuple(float(each) for each in given)
 
@@ -198,7 +198,7 @@ def _check(name: str, value: Any) -> None:
         raise UsageError("each trial has its own seed; list them as seeds in [study]")
     _known({name: value}, tuple(CHOICES), "field of a recipe")
     if not _is(value, CHOICES[name]):
-        raise UsageError(f"{name} is {value!r}; it must be: {_words(CHOICES[name])}")
+        raise UsageError(f"`{name}` is {value!r}; it must be: {_words(CHOICES[name])}")
 
 
 def _words(hint: Any) -> str:

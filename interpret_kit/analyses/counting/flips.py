@@ -123,7 +123,7 @@ class FlipCounts(Result[A_co]):
         return (
             *super().notes(),
             "no image is classified correctly with all filters, so none can become misclassified; "
-            "labels='predicted' compares with the network's own predictions",
+            "`labels='predicted'` compares with the network's own predictions",
         )
 
     def summary(self) -> Table:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _WAYS_OUT = (
     "rename them, give the model that was trained on these classes, use the network's own "
-    "predictions as labels with labels='predicted' (occlusion: target='predicted'), or drop the "
+    "predictions as labels with `labels='predicted'` (occlusion: `target='predicted'`), or drop "
+    "the "
     "labels: give a folder of images without class folders or, in Python, images.unlabelled()"
 )
 
@@ -98,7 +99,7 @@ def no_labels(source: str, split: str | None, question: str) -> str:
     return (
         f"{question} counts correct and wrong predictions, but {source}{of_split} has no labels; "
         f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes'; or "
-        "use the network's own predictions as labels with labels='predicted'"
+        "use the network's own predictions as labels with `labels='predicted'`"
     )
 
 

@@ -33,13 +33,12 @@ from interpret_kit.data.folders.scanning import (
     walk,
 )
 from interpret_kit.data.folders.splits import ORDER, pick, split_folders, split_of
-from interpret_kit.data.paths import is_there
+from interpret_kit.data.paths import is_there, missing_file
 from interpret_kit.errors import (
     InterpretError,
     NoImages,
     NothingThere,
     UsageError,
-    close_files,
     shortened,
 )
 
@@ -69,7 +68,7 @@ def list_files(paths: Sequence[Path]) -> Listing:
     """
     for path in paths:
         if not is_there(path):
-            raise NothingThere(f"no such file: {path}{close_files(path)}")
+            raise missing_file(path)
         if path.is_dir():
             raise UsageError(f"{path} is a folder: give one folder, or several files")
     whole = [path.absolute() for path in paths]
@@ -100,8 +99,9 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
     if not splits:
         if split is not None:
             raise NothingThere(
-                f"{folder} has no split {split!r}: it has no folder of that name; omit "
-                f"split={split!r} to use all of its images"
+                f"{folder} has no split {split!r}: it has no folder of that name; omit `split` "
+                "to use "
+                "all of its images"
             )
         classes = [] if level.table else [each.name for each in level.folders]
         return _listed(level, classes, omissions, notes)
@@ -137,7 +137,7 @@ def _labelled_elsewhere(inside: Mapping[str, FolderContents], chosen: str) -> tu
     first = next(each for each in ORDER if each in labelled)
     return (
         f"the images of the split {chosen!r} have no labels; for those of {first!r}, which have, "
-        f"give split={first!r}",
+        f"give `split={first!r}`",
     )
 
 

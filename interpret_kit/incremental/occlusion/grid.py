@@ -111,7 +111,8 @@ def sides_argument(value: Any, name: str) -> Any:
     if len(whole) != len(sides) or len(whole) not in {1, 2}:  # 2.5 px are not 2 px
         raise refusal(name, value, "is not a size", example)
     if min(whole) < 1:
-        raise DoesNotFit(f"{name} is {shown(value)}; it must be at least 1 px")
+        given = value.strip() if isinstance(value, str) else shown(value)
+        raise DoesNotFit(f"`{name}` is {given}; it must be at least 1 px")
     return whole[0] if len(whole) == 1 else (whole[0], whole[1])
 
 

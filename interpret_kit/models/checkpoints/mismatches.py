@@ -102,7 +102,7 @@ def _of_size(match: Match, reshaped: list[str], own: dict[str, Tensor]) -> str:
     name = reshaped[0]
     return (
         f"it was trained on images of another size ({name} is {shape(match.tensors[name])}, not "
-        f"{shape(own[name])}); give its size, as in --size 384 or size=384"
+        f"{shape(own[name])}); give its size, as in `size=384`"
     )
 
 
@@ -119,5 +119,5 @@ def _counted(match: Match, reshaped: list[str], own: dict[str, Tensor]) -> str:
     ]
     return (
         f"{', '.join(counts)}; name the architecture that it was made for (of a checkpoint, with "
-        "--arch)"
+        "`arch`)"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
-from interpret_kit.errors import LayerNotFound, close_names, shortened
+from interpret_kit.errors import LayerNotFound, shortened
 from interpret_kit.models.argument_values import word_argument
 from interpret_kit.models.arguments import (
     ALL,
@@ -66,7 +67,7 @@ def _layer_called(layers: Sequence[Layer], name: int | str) -> Layer:
             return with_number[name - 1]
         raise LayerNotFound(
             f"no layer {name}; the layers are numbered from 1 to {len(with_number)} "
-            "('ikit layers' lists them)"
+            "(`classifier.layers()` lists them)"
         )
     by_label = {layer.label: layer for layer in layers}
     if name in by_label:
@@ -78,11 +79,22 @@ def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
     calls = [label for label in labels if label.startswith(f"{name}#")]
     if calls:
         return f"{name!r} is called {len(calls)} times: give {' or '.join(calls)}"
-    close = f"{close_names(name, labels)} ('ikit layers --all' lists them)"
+    close = f"{_close_labels(name, labels)}`classifier.layers()` lists them"
     refused: Mapping[str, str] = getattr(layers, "refused", {})
     if name in refused:
         return f"module {name!r} does not return feature maps: {refused[name]}; {close}"
     return f"no layer {name!r} that returns feature maps; {close}"
+
+
+def _close_labels(name: str, labels: Iterable[str]) -> str:
+    """List labels with a similar end, such as "blocks.3.conv_pw" for "conv_pw2"; "" if none."""
+    ends: dict[str, list[str]] = {}
+    for label in labels:
+        for end in (label, label.rpartition(".")[2]):
+            ends.setdefault(end.casefold(), []).append(label)
+    found = difflib.get_close_matches(name.casefold(), ends, n=3, cutoff=0.7)
+    close = dict.fromkeys(label for end in found for label in ends[end])
+    return f"close names: {shortened(close, most=3)}; " if close else ""
 
 
 def site_notes(layers: Iterable[Layer], site: str) -> tuple[str, ...]:
@@ -101,7 +113,7 @@ def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     if not found:
         raise LayerNotFound(
             "the network has no convolution and no transformer block; give a layer by its module "
-            "name ('ikit layers --all' lists them)"
+            "name (`classifier.layers()` lists them)"
         )
     return found
 

@@ -113,12 +113,12 @@ def _for_channels(
         return tuple(values) * source.channels
     if is_said:
         raise UsageError(
-            f"{what} has {len(values)} numbers, but {source.name} takes {source.channels} "
+            f"`{what}` has {len(values)} numbers, but {source.name} takes {source.channels} "
             f"channel{'s' if source.channels > 1 else ''}; give one for each, or one for all"
         )
     raise UsageError(
         f"{source.name} takes gray images, but does not specify their mean and std; give those it "
-        "was trained with, as in --mean 0.5 --std 0.5, or mean=0.5, std=0.5 in Python"
+        "was trained with, as in `mean=0.5` and `std=0.5`"
     )
 
 
@@ -135,10 +135,12 @@ def _of_names(names: Names | None, classifier: Classifier, source: NetworkSource
     if names is not None:
         return ""
     outputs = getattr(classifier.network, "num_classes", None)
-    usual = f"; --classes {IMAGENET} if they are those of ImageNet" * (outputs == IMAGENET_CLASSES)
+    usual = f"; `classes={IMAGENET!r}` if they are those of ImageNet" * (
+        outputs == IMAGENET_CLASSES
+    )
     return (
         f"{source.name} does not name its classes: they are called class 0, class 1, ...; name "
-        f"them with --classes FILE, or classes=[...] in Python{usual}"
+        f"them with `classes='names.txt'`, one name per line{usual}"
     )
 
 

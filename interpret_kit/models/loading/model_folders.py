@@ -25,8 +25,8 @@ _TIMMS = (
     "model.pth",
 )  # in the order in which timm looks for them
 _BEGUN = (
-    "is a training run that has not finished an epoch: wait, or resume it with "
-    "--resume --out {folder}"
+    "is a training run that has not finished an epoch: wait, or resume it with 'ikit train "
+    "--resume --out {folder}'"
 )
 _KINDS = {  # by a file name in the folder
     "trials.csv": "is a sweep; its trials.csv names the folder of each run",
@@ -137,7 +137,7 @@ def _why_no_model(folder: Path) -> str:
     if files:
         return (
             f"{folder} has no {CONFIG}; give its file of weights and their timm architecture: "
-            f"--model {files[0]} --arch resnet18"
+            f"`ik.load_classifier('{files[0]}', arch='resnet18')`"
         )
     return (
         f"{folder} is not a training run: it has no {CONFIG}; make one with "

@@ -45,7 +45,7 @@ class Said:
             UsageError: with the names of the options.
         """
         if self.options:
-            named = ", ".join(f"--{each}" for each in self.options)
+            named = ", ".join(f"`{each}`" for each in self.options)
             raise UsageError(f"{what} has its own {', '.join(self.options)}; omit {named}")
 
 
@@ -93,7 +93,7 @@ def _pair(size: Any) -> tuple[int, int]:
     sides = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size,) * 2
     if len(sides) != 2 or not all(isinstance(each, int) and each >= 1 for each in sides):
         raise UsageError(
-            f"size is {size!r}; give a side in pixels, 224, or height and width, (224, 320)"
+            f"`size` is {size!r}; give a side in pixels, 224, or height and width, (224, 320)"
         )
     return sides
 
@@ -105,6 +105,7 @@ def _numbers(name: str, given: Any) -> tuple[float, ...] | None:
         values = tuple(map(float, given)) if isinstance(given, Sequence) else (float(given),)
     except (TypeError, ValueError):
         raise UsageError(
-            f"{name} is {given!r}; give one number, or one for each channel: {name}=(0.5, 0.5, 0.5)"
+            f"`{name}` is {given!r}; give one number, or one for each channel: "
+            f"`{name}=(0.5, 0.5, 0.5)`"
         ) from None
     return values

@@ -76,14 +76,14 @@ def check_model(
         return
     if arch is not None:
         raise UsageError(
-            f"--arch only applies to checkpoint files, and {path} is not one; omit --arch {arch}"
+            f"`arch` only applies to checkpoint files, and {path} is not one; omit `arch={arch!r}`"
         )
     if is_embedded(spec):
         return
     if path.is_dir():
         _check_folder(path, said)
     elif "://" in str(spec) and path.suffix in CHECKPOINTS:
-        raise NothingThere(f"{spec} is a URL; download it, and give the file with --arch")
+        raise NothingThere(f"{spec} is a URL; download it, and give the file with `arch`")
     elif path.suffix in CHECKPOINTS:  # otherwise "resnet18.pth" would be a timm name
         raise NothingThere(f"there is no file {path}; check the path")
     elif str(spec).startswith(_LOCAL):
@@ -96,13 +96,14 @@ def _without_arch(file: Path) -> str:
     """What is wrong with a file that is named without its architecture."""
     if file.suffix in CHECKPOINTS:
         return (
-            f"{file} holds only weights: give their timm architecture, for example --arch resnet18"
+            f"{file} holds only weights: give their timm architecture, for example "
+            "`arch='resnet18'`"
         )
     if (file.parent / CONFIG).is_file():
         return f"{file} lies in a folder of a model; give the folder: {file.parent}"
     return (
         f"{file} is not a run folder or timm model; if it holds weights, give their timm "
-        "architecture, for example --arch resnet18"
+        "architecture, for example `arch='resnet18'`"
     )
 
 

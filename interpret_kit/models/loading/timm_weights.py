@@ -75,8 +75,8 @@ def published(name: str, said: Said) -> Classifier:
         raise NothingThere(f"{name} has no pretrained weights; train it with 'ikit train'")
     other = "NAME" if repository else arch
     offline = (
-        "without a connection, use --model embedded, a run folder, or a checkpoint file with "
-        f"--arch {other}"
+        "without a connection, use the embedded model (`ik.load_classifier('embedded')`), a run "
+        f"folder, or a checkpoint file with `arch={other!r}`"
     )
     network = _of_size(lambda **more: create_pretrained(name, offline, **more), said)
     names = names_in(_settings(network), _classes(network))

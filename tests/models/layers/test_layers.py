@@ -89,7 +89,7 @@ def test_layers_are_found_by_number_name_last_and_all(spec, labels):
         ("²", "no layer '²' that returns feature maps"),
         ("cnov1", "no layer 'cnov1' that returns feature maps; close names: conv1"),
         ("head", "module 'head' does not return feature maps: it returns 5 for each image"),
-        ("1,,2", "layer '1,,2' has an empty part; give"),
+        ("1,,2", "`layer` '1,,2' has an empty part; give"),
     ],
 )
 def test_a_layer_that_does_not_exist_is_answered_with_those_that_do(spec, told):
@@ -120,7 +120,7 @@ def test_a_network_without_convolutions_says_so():
 
 def test_a_site_that_does_not_exist_is_answered_with_those_that_do():
     layer = small_classifier().layers()[0]
-    with pytest.raises(UsageError, match="site is 'post'; give convolution, pre-activation"):
+    with pytest.raises(UsageError, match="`site` is 'post'; give convolution, pre-activation"):
         layer.at("post")
     assert [layer.at(each)[0] for each in ("convolution", "pre-activation", "activation")] == [
         "conv1",

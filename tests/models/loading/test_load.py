@@ -124,7 +124,7 @@ def test_a_checkpoint_says_itself_how_many_classes_it_has(tmp_path, tiny, wrappe
 
 def test_a_checkpoint_needs_its_architecture(tmp_path, tiny):
     torch.save(tiny.state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(UsageError, match=r"give their timm architecture, .* --arch"):
+    with pytest.raises(UsageError, match=r"give their timm architecture, .* `arch="):
         load_classifier(tmp_path / "weights.pth")
     with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*architecture"):
         load_classifier(tmp_path / "weights.pth", arch="resnet18")
@@ -188,7 +188,7 @@ def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_works_offline(m
         raise error
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    told = r"of resnet18\.a1_in1k could not be downloaded .*--model embedded.*--arch resnet18$"
+    told = r"of resnet18\.a1_in1k could not be .*load_classifier.'embedded'.*`arch='resnet18'`$"
     with pytest.raises(WeightsUnavailable, match=told) as raised:
         load_classifier("resnet18.a1_in1k")
     assert "\n" not in str(raised.value)

@@ -40,7 +40,7 @@ def test_a_thousand_outputs_are_not_imagenets_unless_that_is_said(tmp_path):
     classifier = loaded(file)
     assert (classifier.classes[0], classifier.classes[999]) == ("class 0", "class 999")
     assert "does not name its classes" in " ".join(classifier.notes)
-    assert "--classes imagenet if they are those of ImageNet" in " ".join(classifier.notes)
+    assert "`classes='imagenet'` if they are those of ImageNet" in " ".join(classifier.notes)
     named = loaded(file, classes="imagenet")
     assert named.classes == imagenet_names().classes
     assert named.class_index("n01440764") == 0
@@ -173,9 +173,9 @@ def test_a_gray_checkpoint_needs_its_mean_and_std(tmp_path):
     file = tmp_path / "w.pth"
     network = drawn(timm.create_model(ARCH, in_chans=1, num_classes=3), seed=1).eval()
     torch.save(network.state_dict(), file)
-    with pytest.raises(UsageError, match=r"takes gray images, .* --mean 0\.5 --std 0\.5"):
+    with pytest.raises(UsageError, match=r"takes gray images, .* `mean=0\.5` and `std=0\.5`"):
         loaded(file)
-    with pytest.raises(UsageError, match=r"mean has 3 numbers, but .* takes 1 channel; give one"):
+    with pytest.raises(UsageError, match=r"`mean` has 3 numbers, but .* takes 1 channel; give one"):
         loaded(file, mean=(0.1, 0.2, 0.3), std=0.5)
     classifier = loaded(file, mean=0.4, std=0.2, size=32)
     pixels = torch.rand(2, 1, 32, 32).expand(2, 3, 32, 32)  # luma of gray is its value
@@ -192,10 +192,10 @@ def test_a_checkpoint_of_five_channels_says_what_to_do(tmp_path):
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"size": 0}, "size is 0; give a side"),
-        ({"size": (1, 2, 3)}, r"size is \(1, 2, 3\)"),
-        ({"mean": "grey"}, "mean is 'grey'; give one number"),
-        ({"mean": (0.5, 0.5)}, "mean has 2 numbers, but .* takes 3 channels"),
+        ({"size": 0}, "`size` is 0; give a side"),
+        ({"size": (1, 2, 3)}, r"`size` is \(1, 2, 3\)"),
+        ({"mean": "grey"}, "`mean` is 'grey'; give one number"),
+        ({"mean": (0.5, 0.5)}, "`mean` has 2 numbers, but .* takes 3 channels"),
     ],
 )
 def test_numbers_that_are_none_are_refused(file, said, told):

@@ -114,7 +114,10 @@ def test_a_folder_with_too_few_names_or_no_weights_says_so(folder):
     ("files", "told"),
     [
         ({"config.json": '{"model_type": "vit"}'}, r"holds a model of transformers \(vit\)"),
-        ({"w.pth": ""}, r"no config\.json; .*: --model .*net/w\.pth --arch resnet18"),
+        (
+            {"w.pth": ""},
+            r"no config\.json; .*: `ik\.load_classifier.'.*net/w\.pth', arch='resnet18'",
+        ),
         ({"a/config.json": "{}", "b/config.json": "{}"}, r"give one of them: .*net/a, .*net/b"),
         ({"trials.csv": ""}, "is a sweep"),
         ({"data.pkl": "", "version": "3"}, "is an unpacked checkpoint"),
@@ -188,13 +191,15 @@ def test_a_thousand_classes_are_imagenets_in_timms_repositories_only(monkeypatch
     assert load_classifier(f"timm/{ARCH}.r160_in1k", device="cpu").classes[0] == "tench"
     theirs = load_classifier("hf-hub:me/net", device="cpu")
     assert theirs.classes[0] == "class 0"
-    assert "--classes imagenet" in theirs.notes[0]
+    assert "`classes='imagenet'`" in theirs.notes[0]
 
 
 def test_a_hub_that_is_off_says_what_works_without_it(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    told = r"weights of hf-hub:me/net could not be downloaded .*a connection, use --model embedded"
+    told = (
+        r"weights of hf-hub:me/net could not be downloaded .*a connection, use the embedded model"
+    )
     with pytest.raises(WeightsUnavailable, match=told) as raised:
         load_classifier("hf-hub:me/net")
     assert "\n" not in str(raised.value)

@@ -116,7 +116,9 @@ def test_a_single_class_is_refused(tmp_path):
 
 def test_a_single_file_is_refused(folder):
     file = next((folder / "train").rglob("*.png"))
-    with pytest.raises(UsageError, match=r"png: only a folder has splits; give a folder"):
+    with pytest.raises(
+        UsageError, match="png is a file; training needs a folder with one folder of images per"
+    ):
         load_training_data(str(file), (8, 8))
 
 

@@ -222,7 +222,7 @@ def test_another_recipe_is_refused_by_all_fields_that_differ(
         train(small_recipe(folder, **ALL), tmp_path / "run", "cpu", stop_after(2, 1))
     with pytest.raises(UsageError, match=message):
         resume(other, tmp_path / "run", "cpu")
-    with pytest.raises(OutputExists, match="an interrupted run; add --resume"):
+    with pytest.raises(OutputExists, match=r"an interrupted run; resume it with `ik\.resume`"):
         train(other, tmp_path / "run", "cpu")
 
 
@@ -243,7 +243,9 @@ def test_other_images_are_refused(tmp_path):
     (folder / "train" / "red" / "3.png").write_bytes(
         (folder / "train" / "red" / "4.png").read_bytes()
     )
-    with pytest.raises(UsageError, match=r"the images of .* have changed; use a new --out"):
+    with pytest.raises(
+        UsageError, match=r"the images of .* have changed; start a new run in another `out`"
+    ):
         resume(recipe, tmp_path / "run", "cpu")
 
 
@@ -255,7 +257,7 @@ def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
 
 def test_a_state_that_is_no_checkpoint_is_refused(recipe, tmp_path):
     (tmp_path / "resume.pt").write_bytes(b"PK nothing")
-    with pytest.raises(BadWeights, match=r"is not a checkpoint of a run .*--force"):
+    with pytest.raises(BadWeights, match=r"is not a checkpoint of a run .*`force=True`"):
         resume(recipe, tmp_path, "cpu")
 
 

@@ -275,7 +275,7 @@ def test_choices_that_do_not_go_together_fail_alone(data, tmp_path):
     study = small_study(data, recipe=base, vary={"augment": [False, True]}, seeds=(0,))
     table = sweep(study, tmp_path / "out")
     assert table.failures == {
-        "augment no, seed 0": "crop has no effect with augment off (--no-augment); drop one of them"
+        "augment no, seed 0": "`crop` has no effect with `augment=False`; drop one of them"
     }
     assert np.isnan(table.parameters).tolist() == [True, False]
     assert np.isnan(table.val_accuracy).tolist() == [[True], [False]]

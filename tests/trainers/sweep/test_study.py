@@ -104,8 +104,8 @@ def test_a_study_may_be_one_recipe_and_its_data_another(tmp_path):
         (ABOUT + "[recipe]\nkernels = 3\n", "no field of a recipe 'kernels'; close names: kernel"),
         (ABOUT + "[vary]\nepoch = [3]\n", "no field of a recipe 'epoch'; close names: epochs"),
         (ABOUT + "[recipe]\nseed = 3\n", r"list them as seeds in \[study\]"),
-        (ABOUT + "[recipe]\nlr = true\n", "lr is True; it must be: number"),
-        (ABOUT + "[recipe]\nchannels = 3\n", "channels is 3; it must be: list of integers"),
+        (ABOUT + "[recipe]\nlr = true\n", "`lr` is True; it must be: number"),
+        (ABOUT + "[recipe]\nchannels = 3\n", "`channels` is 3; it must be: list of integers"),
         (ABOUT + '[vary]\nkernel = [3, "4"]\n', "'4'; it must be: integer or list of integers"),
         (
             ABOUT + "[vary]\nkernel = 3\n",
@@ -116,7 +116,7 @@ def test_a_study_may_be_one_recipe_and_its_data_another(tmp_path):
             r"\[vary\] kernel is \[\]; it must be a list of at least one",
         ),
         (ABOUT + "[vary]\nkernel = [3, 3]\n", "a value is listed twice"),
-        (ABOUT + "[recipe]\nlr = 1\n[vary]\nlr = [2]\n", r"lr is in \[recipe\] and in \[vary\]"),
+        (ABOUT + "[recipe]\nlr = 1\n[vary]\nlr = [2]\n", r"`lr` is in \[recipe\] and in \[vary\]"),
         (ABOUT + "seeds = [1, -1]\n", "they must be integers of at least 0"),
         (ABOUT + "report = [1, 2]\n", "one accuracy in percent for each of 1 recipes"),
         ('[study]\ntitle = "t"\n', "has no question"),
@@ -132,7 +132,7 @@ def test_a_study_that_no_recipe_could_follow_is_refused_by_the_line_that_is_wron
 
 def test_what_is_varied_cannot_be_changed_for_all(tmp_path):
     file = write(tmp_path, ABOUT + '[vary]\ndata = ["one", "two"]\n')
-    with pytest.raises(UsageError, match="the study varies data; drop --data"):
+    with pytest.raises(UsageError, match="the study varies `data`; drop `data`"):
         read_study(file, data="three")
 
 
@@ -208,7 +208,7 @@ def test_a_share_of_the_training_images_is_one_of_each_class_and_always_the_same
 
 @pytest.mark.parametrize("share", [0.0, 1.5])
 def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(DoesNotFit, match=f"data_share is {share}; it must be above 0"):
+    with pytest.raises(DoesNotFit, match=f"`data_share` is {share:g}; it must be above 0"):
         Recipe(data_share=share)
 
 
