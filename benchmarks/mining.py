@@ -147,8 +147,9 @@ def prepared(name: str, data: str, images: int, size: int) -> tuple[Classifier, 
     pixels = torch.cat([own, own.flip(3), own.flip(2)])
     pixels = pixels[np.arange(images) % len(pixels)].contiguous(memory_format=torch.channels_last)
     ids, labels = torch.arange(images), torch.full((images,), -1)
-    columns = (ids.split(size), pixels.split(size), labels.split(size))
-    return classifier, [Batch(*each) for each in zip(*columns, strict=True)]
+    levels, sizes = (pixels * 255).round().byte(), np.tile(pixels.shape[:1:-1], (images, 1))
+    whole = Batch(ids, pixels, labels, levels, sizes)
+    return classifier, [whole.rows(slice(at, at + size)) for at in range(0, images, size)]
 
 
 if __name__ == "__main__":

@@ -129,10 +129,7 @@ class AblationFold(Fold[AblationResult]):
         """Ablate every filter on the next images."""
         step = self.backend.images_at_once
         for start in range(0, len(batch), step):
-            rows = slice(start, start + step)
-            part = replace(
-                batch, ids=batch.ids[rows], pixels=batch.pixels[rows], labels=batch.labels[rows]
-            )
+            part = batch.rows(slice(start, start + step))
             self._add(part, start / len(batch), len(batch))
 
     def _add(self, batch: Batch, share: float, whole: int) -> None:

@@ -166,7 +166,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         from interpret_kit.models.probing.evaluation import alone_with, evaluating
 
         folder = job_argument(manner.job, resume=manner.resume)
-        classifier, images = as_classifier(classifier), load_images(given)
+        classifier, images = as_classifier(classifier), load_images(given).pinned()
         if manner.strict:
             refuse_losses(images.omitted, images.source)
         with ExitStack() as stack:

@@ -10,8 +10,8 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
-from interpret_kit.analyses.counting.tally import Tally
-from interpret_kit.analyses.counting.worst import Worst
+from interpret_kit.analyses.counting.seen_images import SeenImages
+from interpret_kit.analyses.counting.worst import MisclassificationTally, Worst
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
@@ -23,7 +23,6 @@ from interpret_kit.results.table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.analyses.counting.accumulators import Confusion
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
@@ -208,15 +207,6 @@ def _ablated(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ...
     return found
 
 
-@dataclass
-class MisclassificationTally(Tally):
-    """What was counted, with all filters and with some ablated."""
-
-    before: Confusion
-    after: Confusion
-    worst: Worst
-
-
 class MisclassificationFold(Fold[MisclassificationsResult]):
     """The running counts of predictions."""
 
@@ -239,7 +229,8 @@ class MisclassificationFold(Fold[MisclassificationsResult]):
 
         classes = len(self.classifier.classes)
         worst = Worst(self.analysis.mistakes)
-        return MisclassificationTally(Confusion(classes), Confusion(classes), worst)
+        counts = Confusion(classes), Confusion(classes)
+        return MisclassificationTally(*counts, worst, SeenImages())
 
     def add(self, batch: Batch) -> None:
         """Count the next images."""
@@ -258,7 +249,7 @@ class MisclassificationFold(Fold[MisclassificationsResult]):
             predicted.tolist(),
             strict=True,
         )
-        self.tally.worst.add([row for row in rows if row[2] != row[3]])
+        self.tally.keep([row for row in rows if row[2] != row[3]], batch)
 
     def _without_filters(self, batch: Batch) -> Tensor:
         """Return probabilities (batch, classes) with all given filters ablated together."""
@@ -272,15 +263,18 @@ class MisclassificationFold(Fold[MisclassificationsResult]):
             return self.classifier.probabilities(batch.pixels)
 
     def finish(self, origin: Origin) -> MisclassificationsResult:
-        """Read the counts, and load the images of the mistakes."""
+        """Read the counts, and add the images of the mistakes."""
         notes = site_notes(self.ablated, self.analysis.site)
         worst = self.tally.worst.rows
         found = counted(len(worst), "mistake")
         what = f"there {'is' if len(worst) == 1 else 'are'} only {found}: all are listed"
         fewer = fewer_notes(self.analysis, "mistakes", len(worst), what)
-        origin = replace(origin, notes=(*origin.notes, *notes, *fewer))
+        ids = np.array(self.tally.worst.ids(), np.int64)
+        input_images, lost = self.tally.images.show(
+            ids.tolist(), self.images, self.classifier.preprocessing
+        )
+        origin = replace(origin, notes=(*origin.notes, *lost, *notes, *fewer))
         columns = list(zip(*worst, strict=True)) or [()] * 4
-        ids = np.array(columns[1], np.int64)
         ablated = tuple((each.label, filters) for each, filters in self.ablated.items())
         return MisclassificationsResult(
             self.analysis,
@@ -291,6 +285,6 @@ class MisclassificationFold(Fold[MisclassificationsResult]):
             mistake_label=np.array(columns[2], np.int64),
             mistake_predicted=np.array(columns[3], np.int64),
             mistake_confidence=np.array(columns[0], np.float32),
-            input_images=self.images.uint8_images(ids.tolist(), self.classifier.preprocessing),
+            input_images=input_images,
             ablated=ablated,
         )

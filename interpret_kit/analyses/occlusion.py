@@ -204,7 +204,7 @@ class OcclusionFold(Fold[OcclusionResult]):
         pace: RunProgress,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
-        self.images, self.pace, self.targets = images, pace, dict[int, int]()
+        self.pace, self.targets = pace, dict[int, int]()
         if analysis.target not in {PREDICTED, LABEL}:
             self.targets = targets_by_id(analysis.target, classifier, images)
         mean = partial(images.mean_colour, classifier.preprocessing)
@@ -218,7 +218,7 @@ class OcclusionFold(Fold[OcclusionResult]):
 
     def add(self, batch: Batch) -> None:
         """Occlude the next images, one after the other."""
-        images = batch.uint8_images()
+        images, cropped = batch.uint8_images(), unseen(batch.sizes, self.classifier.preprocessing)
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         rows = []
         for i, target in enumerate(self._targets(batch, uncovered)):
@@ -237,6 +237,7 @@ class OcclusionFold(Fold[OcclusionResult]):
                     "uncovered_predicted": uncovered[i].argmax(),
                     "confidence": confidence.reshape(self.grid.shape),
                     "predicted": predicted.reshape(self.grid.shape),
+                    "unseen": np.float64(cropped[i]),
                 }
             )
         self.tally.add_rows(rows)
@@ -294,6 +295,6 @@ class OcclusionFold(Fold[OcclusionResult]):
             window=self.grid.window,
             stride=self.grid.stride,
             crop=self.classifier.preprocessing.crop,
-            unseen=unseen(self.images, stacked["ids"].tolist(), self.classifier.preprocessing),
+            unseen=tuple(stacked.pop("unseen").tolist()),
             **stacked,
         )

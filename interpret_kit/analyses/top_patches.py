@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Layer, Point
 
-SHOWN_PER_LAYER = 8  # filters per layer whose images are kept for the figures
-
 
 @dataclass(frozen=True)
 class TopPatchesResult(Result["TopPatches"], of="top_patches"):
@@ -206,6 +204,8 @@ class TopPatchesFold(Fold[TopPatchesResult]):
         visits = {point: partial(self._look, those, batch) for point, those in self.at.items()}
         with observed(self.classifier.network, visits):
             self.classifier(pixels)
+        self.tally.images.add(batch)
+        self.tally.make_room()
 
     def _look(self, at: _At, batch: Batch, output: Tensor) -> None:
         from interpret_kit.analyses.counting.accumulators import strongest_units
@@ -225,7 +225,7 @@ class TopPatchesFold(Fold[TopPatchesResult]):
             self.tally.fires[layer.label].add(maps)
 
     def finish(self, origin: Origin) -> TopPatchesResult:
-        """Turn units into patches, and load the images that the figures show."""
+        """Turn units into patches, and add the images that the figures show."""
         from interpret_kit.analyses.receptive_fields import patches_of_units
 
         top = min(len(best.best or ()) for best in self.tally.best.values())
@@ -238,18 +238,19 @@ class TopPatchesFold(Fold[TopPatchesResult]):
         layer = np.repeat(np.arange(len(sizes)), sizes)
         shown = _strongest_of_each(layer, columns["values"][:, 0])
         ids_shown = np.unique(columns["images"][shown])
+        input_images, lost = self.tally.images.show(
+            ids_shown.tolist(), self.images, self.classifier.preprocessing
+        )
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
         return TopPatchesResult(
             self.analysis,
-            replace(origin, notes=(*origin.notes, *self._notes(top))),
+            replace(origin, notes=(*origin.notes, *lost, *self._notes(top))),
             layer=layer,
             filter=np.concatenate([np.arange(size) for size in sizes]),
             labels=np.vectorize(label_of.__getitem__, otypes=[np.int64])(columns["images"]),
             shown=shown,
             input_image_ids=ids_shown,
-            input_images=self.images.uint8_images(
-                ids_shown.tolist(), self.classifier.preprocessing
-            ),
+            input_images=input_images,
             layers=tuple(each.label for each in self.layers),
             inexact=tuple(field.inexact for field in fields),
             **columns,
@@ -289,6 +290,8 @@ class TopPatchesFold(Fold[TopPatchesResult]):
 
 def _strongest_of_each(layer: Array, peaks: Array) -> Array:
     """Return the rows of the `SHOWN_PER_LAYER` filters of each layer with the highest peak."""
+    from interpret_kit.analyses.counting.units import SHOWN_PER_LAYER
+
     rows = []
     for k in np.unique(layer):
         mine = np.flatnonzero(layer == k)

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from interpret_kit.models.resize_and_crop import Framing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from interpret_kit.data.image_set import ImageSet
     from interpret_kit.models.preprocessing import Preprocessing
 
 
-def unseen(images: ImageSet, ids: Iterable[int], preprocessing: Preprocessing) -> tuple[float, ...]:
-    """Return the share of each image's area that is cropped away, in [0, 1)."""
+Sizes = NDArray[np.int64]
+
+
+def unseen(sizes: Sizes, preprocessing: Preprocessing) -> list[float]:
+    """Return the share of each image's area that is cropped away, in [0, 1).
+
+    Args:
+        sizes: (images, 2) width and height in pixels.
+        preprocessing: which crops.
+    """
     mode = getattr(preprocessing, "crop_mode", "center")
     framing = Framing(preprocessing.size, preprocessing.crop, crop_mode=mode)
-    return tuple(round(1 - framing.seen(*images.decode(each).size), 4) for each in ids)
+    return [round(1 - framing.seen(*size), 4) for size in sizes.tolist()]
 
 
 def outside(shares: Sequence[float], crop: float) -> tuple[str, ...]:

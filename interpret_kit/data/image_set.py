@@ -26,7 +26,8 @@ from interpret_kit.data.folders.class_matching import (
 from interpret_kit.data.folders.class_names import LabelNames
 from interpret_kit.data.folders.omitted import Omitted, refuse_losses
 from interpret_kit.data.loader import Reading, Unreadable, nothing_left, refuse_strip
-from interpret_kit.data.sources import Pixels, Rows, Store, as_labels, as_uint8
+from interpret_kit.data.pinned import PinnedStore, Store
+from interpret_kit.data.sources import Pixels, Rows, as_labels, as_uint8
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, UsageError
 from interpret_kit.models.classes.names import class_names
 
@@ -75,12 +76,23 @@ class ImageSet:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of ids, names, labels and contents: equal if all results are equal."""
-        digest = hashlib.sha256()
+        digest, store = hashlib.sha256(), self.pinned().store
+        assert isinstance(store, PinnedStore)
         for image, label in zip(self.ids.tolist(), self.labels.tolist(), strict=True):
             labelled = self.classes[label] if self.classes and label >= 0 else label
-            content = hashlib.sha256(self.store.content(image)).hexdigest()
+            content = store.digest(image)
             digest.update(f"{image}\n{self.name(image)!r}\n{labelled!r}\n{content}\n".encode())
         return digest.hexdigest()[:16]
+
+    def pinned(self) -> ImageSet:
+        """The same images for one run, in which each is what it was when it was first read.
+
+        Their fingerprint is that of the bytes that were decoded; only images that were not are
+        read for it.
+        """
+        if isinstance(self.store, PinnedStore):
+            return self
+        return dataclasses.replace(self, store=PinnedStore(self.store))
 
     def name(self, image: int) -> str:
         """Return the path relative to the folder, with "/"; "image 12" for arrays."""
@@ -96,7 +108,7 @@ class ImageSet:
         Raises:
             UnreadableImage: with the reason, but without the file name; see `name`.
         """
-        return self.store.decode(image)
+        return self.store.read(image).decode()
 
     def only(self, ids: Iterable[int]) -> ImageSet:
         """Keep these images; their ids stay."""

@@ -16,8 +16,9 @@ from PIL import Image
 
 from interpret_kit.data.folders.class_names import numbered
 from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.pinned import Store
 from interpret_kit.data.pixel_sources import Part, Scale, is_pixels, part_of
-from interpret_kit.data.sources import Images, Rows, Store, as_labels
+from interpret_kit.data.sources import Images, Rows, as_labels
 from interpret_kit.errors import NoImages, NothingThere, UsageError, WrongType
 from interpret_kit.models.argument_values import integer, shown
 from interpret_kit.models.classes.names import class_names

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,18 +36,24 @@ class Batch:
     ids: Tensor  # (batch,) int64, ascending
     pixels: Tensor  # (batch, 3, height, width) float32, RGB in [0, 1]
     labels: Tensor  # (batch,) int64; -1 where there is no label
+    levels: Tensor  # (batch, 3, height, width) uint8, 255 times the pixels; always on the CPU
+    sizes: NDArray[np.int64]  # (batch, 2): width and height of the images before preprocessing
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the same batch on a device."""
-        return Batch(self.ids.to(device), self.pixels.to(device), self.labels.to(device))
+        ids, pixels, labels = (each.to(device) for each in (self.ids, self.pixels, self.labels))
+        return replace(self, ids=ids, pixels=pixels, labels=labels)
+
+    def rows(self, rows: slice) -> Batch:
+        """Return some of the images."""
+        return Batch(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     def uint8_images(self) -> NDArray[np.uint8]:
         """Return the pixels as images, uint8 (batch, height, width, 3) in 0 to 255."""
-        levels = (self.pixels * 255).round().byte().permute(0, 2, 3, 1)
-        return np.ascontiguousarray(levels.cpu().numpy())
+        return np.ascontiguousarray(self.levels.permute(0, 2, 3, 1).numpy())
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,14 @@ class Unreadable:
 
     def __str__(self) -> str:
         return f"cannot read {self.name}: {self.why}"
+
+
+class _Seen(NamedTuple):
+    """An image that was read."""
+
+    levels: Tensor  # (3, height, width) uint8, after preprocessing
+    size: tuple[int, int]  # (width, height) before it
+    notes: tuple[str, ...]
 
 
 class ImageSource(Protocol):
@@ -150,11 +164,11 @@ class Reading:
         self.unreadable.clear()
         self.noted.clear()
         label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
-        rows: list[tuple[int, int, Tensor]] = []
+        rows: list[tuple[int, int, _Seen]] = []
         # `closing`: if the caller stops early, so do the threads
         with closing(self._readable()) as readable:
-            for image, pixels in readable:
-                rows.append((image, label_of[image], pixels))
+            for image, seen in readable:
+                rows.append((image, label_of[image], seen))
                 if len(rows) == self.batch_size:
                     yield _batch(rows)
                     rows = []
@@ -167,14 +181,15 @@ class Reading:
             f"{shortened(names, most=3)}: {note}" for note, names in sorted(self.noted.items())
         )
 
-    def _readable(self) -> Generator[tuple[int, Tensor], None, None]:
-        """Yield ids and uint8 pixels (3, height, width) of readable images; note the others."""
+    def _readable(self) -> Generator[tuple[int, _Seen], None, None]:
+        """Yield ids and pixels of readable images; note the others."""
         transform = self.preprocessing.transform()
 
-        def read(image: int) -> tuple[Tensor, tuple[str, ...]] | Unreadable:
+        def read(image: int) -> _Seen | Unreadable:
             try:
                 decoded = self.images.decode(image)
-                return transform(refuse_strip(decoded)), notes_of(decoded)
+                levels = transform(refuse_strip(decoded))
+                return _Seen(levels, decoded.size, notes_of(decoded))
             except UnreadableImage as error:
                 return Unreadable(image, self.images.name(image), str(error))
 
@@ -183,10 +198,9 @@ class Reading:
         with closing(outcomes):
             for image, outcome in zip(ids, outcomes, strict=True):
                 if not isinstance(outcome, Unreadable):
-                    pixels, notes = outcome
-                    for note in notes:
+                    for note in outcome.notes:
                         self.noted.setdefault(note, []).append(self.images.name(image))
-                    yield image, pixels
+                    yield image, outcome
                 elif self.strict:
                     raise UnreadableImage(str(outcome))
                 else:
@@ -204,11 +218,14 @@ def refuse_strip(image: Image.Image) -> Image.Image:
     return image
 
 
-def _batch(rows: list[tuple[int, int, Tensor]]) -> Batch:
+def _batch(rows: list[tuple[int, int, _Seen]]) -> Batch:
     import torch
 
-    ids, labels, pixels = zip(*rows, strict=True)
-    return Batch(torch.tensor(ids), torch.stack(pixels).float().div_(255), torch.tensor(labels))
+    ids, labels, seen = zip(*rows, strict=True)
+    levels = torch.stack([each.levels for each in seen])
+    sizes = np.array([each.size for each in seen])
+    pixels = levels.float().div_(255)
+    return Batch(torch.tensor(ids), pixels, torch.tensor(labels), levels, sizes)
 
 
 def nothing_left(source: str, unreadable: list[Unreadable]) -> str:

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from interpret_kit.data.decoding.decode import read_rgb
+from interpret_kit.data.decoding.decode import decode_rgb
+from interpret_kit.data.decoding.regular_files import read_file
+from interpret_kit.data.pinned import Content
 from interpret_kit.errors import UsageError
 from interpret_kit.models.pixels import refuse_other_range
-
-
-class Store(Protocol):
-    """The images of a listing: names and pixels."""
-
-    def __len__(self) -> int: ...
-
-    def name(self, image: int) -> str:
-        """Return the name of an image."""
-
-    def decode(self, image: int) -> Image.Image:
-        """Return an image, RGB; raises `UnreadableImage` with the reason."""
-
-    def content(self, image: int) -> bytes:
-        """Return the bytes that the fingerprint of an image is made of."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +33,10 @@ class Files:
         """Return the path relative to the listed folder, as text that can be encoded."""
         return self.names[image].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
-    def decode(self, image: int) -> Image.Image:
+    def read(self, image: int) -> Content:
         """Read the file."""
-        return read_rgb(self.paths[image])
-
-    def content(self, image: int) -> bytes:
-        """Return the bytes of the file; none if it cannot be read."""
-        try:
-            return self.paths[image].read_bytes()
-        except OSError:
-            return b""
+        held = read_file(self.paths[image])
+        return Content(held, partial(decode_rgb, held))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +52,11 @@ class Rows:
         """Return the row as a name."""
         return f"image {image}"
 
-    def decode(self, image: int) -> Image.Image:
-        """Return a copy of the row."""
-        return Image.fromarray(self.pixels[image]).convert("RGB")
-
-    def content(self, image: int) -> bytes:
-        """Return the shape and the pixels, as bytes."""
+    def read(self, image: int) -> Content:
+        """Return a copy of the row; its bytes are the shape and the pixels."""
         shape = str(self.pixels.shape[1:]).encode()
-        return shape + bytes(self.pixels[image].tobytes())
+        decode = partial(_rgb_of_array, self.pixels[image])
+        return Content(shape + self.pixels[image].tobytes(), decode)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +72,14 @@ class Images:
         """Return the position as a name."""
         return f"image {image}"
 
-    def decode(self, image: int) -> Image.Image:
-        """Return a copy of the image, with its notes."""
-        return self.images[image].copy()
+    def read(self, image: int) -> Content:
+        """Return a copy of the image, with its notes; its bytes are the size and the pixels."""
+        one = self.images[image]
+        return Content(str(one.size).encode() + one.tobytes(), one.copy)
 
-    def content(self, image: int) -> bytes:
-        """Return the size and the pixels, as bytes."""
-        return str(self.images[image].size).encode() + self.images[image].tobytes()
+
+def _rgb_of_array(pixels: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(pixels).convert("RGB")
 
 
 Pixels = ArrayLike | Sequence[Image.Image]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from interpret_kit.analyses.counting.accumulators import TopK
-from interpret_kit.analyses.counting.tally import Array, PerLayer, State, Tally
+from interpret_kit.analyses.counting.seen_images import SeenImages
+from interpret_kit.analyses.counting.tally import Accumulator, Array, PerLayer, State, Tally
+
+SHOWN_PER_LAYER = 8  # filters per layer whose images are kept for the figures
+KEPT_BYTES = 64 << 20  # of images that may be shown
 
 
 class Fires:
@@ -51,6 +55,34 @@ class UnitTally(Tally):
 
     best: PerLayer[TopK]
     fires: PerLayer[Fires]
+    images: SeenImages = field(default_factory=SeenImages)
+    limit: int = KEPT_BYTES  # of the images; if more are shown, it rises
+
+    def parts(self) -> Mapping[str, Accumulator]:
+        """The accumulators."""
+        return {"best": self.best, "fires": self.fires, "images": self.images}
+
+    def merge(self, other: UnitTally) -> None:
+        """Take in what another has found, and keep its images as far as there is room."""
+        super().merge(other)
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Beyond the limit, drop images: first those in no top, then those that are not shown."""
+        for shown in (None, SHOWN_PER_LAYER):
+            if self.images.bytes > self.limit:
+                self.images.only(self._ids_of_strongest(shown))
+        self.limit = max(self.limit, 2 * self.images.bytes)  # seldom: each time, tops are sorted
+
+    def _ids_of_strongest(self, filters: int | None) -> set[int]:
+        """Return the images in the tops of the filters with the highest peaks, in each layer."""
+        found: set[int] = set()
+        for top in self.best.values():
+            best = top.best
+            if best is not None:
+                order = best.values[0].argsort(descending=True, stable=True)[:filters]
+                found.update(best.images[:, order].flatten().tolist())
+        return found
 
     @classmethod
     def of(cls, ranked: Iterable[str], ended: Iterable[str], top: int) -> UnitTally:
