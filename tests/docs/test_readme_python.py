@@ -1,0 +1,95 @@
+"""Do the lines of Python in the README work: as they stand in a notebook, and on a user's own?"""
+
+import contextlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from networks_on_paper import drawn
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+import interpret_kit as ik
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+FIRST, SECOND, *_ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Class folders that are not ImageNet's, with two images of 64 x 64 in each."""
+    root, generator = tmp_path_factory.mktemp("birds"), np.random.default_rng(0)
+    for name in ("fieldfare", "redwing"):
+        (root / name).mkdir()
+        for k in range(2):
+            levels = generator.integers(0, 256, (64, 64, 3), np.uint8)
+            Image.fromarray(levels).save(root / name / f"{k}.png")
+    return root
+
+
+def run(code, given, folder):
+    """Run lines of the README with another classifier or images; return what they have named.
+
+    Figures are left to the notebook.
+    """
+    code = code.replace(", figures=True", "")
+    for name in given:
+        code, replaced = re.subn(rf"^{name} = .*$", f"{name} = given[{name!r}]", code, flags=re.M)
+        assert replaced == 1, name
+    names = {"ik": ik, "given": given}
+    with contextlib.chdir(folder):
+        exec(compile(code, "README.md", "exec"), names)
+    return names["result"]
+
+
+def test_the_first_lines_explain_a_folder_of_other_classes_than_imagenets(folder, tmp_path):
+    result = run(FIRST, {"images": ik.load_images(folder).only([0, 3])}, tmp_path)
+    assert result.origin.images == str(folder)
+    assert result.labels.tolist() == [-1, -1]
+    assert [each for each in result.notes() if "fieldfare" in each]
+    assert ik.OcclusionResult.load(tmp_path / "out" / "occlusion") == result
+
+
+def test_the_first_lines_explain_a_torchvision_network_and_a_loader_that_normalises(
+    folder, tmp_path
+):
+    network = drawn(torchvision.models.resnet18(num_classes=3))
+    steps = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    dataset = torchvision.datasets.ImageFolder(folder, transforms.Compose(steps))
+    loader = DataLoader(dataset, batch_size=3)
+    names = [*dataset.classes, "ring ouzel"]
+    classifier = ik.Classifier(network, size=64, mean=MEAN, std=STD, classes=names)
+    given = {"classifier": classifier, "images": ik.load_images(loader, normalized=(MEAN, STD))}
+    result = run(FIRST, given, tmp_path)
+    assert result.labels.tolist() == dataset.targets == [0, 0, 1, 1]
+    with torch.no_grad():
+        own = torch.cat([network(pixels) for pixels, _ in loader]).softmax(1)
+    np.testing.assert_allclose(result.uncovered, own.amax(1), rtol=1e-4)
+
+
+def test_the_lines_for_a_network_of_ones_own_run(tmp_path):
+    result = run(SECOND, {}, tmp_path)
+    assert result.analysis == ik.Ablation(layer=[1, 3], filters=range(8), labels="predicted")
+    assert result.broken.shape == (16, 2)
+    assert result.total.sum() == 8
+
+
+def test_the_first_lines_run_in_a_notebook_which_shows_the_result(tmp_path):
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[dev]'")
+    nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[dev]'")
+    pytest.importorskip("ipykernel", reason="needs ipykernel: pip install -e '.[dev]'")
+    cells = [nbformat.v4.new_code_cell(each) for each in (FIRST, "result")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute()  # or raises
+    (shown,) = notebook.cells[1].outputs
+    lines = shown.data["text/plain"].splitlines()
+    assert lines[0].startswith("OcclusionResult of Occlusion(window=56, stride=28")
+    assert "4 images of shapes" in lines[1]
+    assert "data:image/png;base64," in shown.data["text/html"]
+    assert list((tmp_path / "out" / "occlusion").glob("*.png"))
