@@ -8,6 +8,7 @@ import torch
 from networks_on_paper import noisy_images, small_classifier
 
 from interpret_kit.data import torchvision_sets as published
+from interpret_kit.incremental import worth
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -38,6 +39,15 @@ def no_kept_graphs(own_cache):
     shutil.rmtree(graphs, ignore_errors=True)
     yield
     shutil.rmtree(graphs, ignore_errors=True)
+
+
+@pytest.fixture
+def auto_tries(monkeypatch):
+    """The engine "auto" tries incremental evaluation however little there is to compute.
+
+    For tests of what it then does; others choose an engine.
+    """
+    monkeypatch.setattr(worth, "MARGIN", float("inf"))
 
 
 @pytest.fixture

@@ -13,16 +13,18 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import interpret_kit as ik
-from interpret_kit.incremental import worth
+from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.results.result import Array
+
+R = TypeVar("R", bound=ik.Result)
 
 CLASSES = 10
 IMAGES = 2
@@ -108,7 +110,7 @@ def check(subject: Subject) -> list[Outcome]:
 
 def _outcome(name: str, measure: Callable[[Subject], float], subject: Subject) -> Outcome:
     try:
-        with torch.no_grad(), _messages() as messages, _always_incremental():
+        with torch.no_grad(), _messages() as messages:
             error = measure(subject)
     except ik.InterpretError as refusal:
         return Outcome(name, REFUSED, str(refusal))
@@ -117,14 +119,15 @@ def _outcome(name: str, measure: Callable[[Subject], float], subject: Subject) -
     return Outcome(name, FULL if messages else WORKS, "; ".join(messages), error)
 
 
-@contextmanager
-def _always_incremental() -> Iterator[None]:
-    """Evaluate incrementally wherever possible, even if full forward passes are faster."""
-    margin, worth.MARGIN = worth.MARGIN, math.inf
+def _run(analysis: ik.Analysis[R], subject: Subject) -> R:
+    """Evaluate incrementally if that is possible, even if full forward passes are faster."""
     try:
-        yield
-    finally:
-        worth.MARGIN = margin
+        return analysis.run(subject.classifier, subject.images, engine="incremental")
+    except ik.InterpretError as refusal:
+        if not isinstance(refusal.__cause__, Untraceable):
+            raise
+        log_full_passes(logging.getLogger(ik.__name__), refusal.__cause__)
+        return analysis.run(subject.classifier, subject.images, engine="full")
 
 
 @contextmanager
@@ -154,7 +157,7 @@ def _times_allowed(found: Tensor, rough: Tensor, exact: Tensor) -> float:
 def _occlusion(subject: Subject) -> float:
     window = -(-subject.size[0] // 2)
     analysis = ik.Occlusion(window=window, stride=window)
-    maps = analysis.run(subject.classifier, subject.images)
+    maps = _run(analysis, subject)
     worst = 0.0
     for k, pixels in enumerate(subject.pixels):
         covered = torch.where(torch.from_numpy(maps.masks())[:, None], GRAY, pixels)
@@ -274,7 +277,7 @@ def _ablated(subject: Subject, layer: Layer, filters: Sequence[int], dtype: torc
 def _ablation(subject: Subject) -> float:
     layer, filters = _chosen(subject)
     analysis = ik.Ablation(layer=layer.label, filters=_text(filters), site="convolution")
-    found = analysis.run(subject.classifier, subject.images)
+    found = _run(analysis, subject)
     truth = subject.probabilities(subject.pixels, torch.float64)
     labels = torch.from_numpy(subject.images.labels)
     each = torch.arange(len(labels))

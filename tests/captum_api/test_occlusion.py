@@ -1,4 +1,3 @@
-import math
 import warnings
 
 import captum.attr
@@ -12,7 +11,6 @@ from torch import nn
 import interpret_kit.incremental.occlusion.backend
 from interpret_kit import IncrementalOcclusion
 from interpret_kit.errors import DoesNotFit, UsageError
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.occlusion.backend import PartialOcclusion
 from interpret_kit.models.layers.hooks import ablated
 
@@ -21,11 +19,10 @@ WINDOW, STRIDES = (3, 5, 4), (3, 3, 2)  # windows end beyond both edges
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Ask in parts wherever that can be done; returns how often it was."""
+def quick(monkeypatch, auto_tries):
+    """Evaluate incrementally wherever that can be done; returns how often it was."""
     used = []
     outputs = PartialOcclusion.outputs
-    monkeypatch.setattr(worth, "MARGIN", math.inf)
     monkeypatch.setattr(
         PartialOcclusion, "outputs", lambda *given: used.append(1) or outputs(*given)
     )

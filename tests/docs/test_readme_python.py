@@ -35,9 +35,9 @@ def folder(tmp_path_factory):
 def run(code, given, folder):
     """Run lines of the README with another classifier or images; return what they have named.
 
-    Figures are left to the notebook.
+    Figures are left to the notebook, and two images are as good as eight.
     """
-    code = code.replace(", figures=True", "")
+    code = code.replace(", figures=True", "").replace("torch.rand(8, ", "torch.rand(2, ")
     for name in given:
         code, replaced = re.subn(rf"^{name} = .*$", f"{name} = given[{name!r}]", code, flags=re.M)
         assert replaced == 1, name
@@ -76,7 +76,7 @@ def test_the_lines_for_a_network_of_ones_own_run(tmp_path):
     result = run(SECOND, {}, tmp_path)
     assert result.analysis == ik.Ablation(layer=[1, 3], filters=range(8), labels="predicted")
     assert result.broken.shape == (16, 2)
-    assert result.total.sum() == 8
+    assert result.total.sum() == 2
 
 
 def test_the_first_lines_run_in_a_notebook_which_shows_the_result(tmp_path):

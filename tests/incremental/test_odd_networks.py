@@ -1,6 +1,5 @@
 """Does the quick way give the slow way's numbers, or give way to it, where a network is odd?"""
 
-import math
 import warnings
 from collections import OrderedDict
 
@@ -15,7 +14,6 @@ from torch.nn import functional as F
 
 from interpret_kit import FilterAblation, ImageSet, IncrementalOcclusion, Occlusion, TopPatches
 from interpret_kit.errors import NotSupported
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.models.classifier import Classifier
@@ -170,9 +168,9 @@ def test_what_cannot_be_silenced_in_parts_is_said_before_it_is_asked(between, po
         IncrementalAblation(network, [(point, 1)], pictures())
 
 
+@pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize("small", [1.0, 1e-5])
-def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(monkeypatch, small):
-    monkeypatch.setattr(worth, "MARGIN", math.inf)
+def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(small):
     network, images = Odd(by_how_many).eval(), pictures()
     network.scales[0] = small
     masks = torch.arange(6).view(1, 6, 1, 1).expand(1, 6, 12, 10)
@@ -202,12 +200,6 @@ def test_inputs_that_the_network_overwrites_are_left_alone():
     assert_near(ours[1, 2], lost, terms=scale)
 
 
-@pytest.fixture
-def at_once(monkeypatch):
-    """Whatever can be traced is worth it."""
-    monkeypatch.setattr(worth, "MARGIN", math.inf)
-
-
 def captums(function, images, **settings):
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -224,7 +216,7 @@ def assert_near_captums(ours, function, images):
     assert_near(ours, captums(function, images.double(), target=1), theirs=theirs, terms=scale)
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize(
     "between",
     [
@@ -288,17 +280,17 @@ ABLATED = {
 }
 
 
-@pytest.mark.parametrize("margin", [math.inf, 0])
+@pytest.mark.usefixtures("auto_tries")
+@pytest.mark.parametrize("engine", ["full", "auto"])
 @pytest.mark.parametrize("name", ABLATED)
 @torch.no_grad()
-def test_filters_of_odd_networks_are_ablated_as_by_hooks(monkeypatch, name, margin):
-    monkeypatch.setattr(worth, "MARGIN", margin)
+def test_filters_of_odd_networks_are_ablated_as_by_hooks(name, engine):
     make, layer = ABLATED[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network, images = make().eval(), pictures(3)
     network.room = torch.zeros(100, 5)
-    ours = FilterAblation(network, layer).attribute(images, target=3)
+    ours = FilterAblation(network, layer, engine).attribute(images, target=3)
     scale, theirs = terms_of(network, images[:1]), lost_by_hooks(network, layer, images)
     network.double().room = network.room.double()
     truth = lost_by_hooks(network, layer, images.double())
@@ -326,7 +318,7 @@ def test_maps_of_parts_of_images_belong_to_no_image():
         TopPatches("conv#2").run(classifier, images)
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize("between", [meant_by_cubes, normed])
 def test_the_root_of_a_mean_is_not_that_of_its_rounding_error(between):
     network, images = Odd(between).eval(), torch.zeros(1, 3, 64, 64)
@@ -347,7 +339,7 @@ def test_the_root_of_a_mean_is_not_that_of_its_rounding_error(between):
     )
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 def test_a_network_that_squeezes_a_single_row_is_asked_about_several():
     network, images = Odd(squeezed).eval(), pictures(2)
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
@@ -367,10 +359,9 @@ def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
     assert_near(eleven, truth, theirs=twelve)
 
 
-def test_a_network_that_squeezes_a_single_row_is_ablated(monkeypatch):
-    monkeypatch.setattr(worth, "MARGIN", math.inf)
+def test_a_network_that_squeezes_a_single_row_is_ablated():
     network, images = Odd(squeezed).eval(), pictures(2)
-    ours = FilterAblation(network, "conv").attribute(images, target=1)
+    ours = FilterAblation(network, "conv", "incremental").attribute(images, target=1)
     scale = terms_of(network, images)
     network.double()
     with torch.no_grad():
@@ -392,7 +383,7 @@ def _another_forward(network):
     network.conv.forward = lambda maps: forward(maps) * 2
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize("change", [_another_number_in_a_list, _another_function, _another_forward])
 def test_a_network_that_has_changed_is_looked_at_again(change):
     network, images = Odd(plainly).eval(), pictures(1)
@@ -404,7 +395,7 @@ def test_a_network_that_has_changed_is_looked_at_again(change):
     assert_near_captums(after, network, images)
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 def test_a_network_that_has_hardly_changed_is_not_mixed_with_what_it_was():
     network, images = Odd(plainly).eval(), pictures(1)
     occlusion = IncrementalOcclusion(network)
@@ -430,7 +421,7 @@ def _hooked():
     return classifier
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize("probabilities", [False, True])
 @pytest.mark.parametrize("make", [lambda: _classifier(Cooler), _hooked], ids=["own", "hooked"])
 def test_a_classifier_that_does_more_is_asked_as_it_is(make, probabilities):
@@ -455,7 +446,7 @@ def _halved():
     return Odd(plainly).eval().bfloat16()
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize(
     ("make", "images"),
     [(_scripted, pictures(1)), (_exported, pictures(1)), (_halved, pictures(1).bfloat16())],
@@ -467,7 +458,7 @@ def test_what_is_no_network_to_trace_is_left_to_captum(make, images):
     assert torch.equal(ours, captums(network, images, target=1))
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("auto_tries")
 def test_a_baseline_between_two_levels_is_not_rounded():
     class Levels(nn.Module):
         def forward(self, levels):

@@ -1,6 +1,5 @@
 """Are ablated outputs those of full forward passes, whatever the network does?"""
 
-import math
 from functools import partial
 
 import pytest
@@ -178,9 +177,8 @@ def test_every_convolution_lands_as_by_whole_forwards(choices, seed):
     assert_exact_either_way(drawn(network, seed), inputs, least_effect=0.0)
 
 
-@pytest.mark.parametrize("margin", [math.inf, 0])
-def test_filter_ablation_is_captums_with_one_feature_per_filter_either_way(monkeypatch, margin):
-    monkeypatch.setattr("interpret_kit.incremental.worth.MARGIN", margin)
+@pytest.mark.parametrize("engine", ["full", "incremental"])
+def test_filter_ablation_is_captums_with_one_feature_per_filter_either_way(engine):
     network = drawn(SMALL["chain"][0](), seed=4).eval()
     inputs = torch.rand(3, 3, 15, 13, generator=torch.Generator().manual_seed(5))
     target = torch.tensor([0, 3, 1])
@@ -194,7 +192,7 @@ def test_filter_ablation_is_captums_with_one_feature_per_filter_either_way(monke
 
     assert_same(
         network,
-        lambda network, inputs: FilterAblation(network, "expand").attribute(inputs, target),
+        lambda network, inputs: FilterAblation(network, "expand", engine).attribute(inputs, target),
         captums,
         inputs,
     )

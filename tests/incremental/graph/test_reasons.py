@@ -9,7 +9,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from interpret_kit import FilterAblation, IncrementalOcclusion
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.traced import TracedNetwork
@@ -67,11 +66,6 @@ REASONS = {
 }
 
 
-@pytest.fixture
-def always(monkeypatch):
-    monkeypatch.setattr(worth, "MARGIN", float("inf"))
-
-
 def said_by(caplog):
     return [each.getMessage() for each in caplog.records if each.name.startswith("interpret")]
 
@@ -86,7 +80,7 @@ def assert_one_plain_sentence(said, reason):
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("name", REASONS)
-def test_an_occlusion_says_why_and_gives_captums_numbers(name, always, caplog):
+def test_an_occlusion_says_why_and_gives_captums_numbers(name, auto_tries, caplog):
     make, reason = REASONS[name]
     network, image = make().eval(), torch.rand(1, 3, *SIZE)
     with caplog.at_level(logging.WARNING, "interpret_kit"):
@@ -101,7 +95,9 @@ def test_an_occlusion_says_why_and_gives_captums_numbers(name, always, caplog):
 
 
 @pytest.mark.parametrize("name", ["decides", "numpy"])
-def test_an_ablation_says_why_and_gives_the_outputs_of_full_forward_passes(name, always, caplog):
+def test_an_ablation_says_why_and_gives_the_outputs_of_full_forward_passes(
+    name, auto_tries, caplog
+):
     make, reason = REASONS[name]
     network, image = make().eval(), torch.rand(1, 3, *SIZE)
     with caplog.at_level(logging.WARNING, "interpret_kit"):
@@ -113,7 +109,7 @@ def test_an_ablation_says_why_and_gives_the_outputs_of_full_forward_passes(name,
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_a_submodule_of_traced_torchscript_is_computed_incrementally(always, caplog):
+def test_a_submodule_of_traced_torchscript_is_computed_incrementally(auto_tries, caplog):
     inner = torch.jit.trace(nn.Conv2d(4, 4, 1).eval(), torch.rand(1, 4, 6, 5))
     network, image = Small(scripted, inner=inner).eval(), torch.rand(1, 3, *SIZE)
     with caplog.at_level(logging.WARNING, "interpret_kit"):
@@ -167,7 +163,7 @@ def test_images_that_change_each_others_outputs_are_the_reason():
         IncrementalAblation(network, [("conv", 1)], torch.rand(2, 3, *SIZE))
 
 
-def test_the_error_behind_a_reason_is_logged_at_debug_level(always, caplog):
+def test_the_error_behind_a_reason_is_logged_at_debug_level(auto_tries, caplog):
     with caplog.at_level(logging.DEBUG, "interpret_kit"):
         FilterAblation(Small(by_a_value).eval(), "conv").attribute(torch.rand(1, 3, *SIZE), 0)
     last = caplog.records[-1]

@@ -1,5 +1,4 @@
 import logging
-import math
 
 import numpy as np
 import pytest
@@ -53,11 +52,6 @@ class Spoilt(nn.Module):
 
     def forward(self, pixels):
         return self.conv(pixels.mul_(0.5).add_(0.3)).relu().mean((2, 3))
-
-
-@pytest.fixture
-def always(monkeypatch):
-    monkeypatch.setattr(worth, "MARGIN", math.inf)
 
 
 def answers(forwards, seen, fill):
@@ -115,12 +109,14 @@ def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
         found = occlusion_backend(network, grid, seen, 1, 4)
         assert type(found) is FullOcclusion
         assert found.settled
-        monkeypatch.setattr(worth, "MARGIN", math.inf)
-        assert type(occlusion_backend(network, grid, seen, 1, 4)) is PartialOcclusion
+        chosen = occlusion_backend(network, grid, seen, 1, 4, engine="incremental")
+        assert type(chosen) is PartialOcclusion
     assert not [each for each in caplog.records if each.name.startswith("interpret")]
 
 
-def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_so(always, caplog):
+def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_so(
+    auto_tries, caplog
+):
     network, seen, fill = Branching(), picture(size=SIZE), torch.zeros(3, *SIZE)
     with evaluating(network), caplog.at_level(logging.WARNING, "interpret_kit"):
         found = occlusion_backend(network, GRID, seen, 1, 4)
@@ -135,7 +131,7 @@ def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_s
     )
 
 
-def test_a_network_that_answers_wrongly_in_parts_is_refused(monkeypatch, always, caplog):
+def test_a_network_that_answers_wrongly_in_parts_is_refused(monkeypatch, auto_tries, caplog):
     network, seen = SmallNet(), picture(size=SIZE)
     answer = IncrementalNetwork.sample
 
@@ -169,7 +165,7 @@ def test_wrong_windows_are_noticed_on_a_plain_example_too(monkeypatch, value):
         PartialOcclusion(network, GRID, seen)
 
 
-def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(always):
+def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(auto_tries):
     network, seen, fill = drawn(Spoilt()), picture(size=SIZE), picture(1, size=SIZE)[0]
     before = seen.clone()
     with evaluating(network):
@@ -185,7 +181,7 @@ def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(always):
     assert_near(parts, truth, theirs=whole, terms=terms_of(network, seen))
 
 
-def test_windows_that_do_little_are_compared_with_outputs_of_the_same_way(always):
+def test_windows_that_do_little_are_compared_with_outputs_of_the_same_way(auto_tries):
     # Rounding of 1000 is left in the network's own outputs; the folded convolution has none of it.
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(320, 2)
@@ -267,12 +263,12 @@ def test_an_occlusion_gives_the_same_maps_either_way(monkeypatch, name, fill):
         PartialOcclusion, "outputs", lambda *given: used.append(1) or outputs(*given)
     )
     analysis = Occlusion(window=(5, 4), stride=3, fill=fill)
-    for margin in (0, math.inf):
-        monkeypatch.setattr(worth, "MARGIN", margin)
-        maps[margin] = analysis.run(classifier, images, batch_size=3)
-        assert len(used) == (5 if margin and name != "not to be traced" else 0)
-    monkeypatch.setattr(worth, "MARGIN", 0)
-    truth, whole, parts = analysis.run(in_double(classifier), images), maps[0], maps[math.inf]
+    quick = "auto" if name == "not to be traced" else "incremental"
+    for engine in ("full", quick):
+        maps[engine] = analysis.run(classifier, images, batch_size=3, engine=engine)
+        assert len(used) == 5 * (engine == "incremental")
+    truth = analysis.run(in_double(classifier), images, engine="full")
+    whole, parts = maps["full"], maps[quick]
     logits = terms_of(classifier.network, classifier.normalised(pixels_of(images, classifier)))
     for each in ("confidence", "attribution", "uncovered"):
         # A probability moves by at most half as much as the logits.
@@ -283,7 +279,7 @@ def test_an_occlusion_gives_the_same_maps_either_way(monkeypatch, name, fill):
     assert np.ptp(parts.confidence) > 1e-3
 
 
-def test_one_row_of_pixels_is_asked_as_a_whole(always):
+def test_one_row_of_pixels_is_asked_as_a_whole(auto_tries):
     network = nn.Sequential(nn.Conv2d(3, 4, (1, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3))
     classifier = plain(drawn(network), (1, 8))
     images = ImageSet.from_arrays(noise(2, (1, 8)))

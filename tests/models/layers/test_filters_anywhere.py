@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from interpret_kit import FilterAblation
-from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.selectors import find_layer
@@ -96,14 +95,13 @@ CASES = [
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_every_filter_alone_gives_what_zeroing_it_gives(kind, name, monkeypatch):
-    monkeypatch.setattr(worth, "MARGIN", float("inf"))
     network, images = drawn(kind), torch.rand(2, 3, *SIZE).double()
     traced = []
     begin = IncrementalAblation.__init__
     monkeypatch.setattr(
         IncrementalAblation, "__init__", lambda *a, **k: (traced.append(1), begin(*a, **k))[0]
     )
-    found = FilterAblation(network, name).attribute(images, target=1)
+    found = FilterAblation(network, name, "incremental").attribute(images, target=1)
     assert traced
     axis = find_layer(catalogue(network, images), name).axis
     wanted = by_hand(network, name, axis, images)
