@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet as ImageSet
     from interpret_kit.data.load import load_images as load_images
     from interpret_kit.errors import InterpretError as InterpretError
+    from interpret_kit.jobs.ray_cluster import RayCluster as RayCluster
     from interpret_kit.models.classifier import Classifier as Classifier
     from interpret_kit.models.convnet import ConvNet as ConvNet
     from interpret_kit.models.loading.load import load_classifier as load_classifier
@@ -67,6 +68,7 @@ _HOMES = {
     "Occlusion": "analyses.occlusion",
     "OcclusionResult": "analyses.occlusion",
     "Preprocessing": "models.preprocessing",
+    "RayCluster": "jobs.ray_cluster",
     "Recipe": "trainers.recipe",
     "Result": "results.result",
     "Study": "results.sweep_table",

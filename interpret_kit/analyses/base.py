@@ -12,25 +12,34 @@ import hashlib
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar, dataclass_transform
 
 from interpret_kit.analyses.counting.shards import Shards
 from interpret_kit.analyses.counting.tally import Accumulator
+from interpret_kit.analyses.counting.workers import (
+    HERE,
+    Where,
+    count_apart,
+    device_of,
+    threads_of,
+    workers_argument,
+)
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
-from interpret_kit.jobs.folder import at_work, job_argument
+from interpret_kit.jobs.folder import JobFolder, at_work, job_argument
 from interpret_kit.jobs.identity import Identity
+from interpret_kit.jobs.processes import refuse_within_import
 from interpret_kit.models.argument_values import count_argument, flag_argument
 from interpret_kit.models.arguments import named
 from interpret_kit.models.engines import AUTO, engine_argument
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typing_extensions import Self
 
     from interpret_kit.data.image_set import ImageSet
@@ -128,6 +137,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         engine: str = AUTO,
         job: str | Path | None = None,
         resume: bool = False,
+        workers: Where = HERE,
     ) -> R_co:
         """Run the analysis on all images.
 
@@ -146,6 +156,11 @@ class Analysis(Question, ABC, Generic[R_co]):
                 interrupted can be resumed.
             resume: take what an interrupted run has left in the ``job`` folder, if there is
                 anything: the result has the same bytes as that of a run without interruption.
+            workers: how many processes on this machine share the work, each with its share of the
+                threads; 0 for this process alone. Or a `RayCluster`, for those of several machines.
+                They read the images under the same paths. An image that ends its process three
+                times is named and left out. The bytes of the result are those of one process with
+                as many threads as a worker.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
@@ -155,16 +170,19 @@ class Analysis(Question, ABC, Generic[R_co]):
             JobMismatch: with ``resume``, if the job was begun with another analysis, classifier,
                 images or batch size.
             OutputExists: the ``job`` folder is taken.
+            RunError: workers do not start, or die, and no single image is the reason.
         """
-        manner = _Manner(batch_size, strict, progress, engine, job, resume)
+        manner = _Manner(batch_size, strict, progress, engine, job, resume, workers)
         return self._run(classifier, images, manner)
 
     def _run(self, classifier: Classifier, given: Spec, manner: _Manner) -> R_co:
+        from interpret_kit.analyses.counting.work import using_threads
         from interpret_kit.analyses.subjects import as_classifier
         from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory
         from interpret_kit.models.probing.evaluation import alone_with, evaluating
 
+        refuse_within_import()
         folder = job_argument(manner.job, resume=manner.resume)
         classifier, images = as_classifier(classifier), load_images(given).pinned()
         if manner.strict:
@@ -176,16 +194,24 @@ class Analysis(Question, ABC, Generic[R_co]):
             stack.enter_context(evaluating(classifier))
             stack.enter_context(kept_memory())
             pace = RunProgress(manner.batch_size, len(images), engine=manner.engine)
+            threads = threads_of(manner.workers, folder)
+            stack.enter_context(using_threads(threads))
             kept = None
             if folder is not None:
-                about = _identity(asked, classifier, images, manner)
+                about = _identity(asked, classifier, images, manner, threads)
                 kept = stack.enter_context(at_work(folder, about, resume=manner.resume))
+            elif manner.workers != HERE:
+                kept = JobFolder(Path(stack.enter_context(TemporaryDirectory(prefix="ikit-job-"))))
+            if kept is not None:
                 pace.once = kept.once
             pace.progress = stack.enter_context(reporting(manner.progress, self.name))
             fold = asked.begin(classifier, images, pace)
             preprocessing = classifier.preprocessing
             reading = images.read(preprocessing, manner.batch_size, strict=manner.strict)
-            Shards(images, self.shard, reading, classifier.device, pace, kept).count(fold)
+            shards = Shards(images, self.shard, reading, classifier.device, pace, kept)
+            if manner.workers != HERE:
+                count_apart(shards, asked, classifier, manner.workers)
+            shards.count(fold)
             return fold.finish(_origin(classifier, images, reading))
 
     def _labelled(self, images: ImageSet, classifier: Classifier) -> ImageSet:
@@ -228,17 +254,23 @@ class _Manner:
     engine: str
     job: str | Path | None
     resume: bool
+    workers: Where
 
     def __post_init__(self) -> None:
         """Check what was given."""
         object.__setattr__(self, "batch_size", count_argument(self.batch_size, "batch_size"))
         object.__setattr__(self, "engine", engine_argument(self.engine, "engine"))
+        object.__setattr__(self, "workers", workers_argument(self.workers, "workers"))
         for name in ("strict", "resume"):
             object.__setattr__(self, name, flag_argument(getattr(self, name), name))
 
 
 def _identity(
-    analysis: Analysis[Any], classifier: Classifier, images: ImageSet, manner: _Manner
+    analysis: Analysis[Any],
+    classifier: Classifier,
+    images: ImageSet,
+    manner: _Manner,
+    threads: int,
 ) -> Identity:
     """All that decides the bytes of the result."""
     return Identity(
@@ -252,7 +284,8 @@ def _identity(
         settings={
             "batch_size": manner.batch_size,
             "engine": manner.engine,
-            "device": classifier.device.type,
+            "device": device_of(manner.workers, classifier),
+            "threads": threads,
         },
         versions=versions(),
     )

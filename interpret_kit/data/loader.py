@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
@@ -130,6 +130,8 @@ class Reading:
     unreadable: list[Unreadable] = field(default_factory=list, init=False)
     noted: dict[str, list[str]] = field(default_factory=dict, init=False)
     """Names of images, by the note on how they were decoded."""
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    """By id: why an image is not even tried."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
@@ -142,9 +144,10 @@ class Reading:
         yield from self.batches()
         self.refuse_nothing_read()
 
-    def of(self, images: ImageSource) -> Reading:
+    def of(self, images: ImageSource, left_out: Mapping[int, str] | None = None) -> Reading:
         """A reading of some of the images, in the same way."""
-        return Reading(images, self.preprocessing, self.batch_size, self.strict, self.workers)
+        settings = self.preprocessing, self.batch_size, self.strict, self.workers
+        return Reading(images, *settings, left_out=left_out or {})
 
     def take_in(self, part: Reading) -> None:
         """Note what a reading of some of the images, later than those before, has left out."""
@@ -186,6 +189,8 @@ class Reading:
         transform = self.preprocessing.transform()
 
         def read(image: int) -> _Seen | Unreadable:
+            if image in self.left_out:
+                return Unreadable(image, self.images.name(image), self.left_out[image])
             try:
                 decoded = self.images.decode(image)
                 levels = transform(refuse_strip(decoded))

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ class JobFolder:
     """A job under way, of which no other process is at work."""
 
     path: Path
+    found: dict[str, Array] = field(default_factory=dict)  # what `once` has returned
+
+    def holds(self, shard: int) -> bool:
+        """Whether there is a file of a shard, be it damaged."""
+        return self._shard(shard).is_file()
 
     def load(self, shard: int) -> dict[str, Array] | None:
         """What was computed of a shard; None if it is to be computed, for the first time or again.
@@ -61,6 +66,7 @@ class JobFolder:
         if state is None:
             state = {name: compute()}
             self._write(file, state)
+        self.found[name] = state[name]
         return state[name]
 
     def _shard(self, shard: int) -> Path:

@@ -70,17 +70,21 @@ class Shards:
         fold.tally = total
         self.whole.refuse_nothing_read()
 
-    def _parts(self) -> Iterator[ImageSet]:
+    def ranges(self) -> Iterator[range]:
+        """The positions of the images of each shard."""
         for start in range(0, len(self.images), self.size):
-            yield self.images.between(start, start + self.size)
+            yield range(start, min(start + self.size, len(self.images)))
+
+    def _parts(self) -> Iterator[ImageSet]:
+        for each in self.ranges():
+            yield self.images.between(each.start, each.stop)
 
     def _counted(self, number: int, fold: Counting, reading: Reading) -> None:
         for batch in reading.batches():
             fold.add(batch.to(self.device))
             self.pace.advance(len(batch))
         if self.job is not None:
-            tally = {f"{_TALLY}{name}": array for name, array in fold.tally.state().items()}
-            self.job.save(number, {**tally, _READING: _as_array(reading)})
+            self.job.save(number, state_of(fold.tally, reading))
 
     def _found(self, number: int, tally: Accumulator, reading: Reading) -> bool:
         """Whether a job has kept this shard; then tally and reading are as they were."""
@@ -93,6 +97,12 @@ class Shards:
         tally.restore(within(state, _TALLY))
         self.pace.advance(len(reading.images) - len(reading.unreadable))
         return True
+
+
+def state_of(tally: Accumulator, reading: Reading) -> dict[str, Array]:
+    """All that is kept of a shard that was counted."""
+    named = {f"{_TALLY}{name}": array for name, array in tally.state().items()}
+    return {**named, _READING: _as_array(reading)}
 
 
 def _as_array(reading: Reading) -> Array:

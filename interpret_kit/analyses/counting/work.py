@@ -1,0 +1,119 @@
+"""What does a worker need to count shards of an analysis? It is sent to each worker once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from interpret_kit.analyses.counting.shards import Counting, state_of
+from interpret_kit.analyses.counting.tally import Array
+from interpret_kit.analyses.progress import RunProgress
+from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.jobs.schedule import DEATHS, Part, State
+from interpret_kit.models.probing.evaluation import evaluating
+
+if TYPE_CHECKING:
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Reading
+    from interpret_kit.models.classifier import Classifier
+
+ENDS = f"it ended the process that analysed it {DEATHS} times"
+
+
+class Asked(Protocol):
+    """What is asked: see `interpret_kit.analyses.base.Analysis`."""
+
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> Counting:
+        """Return what counts."""
+
+
+@dataclass(frozen=True)
+class AnalysisWork:
+    """An analysis of images by a classifier, of which a worker counts some."""
+
+    asked: Asked
+    classifier: Classifier  # on the CPU
+    images: ImageSet
+    reading: Reading
+    engine: str
+    once: Mapping[str, Array]  # what passes over all images have found
+    devices: tuple[str, ...]  # each worker has one of them
+    numbers: Numbers
+
+    def begin(self, worker: int) -> Counter:
+        """Make ready in a worker process."""
+        self.numbers.set()
+        classifier = self.classifier.to(self.devices[worker % len(self.devices)])
+        _ = classifier.examined  # now: forward passes of its own would meet the hooks later
+        pace = RunProgress(self.reading.batch_size, len(self.images), engine=self.engine)
+        pace.once = lambda name, _compute: self.once[name]
+        with evaluating(classifier):
+            return Counter(self, classifier, self.asked.begin(classifier, self.images, pace))
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Counts parts in a worker process."""
+
+    work: AnalysisWork
+    classifier: Classifier
+    fold: Counting
+
+    def __call__(self, part: Part) -> State:
+        """Count the images of a part; return what is kept of it."""
+        images = self.work.images.between(part.images.start, part.images.stop)
+        left_out = {int(images.ids[each - part.images.start]): ENDS for each in part.without}
+        reading = self.work.reading.of(images, left_out)
+        self.fold.tally = self.fold.empty()
+        with evaluating(self.classifier), kept_memory():
+            for batch in reading.batches():
+                self.fold.add(batch.to(self.classifier.device))
+        return {} if part.probe else state_of(self.fold.tally, reading)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The settings of torch that decide the last bits of what it computes."""
+
+    threads: int  # of torch, on a CPU
+    tf32_convolutions: bool
+    matmul_precision: str
+
+    @classmethod
+    def here(cls) -> Numbers:
+        """Those of this process."""
+        precision = torch.get_float32_matmul_precision()
+        return cls(torch.get_num_threads(), torch.backends.cudnn.allow_tf32, precision)
+
+    def set(self) -> None:
+        """Use them in this process."""
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.allow_tf32 = self.tf32_convolutions
+        torch.set_float32_matmul_precision(self.matmul_precision)
+
+
+@contextmanager
+def using_threads(count: int) -> Iterator[None]:
+    """Let torch use a number of threads in the block."""
+    before = torch.get_num_threads()
+    if count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def on_cpu(classifier: Classifier) -> Classifier:
+    """The same classifier, or a copy of one on another device."""
+    if classifier.device.type == "cpu":
+        return classifier
+    moved: Any = copy.deepcopy(classifier)
+    return moved.cpu()  # type: ignore[no-any-return]
