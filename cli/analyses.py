@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from interpret_kit.background_imports import importing, importing_torch
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
+from interpret_kit.cli.common.kept import Kept, kept_by, refuse_other_temporary_job
 from interpret_kit.cli.common.options import (
     from_options,
     help_of,
@@ -20,14 +20,18 @@ from interpret_kit.cli.common.options import (
     options_of,
     shared,
 )
-from interpret_kit.cli.common.resuming import RESUME, telling_how_to_resume
 from interpret_kit.cli.common.terminal import MOST_ROWS, Terminal
+from interpret_kit.errors import UsageError
 from interpret_kit.jobs.folder import job_argument
+from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpret_kit.analyses.base import Analysis
+    from interpret_kit.analyses.counting.workers import Where
     from interpret_kit.results.result import Result
 
 OUT = Path("ikit-out")
@@ -60,6 +64,7 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
             *shared(*models.MODEL, "data", "split", "most", **({"most": most} if few else {})),
             *shared("out", out=place),
             *shared("device", "batch_size", *(["engine"] if asked.name in CHOOSING else [])),
+            *shared("workers", "ray", "gpus_per_worker"),
             *shared("strict", "job", "resume", "force", "json", "quiet"),
         ],
         callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
@@ -76,10 +81,15 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     analysis = from_options(asked, given)
     check_force(ctx)
     check_place(_place(ctx), force=given["force"])
-    job_argument(given["job"], resume=given["resume"])
-    result = _answer(ctx, analysis, terminal)
-    # Determined again: another command may have taken the folder meanwhile.
-    folder = result.save(_place(ctx), figures=True, force=given["force"])
+    refuse_other_temporary_job(given)
+    if given["job"] or not given["out"]:
+        job_argument(given["job"], resume=given["resume"])
+    where = _where(given)
+    result, kept = _answer(ctx, analysis, terminal, where)
+    with kept.resumable():
+        # Determined again: another command may have taken the folder meanwhile.
+        folder = result.save(kept.out or _place(ctx), figures=True, force=given["force"])
+    kept.end()
     tell(result, terminal)
     terminal.say(wrote(folder))
 
@@ -88,7 +98,20 @@ def _place(ctx: click.Context) -> Path:
     return Path(ctx.params["out"] or next_free(OUT, str(ctx.info_name)))
 
 
-def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> Result:
+def _where(given: Mapping[str, Any]) -> Where:
+    """Where the work is done: in this process, in others, or on a cluster."""
+    if given["ray"]:
+        gpus = given["gpus_per_worker"]
+        return RayCluster(given["ray"], given["workers"], gpus_per_worker=gpus)
+    if given["gpus_per_worker"]:
+        raise UsageError("--gpus-per-worker is of the workers of a --ray cluster; name it")
+    workers: int = given["workers"]
+    return workers
+
+
+def _answer(
+    ctx: click.Context, analysis: Analysis[Any], terminal: Terminal, where: Where
+) -> tuple[Result, Kept]:
     given = ctx.params
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
@@ -107,8 +130,9 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
         classifier = models.load(model.spec, ctx, terminal, given["device"])
     drawing = importing(f"interpret_kit.render.{analysis.name}")
     progress = terminal.progress(str(ctx.info_name), len(images))
-    resumable = telling_how_to_resume(RESUME) if given["job"] else nullcontext()
-    with drawing, resumable, progress as step:
+    long = len(images) > analysis.shard
+    kept = kept_by(given, OUT, str(ctx.info_name), long=long)
+    with drawing, kept.resumable(), progress as step:
         result: Result = analysis.run(
             classifier,
             images,
@@ -116,10 +140,11 @@ def _answer(ctx: click.Context, analysis: Analysis[Any], terminal: Terminal) -> 
             strict=given["strict"],
             progress=step,
             engine=given.get("engine", AUTO),
-            job=given["job"],
-            resume=given["resume"],
+            job=kept.job,
+            resume=kept.resume,
+            workers=where,
         )
-    return result
+    return result, kept
 
 
 def _take_full_float32() -> None:

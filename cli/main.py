@@ -84,7 +84,7 @@ class Commands(click.Group):
         except InterpretError as error:
             command = self.get_command(ctx, str(ctx.invoked_subcommand))
             said = as_typed(str(error), options_by_name(command))
-            click.echo(f"Error: {printable(said)}", err=True)
+            click.echo(printable(f"Error: {said}{how_to_resume()}"), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo(printable(f"Error: stopped by Ctrl-C{how_to_resume()}"), err=True)

@@ -14,13 +14,18 @@ from interpret_kit.errors import CannotWrite, UsageError, shortened
 
 
 def next_free(folder: Path, name: str) -> Path:
-    """The first of ``name-1``, ``name-2``, ... that is not in the folder.
+    """The first of ``name-1``, ``name-2``, ... that is not in the folder, nor its temporary job.
 
     >>> next_free(Path("ikit-out"), "occlusion")
     PosixPath('ikit-out/occlusion-1')
     """
     numbered = (folder / f"{name}-{number}" for number in count(1))
-    return next(each for each in numbered if not each.exists())
+    return next(each for each in numbered if not (each.exists() or job_beside(each).exists()))
+
+
+def job_beside(folder: Path) -> Path:
+    """Where a run keeps its temporary job, beside its output folder."""
+    return folder.with_name(f"{folder.name}.job")
 
 
 def check_force(ctx: click.Context) -> None:

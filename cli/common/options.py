@@ -61,7 +61,26 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "resume": {
         "is_flag": True,
-        "help": "resume the run in the --job folder; begin it, if there is none",
+        "help": "resume the run in the --job folder, or begin it if there is none; without --job, "
+        "the interrupted run of --out",
+    },
+    "workers": {
+        "type": click.IntRange(0),
+        "default": 0,
+        "show_default": True,
+        "help": "processes that share the work, each with its share of the threads; 0 for this one "
+        "alone; with --ray, 0 for as many as the cluster has room for",
+    },
+    "ray": {
+        "metavar": "ADDRESS",
+        "help": "share the work among workers of a Ray cluster: auto for the one that this machine "
+        "belongs to, local, or ray://HOST:10001; needs interpret-kit[ray]",
+    },
+    "gpus_per_worker": {
+        "type": click.FloatRange(0),
+        "default": 0.0,
+        "show_default": True,
+        "help": "GPUs of each worker of the --ray cluster; a share such as 0.5 for two on one GPU",
     },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},

@@ -27,9 +27,14 @@ def telling_how_to_resume(*added: Added, without: Sequence[str] = ()) -> Iterato
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        command = resuming_command(sys.argv[1:], *added, without=without)
-        click.get_current_context().meta[_HINT] = f"; resume with: {command}"
+        give_hint(*added, without=without)
         raise
+
+
+def give_hint(*added: Added, without: Sequence[str] = ()) -> None:
+    """Let the message of the error that ends this command give the command to resume it."""
+    command = resuming_command(sys.argv[1:], *added, without=without)
+    click.get_current_context().meta[_HINT] = f"; resume with: {command}"
 
 
 def how_to_resume() -> str:

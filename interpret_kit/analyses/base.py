@@ -12,8 +12,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar, dataclass_transform
@@ -31,7 +29,7 @@ from interpret_kit.analyses.counting.workers import (
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
-from interpret_kit.jobs.folder import JobFolder, at_work, job_argument
+from interpret_kit.jobs.folder import at_work, in_temporary_folder, job_argument
 from interpret_kit.jobs.identity import Identity
 from interpret_kit.jobs.processes import refuse_within_import
 from interpret_kit.models.argument_values import count_argument, flag_argument
@@ -40,6 +38,8 @@ from interpret_kit.models.engines import AUTO, engine_argument
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self
 
     from interpret_kit.data.image_set import ImageSet
@@ -201,7 +201,7 @@ class Analysis(Question, ABC, Generic[R_co]):
                 about = _identity(asked, classifier, images, manner, threads)
                 kept = stack.enter_context(at_work(folder, about, resume=manner.resume))
             elif manner.workers != HERE:
-                kept = JobFolder(Path(stack.enter_context(TemporaryDirectory(prefix="ikit-job-"))))
+                kept = stack.enter_context(in_temporary_folder())
             if kept is not None:
                 pace.once = kept.once
             pace.progress = stack.enter_context(reporting(manner.progress, self.name))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from interpret_kit.errors import CannotWrite, JobMismatch, OutputExists, UsageError
@@ -119,6 +120,13 @@ def at_work(path: Path, identity: Identity, *, resume: bool) -> Iterator[JobFold
                 record = {"format": FORMAT, **identity.plain()}
                 write_whole(file, json.dumps(record, indent=2) + "\n")
         yield JobFolder(path)
+
+
+@contextmanager
+def in_temporary_folder() -> Iterator[JobFolder]:
+    """Keep what workers have counted while the block runs, for a run that is not to be resumed."""
+    with TemporaryDirectory(prefix="ikit-job-") as folder:
+        yield JobFolder(Path(folder))
 
 
 def refuse_other_folder(path: Path, *, resume: bool) -> None:

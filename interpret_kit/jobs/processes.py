@@ -34,8 +34,8 @@ class LocalWorkers:
         ...
     """
 
-    died = (BrokenExecutor,)
-    deaths = 1
+    died: tuple[type[BaseException], ...] = (BrokenExecutor,)
+    deaths: int = 1
 
     def __init__(self, work: Work, count: int) -> None:
         """Pack what is sent to each.
@@ -85,13 +85,13 @@ class LocalWorkers:
         process.join(timeout=5)
         if process.exitcode == UNGUARDED:
             return UsageError(
-                "workers=1 or more starts processes that import your script again, up to this "
-                "call; put the call under if __name__ == '__main__':, or use workers=0"
+                "worker processes import your script again, up to this "
+                "call; put the call under if __name__ == '__main__':, or use `workers=0`"
             )
         return RunError(
             f"a worker process ended with exit code {process.exitcode} while it started: it must "
             "be able to import your script, and have memory for the network; use fewer workers, "
-            "or workers=0"
+            "or `workers=0`"
         )
 
 
@@ -124,7 +124,7 @@ def _not_sent(error: BaseException) -> NotSupported:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     return NotSupported(
         f"the network or the images cannot be sent to other processes ({reason}); define their "
-        "classes in a module that workers can import, or use workers=0"
+        "classes in a module that workers can import, or use `workers=0`"
     )
 
 

@@ -6,6 +6,7 @@ https://docs.ray.io/en/latest/ray-core/fault_tolerance/actors.html
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -43,15 +44,15 @@ class RayCluster:
         """Check what was given."""
         workers = integer(self.workers)
         if workers is None or workers < 0:
-            raise UsageError(f"workers is {shown(self.workers)}; give an integer of at least 0")
+            raise UsageError(f"`workers` is {shown(self.workers)}; give an integer of at least 0")
         count_argument(self.cpus_per_worker, "cpus_per_worker")
         if not isinstance(self.gpus_per_worker, (int, float)) or self.gpus_per_worker < 0:
             raise UsageError(
-                f"gpus_per_worker is {shown(self.gpus_per_worker)}; give 1, or a share such as 0.5"
+                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a share such as 0.5"
             )
         if not isinstance(self.address, str) or not self.address.strip():
             raise UsageError(
-                f"address is {shown(self.address)}; give 'auto' for the cluster that this machine "
+                f"`address` is {shown(self.address)}; give 'auto' for the cluster that this machine "
                 "belongs to, 'local', or ray://HOST:10001"
             )
 
@@ -81,7 +82,7 @@ class RayCluster:
             raise UsageError(
                 f"the Ray cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} "
                 f"GPUs, and a worker needs {self.cpus_per_worker} and {self.gpus_per_worker:g}; "
-                "use smaller cpus_per_worker or gpus_per_worker"
+                "use less of `cpus_per_worker` or `gpus_per_worker`"
             )
         if self.workers > room:
             _log.warning(
@@ -96,11 +97,11 @@ class RayCluster:
 class RayWorkers:
     """Actors of Ray; see `Workers`."""
 
-    deaths = DEATHS  # the first attempt and Ray's own retries
+    deaths: int = DEATHS  # the first attempt and Ray's own retries
 
     def __init__(self, ray: ModuleType, cluster: RayCluster, work: Work, count: int) -> None:
         self.count, self._ray = count, ray
-        self.died = (ray.exceptions.RayActorError,)
+        self.died: tuple[type[BaseException], ...] = (ray.exceptions.RayActorError,)
         # As bytes, in a list: so the worker unpacks them itself, and can say why it cannot.
         sent = [ray.put(packed(work, ray.cloudpickle.dumps))]
         actor = ray.remote(
@@ -123,7 +124,7 @@ class RayWorkers:
         """See `Workers.not_started`."""
         return RunError(
             f"worker {worker} of the Ray cluster ended {DEATHS} times while it started: it must "
-            "have memory for the network; use fewer workers, or more cpus_per_worker"
+            "have memory for the network; use fewer workers, or more `cpus_per_worker`"
         )
 
     def _future(self, reference: Any) -> Future[Any]:
@@ -168,13 +169,12 @@ class _Actor:
 
 def _imported() -> ModuleType:
     try:
-        import ray
+        return importlib.import_module("ray")
     except ImportError as error:
         raise NotSupported(
-            "Ray is not installed; pip install 'interpret-kit[ray]', or use workers=2 for "
+            "Ray is not installed; pip install 'interpret-kit[ray]', or use `workers=2` for "
             "processes on this machine"
         ) from error
-    return ray  # type: ignore[no-any-return]
 
 
 @contextmanager

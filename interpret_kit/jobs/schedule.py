@@ -131,7 +131,7 @@ class Schedule:
         if len(deadly) > MOST_DEADLY:
             raise RunError(
                 f"{_said(self._whole[part.shard])}, and more than {MOST_DEADLY} of them do so "
-                "alone: it is hardly the images; try a few of them with workers=0"
+                "alone: it is hardly the images; try a few of them with `workers=0`"
             )
 
     def _probed(self, shard: int) -> None:

@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from networks_on_paper import noisy_images, small_classifier
+from small_runs import write_images, write_run
 
+from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.cli.common.resuming import RESUME, resuming_command
 from interpret_kit.cli.main import ikit
@@ -81,3 +85,110 @@ def test_an_interrupted_job_says_how_to_resume_it(end, monkeypatch, tmp_path):
         said = CliRunner().invoke(ikit, line.split()).stderr
         assert said.startswith("Error: stopped by ")
         assert said.partition("; resume with: ikit occlusion")[2].rstrip("\n") == more
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working folder with a run and ten images, of which each two are a shard; no figures."""
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "runs" / "mine")
+    for name in ("red", "green"):
+        write_images(tmp_path / "labelled" / name, count=5)
+    monkeypatch.setattr(Misclassifications, "shard", 2)
+    monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+    return tmp_path
+
+
+def command(line, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["ikit", *line.split()])
+    return CliRunner().invoke(ikit, line.split())
+
+
+def interrupted_after(shards, monkeypatch):
+    """Let Ctrl-C come when a number of shards were kept."""
+    from interpret_kit.jobs.folder import JobFolder
+
+    save, saved = JobFolder.save, []
+
+    def saving(self, shard, state):
+        if len(saved) == shards:
+            raise KeyboardInterrupt
+        save(self, shard, state)
+        saved.append(shard)
+
+    monkeypatch.setattr(JobFolder, "save", saving)
+
+
+def folders(place):
+    return sorted(each.name for each in (place / "ikit-out").iterdir())
+
+
+@pytest.mark.parametrize("line", ["misclassifications", "misclassifications --out ikit-out/mine"])
+def test_a_long_run_without_a_job_is_resumed_by_what_ctrl_c_prints(line, place, monkeypatch):
+    """The resumed run counts the three shards that are left, and has the bytes of one run."""
+    assert command("misclassifications --out plain", monkeypatch).exit_code == 0
+    out = "ikit-out/mine" if "--out" in line else "ikit-out/misclassifications-1"
+    with monkeypatch.context() as patch:
+        interrupted_after(2, patch)
+        stopped = command(line, patch)
+    assert stopped.exit_code == 130
+    told = f"misclassifications --out {out} --resume"
+    assert stopped.stderr == f"Error: stopped by Ctrl-C; resume with: ikit {told}\n"
+    assert folders(place) == [f"{Path(out).name}.job"]
+    again = command(f"misclassifications --out {out}", monkeypatch)  # by hand, without --resume
+    assert again.exit_code == 2
+    assert f"{out}.job holds an interrupted run; resume it with --resume" in again.stderr
+    with monkeypatch.context() as patch:
+        interrupted_after(3, patch)  # no more than three are counted
+        assert command(told, patch).exit_code == 0
+    assert folders(place) == [Path(out).name]
+    assert (place / out / "arrays.npz").read_bytes() == (place / "plain/arrays.npz").read_bytes()
+
+
+def test_a_folder_whose_run_was_interrupted_is_not_the_next_free_one(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupted_after(1, patch)
+        command("misclassifications", patch)
+    assert command("misclassifications", monkeypatch).exit_code == 0
+    assert folders(place) == ["misclassifications-1.job", "misclassifications-2"]
+
+
+def test_a_run_that_has_kept_nothing_leaves_nothing_behind(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupted_after(0, patch)
+        stopped = command("misclassifications", patch)
+    assert stopped.stderr == "Error: stopped by Ctrl-C\n"
+    assert folders(place) == []
+    wrong = command("misclassifications --silence 9:1", monkeypatch)
+    assert wrong.exit_code == 2
+    assert folders(place) == []
+
+
+def test_an_error_in_the_middle_of_a_long_run_gives_the_command_too(place, monkeypatch):
+    (place / "labelled" / "red" / "4.png").write_text("no image")  # in the last shard
+    stopped = command("misclassifications --strict", monkeypatch)
+    assert stopped.exit_code == 1
+    assert re.fullmatch(
+        r"Error: cannot read .*4\.png: .*; resume with: ikit misclassifications --strict "
+        r"--out ikit-out/misclassifications-1 --resume",
+        stopped.stderr.strip(),
+    )
+
+
+def test_a_short_run_keeps_no_job(place, monkeypatch):
+    monkeypatch.setattr(Misclassifications, "shard", 10)
+    interrupted_after(0, monkeypatch)
+    assert command("misclassifications --out mine", monkeypatch).exit_code == 0
+
+
+def test_resuming_what_was_not_interrupted_is_refused(place, monkeypatch):
+    done = command("misclassifications --out mine --resume", monkeypatch)
+    assert done.exit_code == 2
+    assert "there is no job to resume" in done.stderr
+    assert "(mine.job is not there)" in done.stderr
+
+
+def test_gpus_are_of_the_workers_of_a_cluster(place, monkeypatch):
+    done = command("misclassifications --gpus-per-worker 1", monkeypatch)
+    assert done.exit_code == 2
+    assert "--gpus-per-worker is of the workers of a --ray cluster; name it" in done.stderr

@@ -77,7 +77,7 @@ def test_work_that_cannot_be_sent_or_received_is_refused_in_a_sentence():
 
 
 def test_processes_that_end_while_they_start_are_not_started_over_and_over():
-    with pytest.raises(RunError, match="ended with exit code 3 while it started.*workers=0"):
+    with pytest.raises(RunError, match=r"ended with exit code 3 while it started.*`workers=0`"):
         counted_by(Positions(dies=True), 1)
 
 
@@ -118,8 +118,8 @@ def test_a_script_without_a_main_guard_is_told_so_in_a_sentence(tmp_path):
         [*script(tmp_path, UNGUARDED), "0"], capture_output=True, text=True, check=False
     )
     assert done.stdout == (
-        "workers=1 or more starts processes that import your script again, up to this call; put "
-        "the call under if __name__ == '__main__':, or use workers=0\n"
+        "worker processes import your script again, up to this call; put "
+        "the call under if __name__ == '__main__':, or use `workers=0`\n"
     )
     assert (done.stderr, done.returncode) == ("", 0)
 

@@ -3,6 +3,7 @@
 import contextlib
 import pickle
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -13,7 +14,6 @@ from torch import nn
 
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.counting import workers as counting_workers
-from interpret_kit.analyses.counting.work import ENDS
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
@@ -31,72 +31,80 @@ class Inline:
 
     died, deaths = (Died,), 1
 
-    def __init__(self, work, count, deadly=()):
-        self.sent, self.count, self.deadly = pickle.dumps(work), count, set(deadly)
-        self.parts = []
+    def __init__(self, work, count, deadly):
+        self.sent, self.count, self.deadly = pickle.dumps(work), count, deadly
+        self.counts, self.parts = {}, []
 
     def start(self, worker):
-        self.begun = getattr(self, "begun", {})
-        return self._future(lambda: self.begun.update({worker: self._begin(worker)}))
-
-    def _begin(self, worker):
-        return pickle.loads(self.sent).begin(worker)
+        self.counts[worker] = pickle.loads(self.sent).begin(worker)
+        return ended()
 
     def submit(self, worker, part):
         self.parts.append(part)
-        return self._future(lambda: self._counted(worker, part))
-
-    def _counted(self, worker, part):
         if self.deadly & {*part.images} - part.without:
-            raise Died
-        return self.begun[worker](part)
-
-    def _future(self, call):
-        future = Future()
+            return ended(error=Died())
         try:
-            future.set_result(call())
-        except Exception as error:
-            future.set_exception(error)
-        return future
+            return ended(self.counts[worker](part))
+        except UnreadableImage as error:
+            return ended(error=error)
+
+
+def ended(value=None, error=None):
+    future = Future()
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+    return future
+
+
+@dataclass
+class Crews:
+    """Which workers a test has used, and the images that end them."""
+
+    made: list[Inline] = field(default_factory=list)
+    deadly: set[int] = field(default_factory=set)
+
+    def __call__(self, work, where, most):
+        self.made.append(Inline(work, min(where, most), self.deadly))
+        return contextlib.nullcontext(self.made[-1])
 
 
 @pytest.fixture
 def inline(monkeypatch):
-    """Workers in this process instead of others, which start in a moment; those that were made."""
-    made = []
-    deadly = []
-
-    def crew(work, where, most):
-        made.append(Inline(work, min(where, most), deadly))
-        return contextlib.nullcontext(made[-1])
-
-    monkeypatch.setattr(counting_workers, "_crew", crew)
-    made_and_deadly = type("Made", (), {"workers": made, "deadly": deadly})
-    return made_and_deadly
+    """Workers in this process instead of others: they start in a moment."""
+    crews = Crews()
+    monkeypatch.setattr(counting_workers, "_crew", crews)
+    return crews
 
 
 @every_analysis
 def test_the_bytes_are_those_of_one_process(analysis, classifier, images, inline):
     plain = bytes_of(analysis.run(classifier, images, batch_size=3))
-    for count in (1, 2, 9):
-        shared = analysis.run(small_classifier(), images, batch_size=3, workers=count)
-        assert bytes_of(shared) == plain
-    assert [each.count for each in inline.workers] == [1, 2, 4]  # there are four shards
+    assert bytes_of(analysis.run(small_classifier(), images, batch_size=3, workers=2)) == plain
+    assert [part.shard for part in inline.made[0].parts] == [0, 1, 2, 3]
 
 
-@every_analysis
+@pytest.mark.parametrize(("workers", "used"), [(1, 1), (3, 3), (9, 4)])
+def test_there_are_no_more_workers_than_shards(classifier, images, inline, workers, used):
+    plain = bytes_of(Misclassifications().run(classifier, images))
+    assert bytes_of(Misclassifications().run(classifier, images, workers=workers)) == plain
+    assert [each.count for each in inline.made] == [used]
+
+
 def test_an_image_that_ends_its_process_is_named_and_all_others_are_counted(
-    analysis, classifier, images, inline
+    classifier, images, inline
 ):
-    inline.deadly.append(7)
-    shared = analysis.run(classifier, images, batch_size=3, workers=2)
-    assert shared.origin.unreadable == ((7, ENDS),)
-    assert ENDS == "it ended the process that analysed it 3 times"
-    inline.deadly.clear()
-    others = analysis.run(classifier, images.only([*range(7), *range(8, 17)]), batch_size=3)
-    counts = [name for name in ("total", "ids", "images") if hasattr(shared, name)]
-    for name in counts:  # shards differ, and so the last bits of sums may
-        assert getattr(shared, name).tolist() == getattr(others, name).tolist()
+    analysis = Ablation(layer="all")
+    inline.deadly.add(7)
+    shared = analysis.run(classifier, images, workers=2)
+    assert shared.origin.unreadable == ((7, "it ended the process that analysed it 3 times"),)
+    others = analysis.run(classifier, images.only([*range(7), *range(8, 17)]))
+    for each in shared.array_fields():
+        told, expected = getattr(shared, each.name), getattr(others, each.name)
+        if each.name != "confidence_lost":  # other shards, and so other last bits of sums
+            assert told.tolist() == expected.tolist(), each.name
+    assert shared.total.sum() == 16
 
 
 def test_a_job_is_resumed_by_workers_and_by_one_process(classifier, images, tmp_path, inline):
@@ -110,16 +118,16 @@ def test_a_job_is_resumed_by_workers_and_by_one_process(classifier, images, tmp_
         classifier, images, job=job, resume=True, workers=3, progress=lambda *at: seen.append(at)
     )
     assert bytes_of(again) == plain
-    assert inline.workers[-1].parts == [Part(2, range(10, 15))]
+    assert inline.made[-1].parts == [Part(2, range(10, 15))]
     assert seen == [(12, 17), (17, 17)]
     (job / "shards" / "000000.state").unlink()
     assert bytes_of(analysis.run(classifier, images, job=job, resume=True)) == plain
     assert bytes_of(analysis.run(classifier, images, job=job, resume=True, workers=2)) == plain
-    assert len(inline.workers) == 2  # nothing was left to count
+    assert len(inline.made) == 2  # nothing was left to count
 
 
 def test_a_strict_run_stops_at_an_image_that_ends_its_process(classifier, images, inline):
-    inline.deadly.append(7)
+    inline.deadly.add(7)
     with pytest.raises(UnreadableImage, match="cannot read image 7: it ended the process that"):
         TopPatches().run(classifier, images, workers=2, strict=True)
 
@@ -143,8 +151,8 @@ def test_a_job_keeps_its_number_of_threads_however_it_is_resumed(
         used.append(torch.get_num_threads())
         return begun(self, *arguments)
 
+    begun = Misclassifications.begin
     with pytest.MonkeyPatch.context() as patch:
-        begun = Misclassifications.begin
         patch.setattr(Misclassifications, "begin", begin)
         torch.set_num_threads(4)
         try:
@@ -168,10 +176,14 @@ def test_another_batch_size_is_still_refused(classifier, images, tmp_path, inlin
 @pytest.mark.parametrize(
     ("given", "error", "told"),
     [
-        ("2", WrongType, r"workers is '2'; give a number of processes, as in workers=2, or .*Ray"),
-        (True, WrongType, "workers is True; give a number"),
-        (1.5, WrongType, r"workers is 1\.5; give a number"),
-        (-1, UsageError, "workers is -1; it must be at least 0"),
+        (
+            "2",
+            WrongType,
+            r"`workers` is '2'; give a number of processes, as in `workers=2`, or .*Ray",
+        ),
+        (True, WrongType, "`workers` is True; give a number"),
+        (1.5, WrongType, r"`workers` is 1\.5; give a number"),
+        (-1, UsageError, "`workers` is -1; it must be at least 0"),
     ],
 )
 def test_other_workers_are_refused_in_a_sentence(classifier, images, given, error, told):

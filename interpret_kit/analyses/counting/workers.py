@@ -33,11 +33,11 @@ def workers_argument(given: Any, name: str) -> Where:
     number = integer(given)
     if number is None:
         raise WrongType(
-            f"{name} is {shown(given)}; give a number of processes, as in {name}=2, or "
-            f"{name}=ik.RayCluster()"
+            f"`{name}` is {shown(given)}; give a number of processes, as in `{name}=2`, or "
+            f"`{name}=ik.RayCluster()`"
         )
     if number < 0:
-        raise UsageError(f"{name} is {number}; it must be at least 0, for this process alone")
+        raise UsageError(f"`{name}` is {number}; it must be at least 0, for this process alone")
     return number
 
 
@@ -80,6 +80,7 @@ def count_apart(shards: Shards, asked: Asked, classifier: Classifier, where: Whe
     ]
     pace.advance(len(shards.images) - sum(len(each.images) for each in missing))
     if missing:
+        _ = shards.images.fingerprint  # before they are sent: each worker refuses other contents
         work = _work(shards, asked, classifier, where)
         with _crew(work, where, len(missing)) as workers:
             for part, state in Schedule(missing, workers).states():
