@@ -48,12 +48,12 @@ class RayCluster:
         count_argument(self.cpus_per_worker, "cpus_per_worker")
         if not isinstance(self.gpus_per_worker, (int, float)) or self.gpus_per_worker < 0:
             raise UsageError(
-                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a share such as 0.5"
+                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a share, as 0.5"
             )
         if not isinstance(self.address, str) or not self.address.strip():
             raise UsageError(
-                f"`address` is {shown(self.address)}; give 'auto' for the cluster that this machine "
-                "belongs to, 'local', or ray://HOST:10001"
+                f"`address` is {shown(self.address)}; give 'auto' for the cluster of this machine, "
+                "'local' for one that is started here, or ray://HOST:10001"
             )
 
     @contextmanager

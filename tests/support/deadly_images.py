@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interpret_kit.data.image_set import ImageSet
-from interpret_kit.data.sources import Store
+from interpret_kit.data.pinned import Store
 
 
 @dataclass(frozen=True)
 class Deadly:
-    """The images of another store, some of which end the process that decodes them."""
+    """The images of another store, some of which end the process that reads them."""
 
     store: Store
     deadly: tuple[int, ...]
@@ -27,13 +27,10 @@ class Deadly:
     def name(self, image):
         return self.store.name(image)
 
-    def content(self, image):
-        return self.store.content(image)
-
-    def decode(self, image):
+    def read(self, image):
         if image in self.deadly and os.getpid() != self.home and self._first():
             os.kill(os.getpid(), signal.SIGKILL)
-        return self.store.decode(image)
+        return self.store.read(image)
 
     def _first(self):
         if self.once is None:
@@ -46,5 +43,5 @@ class Deadly:
 
 
 def with_deadly(images: ImageSet, *deadly: int, once: Path | None = None) -> ImageSet:
-    """The same images, some of which end the process that decodes them, unless it is this one."""
+    """The same images, some of which end the process that reads them, unless it is this one."""
     return dataclasses.replace(images, store=Deadly(images.store, deadly, os.getpid(), once))
