@@ -11,6 +11,7 @@ from interpret_kit.analyses import ANALYSES
 from interpret_kit.background_imports import importing, importing_torch
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
+from interpret_kit.cli.common.early_checks import check_names
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.kept import Kept, kept_by, refuse_other_temporary_job
 from interpret_kit.cli.common.options import (
@@ -124,6 +125,8 @@ def _answer(
     terminal.say(line)
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
+    if not given["arch"]:
+        check_names(analysis, images, str(model.spec))
     # All that needs no network has been checked; from here on torch is imported.
     with importing_torch():
         _take_full_float32()

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.load import Spec
     from interpret_kit.data.loader import Batch, Reading
+    from interpret_kit.models.classes.lookup import HasClasses
     from interpret_kit.models.classifier import Classifier
 
 
@@ -190,7 +191,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         with ExitStack() as stack:
             stack.enter_context(alone_with(classifier.network))
             _ = classifier.examined  # raises if the network cannot be analysed
-            images, asked = self._labelled(images, classifier), self.on(classifier)
+            images, asked = self.labelled(images, classifier), self.on(classifier)
             stack.enter_context(evaluating(classifier))
             stack.enter_context(kept_memory())
             pace = RunProgress(manner.batch_size, len(images), engine=manner.engine)
@@ -214,8 +215,8 @@ class Analysis(Question, ABC, Generic[R_co]):
             shards.count(fold)
             return fold.finish(_origin(classifier, images, reading))
 
-    def _labelled(self, images: ImageSet, classifier: Classifier) -> ImageSet:
-        """The images with labels of the classifier, without those that cannot be counted.
+    def labelled(self, images: ImageSet, classifier: HasClasses) -> ImageSet:
+        """Return the images with labels of the classifier, without those that cannot be counted.
 
         Raises:
             ClassMismatch: labels that are needed, and are not classes of the classifier.

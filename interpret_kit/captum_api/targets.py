@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from interpret_kit.data.image_set import ImageSet
-    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.classes.lookup import HasClasses
 
 
-def targets_by_id(target: Any, classifier: Classifier, images: ImageSet) -> dict[int, int]:
+def targets_by_id(target: Any, classifier: HasClasses, images: ImageSet) -> dict[int, int]:
     """Look up what `target_argument` has read: the class of each image, by its id.
 
     Raises:

@@ -32,7 +32,7 @@ from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, Unreadab
 from interpret_kit.models.classes.names import class_names
 
 if TYPE_CHECKING:
-    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.classes.lookup import HasClasses
     from interpret_kit.models.preprocessing import Preprocessing
 
 
@@ -212,7 +212,7 @@ class ImageSet:
         labels = np.full_like(self.labels, -1)
         return dataclasses.replace(self, labels=labels, classes=(), presumed={})
 
-    def with_classes_of(self, classifier: Classifier) -> ImageSet:
+    def with_classes_of(self, classifier: HasClasses) -> ImageSet:
         """Express the labels as the classifier's class indices, matched by name.
 
         Files that were given one by one are labelled by their folder's name if that is a class.
@@ -230,7 +230,7 @@ class ImageSet:
         labels = labels_of(classifier, self.labels, self.classes)
         return dataclasses.replace(self, labels=labels, classes=classifier.classes)
 
-    def with_known_labels(self, classifier: Classifier) -> ImageSet:
+    def with_known_labels(self, classifier: HasClasses) -> ImageSet:
         """Express the labels as the classifier's, or drop them all, with a note, if they differ."""
         try:
             return self.with_classes_of(classifier)

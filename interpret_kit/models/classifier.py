@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpret_kit.errors import ClassNotFound, UsageError, close_names
+from interpret_kit.errors import UsageError
 from interpret_kit.models.arguments import Layers, layers_argument, named
+from interpret_kit.models.classes.lookup import ClassLookup
 from interpret_kit.models.classes.names import class_names
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.layers.find import catalogue
@@ -198,32 +199,15 @@ class Classifier(nn.Module):
         Raises:
             ClassNotFound: with the closest names.
         """
-        text = str(spec).strip()
-        if isinstance(spec, str) and self.classes.count(text) == 1:  # a name, were it "7"
-            return self.classes.index(text)
-        if text.isdecimal() and int(text) < len(self.classes):
-            return int(text)
-        if text.removeprefix("-").isdecimal():
-            raise ClassNotFound(
-                f"no class {text} in {self.name}; there are {len(self.classes)}, from 0 to "
-                f"{len(self.classes) - 1}"
-            )
-        matches = self.classes_called(text)
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            which = ", ".join(map(str, matches))
-            raise ClassNotFound(f"{text!r} names several classes: give one of the indices {which}")
-        known = close_names(text, self.classes)
-        raise ClassNotFound(f"no class {text!r} in {self.name}; {known}")
+        return self._lookup.index(spec, self.name)
 
     def classes_called(self, name: str) -> tuple[int, ...]:
         """Find the classes with this name or synonym; case, "_" and "-" are ignored."""
-        wanted = folded(name)
-        exact = tuple(k for k, each in enumerate(self.classes) if folded(each) == wanted)
-        return exact or tuple(
-            k for k, names in enumerate(self.synonyms) if wanted in map(folded, names)
-        )
+        return self._lookup.called(name)
+
+    @cached_property
+    def _lookup(self) -> ClassLookup:
+        return ClassLookup(self.classes, self.synonyms)
 
     def layers(self) -> tuple[Layer, ...]:
         """Return all layers with feature maps, in the order of execution."""
@@ -242,11 +226,6 @@ class Classifier(nn.Module):
             digest.update(f"{name} ".encode() + _as_bytes(weight))
         digest.update(json.dumps(dataclasses.asdict(self.preprocessing)).encode())
         return digest.hexdigest()[:16]
-
-
-def folded(name: str) -> str:
-    """Normalise a class name: case, "_", "-" and repeated spaces are ignored."""
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _trains(network: nn.Module) -> bool:

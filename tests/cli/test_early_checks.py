@@ -63,6 +63,15 @@ MISTAKES = {
     "misclassifications --silence 3": "--silence '3' is not LAYER:FILTERS; give some",
     "misclassifications --silence 0:7": "no layer 0; layers are",
     "misclassifications --silence 3:x": "--silence: filters 'x' holds 'x', which is not",
+    "occlusion photo.png --target doog": "no class 'doog' in embedded EfficientNet-Lite0 (Image",
+    "occlusion photo.png --target 1000": "there are 1000, from 0 to 999; or give predicted, or",
+    "occlusion photo.png --model cnn --target ct": "no class 'ct' in cnn; close names: cat; or",
+    "activations photo.png --model cnn --layer 3": "no layer 3; the layers are numbered from 1 to",
+    "activations photo.png --model cnn --layer cnov2": "close names: conv2; 'ikit layers --all' l",
+    "top-patches photo.png --model cnn --layer blocks": "maps; 'ikit layers --all' lists them",
+    "ablation photo.png --model cnn --filters 0,3": "no filter 3 in layer conv2; it has 3 filters",
+    "misclassifications --model cnn --data shapes --silence 1:5": "no filter 5 in layer conv1; it",
+    "misclassifications photo.png --model cnn": "has no labels; give a folder of class folders",
     "show empty": "no result in empty: it has no manifest.json",
     "show emtpy": "there is no folder emtpy; close names: empty; give the folder an analysis wrote",
     "show text.jpg": "text.jpg is a file; give the folder an analysis wrote",
@@ -99,6 +108,9 @@ def place(tmp_path_factory):
     (root / "run").mkdir()
     facts = {"architecture": "x", "size": [24, 20], "mean": [0], "std": [1], "classes": ["a", "b"]}
     (root / "run" / "config.json").write_text(json.dumps(facts))
+    (root / "cnn").mkdir()
+    facts |= {"architecture": "ikit_convnet", "arguments": {"channels": [2, 3]}}
+    (root / "cnn" / "config.json").write_text(json.dumps(facts | {"classes": ["cat", "dog"]}))
     return root
 
 
@@ -120,7 +132,7 @@ def test_a_mistake_that_needs_no_network_is_told_before_torch_is_imported(place)
         assert error.startswith("Error: "), error
         assert error.count("\n") == 1, error
     assert sorted(each.name for each in place.iterdir()) == [
-        *("empty", "file", "photo.png", "run", "text.jpg", "weights.pth")
+        *("cnn", "empty", "file", "photo.png", "run", "text.jpg", "weights.pth")
     ]
 
 

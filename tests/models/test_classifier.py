@@ -16,7 +16,8 @@ from PIL import Image
 from torch import nn
 
 from interpret_kit.errors import BadWeights, ClassNotFound, NotSupported, UsageError
-from interpret_kit.models.classifier import Classifier, folded
+from interpret_kit.models.classes.lookup import folded
+from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.preprocessing import Preprocessing
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from interpret_kit.errors import ClassMismatch, close_names, shortened
 
 if TYPE_CHECKING:
-    from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.classes.lookup import HasClasses
 
 _WAYS_OUT = (
     "rename them, give the model that was trained on these classes, use the network's own "
@@ -21,7 +21,7 @@ _WAYS_OUT = (
 )
 
 
-def match_classes(names: Iterable[str], classifier: Classifier) -> dict[str, int]:
+def match_classes(names: Iterable[str], classifier: HasClasses) -> dict[str, int]:
     """Return the index of the classifier's class for each name.
 
     The same spelling comes first, then spellings that differ in case, "_", "-" and spaces, then
@@ -52,7 +52,7 @@ def match_classes(names: Iterable[str], classifier: Classifier) -> dict[str, int
 
 
 def labels_of(
-    classifier: Classifier, labels: NDArray[np.int64], classes: Sequence[str]
+    classifier: HasClasses, labels: NDArray[np.int64], classes: Sequence[str]
 ) -> NDArray[np.int64]:
     """Express labels as the classifier's class indices.
 
@@ -79,14 +79,14 @@ def labels_of(
     return number[labels]
 
 
-def presumed_labels(names: Sequence[str], classifier: Classifier) -> NDArray[np.int64] | None:
+def presumed_labels(names: Sequence[str], classifier: HasClasses) -> NDArray[np.int64] | None:
     """Label images by names that each match one class; None if none does."""
     candidates = {name: _candidates(name, classifier) for name in set(names) if name}
     index = {name: found[0] for name, found in candidates.items() if len(found) == 1}
     return np.array([index.get(name, -1) for name in names], np.int64) if index else None
 
 
-def dropped(source: str, classes: Sequence[str], classifier: Classifier) -> str:
+def dropped(source: str, classes: Sequence[str], classifier: HasClasses) -> str:
     """Make the note on labels that are not classes of the classifier."""
     names = f" ({shortened(map(repr, classes), most=3)})" if classes else ""
     return f"the labels of {source}{names} are dropped: they are not classes of {classifier.name}"
@@ -103,12 +103,12 @@ def no_labels(source: str, split: str | None, question: str) -> str:
     )
 
 
-def _candidates(name: str, classifier: Classifier) -> tuple[int, ...]:
+def _candidates(name: str, classifier: HasClasses) -> tuple[int, ...]:
     exact = tuple(index for index, each in enumerate(classifier.classes) if each == name)
     return exact or classifier.classes_called(name)
 
 
-def _refuse_strangers(strangers: list[str], count: int, classifier: Classifier) -> None:
+def _refuse_strangers(strangers: list[str], count: int, classifier: HasClasses) -> None:
     if not strangers:
         return
     named = shortened(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from interpret_kit.errors import LayerNotFound, shortened
 from interpret_kit.models.argument_values import word_argument
@@ -25,6 +25,25 @@ if TYPE_CHECKING:
 
     from interpret_kit.models.layers.catalogue import Layer
 
+
+class Selectable(Protocol):
+    """What selects a layer: it has no more in common with what is known without the network."""
+
+    @property
+    def label(self) -> str:
+        """The module's name."""
+
+    @property
+    def number(self) -> int | None:
+        """From 1; None for modules that are not numbered."""
+
+    @property
+    def filters(self) -> int:
+        """How many filters it has."""
+
+
+L = TypeVar("L", bound=Selectable)
+
 _LAYER = (
     "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, "
     "or a layer by its module name"
@@ -40,25 +59,25 @@ SITE = (
 )
 
 
-def find_layers(layers: Sequence[Layer], spec: Layers) -> tuple[Layer, ...]:
+def find_layers(layers: Sequence[L], spec: Layers) -> tuple[L, ...]:
     """Find layers by number (3), "last", "all" or name; several as [1, 3], "1,3" or "1-3".
 
     Raises:
         LayerNotFound: with the existing numbers, or the closest names.
     """
-    found: dict[Layer, None] = {}
+    found: dict[L, None] = {}
     for part in parts_of(layers_argument(spec)):
         chosen = _numbered(layers) if part == ALL else (_layer_called(layers, part),)
         found.update(dict.fromkeys(chosen))
     return tuple(found)
 
 
-def find_layer(layers: Sequence[Layer], spec: OneLayer) -> Layer:
+def find_layer(layers: Sequence[L], spec: OneLayer) -> L:
     """Find one layer by number, name or "last"; see `find_layers`."""
     return _layer_called(layers, parts_of(layer_argument(spec))[0])
 
 
-def _layer_called(layers: Sequence[Layer], name: int | str) -> Layer:
+def _layer_called(layers: Sequence[L], name: int | str) -> L:
     if name == LAST:
         return _numbered(layers)[-1]
     if isinstance(name, int):
@@ -75,7 +94,7 @@ def _layer_called(layers: Sequence[Layer], name: int | str) -> Layer:
     raise LayerNotFound(_why_not(layers, by_label, name))
 
 
-def _why_not(layers: Sequence[Layer], labels: Iterable[str], name: str) -> str:
+def _why_not(layers: Sequence[Selectable], labels: Iterable[str], name: str) -> str:
     calls = [label for label in labels if label.startswith(f"{name}#")]
     if calls:
         return f"{name!r} is called {len(calls)} times: give {' or '.join(calls)}"
@@ -108,7 +127,7 @@ def site_notes(layers: Iterable[Layer], site: str) -> tuple[str, ...]:
     )
 
 
-def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+def _numbered(layers: Sequence[L]) -> tuple[L, ...]:
     found = tuple(layer for layer in layers if layer.number is not None)
     if not found:
         raise LayerNotFound(
@@ -118,7 +137,7 @@ def _numbered(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return found
 
 
-def parse_filters(filters: Filters, layer: Layer) -> tuple[int, ...]:
+def parse_filters(filters: Filters, layer: Selectable) -> tuple[int, ...]:
     """Convert [0, 5], "0,5", "0-7" or "all" to filters of a layer.
 
     Raises:

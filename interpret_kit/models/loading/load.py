@@ -29,6 +29,7 @@ from interpret_kit.models.loading.overrides import ClassNames, Names, Said, as_g
 from interpret_kit.models.loading.recorded_runs import (
     CONFIG,
     EMBEDDED,
+    EMBEDDED_NAME,
     WEIGHTS,
     check_device,
     check_model,
@@ -115,8 +116,7 @@ def _from_folder(folder: Path, weights: Path | None, said: Said) -> Classifier:
 def _embedded() -> Classifier:
     from interpret_kit.models.loading.efficientnet_lite0 import SETTINGS, embedded_network
 
-    name = "embedded EfficientNet-Lite0 (ImageNet)"
-    return wrapped(embedded_network(), SETTINGS, name, Names(*imagenet_names()))
+    return wrapped(embedded_network(), SETTINGS, EMBEDDED_NAME, Names(*imagenet_names()))
 
 
 def pick_device(device: str) -> torch.device:

@@ -27,12 +27,14 @@ from interpret_kit.models.loading.timm_names import refuse_unknown
 
 EMBEDDED = "embedded"
 EMBEDDED_SIZE = (224, 224)
+EMBEDDED_NAME = "embedded EfficientNet-Lite0 (ImageNet)"
 _A_NAME = re.compile(r"[\w.-]+")  # neither a path nor a repository
 _LOCAL = "local-dir:"  # timm's prefix of folders
 
 __all__ = [
     "CONFIG",
     "EMBEDDED",
+    "EMBEDDED_NAME",
     "HISTORY",
     "LOCK",
     "STATE",
