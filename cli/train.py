@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.defaults import RUNS, how
 from interpret_kit.cli.common.folders import check_force, check_writable, next_free, wrote
 from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
@@ -46,7 +47,7 @@ def _run(ctx: click.Context) -> None:
     if not first:
         return
     for note in trained.notes:
-        terminal.say(note)
+        terminal.say(as_typed(note, options_by_name(ctx.command)))
     terminal.say(_scores(trained.metrics))
     terminal.say(wrote(out))
     terminal.say(f"next: ikit occlusion --model {out}")

@@ -116,7 +116,7 @@ def make_learner(recipe: Recipe, data: TrainingData, accelerator: Accelerator) -
         schedule=schedule,
         average=average,
         manner=manner,
-        notes=(note,) if note else (),
+        notes=tuple(each for each in (note, batches.note) if each),
     )
 
 

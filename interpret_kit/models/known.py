@@ -93,9 +93,8 @@ def known_model(spec: str | Path | None) -> KnownModel | None:
     config = run_config(spec)
     if config is None:
         return None
-    layers = ()
-    if config["architecture"] == CONVNET:
-        layers = _layers_of_convnet(config.get("arguments", {}))
+    ours = config["architecture"] == CONVNET
+    layers = _layers_of_convnet(config.get("arguments", {})) if ours else ()
     return KnownModel(str(place_of(spec)), tuple(map(str, config["classes"])), layers=layers)
 
 

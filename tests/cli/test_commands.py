@@ -356,6 +356,15 @@ class TestOtherCommands:
         assert "nothing to resume" not in said
         assert "epoch 1 of 1" not in said
 
+    def test_training_says_how_many_images_it_used_if_these_are_not_those_asked_for(self):
+        line = "train --data labelled --size 16 --channels 4 --epochs 1 --device cpu"
+        lines = run(f"{line} --batch-size 64 --data-share 0.0001").stdout.splitlines()
+        share = "--data-share is 0.0001: used 2 of 9 training images, at least one of each class"
+        assert share in lines
+        step = "there are only 2 training images: each step used all of them"
+        assert f"--batch-size is 64, but {step}" in lines
+        assert "training images" not in run(f"{line} --batch-size 8").stdout
+
     def test_training_is_silent_when_quiet(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --quiet"
         result = run(f"{line} --device cpu")

@@ -62,6 +62,16 @@ class Batches:
         """Images of a batch, over all processes: all images, if there are fewer than asked for."""
         return min(self.recipe.batch_size, len(self.split))
 
+    @property
+    def note(self) -> str:
+        """What a user should know about the size of the batches, or ""."""
+        if self.size == self.recipe.batch_size:
+            return ""
+        return (
+            f"`batch_size` is {self.recipe.batch_size}, but there are only {self.size} training "
+            "images: each step used all of them"
+        )
+
     def draw(self, epoch: int, batch: int) -> tuple[Tensor, Tensor]:
         """Make this process's share of a batch.
 

@@ -102,8 +102,20 @@ def load_data(
     if recipe.val_too:
         data = with_val(data)
     if recipe.data_share < 1:
-        data = thinned(data, recipe.data_share)
+        data = _share_of(data, recipe.data_share)
     return data if recipe.test else dataclasses.replace(data, test=None)
+
+
+def _share_of(data: TrainingData, share: float) -> TrainingData:
+    """Keep a share of the training images of each class, and note how many these are."""
+    kept = thinned(data, share)
+    counts = kept.train.labels.bincount()
+    least = counts[counts > 0].min()
+    note = (
+        f"`data_share` is {share:g}: used {len(kept.train)} of {len(data.train)} training images"
+        + (", at least one of each class" if least == 1 else "")
+    )
+    return dataclasses.replace(kept, notes=(*kept.notes, note))
 
 
 def checkpoint(

@@ -12,7 +12,9 @@ from interpret_kit.errors import ClassNotFound, close_names
 class HasClasses(Protocol):
     """A classifier, or what is known of one before its network is loaded."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """How messages name it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
