@@ -22,7 +22,7 @@ import interpret_kit as ik
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
 from interpret_kit.incremental.occlusion.backend import FullOcclusion, PartialOcclusion
 from interpret_kit.incremental.occlusion.grid import WindowGrid
-from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Place, Stretch
+from interpret_kit.incremental.occlusion.patch_buffer import Buffer, CellRange, PatchLocation
 from interpret_kit.models.loading.timm_registration import ConvNet
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.results.result import Array
@@ -238,9 +238,13 @@ def one_aside() -> Iterator[None]:
     """Read patches one cell to the right of where they lie."""
     read: Callable[..., Tensor] = Buffer.read
 
-    def shifted(buffer: Buffer, wanted: Place, patches: Place | None, *rest: Tensor) -> Tensor:
+    def shifted(
+        buffer: Buffer, wanted: PatchLocation, patches: PatchLocation | None, *rest: Tensor
+    ) -> Tensor:
         if patches is not None:
-            patches = Place(patches.rows, Stretch(patches.cols.first + 1, patches.cols.count))
+            patches = PatchLocation(
+                patches.rows, CellRange(patches.cols.first + 1, patches.cols.count)
+            )
         return read(buffer, wanted, patches, *rest)
 
     Buffer.read = shifted  # type: ignore[method-assign,assignment]

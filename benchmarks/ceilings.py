@@ -11,8 +11,8 @@ from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
-from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.models.layers.catalogue import Layer
 
 
@@ -22,8 +22,8 @@ def occlusion_ceiling(made: nn.Module, image: Tensor, grid: WindowGrid) -> float
     Of convolutions and linear layers; every window by itself, each map's cells exactly.
     """
     traced = folded(TracedNetwork(made, image))
-    changing = Changing(traced)
-    rows, cols = changing.reached(*map(np.array, grid.spans()))
+    patchable = PatchableMaps(traced)
+    rows, cols = patchable.reached(*map(np.array, grid.spans()))
     whole, parts = 0.0, 0.0
     for node in traced.graph.nodes:
         work = multiply_adds(traced, node)
@@ -31,7 +31,7 @@ def occlusion_ceiling(made: nn.Module, image: Tensor, grid: WindowGrid) -> float
         share = 1.0
         if node in rows:
             cells = [float(np.diff(each[node]).mean()) for each in (rows, cols)]
-            share = float(np.prod(cells) / np.prod(changing.cells(node)))
+            share = float(np.prod(cells) / np.prod(patchable.cells(node)))
         parts += work * share
     return round(float(whole / parts), 2)
 

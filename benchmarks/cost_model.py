@@ -27,8 +27,8 @@ from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.affected import grouped
 from interpret_kit.incremental.occlusion.cost_model import Choice
-from interpret_kit.incremental.occlusion.croppable import Changing
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.occlusion.plan import Plan, plan
 from interpret_kit.incremental.tuning import BATCH_BYTES, PATCH_WINDOWS
 
@@ -64,7 +64,7 @@ def _compare(report: Report, name: str, asked: Namespace) -> None:
     with torch.no_grad():
         traced = TracedNetwork(made, image)
         model, rule = (IncrementalNetwork(traced, rows, cols) for _ in range(2))
-        rule.plans = [plan(rule.changing, one_group(rule.changing, rows, cols, asked.share))]
+        rule.plans = [plan(rule.patchable, one_group(rule.patchable, rows, cols, asked.share))]
         facts = {"plans": len(model.plans)}
         for what, count in (("multiply-adds", _products), ("bytes", _bytes)):
             own, simple = (sum(count(each, of) for of in each.plans) for each in (model, rule))
@@ -76,11 +76,11 @@ def _compare(report: Report, name: str, asked: Namespace) -> None:
 
 
 def one_group(
-    changing: Changing, rows: np.ndarray, cols: np.ndarray, share: float = 0.75
+    patchable: PatchableMaps, rows: np.ndarray, cols: np.ndarray, share: float = 0.75
 ) -> Choice:
     """All windows together, in patches as long as they affect at most ``share`` of the map."""
-    affected = changing.reached(rows, cols)
-    cells = {node: changing.cells(node) for node in changing.order}
+    affected = patchable.reached(rows, cols)
+    cells = {node: patchable.cells(node) for node in patchable.order}
     (down,), (across,) = (
         grouped(
             affected[axis],
@@ -90,10 +90,10 @@ def one_group(
         )
         for axis in (0, 1)
     )
-    shares = [down.sizes[n] * across.sizes[n] / prod(cells[n]) for n in changing.order]
+    shares = [down.sizes[n] * across.sizes[n] / prod(cells[n]) for n in patchable.order]
     cut = next((k for k, each in enumerate(shares) if each > share), len(shares))
     cut = max(cut, 1)  # the image itself is always covered patch by patch
-    sizes = [prod(cells[n]) * changing.channels(n) for n in changing.order[cut - 1 :]]
+    sizes = [prod(cells[n]) * patchable.channels(n) for n in patchable.order[cut - 1 :]]
     batch = int(np.clip(BATCH_BYTES // (4 * max(sizes)), 8, PATCH_WINDOWS))
     return Choice(down, across, cut, batch, 0.0)
 
@@ -110,14 +110,14 @@ def _occlude(network: IncrementalNetwork, image: Tensor) -> Work:
 
 
 def _products(network: IncrementalNetwork, of: Plan) -> float:
-    graph = network.changing.network
+    graph = network.patchable.network
     patches = sum(multiply_adds(graph, node) * _share(network, of, node) for node in of.patches)
     whole = sum(multiply_adds(graph, node) for node in of.whole)
     return float(_windows(of) * (patches + whole))
 
 
 def _bytes(network: IncrementalNetwork, of: Plan) -> float:
-    size = network.changing.network.row_bytes
+    size = network.patchable.network.row_bytes
     patches = sum(size(node) * _share(network, of, node) for node in of.patches)
     whole = sum(size(node) for node in (*of.pasted, *of.whole))
     return float(_windows(of) * (patches + whole))
@@ -125,7 +125,7 @@ def _bytes(network: IncrementalNetwork, of: Plan) -> float:
 
 def _share(network: IncrementalNetwork, of: Plan, node: object) -> float:
     """How much of a feature map a patch is."""
-    return of.rows.sizes[node] * of.cols.sizes[node] / prod(network.changing.cells(node))
+    return of.rows.sizes[node] * of.cols.sizes[node] / prod(network.patchable.cells(node))
 
 
 def _windows(of: Plan) -> int:

@@ -30,7 +30,7 @@ def _run(ctx: click.Context) -> None:
     start = time.perf_counter()
     with terminal.progress("demo") as step:
         steps = _Steps(terminal, step)
-        page = write_demo(out, Demo(device=given["device"]), force=given["force"], told=steps)
+        page = write_demo(out, Demo(device=given["device"]), force=given["force"], progress=steps)
         steps.over()
     terminal.say(f"total: {time.perf_counter() - start:.0f} s")
     terminal.say(f"open {page.absolute()} in a browser; then, for example:")

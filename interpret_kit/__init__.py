@@ -1,4 +1,4 @@
-"""Where an image classifier looks, what each filter answers to, what it is for, what it fails.
+"""Where an image classifier looks, what each filter responds to and is for, and its errors.
 
     import interpret_kit as ik
 

@@ -1,4 +1,4 @@
-"""What do many tests share? Small pictures and a small classifier, always the same."""
+"""What do many tests share? Small images and a small classifier, always the same."""
 
 import os
 import shutil
@@ -58,5 +58,5 @@ def classifier():
 
 @pytest.fixture
 def images():
-    """17 pictures of noise, 12 x 10, with labels."""
+    """17 images of noise, 12 x 10, with labels."""
     return noisy_images()

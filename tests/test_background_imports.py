@@ -1,4 +1,4 @@
-"""Is a module imported while other work goes on, and is what is wrong with it left for later?"""
+"""Is a module imported while other work continues, and is its error raised only when it is used?"""
 
 import subprocess
 import sys

@@ -51,7 +51,7 @@ def test_a_result_that_is_there_is_a_file_that_exists(tmp_path):
         raise AssertionError("refused before")
 
 
-def test_an_error_on_the_way_is_not_taken_for_a_full_disk(tmp_path):
+def test_an_error_on_the_way_is_not_mistaken_for_a_full_disk(tmp_path):
     with (
         pytest.raises(errors.NothingThere, match=r"^no such thing$"),
         whole_folder(tmp_path / "out", force=False),

@@ -134,7 +134,7 @@ class Demo:
 
 
 def write_demo(
-    out: str | Path, demo: Demo = Demo(), *, force: bool = False, told: ReportStep | None = None
+    out: str | Path, demo: Demo = Demo(), *, force: bool = False, progress: ReportStep | None = None
 ) -> Path:
     """Train, analyse, and write a folder with a page of everything: returns ``index.html``.
 
@@ -145,7 +145,7 @@ def write_demo(
     """
     out = Path(out)
     with whole_folder(out, force=force) as aside:
-        writer = _Writer(aside, out, told or _tell_nobody)
+        writer = _Writer(aside, out, progress or _ignore)
         _trained(writer, demo)
         _imagenet(writer, demo)
         front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out))
@@ -171,7 +171,7 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _tell_nobody(_what: str, _done: float, _total: float) -> None:
+def _ignore(_what: str, _done: float, _total: float) -> None:
     """Ignore the progress."""
 
 
@@ -181,7 +181,7 @@ class _Writer:
 
     aside: Path  # where it is written
     out: Path  # where it will be
-    told: ReportStep
+    progress: ReportStep
     part: str = ""
     sections: list[Section] = field(default_factory=list)
 
@@ -194,9 +194,9 @@ class _Writer:
     def run(self, words: Words, analysis: Analysis[R], classifier: Classifier, on: ImageSet) -> R:
         """Run an analysis, and save the result with its figures."""
         folder = self.section(words)
-        self.told(folder.name, 0, len(on))
+        self.progress(folder.name, 0, len(on))
         result = analysis.run(
-            classifier, on, progress=lambda done, total: self.told(folder.name, done, total)
+            classifier, on, progress=lambda done, total: self.progress(folder.name, done, total)
         )
         result.save(folder, figures=True)
         return result
@@ -229,7 +229,7 @@ def _train(writer: _Writer, demo: Demo) -> Classifier:
     def step(now: TrainingProgress) -> None:
         done = (now.epoch - 1) * now.batches + now.batch
         if now.epoch:  # else images are being decoded
-            writer.told(TRAINING[0], done, now.epochs * now.batches)
+            writer.progress(TRAINING[0], done, now.epochs * now.batches)
 
     folder = writer.section(TRAINING)
     train(demo.recipe, folder, demo.device, step)

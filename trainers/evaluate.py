@@ -14,10 +14,10 @@ from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.runs.checkpoint import Checkpoint
 from interpret_kit.trainers.runs.folder import EvaluationScore, TrainedRun
 
-AT_ONCE = 64  # images per forward pass; more exceed a CPU's cache, at a third of the speed
+BATCH_SIZE = 64  # images per forward pass; more exceed a CPU's cache, at a third of the speed
 
 
-def evaluate(classifier: Classifier, split: Split, batch_size: int = AT_ONCE) -> EvaluationScore:
+def evaluate(classifier: Classifier, split: Split, batch_size: int = BATCH_SIZE) -> EvaluationScore:
     """Compute the mean loss and the accuracy on a split; leaves the classifier in eval mode."""
     loss, right = _totals(classifier, split, batch_size)
     return EvaluationScore(loss / len(split), right / len(split))
@@ -55,7 +55,9 @@ def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:
 
 
 @torch.no_grad()
-def _totals(classifier: Classifier, split: Split, batch_size: int = AT_ONCE) -> tuple[float, float]:
+def _totals(
+    classifier: Classifier, split: Split, batch_size: int = BATCH_SIZE
+) -> tuple[float, float]:
     """The loss, summed over the images, and the number of correct images."""
     classifier.eval()
     loss, right = 0.0, 0

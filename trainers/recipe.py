@@ -30,7 +30,7 @@ NETWORK = (
 )
 """The fields that are arguments of `ConvNet`; other architectures have their own."""
 
-CHOICES = {"schedule": SCHEDULES, "precision": PRECISIONS, "compile": COMPILE}
+ALLOWED = {"schedule": SCHEDULES, "precision": PRECISIONS, "compile": COMPILE}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Recipe:
                 raise DoesNotFit(
                     f"`{name}` is {getattr(self, name):g}; it must be at least 0 and below 1"
                 )
-        for name, known in CHOICES.items():
+        for name, known in ALLOWED.items():
             if getattr(self, name) not in known:
                 closest = close_names(str(getattr(self, name)), known)
                 raise DoesNotFit(f"`{name}` is {getattr(self, name)!r}; {closest}")

@@ -30,7 +30,7 @@ class Trials(Listener):
         if over:
             self.terminal.say(f"skipping {over} of {trials} trials that already finished")
 
-    def learns(self, trial: Trial, now: TrainingProgress) -> None:
+    def progressed(self, trial: Trial, now: TrainingProgress) -> None:
         """Show the progress of a trial, or of the decoding of its images."""
         share = now.batch / now.batches
         if now.epoch:

@@ -145,8 +145,8 @@ class AblationFold(Fold[AblationResult]):
         first = 0
         for layer, filters in self.chosen:
             # A map that is zero already stays as it is when ablated: these pairs are skipped.
-            speaking = self.backend.effective[layer.at(self.analysis.site)]
-            needed = speaking[:, list(filters)]
+            effective = self.backend.effective[layer.at(self.analysis.site)]
+            needed = effective[:, list(filters)]
             if self.analysis.only_right:
                 needed = needed & correct[:, None]
             row, image = needed.T.nonzero().T

@@ -23,18 +23,18 @@ from interpret_kit.incremental.ablation.backend import FullAblation
 
 # Red, green, and two between, as (r, g) with their true class. The logits are (r, g + 0.5).
 ON_PAPER = [
-    ((255, 0), 0),  # 1 against 0.5: right; without red 0 against 0.5: broken
-    ((0, 255), 1),  # 0 against 1.5: right, whatever is silenced
-    ((204, 153), 0),  # 0.8 against 1.1: wrong; without green 0.8 against 0.5: repaired
-    ((255, 0), 1),  # 1 against 0.5: wrong; without red: repaired
+    ((255, 0), 0),  # 1 against 0.5: correct; without red 0 against 0.5: broken
+    ((0, 255), 1),  # 0 against 1.5: correct, whatever is ablated
+    ((204, 153), 0),  # 0.8 against 1.1: misclassified; without green 0.8 against 0.5: repaired
+    ((255, 0), 1),  # 1 against 0.5: misclassified; without red: repaired
 ]
 
 
 def on_paper():
-    pictures = np.zeros((4, 3, 3, 3), np.uint8)
+    photos = np.zeros((4, 3, 3, 3), np.uint8)
     for i, (colour, _) in enumerate(ON_PAPER):
-        pictures[i, :, :, :2] = colour
-    return ImageSet.from_arrays(pictures, [label for _, label in ON_PAPER], ("red", "green"))
+        photos[i, :, :, :2] = colour
+    return ImageSet.from_arrays(photos, [label for _, label in ON_PAPER], ("red", "green"))
 
 
 def colours():
@@ -165,11 +165,11 @@ def test_a_layer_that_is_silent_on_a_whole_batch_asks_nothing_of_the_network():
 
 
 def on_paper_nameless():
-    pictures = noise(4, (3, 3))
-    return ImageSet.from_arrays(pictures, [0, 1, 0, 1])
+    photos = noise(4, (3, 3))
+    return ImageSet.from_arrays(photos, [0, 1, 0, 1])
 
 
-def test_each_call_of_a_module_is_silenced_on_its_own():
+def test_each_call_of_a_module_is_ablated_on_its_own():
     classifier = plain(drawn(TwiceNet(), seed=5), (6, 6))
     images = ImageSet.from_arrays(noise(20, (6, 6)), np.arange(20) % 2)
     found = Ablation("all").run(classifier, images)
@@ -203,7 +203,7 @@ def test_merged_shards_keep_the_ids_of_their_flips():
 
 
 @pytest.mark.parametrize(
-    ("analysis", "error", "told"),
+    ("analysis", "error", "message"),
     [
         (Ablation(9), LayerNotFound, "no layer 9"),
         (
@@ -214,8 +214,8 @@ def test_merged_shards_keep_the_ids_of_their_flips():
         (Ablation(1, filters="4"), LayerNotFound, "no filter 4 in layer conv1; it has 4 filters"),
     ],
 )
-def test_a_question_that_does_not_fit_is_refused(analysis, error, told):
-    with pytest.raises(error, match=told):
+def test_a_question_that_does_not_fit_is_refused(analysis, error, message):
+    with pytest.raises(error, match=message):
         analysis.run(small_classifier(), noisy_images(3))
 
 

@@ -75,7 +75,7 @@ SITES = [("convolution", "conv"), ("pre-activation", "norm"), ("activation", "ac
 
 @pytest.mark.parametrize(("site", "module"), SITES)
 @pytest.mark.parametrize("seed", [1, 4])
-def test_counts_are_those_of_whole_forwards_with_a_hook(site, module, seed):
+def test_counts_equal_those_of_full_forward_passes_with_a_hook(site, module, seed):
     classifier, images = small_classifier(seed=seed), noisy_images(40)
     found = Ablation("all", site=site).run(classifier, images, batch_size=16)
     assert found.ablated_at == (f"{module}1", f"{module}2")
@@ -119,7 +119,7 @@ def convnet():
     return classifier
 
 
-def test_silencing_a_filter_equals_zeroing_its_weights_and_bias_in_every_convolution(convnet):
+def test_ablating_a_filter_equals_zeroing_its_weights_and_bias_in_every_convolution(convnet):
     images = ImageSet.from_arrays(noise(50), np.arange(50) % 5)
     found = Ablation("all").run(convnet, images, batch_size=20)
     pixels = pixels_of(images, convnet)
@@ -154,7 +154,7 @@ class Standardised(nn.Module):
 
 
 @pytest.mark.parametrize("batch_size", [4, 16])
-def test_convolutions_that_compute_their_weights_are_silenced_as_by_whole_forwards(batch_size):
+def test_convolutions_that_compute_their_weights_are_ablated_as_by_full_forward_passes(batch_size):
     classifier = plain(Standardised(), (6, 6))
     images = ImageSet.from_arrays(noise(60, (6, 6)), np.arange(60) % 2)
     found = Ablation("all").run(classifier, images, batch_size=batch_size)

@@ -64,7 +64,7 @@ def test_the_top_is_that_of_one_big_sort_however_it_is_split_and_merged(stream, 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_long_stream_of_many_filters_has_the_top_of_one_big_sort(layout):
-    # Longer than what waits to be sorted, and wider than a processor's vectors.
+    # Longer than what waits to be sorted, and wider than the vectors of a CPU.
     source = torch.Generator().manual_seed(3)
     maps = torch.randint(-3, 4, (300, 70, 5, 4), generator=source).float().div(4)
     top = TopK(4)

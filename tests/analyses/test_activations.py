@@ -67,7 +67,7 @@ def test_an_activation_in_place_does_not_reach_back_to_other_sites(site):
     assert maps.module == {"convolution": "conv1", "pre-activation": "norm1"}.get(site, "act1")
 
 
-def test_the_strongest_filters_have_the_largest_peaks_on_average_over_the_pictures():
+def test_the_strongest_filters_have_the_largest_peaks_on_average_over_the_images():
     classifier, images = small_classifier(), noisy_images(11)
     maps = Activations(1, top=3, site="pre-activation").run(classifier, images, batch_size=4)
     every = by_hand(classifier, pixels_of(images, classifier))["pre-activation"]
@@ -81,9 +81,9 @@ def test_the_strongest_filters_have_the_largest_peaks_on_average_over_the_pictur
 
 def test_a_single_bright_spot_counts_by_its_peak():
     # Red 100 everywhere, green 200 in one corner: green peaks higher, red is more on average.
-    picture = np.zeros((1, 4, 4, 3), np.uint8)
-    picture[..., 0], picture[0, 0, 0, 1] = 100, 200
-    maps = Activations(1).run(plain(ColourNet(), (4, 4)), ImageSet.from_arrays(picture))
+    image = np.zeros((1, 4, 4, 3), np.uint8)
+    image[..., 0], image[0, 0, 0, 1] = 100, 200
+    maps = Activations(1).run(plain(ColourNet(), (4, 4)), ImageSet.from_arrays(image))
     assert maps.chosen.tolist() == [1, 0]
     np.testing.assert_allclose(maps.peak, [100 / 255, 200 / 255], rtol=1e-6)
 
@@ -122,12 +122,12 @@ def test_each_call_of_a_module_that_is_called_twice_has_its_own_maps():
 
 
 @pytest.mark.parametrize(
-    ("analysis", "error", "told"),
+    ("analysis", "error", "message"),
     [
         (Activations(9), LayerNotFound, "no layer 9"),
         (Activations("conv1", filters="4"), LayerNotFound, "no filter 4 in layer conv1"),
     ],
 )
-def test_a_question_that_does_not_fit_is_refused(analysis, error, told):
-    with pytest.raises(error, match=told):
+def test_a_question_that_does_not_fit_is_refused(analysis, error, message):
+    with pytest.raises(error, match=message):
         analysis.run(small_classifier(), noisy_images(3))

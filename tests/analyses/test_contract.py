@@ -100,7 +100,7 @@ def snapshot(classifier):
         },
         "flags": {name: each.requires_grad for name, each in classifier.named_parameters()},
         "identity": {name: id(each) for name, each in classifier.named_modules()},
-        "forwards": {name: "forward" in vars(each) for name, each in classifier.named_modules()},
+        "overrides": {name: "forward" in vars(each) for name, each in classifier.named_modules()},
         "recording": torch.is_grad_enabled(),
         "chance": torch.get_rng_state().tolist(),
     }
@@ -145,12 +145,12 @@ def test_the_classifier_comes_back_as_it_was_when_a_forward_breaks(analysis, ima
     classifier = lived_in(network)
     before, (state, grads) = snapshot(classifier), tensors(classifier)
     nameless = dataclasses.replace(images.take(4), classes=())
-    assert len(classifier.classes) == 5  # which takes a forward, the first time
-    network.forwards = 0
+    assert len(classifier.classes) == 5  # which takes a forward pass, the first time
+    network.passes = 0
     analysis.run(classifier, nameless, batch_size=2)
-    forwards, broken = network.forwards, 0
-    for breaks_at in range(1, forwards + 1, max(1, forwards // 8)):
-        network.forwards, network.breaks_at = 0, breaks_at
+    passes, broken = network.passes, 0
+    for breaks_at in range(1, passes + 1, max(1, passes // 8)):
+        network.passes, network.breaks_at = 0, breaks_at
         try:
             analysis.run(classifier, nameless, batch_size=2)
         except RuntimeError:
@@ -296,8 +296,8 @@ def test_the_manifest_is_plain_json_and_names_every_file(analysis, tmp_path):
         "arrays.npz",
         *manifest["tables"],
     }
-    for name, told in manifest["arrays"].items():
-        assert told["shape"] == list(getattr(result, name).shape)
+    for name, saved in manifest["arrays"].items():
+        assert saved["shape"] == list(getattr(result, name).shape)
 
 
 @every_analysis
@@ -325,14 +325,14 @@ def test_an_existing_result_is_kept_unless_forced(analysis, classifier, images, 
 
 @pytest.fixture
 def photos(tmp_path, images):
-    """Six pictures in folders of two classes; the third is no picture."""
+    """Six images in folders of two classes; the third is not an image."""
     preprocessing = Classifier(SmallNet(), size=(12, 10), **HALVES).preprocessing
-    pictures = images.uint8_images(range(6), preprocessing)
-    for i, picture in enumerate(pictures):
+    photos = images.uint8_images(range(6), preprocessing)
+    for i, photo in enumerate(photos):
         file = tmp_path / "photos" / ("ant" if i < 4 else "eel") / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(file)
-    (tmp_path / "photos" / "ant" / "2.png").write_text("no picture at all")
+        Image.fromarray(photo).save(file)
+    (tmp_path / "photos" / "ant" / "2.png").write_text("no image at all")
     return load_images(tmp_path / "photos")
 
 

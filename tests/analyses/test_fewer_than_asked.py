@@ -61,9 +61,9 @@ def test_what_is_there_or_was_not_asked_for_needs_no_note(analysis):
     assert analysis.run(small_classifier(), noisy_images(5)).notes() == ()
 
 
-def test_fewer_classes_than_asked_for_are_told(tmp_path):
+def test_fewer_classes_than_asked_for_are_reported(tmp_path):
     Image.new("RGB", (9, 9), "red").save(tmp_path / "photo.png")
     line = ["predict", str(tmp_path / "photo.png"), "--model", "embedded", "--json", "--top"]
-    told = CliRunner().invoke(ikit, [*line, "2000"]).stderr
-    assert "--top is 2000, but the classifier has only 1000 classes; all are listed" in told
+    message = CliRunner().invoke(ikit, [*line, "2000"]).stderr
+    assert "--top is 2000, but the classifier has only 1000 classes; all are listed" in message
     assert "classes: all" not in CliRunner().invoke(ikit, [*line, "1000"]).stderr

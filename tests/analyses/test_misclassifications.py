@@ -13,7 +13,7 @@ CLASSES = ("low", "middle", "high")
 
 
 class Steps(nn.Module):
-    """Three classes by brightness; a picture's logit for its step is its green level in eighths."""
+    """Three classes by brightness; an image's logit for its step is its green level in eighths."""
 
     def forward(self, pixels):
         step = (pixels[:, 0, 0, 0] * 3).floor().clamp(max=2).long()
@@ -45,15 +45,15 @@ def steps():
 
 
 @pytest.fixture
-def pictures():
+def labelled_images():
     pixels = np.zeros((len(ON_PAPER), 2, 2, 3), np.uint8)
     for i, (red, green, _) in enumerate(ON_PAPER):
         pixels[i, :, :, :2] = red, green
     return ImageSet.from_arrays(pixels, [label for _, _, label in ON_PAPER], CLASSES)
 
 
-def test_confusion_on_paper(steps, pictures):
-    found = Misclassifications().run(steps, pictures)
+def test_confusion_on_paper(steps, labelled_images):
+    found = Misclassifications().run(steps, labelled_images)
     assert found.confusion.tolist() == [[1, 0, 2], [1, 1, 2], [0, 1, 1]]
     assert found.confusion_before.tolist() == found.confusion.tolist()
     assert found.total.tolist() == [3, 4, 2]
@@ -62,25 +62,28 @@ def test_confusion_on_paper(steps, pictures):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_the_surest_mistakes_come_first_and_equally_sure_ones_by_id(steps, pictures, batch_size):
-    pictures = pictures.only([0, 1, 2, 3, 4, 5, 7, 8])
-    found = Misclassifications().run(steps, pictures, batch_size=batch_size)
+def test_the_most_confident_mistakes_come_first_and_ties_by_id(steps, labelled_images, batch_size):
+    labelled_images = labelled_images.only([0, 1, 2, 3, 4, 5, 7, 8])
+    found = Misclassifications().run(steps, labelled_images, batch_size=batch_size)
     assert found.mistake_id.tolist() == [2, 5, 8, 1, 4]
     assert found.mistake_label.tolist() == [0, 1, 2, 0, 1]
     assert found.mistake_predicted.tolist() == [2, 2, 1, 2, 2]
     expected = [confidence(logit) for logit in (5, 5, 3, 2, 2)]
     np.testing.assert_allclose(found.mistake_confidence, expected, rtol=1e-5)
-    few = Misclassifications(mistakes=4).run(steps, pictures, batch_size=batch_size)
+    few = Misclassifications(mistakes=4).run(steps, labelled_images, batch_size=batch_size)
     assert few.mistake_id.tolist() == [2, 5, 8, 1]
     seen = [[250, 40, 0], [250, 40, 0], [100, 24, 0], [250, 16, 0]]
     assert few.input_images[:, 0, 0].tolist() == seen
 
 
-def test_equally_sure_mistakes_come_by_id_in_whatever_order_shards_merge(steps, pictures):
+def test_ties_of_confidence_are_ordered_by_id_however_shards_merge(steps, labelled_images):
     analysis = Misclassifications(mistakes=3)
-    whole = analysis.run(steps, pictures)
-    shards = [analysis.begin(steps, pictures, RunProgress(3, len(pictures))) for _ in range(3)]
-    for shard, batch in zip(shards, pictures.read(steps.preprocessing, 3), strict=True):
+    whole = analysis.run(steps, labelled_images)
+    shards = [
+        analysis.begin(steps, labelled_images, RunProgress(3, len(labelled_images)))
+        for _ in range(3)
+    ]
+    for shard, batch in zip(shards, labelled_images.read(steps.preprocessing, 3), strict=True):
         shard.add(batch)
     last, middle, first = reversed(shards)
     last.merge(middle)
@@ -88,8 +91,8 @@ def test_equally_sure_mistakes_come_by_id_in_whatever_order_shards_merge(steps, 
     assert last.finish(whole.origin).mistake_id.tolist() == whole.mistake_id.tolist()
 
 
-def test_tables_on_paper(steps, pictures):
-    found = Misclassifications().run(steps, pictures)
+def test_tables_on_paper(steps, labelled_images):
+    found = Misclassifications().run(steps, labelled_images)
     assert found.tables()["classes"].rows == (
         ("middle", 4, 3, 25.0, "high"),
         ("low", 3, 2, 33.33, "high"),
@@ -111,8 +114,8 @@ def test_tables_on_paper(steps, pictures):
     assert found.summary().columns[-1] == "mostly predicted as"
 
 
-def test_without_mistakes_there_are_none_to_show(steps, pictures):
-    found = Misclassifications().run(steps, pictures.only([0, 3, 7]))
+def test_without_mistakes_there_are_none_to_show(steps, labelled_images):
+    found = Misclassifications().run(steps, labelled_images.only([0, 3, 7]))
     assert len(found.mistake_id) == 0
     assert found.input_images.shape == (0, 2, 2, 3)
     assert found.worst_confusions().rows == ()
@@ -122,7 +125,7 @@ def test_without_mistakes_there_are_none_to_show(steps, pictures):
 @pytest.mark.parametrize(
     ("silence", "layer", "filters"), [("1:0", 1, [0]), ("conv2:4, 1", 2, [4, 1])]
 )
-def test_silenced_filters_count_as_with_zeroed_weights(silence, layer, filters):
+def test_ablated_filters_count_as_with_zeroed_weights(silence, layer, filters):
     images = noisy_images(40)
     found = Misclassifications(silence).run(small_classifier(), images, batch_size=16)
     whole, other = small_classifier(), small_classifier()
@@ -153,7 +156,7 @@ def test_silenced_filters_count_as_with_zeroed_weights(silence, layer, filters):
         assert wrong[names[k]] == (after.sum() - after[k], before.sum() - before[k])
 
 
-def test_a_filter_can_be_silenced_after_its_activation():
+def test_a_filter_can_be_ablated_after_its_activation():
     images = noisy_images(40)
     found = Misclassifications("1:0,3", site="activation").run(small_classifier(), images)
     classifier = small_classifier().eval()
@@ -170,12 +173,12 @@ def test_a_filter_can_be_silenced_after_its_activation():
 
 
 @pytest.mark.parametrize(
-    ("analysis", "error", "told"),
+    ("analysis", "error", "message"),
     [
         (Misclassifications("9:1"), LayerNotFound, "no layer 9"),
         (Misclassifications("1:4"), LayerNotFound, "no filter 4 in layer conv1"),
     ],
 )
-def test_a_question_that_does_not_fit_is_refused(analysis, error, told):
-    with pytest.raises(error, match=told):
+def test_a_question_that_does_not_fit_is_refused(analysis, error, message):
+    with pytest.raises(error, match=message):
         analysis.run(small_classifier(), noisy_images(3))

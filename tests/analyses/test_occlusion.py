@@ -50,7 +50,7 @@ def test_a_pixels_drop_is_the_mean_over_the_windows_that_cover_it():
 
 
 def test_a_window_that_helps_the_target_shows_as_negative():
-    # A black picture: a white window over the deciding pixel speaks for class 1.
+    # A black image: a white window over the deciding pixel speaks for class 1.
     classifier, night = plain(TopLeftNet(), (2, 2)), np.zeros((1, 2, 2, 3), np.uint8)
     for target, drop in ((0, WHITE - BLACK), (1, BLACK - WHITE)):
         analysis = Occlusion(window=2, stride=2, fill="white", target=target)
@@ -96,7 +96,7 @@ def test_attribution_is_captums(size, window, stride, fill):
 
 
 @pytest.mark.parametrize(("size", "window", "stride"), CASES[:3])
-def test_confidence_is_that_of_single_forwards_of_what_the_masks_cover(size, window, stride):
+def test_confidence_is_that_of_single_forward_passes_of_occluded_images(size, window, stride):
     classifier, images = small_classifier(size), noisy_images(3, size)
     maps = Occlusion(window, stride, "white").run(classifier, images)
     double, terms = in_double(classifier), terms_of(classifier, pixels_of(images, classifier)) / 2
@@ -104,10 +104,10 @@ def test_confidence_is_that_of_single_forwards_of_what_the_masks_cover(size, win
     assert masks.shape == (np.prod(maps.confidence.shape[1:]), *size)
     for i in range(3):
         for p, mask in enumerate(masks):
-            picture = maps.input_images[i].copy()
-            picture[mask] = 255
-            np.testing.assert_array_equal(maps.occluded(i, p), picture)
-            pixels = torch.from_numpy(picture).permute(2, 0, 1)[None] / 255
+            photo = maps.input_images[i].copy()
+            photo[mask] = 255
+            np.testing.assert_array_equal(maps.occluded(i, p), photo)
+            pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
             with torch.no_grad():
                 alone = double.eval()(pixels.double()).softmax(1)[0]
             row, col = divmod(p, maps.confidence.shape[2])
@@ -130,27 +130,27 @@ class WhatIsThere(TopLeftNet):
         ("white", (255, 255, 255)),
         ("#ff8000", (255, 128, 0)),
         ("0,10,200", (0, 10, 200)),
-        ("mean", (30, 20, 60)),  # of the two pictures below
+        ("mean", (30, 20, 60)),  # of the two images below
     ],
 )
 def test_the_network_is_shown_the_fill_that_was_asked_for(fill, colour):
-    pictures = np.zeros((2, 4, 6, 3), np.uint8)
-    pictures[0], pictures[1] = (10, 20, 30), (50, 20, 90)
+    photos = np.zeros((2, 4, 6, 3), np.uint8)
+    photos[0], photos[1] = (10, 20, 30), (50, 20, 90)
     maps = Occlusion(window=2, stride=2, fill=fill, target=2).run(
-        plain(WhatIsThere(), (4, 6)), ImageSet.from_arrays(pictures)
+        plain(WhatIsThere(), (4, 6)), ImageSet.from_arrays(photos)
     )
     for i in range(2):
         assert maps.occluded(i, 0)[:2, :2].reshape(-1, 3).tolist() == [list(colour)] * 4
-        assert (maps.occluded(i, 0)[2:] == pictures[i, 2:]).all()
+        assert (maps.occluded(i, 0)[2:] == photos[i, 2:]).all()
     expected = (10 * torch.tensor(colour) / 255).softmax(0)[2]
     np.testing.assert_allclose(maps.confidence[:, 0, 0], expected, rtol=1e-5)
 
 
-def test_a_blurred_window_shows_each_pictures_own_blur():
-    pictures = np.zeros((1, 12, 12, 3), np.uint8)
-    pictures[:, ::2, :, 0] = 255
+def test_a_blurred_window_shows_each_images_own_blur():
+    photos = np.zeros((1, 12, 12, 3), np.uint8)
+    photos[:, ::2, :, 0] = 255
     maps = Occlusion(window=6, stride=6, fill="blur", target=0).run(
-        plain(WhatIsThere(), (12, 12)), ImageSet.from_arrays(pictures)
+        plain(WhatIsThere(), (12, 12)), ImageSet.from_arrays(photos)
     )
     shown = maps.occluded(0, 0)
     assert abs(shown[3, 3].astype(int) - (128, 0, 0)).max() < 20
@@ -180,10 +180,10 @@ def test_the_target_is_what_is_predicted_or_the_true_class():
 def test_changes_name_the_windows_that_change_the_prediction_and_to_what():
     # Red 1 against green 0.2 + 0.5. Under a green window of a quarter: red 3 / 4, green
     # (3 * 0.2 + 1) / 4 + 0.5 = 0.9. A red window changes nothing.
-    pictures = np.zeros((2, 4, 4, 3), np.uint8)
-    pictures[:, :, :, 0], pictures[:, :, :, 1] = 255, 51
+    photos = np.zeros((2, 4, 4, 3), np.uint8)
+    photos[:, :, :, 0], photos[:, :, :, 1] = 255, 51
     classifier = plain(ColourNet(), (4, 4), classes=["red", "green"])
-    images = ImageSet.from_arrays(pictures).only([1])
+    images = ImageSet.from_arrays(photos).only([1])
     maps = Occlusion(window=2, stride=2, fill="#00ff00").run(classifier, images)
     assert (maps.predicted == 1).all()
     rows = maps.changes().rows
@@ -204,16 +204,16 @@ def test_changes_name_the_windows_that_change_the_prediction_and_to_what():
 
 
 def test_results_carry_what_the_network_saw_and_the_grid():
-    pictures = noise(3)
+    photos = noise(3)
     maps = Occlusion(window="5x4", stride=2).run(small_classifier(), noisy_images(3))
-    np.testing.assert_array_equal(maps.input_images, pictures)
+    np.testing.assert_array_equal(maps.input_images, photos)
     assert (maps.window, maps.stride) == ((5, 4), (2, 2))
     assert maps.grid == WindowGrid((12, 10), (5, 4), (2, 2))
     assert maps.labels.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
-    ("analysis", "error", "told"),
+    ("analysis", "error", "message"),
     [
         (
             Occlusion(window=13),
@@ -225,14 +225,14 @@ def test_results_carry_what_the_network_saw_and_the_grid():
         (Occlusion(target=[0, 1]), UsageError, "target names 2 classes for 17 images; give one"),
     ],
 )
-def test_a_question_that_does_not_fit_is_refused_before_any_picture_is_read(analysis, error, told):
+def test_a_question_that_does_not_fit_is_refused_before_any_image_is_read(analysis, error, message):
     read = []
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         analysis.run(small_classifier(), noisy_images(), progress=lambda *each: read.append(each))
     assert read == []
 
 
-def test_the_true_class_of_a_picture_without_label_is_not_guessed():
+def test_the_true_class_of_an_image_without_label_is_not_guessed():
     images = ImageSet.from_arrays(noise(4), [0, 1, -1, 2], CLASSES)
     with pytest.raises(NoImages, match="`target` is 'label', but 1 of the 4 images have no label"):
         Occlusion(target="label").run(small_classifier(), images)

@@ -111,13 +111,13 @@ def test_ties_of_dead_and_saturated_filters_do_not_move_with_the_batch_size():
 
 def test_the_image_with_the_largest_activation_is_on_top():
     # zennit-crp's normalisation drops it.
-    pictures = np.full((5, 12, 10, 3), 40, np.uint8)
-    pictures[3, 5:8, 4:7] = 255
+    photos = np.full((5, 12, 10, 3), 40, np.uint8)
+    photos[3, 5:8, 4:7] = 255
     network = SmallNet()
     with torch.no_grad():
         network.conv1.weight.fill_(0.5)
     found = TopPatches(1, top=2, site="convolution").run(
-        plain(network, (12, 10)), ImageSet.from_arrays(pictures)
+        plain(network, (12, 10)), ImageSet.from_arrays(photos)
     )
     assert found.images[:, 0].tolist() == [3] * 4
     assert found.rows[:, 0].tolist() == [6] * 4
@@ -127,12 +127,12 @@ def test_the_image_with_the_largest_activation_is_on_top():
 def test_filters_that_are_always_negative_have_real_images_in_float32_order():
     # SemanticLens: scores in bfloat16 from a start of -0.0; image -1, and near ties mixed up.
     levels = np.array([130, 128, 129, 131, 127])
-    pictures = levels[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3).astype(np.uint8)
+    photos = levels[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3).astype(np.uint8)
     network = nn.Sequential(nn.Conv2d(3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with torch.no_grad():
         network[0].weight.fill_(1e-3)
         network[0].bias.fill_(-9)  # bfloat16 steps by 1/32 here: all five would tie
-    found = TopPatches(1, top=5).run(plain(network, (4, 4)), ImageSet.from_arrays(pictures))
+    found = TopPatches(1, top=5).run(plain(network, (4, 4)), ImageSet.from_arrays(photos))
     assert (found.values < 0).all()
     assert found.images.tolist() == [[3, 0, 2, 1, 4]]
 
@@ -181,7 +181,7 @@ def test_every_pixel_is_covered_and_overlaps_are_averaged():
 
 
 def test_windows_do_not_wrap_round_the_edge():
-    # zennit: a window at the right edge goes on at the left.
+    # zennit: a window at the right edge wraps around to the left.
     white = ImageSet.from_arrays(np.full((1, 4, 5, 3), 255, np.uint8))
     maps = Occlusion(window=2, stride=2, fill="black").run(plain(TopLeftNet(), (4, 5)), white)
     covering = maps.masks()[:, 0, 0].reshape(maps.confidence.shape[1:])
@@ -190,7 +190,7 @@ def test_windows_do_not_wrap_round_the_edge():
 
 
 def test_height_and_width_are_not_swapped():
-    # tf-explain: swapped on pictures that are not square.
+    # tf-explain: swapped on images that are not square.
     class LowerLeft(TopLeftNet):
         def forward(self, pixels):
             return super().forward(pixels.flip(2))
@@ -205,7 +205,7 @@ def test_height_and_width_are_not_swapped():
     assert (set(rows), set(cols)) == ({2, 3}, {0, 1, 2})
 
 
-def test_silencing_leaves_no_bias_no_batchnorm_trace_and_is_undone():
+def test_ablation_leaves_no_bias_no_batchnorm_trace_and_is_undone():
     # DNNBrain zeroes the weights, leaves bias and BatchNorm, and cannot undo it.
     classifier, images = small_classifier(), noisy_images(20)
     with torch.no_grad():
@@ -216,7 +216,7 @@ def test_silencing_leaves_no_bias_no_batchnorm_trace_and_is_undone():
     )
     Misclassifications("1:0", site="activation").run(classifier, images, batch_size=64)
     handle.remove()
-    assert entering[-1] == 0 < entering[-2]  # the last forward is the silenced one
+    assert entering[-1] == 0 < entering[-2]  # the last forward pass is the ablated one
     assert classifier.fingerprint == before
 
 
@@ -264,7 +264,7 @@ def test_a_saved_result_says_of_which_weights_and_images_it_is(tmp_path):
     assert back[0].origin.weights == small_classifier().fingerprint
 
 
-def test_a_result_says_where_a_filter_was_silenced():
+def test_a_result_says_where_a_filter_was_ablated():
     # Zero before BatchNorm leaves a constant: "zero" alone says too little.
     classifier, images = small_classifier(), noisy_images(8)
     sites = ("convolution", "pre-activation", "activation")

@@ -1,4 +1,4 @@
-"""How many predictions are correct, by whose labels? And is that told first?"""
+"""How many predictions are correct, by whose labels? And is that reported first?"""
 
 import dataclasses
 import json
@@ -65,13 +65,13 @@ def test_the_networks_own_predictions_can_be_the_labels(analysis, classifier):
             np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-7, err_msg=field.name)
 
 
-def test_labels_of_other_classes_are_no_matter_where_predictions_are_the_labels(classifier):
+def test_labels_of_other_classes_do_not_matter_if_predictions_are_the_labels(classifier):
     strange = dataclasses.replace(noisy_images(), classes=tuple("vwxyz"))
     found = Ablation(labels="predicted").run(classifier, strange)
     assert found.score == Score(17, 17)
 
 
-def test_images_without_labels_are_told_of_predicted_ones(classifier, images):
+def test_images_without_labels_get_a_hint_at_predicted_labels(classifier, images):
     with pytest.raises(NoImages, match="own predictions as labels with `labels='predicted'`"):
         Ablation().run(classifier, images.unlabelled())
     with pytest.raises(UsageError, match="`labels` is 'own'; give given or predicted"):
@@ -109,7 +109,7 @@ class TestCommands:
             write_images(tmp_path / "labelled" / name, count=5)
         write_images(tmp_path / "photos")
 
-    def told(self, line):
+    def output(self, line):
         result = CliRunner().invoke(ikit, line.split(), catch_exceptions=False)
         assert result.exit_code == 0, result.stderr
         return result.stdout
@@ -118,28 +118,30 @@ class TestCommands:
         classifier, images = ik.load_classifier("runs/mine"), ik.load_images("labelled")
         said = relabelled(images, classifier).labels
         correct = int((said == images.with_classes_of(classifier).labels).sum())
-        lines = self.told("misclassifications --out here").splitlines()
+        lines = self.output("misclassifications --out here").splitlines()
         assert lines[2].startswith(f"accuracy {10 * correct:.1f} % ({correct} of 10 images; 95 % i")
-        told = json.loads(self.told("misclassifications --out there --json"))
-        assert told["results"]["accuracy"] == correct / 10
-        assert told["results"]["correct"] == correct
-        low, high = told["results"]["interval_95"]
+        numbers = json.loads(self.output("misclassifications --out there --json"))
+        assert numbers["results"]["accuracy"] == correct / 10
+        assert numbers["results"]["correct"] == correct
+        low, high = numbers["results"]["interval_95"]
         assert (low, high) == tuple(np.round(Score(correct, 10).interval, 6))
-        names = list(told)
+        names = list(numbers)
         assert names.index("results") < names.index("origin")
         worst = ik.load_result("here").summary()
-        assert told["results"]["summary"][0] == dict(zip(worst.columns, worst.rows[0], strict=True))
+        assert numbers["results"]["summary"][0] == dict(
+            zip(worst.columns, worst.rows[0], strict=True)
+        )
 
-    def test_with_filters_ablated_both_accuracies_are_told(self):
-        lines = self.told("misclassifications --silence 1:0 --silence conv2:0-1 --out here")
+    def test_with_filters_ablated_both_accuracies_are_reported(self):
+        lines = self.output("misclassifications --silence 1:0 --silence conv2:0-1 --out here")
         result = ik.load_result("here")
         assert result.ablated == (("conv1", (0,)), ("conv2", (0, 1)))
         assert lines.splitlines()[2].startswith("with the filters ablated: accuracy ")
         assert "; with all filters: accuracy " in lines
-        told = result.numbers()
-        assert told["with_all_filters"]["images"] == told["images"] == 10
+        numbers = result.numbers()
+        assert numbers["with_all_filters"]["images"] == numbers["images"] == 10
 
     def test_photos_without_labels_are_ablated_by_predicted_ones(self):
-        lines = self.told("ablation photos --labels predicted --out here")
+        lines = self.output("ablation photos --labels predicted --out here")
         assert "with all filters: accuracy 100.0 % (2 of 2 images" in lines
         assert ik.load_result("here").analysis == Ablation(labels="predicted")

@@ -107,8 +107,8 @@ class Saturated(nn.Module):
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_ties_go_to_the_earlier_image_and_position(batch_size):
     levels = np.array([10, 50, 50, 20, 50, 0, 7, 50, 3])
-    pictures = levels[:, None, None, None].repeat(4, 1).repeat(5, 2).repeat(3, 3)
-    images = ImageSet.from_arrays(pictures.astype(np.uint8)).only([0, 1, 2, 4, 5, 6, 7])
+    photos = levels[:, None, None, None].repeat(4, 1).repeat(5, 2).repeat(3, 3)
+    images = ImageSet.from_arrays(photos.astype(np.uint8)).only([0, 1, 2, 4, 5, 6, 7])
     found = TopPatches(1, top=4, per_image=2, site="activation").run(
         plain(Saturated(), (4, 5)), images, batch_size=batch_size
     )
@@ -165,7 +165,7 @@ POSITIVE = [
 
 
 @pytest.mark.parametrize("network", POSITIVE, ids=["strided", "pooled"])
-def test_boxes_are_the_support_of_the_gradient_on_the_picture(network):
+def test_boxes_are_the_support_of_the_gradient_on_the_image(network):
     # Positive weights on positive pixels: no ReLU is off and no two gradients cancel. Average
     # instead of max pooling, so that every pixel of a pooling window counts.
     drawn(network, seed=1, low=0.1)
@@ -186,7 +186,7 @@ def test_boxes_are_the_support_of_the_gradient_on_the_picture(network):
 
 
 def gradient_of(network, layer, unit, pixels):
-    """Where the picture's gradient of one unit is not zero, bool (height, width)."""
+    """Where the image's gradient of one unit is not zero, bool (height, width)."""
     kept = []
     handle = network.get_submodule(layer).register_forward_hook(lambda *each: kept.append(each[2]))
     pixels = pixels.clone().requires_grad_(True)
@@ -213,9 +213,9 @@ def test_crops_are_what_the_boxes_hold_and_whole_boxes_may_stick_out():
             assert found.full_boxes[row, rank].tolist() == [r - 1, c - 1, r + 2, c + 2]
             y0, x0, y1, x1 = max(r - 1, 0), max(c - 1, 0), min(r + 2, 12), min(c + 2, 10)
             assert found.boxes[row, rank].tolist() == [y0, x0, y1, x1]
-            picture = found.input_image(found.images[row, rank])
-            np.testing.assert_array_equal(picture, noise(8)[found.images[row, rank]])
-            np.testing.assert_array_equal(found.patch(row, rank, picture), picture[y0:y1, x0:x1])
+            photo = found.input_image(found.images[row, rank])
+            np.testing.assert_array_equal(photo, noise(8)[found.images[row, rank]])
+            np.testing.assert_array_equal(found.patch(row, rank, photo), photo[y0:y1, x0:x1])
 
 
 def test_the_strongest_unit_computed_from_its_crop_alone_has_its_value():
@@ -256,11 +256,11 @@ def test_the_summary_names_the_strongest_filter_and_counts_the_dead():
 
 
 @pytest.mark.parametrize(
-    ("analysis", "error", "told"),
+    ("analysis", "error", "message"),
     [
         (TopPatches(9), LayerNotFound, "no layer 9; the layers are numbered from 1 to 2"),
     ],
 )
-def test_a_question_that_does_not_fit_is_refused(analysis, error, told):
-    with pytest.raises(error, match=told):
+def test_a_question_that_does_not_fit_is_refused(analysis, error, message):
+    with pytest.raises(error, match=message):
         analysis.run(small_classifier(), noisy_images(3))

@@ -154,7 +154,7 @@ def test_targets_that_the_outputs_lack_are_one_sentence(window, target, kind, sa
 
 
 @pytest.mark.parametrize("given", [None, "resnet18", 5, noisy_images(1)])
-def test_what_is_no_network_is_refused_at_once(given):
+def test_anything_but_a_network_is_refused_at_once(given):
     with pytest.raises(UsageError, match=r"the network must be an nn\.Module, not "):
         FilterAblation(given, layer=1)
     with pytest.raises(UsageError, match=r"forward_func is a network or a function, not "):

@@ -155,7 +155,7 @@ def test_one_call_of_a_module_is_ablated_and_the_other_is_not():
     torch.testing.assert_close(found[:, 0], lost)
 
 
-def test_every_row_is_silenced_by_its_own_filter_alone():
+def test_every_row_ablates_its_own_filter_alone():
     network, one = SmallNet(), inputs_of(count=1)
     with torch.no_grad(), ablated_by_row(network, ("conv2", 1), torch.arange(6)):
         together = network(one.expand(6, -1, -1, -1))

@@ -4,7 +4,7 @@ import captum.attr
 import pytest
 import torch
 from float_rules import assert_exact, assert_near, in_double, terms_of
-from incremental_answers import picture
+from incremental_answers import noise_image
 from networks_on_paper import SmallNet, drawn, plain, small_classifier
 from torch import nn
 
@@ -20,7 +20,7 @@ WINDOW, STRIDES = (3, 5, 4), (3, 3, 2)  # windows end beyond both edges
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, auto_tries):
-    """Evaluate incrementally wherever that can be done; returns how often it was."""
+    """Evaluate incrementally wherever possible; the list counts how often."""
     used = []
     outputs = PartialOcclusion.outputs
     monkeypatch.setattr(
@@ -34,8 +34,8 @@ def network():
     return SmallNet().eval()
 
 
-def pictures(count=3, size=SIZE):
-    return torch.cat([picture(k, size=size) for k in range(count)])
+def noise_images(count=3, size=SIZE):
+    return torch.cat([noise_image(k, size=size) for k in range(count)])
 
 
 def assert_captums(function, *arguments, **settings):
@@ -94,17 +94,17 @@ def assert_near_captums(ours, network, seen, **settings):
     ids=str,
 )
 def test_any_target_gets_captums_maps(network, quick, target):
-    assert_captums(network, pictures(), WINDOW, STRIDES, target=target)
+    assert_captums(network, noise_images(), WINDOW, STRIDES, target=target)
     assert len(quick) == 2 * 3
 
 
 @pytest.mark.parametrize(
     "baselines",
-    [None, 0, 0.7, -2, picture(9, size=SIZE), pictures(4)[1:]],
+    [None, 0, 0.7, -2, noise_image(9, size=SIZE), noise_images(4)[1:]],
     ids=lambda each: str(each)[:6],
 )
 def test_any_baseline_gets_captums_maps(network, quick, baselines):
-    assert_captums(network, pictures(), WINDOW, STRIDES, baselines=baselines, target=1)
+    assert_captums(network, noise_images(), WINDOW, STRIDES, baselines=baselines, target=1)
     assert len(quick) == 2 * 3
 
 
@@ -121,7 +121,7 @@ def test_any_baseline_gets_captums_maps(network, quick, baselines):
     ],
 )
 def test_any_window_and_stride_get_captums_maps(network, quick, window, strides):
-    assert_captums(network, pictures(2), window, strides, target=1)
+    assert_captums(network, noise_images(2), window, strides, target=1)
     assert len(quick) == 2 * 2
 
 
@@ -144,7 +144,7 @@ def test_a_gray_classifier_is_asked_about_pixels_in_colour(quick):
 
 
 def test_double_precision_stays(network, quick):
-    assert_captums(network.double(), pictures(1).double(), WINDOW, STRIDES, target=1)
+    assert_captums(network.double(), noise_images(1).double(), WINDOW, STRIDES, target=1)
     assert len(quick) == 2
 
 
@@ -162,10 +162,15 @@ class Then(nn.Module):
         return self.function(self.network(pixels), *more)
 
 
-TWO = {"inputs": pictures(2), "sliding_window_shapes": WINDOW, "strides": (1, 3, 2), "target": 1}
+TWO = {
+    "inputs": noise_images(2),
+    "sliding_window_shapes": WINDOW,
+    "strides": (1, 3, 2),
+    "target": 1,
+}
 CASES = {
     "a function": (Then(torch.tanh).forward, TWO),
-    "a tuple": (SmallNet().eval(), {**TWO, "inputs": (pictures(2),)}),
+    "a tuple": (SmallNet().eval(), {**TWO, "inputs": (noise_images(2),)}),
     "some channels": (SmallNet().eval(), {**TWO, "sliding_window_shapes": (1, 5, 4)}),
     "more arguments": (Then(torch.mul), {**TWO, "additional_forward_args": (2.0,)}),
     "a vector": (Then(lambda scores: scores[:, 0]), {**TWO, "target": None}),
@@ -178,7 +183,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_cannot_be_done_sooner_gets_captums_own_answer(quick, name):
+def test_calls_that_cannot_be_incremental_return_captums_own_result(quick, name):
     function, given = CASES[name]
     assert_captums(function, **given)
     assert not quick
@@ -194,14 +199,14 @@ def test_what_cannot_be_done_sooner_gets_captums_own_answer(quick, name):
 def test_what_captum_refuses_is_refused(network, changed, said):
     given = {"sliding_window_shapes": WINDOW, "strides": STRIDES, "target": 1, **changed}
     with pytest.raises(AssertionError, match=said):
-        captum.attr.Occlusion(network).attribute(pictures(2), **given)
+        captum.attr.Occlusion(network).attribute(noise_images(2), **given)
     with pytest.raises(DoesNotFit, match=r"are larger than the inputs|leave gaps between windows"):
-        IncrementalOcclusion(network).attribute(pictures(2), **given)
+        IncrementalOcclusion(network).attribute(noise_images(2), **given)
 
 
 def test_targets_that_are_not_one_for_each_input_are_refused(network):
     with pytest.raises(UsageError, match="target names 1 class for 2 inputs; give one class for"):
-        IncrementalOcclusion(network).attribute(pictures(2), WINDOW, STRIDES, target=[1])
+        IncrementalOcclusion(network).attribute(noise_images(2), WINDOW, STRIDES, target=[1])
 
 
 def test_it_is_one_of_captums_occlusions(network):
@@ -215,7 +220,7 @@ def test_a_network_in_train_mode_is_asked_in_eval_mode_and_comes_back_as_it_was(
     network = SmallNet().train()
     network.norm2.eval()
     before = {name: each.clone() for name, each in network.state_dict().items()}
-    seen = pictures(2)
+    seen = noise_images(2)
     ours = IncrementalOcclusion(network).attribute(seen, WINDOW, STRIDES, target=1)
     assert len(quick) == 2
     assert network.training
@@ -230,7 +235,7 @@ def test_a_network_in_train_mode_is_asked_in_eval_mode_and_comes_back_as_it_was(
 
 def _step(network):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    network(pictures(2)).logsumexp(1).sum().backward()
+    network(noise_images(2)).logsumexp(1).sum().backward()
     optimizer.step()
 
 
@@ -245,8 +250,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_network_that_was_changed_is_read_anew(network, quick, name):
-    occlusion, seen = IncrementalOcclusion(network), pictures(1)
+def test_a_network_that_was_changed_is_traced_again(network, quick, name):
+    occlusion, seen = IncrementalOcclusion(network), noise_images(1)
     before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
     CHANGES[name](network)
     after = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
@@ -258,7 +263,7 @@ def test_a_network_that_was_changed_is_read_anew(network, quick, name):
 @pytest.mark.parametrize("changed", [(0, 0), (600, 90), (-1, -1)], ids=str)
 def test_every_number_of_a_large_weight_is_read(network, monkeypatch, changed):
     network.head = nn.Sequential(wide := nn.Linear(180, 8000), nn.ReLU(), nn.Linear(8000, 5))
-    asked, occlusion, seen = [], IncrementalOcclusion(network), pictures(1)
+    asked, occlusion, seen = [], IncrementalOcclusion(network), noise_images(1)
     module, traced = (
         interpret_kit.captum_api.occlusion,
         interpret_kit.incremental.occlusion.backend.occlusion_backend,
@@ -275,18 +280,18 @@ def test_every_number_of_a_large_weight_is_read(network, monkeypatch, changed):
     assert len(asked) == 2
 
 
-def test_a_filter_may_be_silenced_between_two_calls(network, quick):
-    occlusion, seen = IncrementalOcclusion(network), pictures(1)
+def test_a_filter_may_be_ablated_between_two_calls(network, quick):
+    occlusion, seen = IncrementalOcclusion(network), noise_images(1)
     before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
     with ablated(network, [("conv1", 1)], [0]):
-        silenced = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
-        assert_near_captums(silenced, network, seen)
-    assert (before - silenced).abs().max() > 1e-3
+        altered = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+        assert_near_captums(altered, network, seen)
+    assert (before - altered).abs().max() > 1e-3
     again = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
     torch.testing.assert_close(before, again, rtol=0, atol=0)
 
 
-def test_a_hook_that_does_something_else_is_read_anew(network, quick):
+def test_a_network_whose_hook_changed_is_traced_again(network, quick):
     silent = []  # a filter
 
     def hook(_module, _inputs, output):
@@ -319,9 +324,9 @@ def test_the_same_question_is_traced_once(network, monkeypatch):
     )
     occlusion = IncrementalOcclusion(network)
     for k in range(3):
-        occlusion.attribute(pictures(k + 1), WINDOW, STRIDES, target=k)
+        occlusion.attribute(noise_images(k + 1), WINDOW, STRIDES, target=k)
     assert len(made) == 1
-    occlusion.attribute(pictures(1), (3, 4, 4), STRIDES, target=1)
+    occlusion.attribute(noise_images(1), (3, 4, 4), STRIDES, target=1)
     assert len(made) == 2
 
 
@@ -333,14 +338,14 @@ def test_a_network_that_cannot_be_traced_is_tried_once(caplog):
     network = Branching().eval()
     occlusion = IncrementalOcclusion(network)
     for _ in range(3):
-        ours = occlusion.attribute(pictures(2), WINDOW, STRIDES, target=1)
-    assert_near_captums(ours, network, pictures(2))
+        ours = occlusion.attribute(noise_images(2), WINDOW, STRIDES, target=1)
+    assert_near_captums(ours, network, noise_images(2))
     said = [each for each in caplog.records if each.name.startswith("interpret_kit")]
     assert len(said) == 1
 
 
 def test_inputs_stay_as_they_are(network):
-    seen = pictures(2).requires_grad_()
+    seen = noise_images(2).requires_grad_()
     before = seen.detach().clone()
     IncrementalOcclusion(network).attribute(seen, WINDOW, STRIDES, target=1)
     assert torch.equal(seen, before)
@@ -350,9 +355,9 @@ def test_inputs_stay_as_they_are(network):
 @pytest.mark.parametrize("shown", [True, False])
 def test_progress_is_shown_where_it_is_asked_for(network, quick, capsys, shown):
     IncrementalOcclusion(network).attribute(
-        pictures(2), WINDOW, STRIDES, target=1, show_progress=shown
+        noise_images(2), WINDOW, STRIDES, target=1, show_progress=shown
     )
     assert quick
-    # 4 rows and 4 columns of windows on each of two pictures
-    assert ("attribution: 100%" in (told := capsys.readouterr().err)) == shown
-    assert ("32/32" in told) == shown
+    # 4 rows and 4 columns of windows on each of two images
+    assert ("attribution: 100%" in (message := capsys.readouterr().err)) == shown
+    assert ("32/32" in message) == shown

@@ -24,7 +24,7 @@ NAMED = {
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A working folder with one run, and the labelled pictures that it says it was made with."""
+    """A working folder with one run, and the labelled images that it says it was made with."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("IKIT_")]:
         monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ def drawn():
 
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
-    """Leave the figures away where a test does not ask for them: they take most of the time."""
+    """Omit the figures unless a test is about them: they take most of the time."""
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
 
@@ -105,7 +105,7 @@ class TestWhichModel:
         (place / "only/runs/newer/history.csv").unlink()  # as killed in its first epoch's end
         assert self.first_line().endswith("unfinished, epoch 1 of 30)")
 
-    def test_a_run_without_a_whole_epoch_is_told(self, place):
+    def test_a_run_without_a_whole_epoch_is_reported(self, place):
         (place / "runs" / "begun").mkdir()
         (place / "runs" / "begun" / ".lock").write_text("process 1 on here")
         result = CliRunner().invoke(ikit, ["layers", "--model", "runs/begun"])
@@ -161,7 +161,7 @@ class TestWhichImages:
         (place / "labelled" / "test").rename(place / "labelled" / "val")
         assert self.second_line("").endswith("the data set of runs/mine, its validation set)")
 
-    def test_images_that_are_gone_are_told_as_the_runs_own(self, place):
+    def test_images_that_are_gone_are_reported_as_those_of_the_run(self, place):
         (place / "labelled").rename(place / "moved")
         result = CliRunner().invoke(ikit, ["occlusion"])
         assert result.exit_code == 2
@@ -324,7 +324,7 @@ class TestOtherCommands:
         assert sum(line.endswith("%") or "%" in line for line in lines) == 2
         assert any(name in first for name in CLASSES)
 
-    def test_training_tells_each_epoch_and_how_to_go_on(self, place):
+    def test_training_reports_each_epoch_and_how_to_resume(self, place):
         line = "train --data labelled --size 16 --channels 4,6 --fc none --epochs 3 --batch-size 4"
         lines = run(f"{line} --device cpu").stdout.splitlines()
         assert lines[:2] == ["data: labelled (--data)", "writing the run to runs/labelled-1"]
@@ -346,7 +346,7 @@ class TestOtherCommands:
         assert json.loads(result.stdout)["recipe"]["epochs"] == 1
         assert "data: labelled (IKIT_DATA)" in result.stderr
 
-    def test_training_replaces_a_run_by_force_and_goes_on_with_one(self):
+    def test_training_replaces_a_run_with_force_and_resumes_one(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --out run"
         begun = run(f"{line} --device cpu --resume").stdout
         assert "nothing to resume in run; starting a new run" in begun

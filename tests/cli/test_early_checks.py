@@ -114,7 +114,7 @@ def place(tmp_path_factory):
     return root
 
 
-def test_a_mistake_that_needs_no_network_is_told_before_torch_is_imported(place):
+def test_a_mistake_that_needs_no_network_is_reported_before_torch_is_imported(place):
     ran = subprocess.run(
         [sys.executable, "-c", RUN_ALL],
         input=json.dumps(list(MISTAKES)),
@@ -123,9 +123,9 @@ def test_a_mistake_that_needs_no_network_is_told_before_torch_is_imported(place)
         cwd=place,
         check=True,
     )
-    told = json.loads(ran.stdout)
+    outcomes = json.loads(ran.stdout)
     for line, words in MISTAKES.items():
-        code, error, heavy = told[line]
+        code, error, heavy = outcomes[line]
         assert not heavy, f"{heavy[0]} was imported for: ikit {line}"
         assert code in {1, 2}, line
         assert words in error, f"ikit {line}\n{error}"
@@ -150,7 +150,7 @@ def test_every_mistake_is_read_as_a_shell_reads_it():
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "told"),
+    ("make", "error", "message"),
     [
         (lambda: Occlusion(fill="pinkish"), UsageError, "`fill` 'pinkish' is not a colour"),
         (lambda: Occlusion(window="big"), UsageError, "`window` 'big' is not a size"),
@@ -173,8 +173,8 @@ def test_every_mistake_is_read_as_a_shell_reads_it():
         (lambda: Misclassifications(mistakes=0), UsageError, "`mistakes` is 0"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused_when_it_is_made(make, error, told):
-    with pytest.raises(error, match=told):
+def test_a_question_that_makes_no_sense_is_refused_when_it_is_made(make, error, message):
+    with pytest.raises(error, match=message):
         make()
 
 

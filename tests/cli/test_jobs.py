@@ -37,11 +37,11 @@ def test_jobs_shows_what_is_done_and_what_is_left(job):
         "images: 15 of 17 done",
         "speed: 2.5 images/s; time left: 0:00:01",
     ]
-    told = json.loads(CliRunner().invoke(ikit, ["jobs", str(job), "--json"]).stdout)
-    assert (told["state"], told["seconds_left"]) == ("interrupted", 0.8)
+    described = json.loads(CliRunner().invoke(ikit, ["jobs", str(job), "--json"]).stdout)
+    assert (described["state"], described["seconds_left"]) == ("interrupted", 0.8)
 
 
-def test_a_folder_without_a_job_is_told_in_a_line(tmp_path):
+def test_a_folder_without_a_job_is_reported_in_a_line(tmp_path):
     done = CliRunner().invoke(ikit, ["jobs", str(tmp_path)])
     assert done.exit_code == 2
     assert "holds no job (no job.json); give the job folder of an analysis" in done.output

@@ -52,13 +52,13 @@ def test_the_command_prints_the_table_and_ends_with_1_if_a_trial_failed(data, tm
     assert "At scale 0.5" in good.stderr
 
 
-def test_it_says_how_to_go_on_and_each_trial_names_its_run(data, tmp_path):
+def test_it_says_how_to_resume_and_each_trial_names_its_run(data, tmp_path):
     out = tmp_path / "out"
     arguments = [write_study(tmp_path / "study.toml", [3, 5]), "--data", data, "--out", out]
-    told = run(*arguments).output
+    message = run(*arguments).output
     rows = list(csv.DictReader((out / "trials.csv").read_text().splitlines()))
     best = max(rows, key=lambda row: float(row["val %"]))
-    assert f"next, for the best run: ikit occlusion --model {out / best['run']}\n" in told
+    assert f"next, for the best run: ikit occlusion --model {out / best['run']}\n" in message
     for row in rows:
         config = json.loads((out / row["run"] / "config.json").read_text())
         assert f"kernel {config['recipe']['kernel']}" == row["recipe"]
@@ -129,7 +129,7 @@ def test_all_studies_are_checked_before_the_first_is_swept(data, tmp_path):
 
 @dataclass
 class Log:
-    """A long trial, told where no bar shows it: what was printed at which second."""
+    """A long trial without a progress bar: what was printed at which second."""
 
     monkeypatch: pytest.MonkeyPatch
     now: float = 0.0
@@ -138,12 +138,14 @@ class Log:
     def __post_init__(self):
         self.monkeypatch.setattr(trials.time, "monotonic", lambda: self.now)
         step = lambda *each: self.steps.append(each[:2])  # noqa: E731
-        self.told = trials.Trials(Terminal(), step, 2)
+        self.listener = trials.Trials(Terminal(), step, 2)
 
     def learn(self, epoch, seconds, epochs=50, batches=10):
         for batch in range(1, batches + 1):
             self.now += seconds / batches
-            self.told.learns(self, TrainingProgress(epoch, epochs, batch, batches, 2.5, 0.125))
+            self.listener.progressed(
+                self, TrainingProgress(epoch, epochs, batch, batches, 2.5, 0.125)
+            )
 
     name = "kernel 3, seed 0"
 
@@ -167,7 +169,7 @@ def test_a_short_trial_says_nothing_on_its_way(monkeypatch, capsys):
     log = Log(monkeypatch)
     for trial in range(1, 11):
         log.learn(1, 50, epochs=1)
-        log.told.ended(log, Outcome("too large"), trial, 10)
+        log.listener.ended(log, Outcome("too large"), trial, 10)
     printed = capsys.readouterr()
     assert printed.err == ""
     assert len(printed.out.splitlines()) == 10

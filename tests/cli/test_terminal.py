@@ -46,7 +46,7 @@ def _until(true, seconds=5.0):
         time.sleep(0.01)
 
 
-def test_names_in_tables_are_no_markup_and_steer_no_terminal(capsys):
+def test_names_in_tables_are_not_markup_or_control_characters(capsys):
     table = Table(("class", "count"), (("[bold]b[/bold]", 1), ("\x1b[31mred :smile:", 2)))
     terminal.Terminal().show(table)
     shown = capsys.readouterr().out

@@ -24,7 +24,7 @@ EXACT = Preprocessing(size=(2, 3), **HALVES)
 
 
 def arrays(count, labels=None, classes=()):
-    """Pictures 2 x 3, the i-th of gray level i."""
+    """Images 2 x 3, the i-th of gray level i."""
     levels = np.arange(count, dtype=np.uint8)[:, None, None]
     return ImageSet.from_arrays(levels.repeat(2, 1).repeat(3, 2), labels, classes)
 
@@ -55,7 +55,7 @@ def test_parts_keep_the_ids_labels_and_boxes_of_the_whole():
     assert part.only([70]).ids.tolist() == [70]
 
 
-def test_the_first_so_many_are_taken():
+def test_take_returns_the_first_images():
     assert arrays(10).take(3).ids.tolist() == [0, 1, 2]
     assert arrays(2).take(3).ids.tolist() == [0, 1]
     assert arrays(10).only([4, 6, 8]).take(2).ids.tolist() == [4, 6]
@@ -98,7 +98,7 @@ def test_names(class_folders):
     assert arrays(13).name(12) == "image 12"
 
 
-def test_pictures_are_what_the_classifier_sees_in_the_order_asked_for():
+def test_images_are_what_the_classifier_sees_in_the_order_asked_for():
     seen = arrays(9).uint8_images([7, 2], EXACT)
     assert seen.dtype == np.uint8
     np.testing.assert_array_equal(
@@ -107,17 +107,17 @@ def test_pictures_are_what_the_classifier_sees_in_the_order_asked_for():
     assert arrays(9).uint8_images([], EXACT).shape == (0, 2, 3, 3)
 
 
-def test_pictures_and_batches_hold_the_same_pixels():
+def test_images_and_batches_hold_the_same_pixels():
     noise = np.random.default_rng(0).integers(0, 256, (2, 40, 70, 3), np.uint8)
     images = ImageSet.from_arrays(noise)
     preprocessing = Preprocessing(size=(16, 24), crop=0.875, interpolation="bicubic", **HALVES)
     (batch,) = images.read(preprocessing)
-    pictures = images.uint8_images([0, 1], preprocessing)
-    assert pictures.shape == (2, 16, 24, 3)
-    np.testing.assert_allclose(batch.pixels.permute(0, 2, 3, 1).numpy() * 255, pictures, atol=1e-4)
+    photos = images.uint8_images([0, 1], preprocessing)
+    assert photos.shape == (2, 16, 24, 3)
+    np.testing.assert_allclose(batch.pixels.permute(0, 2, 3, 1).numpy() * 255, photos, atol=1e-4)
 
 
-def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "a.png").touch()
     with pytest.raises(UnreadableImage, match=r"^cannot read a\.png: the file is empty$"):
         load_images(tmp_path).uint8_images([0], EXACT)

@@ -35,7 +35,7 @@ class Stream(IterableDataset):
 
 
 class Image_:  # noqa: N801
-    """Stands for `datasets.Image`, which is told by its name."""
+    """Stands for `datasets.Image`, which is recognised by its name."""
 
 
 Image_.__name__ = "Image"
@@ -198,7 +198,7 @@ def test_every_run_takes_what_load_images_takes():
         ((PIXELS, LABELS[:3]), UsageError, "3 labels for 5 images: give one for each"),
         ([PIXELS[0], "a.jpg"], WrongType, "item 1 is 'a.jpg'; images in memory are tensors"),
         ([(PIXELS[0], 1.5)], WrongType, "the label of image 0 is 1.5; give a class by index"),
-        ([{"picture": 1, "image": PIXELS[0]}, {"x": 1}], UsageError, "item 1 has x, and no image"),
+        ([{"photo": 1, "image": PIXELS[0]}, {"x": 1}], UsageError, "item 1 has x, and no image"),
         (3.5, WrongType, "3.5 is not a path; give a file, a folder.*or images in memory"),
         (DataLoader(TensorDataset(PIXELS[:0])), NoImages, "the DataLoader is empty"),
     ],

@@ -15,19 +15,19 @@ from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, UnreadableImage, UsageError
 from interpret_kit.models.preprocessing import Preprocessing
 
-EXACT = Preprocessing(size=(2, 3), **HALVES)  # the size of the pictures below: nothing is resized
+EXACT = Preprocessing(size=(2, 3), **HALVES)  # the size of the images below: nothing is resized
 
 
 def gray_levels(levels):
-    """Pictures 2 x 3, each of one gray level, so that a picture is known by its pixels."""
+    """Images 2 x 3, each of one gray level, so that an image is known by its pixels."""
     return np.array(levels, np.uint8)[:, None, None].repeat(2, 1).repeat(3, 2)
 
 
 def folder_of(tmp_path, levels, broken=()):
-    for position, picture in enumerate(gray_levels(levels)):
-        Image.fromarray(picture).save(tmp_path / f"{position:03}.png")
+    for position, photo in enumerate(gray_levels(levels)):
+        Image.fromarray(photo).save(tmp_path / f"{position:03}.png")
     for position in broken:
-        (tmp_path / f"{position:03}.png").write_text("no picture")
+        (tmp_path / f"{position:03}.png").write_text("no image")
     return load_images(tmp_path)
 
 
@@ -52,9 +52,9 @@ def test_a_batch_has_the_promised_shapes_and_ranges():
 
 
 def test_pixels_are_rgb_with_rows_before_columns():
-    picture = np.zeros((1, 2, 3, 3), np.uint8)
-    picture[0, 1, 2] = [255, 0, 51]
-    (batch,) = ImageSet.from_arrays(picture).read(EXACT)
+    photo = np.zeros((1, 2, 3, 3), np.uint8)
+    photo[0, 1, 2] = [255, 0, 51]
+    (batch,) = ImageSet.from_arrays(photo).read(EXACT)
     expected = torch.zeros(1, 3, 2, 3)
     expected[0, :, 1, 2] = torch.tensor([1.0, 0.0, 0.2])
     torch.testing.assert_close(batch.pixels, expected)
@@ -108,7 +108,7 @@ def test_nothing_readable_is_an_error_that_names_the_first(tmp_path):
         list(images.only([1]).read(EXACT))
 
 
-def test_no_images_are_no_batches():
+def test_without_images_there_are_no_batches():
     assert list(ImageSet.from_arrays(gray_levels([1])).only([]).read(EXACT)) == []
 
 

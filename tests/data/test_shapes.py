@@ -1,4 +1,4 @@
-"""Are the generated pictures always the same, and is the class in the box and nowhere else?"""
+"""Are the generated images always the same, and is the class in the box and nowhere else?"""
 
 import hashlib
 from itertools import combinations
@@ -11,7 +11,7 @@ from interpret_kit.errors import DoesNotFit, UsageError
 
 
 def drawn(label, key=0):
-    """One picture of a class, and its mask; the same key gives the same background and pose."""
+    """One image of a class, and its mask; the same key gives the same background and pose."""
     return draw_shape(label, np.random.default_rng(key))
 
 
@@ -21,7 +21,7 @@ def test_there_are_33_classes_of_shape_and_texture():
     assert "striped star" in NAMES
 
 
-def test_pictures_are_the_same_on_every_machine():
+def test_images_are_the_same_on_every_machine():
     split = shape_images("test", per_class=1)
     digest = hashlib.sha256(split.pixels.tobytes() + split.boxes.tobytes()).hexdigest()
     assert digest[:16] == "af8c9b6e7bc494df"
@@ -41,15 +41,15 @@ def test_classes_are_balanced_by_default():
     assert np.bincount(split.labels).tolist() == [30] * 33
 
 
-def test_a_picture_does_not_depend_on_how_many_are_asked_for():
+def test_an_image_does_not_depend_on_how_many_are_asked_for():
     few, more = shape_images("train", per_class=1), shape_images("train", per_class=3)
     assert np.array_equal(few.pixels, more.pixels[:33])
     assert np.array_equal(few.boxes, more.boxes[:33])
 
 
-def test_no_picture_is_in_two_splits_or_of_two_seeds():
+def test_no_image_is_in_two_splits_or_of_two_seeds():
     sets = [
-        {picture.tobytes() for picture in shape_images(split, per_class=2, seed=seed).pixels}
+        {photo.tobytes() for photo in shape_images(split, per_class=2, seed=seed).pixels}
         for split in ("train", "val", "test")
         for seed in (0, 1)
     ]
@@ -66,8 +66,8 @@ def test_box_is_tight_round_the_object(label):
         assert edge.any()
 
 
-def test_boxes_are_of_the_pictures_objects():
-    # The same picture with another object differs in the objects' cells only: their union
+def test_boxes_are_of_the_images_objects():
+    # The same image with another object differs in the objects' cells only: their union
     # holds every changed pixel, and the box of the split is that of the split's object.
     split = shape_images("test", per_class=1, seed=5)
     for image in (0, 7, 20):
@@ -88,7 +88,7 @@ def test_background_does_not_know_the_class(one, other):
         assert not (changed & ~first_mask & ~second_mask).any()
 
 
-def test_objects_leave_most_of_the_picture_to_the_background():
+def test_objects_leave_most_of_the_image_to_the_background():
     boxes = shape_images("val", per_class=10).boxes
     sides = boxes[:, 2:] - boxes[:, :2]
     assert boxes.min() >= 0

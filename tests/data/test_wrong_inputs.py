@@ -34,7 +34,7 @@ class Executes:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a run, pictures, and every kind of wrong file."""
+    """A folder with a run, images, and every kind of wrong file."""
     root = tmp_path_factory.mktemp("wrong")
     network = write_run(root / "runs" / "mine")
     write_images(root / "photos")
@@ -47,7 +47,7 @@ def place(tmp_path_factory):
     (root / "empty").mkdir()
     (root / "text").mkdir()
     (root / "text" / "notes.txt").write_text("no images here")
-    (root / "text.jpg").write_text("I am not a picture")
+    (root / "text.jpg").write_text("I am not an image")
     (root / "zero.jpg").touch()
     (root / "cut.jpg").write_bytes(jpeg()[:300])
     (root / "file").touch()
@@ -157,13 +157,13 @@ WRONG = {
     "filter out of range": ("activations photos --layer 1 --filters 2", USAGE, ["2 filters, from"]),
     "filter in words": ("ablation labelled --filters first", USAGE, ["'first'", "0,5, 0-7 or all"]),
     "no such site": ("activations photos --site here", USAGE, ["'here'", "convolution"]),
-    "silence without a filter": ("misclassifications --silence 2", USAGE, ["LAYER:FILTERS"]),
+    "--silence without a filter": ("misclassifications --silence 2", USAGE, ["LAYER:FILTERS"]),
     "unknown class": ("occlusion photos --target gren", USAGE, ["'gren'", "green"]),
     "class out of range": ("occlusion photos --target 4", USAGE, ["no class 4", "from 0 to 3"]),
     "ambiguous class": ("occlusion photos --target 'dark blue'", USAGE, ["several", "2, 3"]),
     # windows
     "stride over the window": ("occlusion photos --window 4 --stride 5", USAGE, ["5x5", "gaps"]),
-    "window over the picture": ("occlusion photos --window 25", USAGE, ["25x25", "24x24"]),
+    "window over the image": ("occlusion photos --window 25", USAGE, ["25x25", "24x24"]),
     "window 0": ("occlusion photos --window 0", USAGE, ["at least 1"]),
     "window in words": ("occlusion photos --window wide", USAGE, ["'wide'", "16x24"]),
     "window of three": ("occlusion photos --window 3x3x3", USAGE, ["'3x3x3'"]),
@@ -191,7 +191,7 @@ WRONG = {
     "out is a file": ("occlusion photos --out file", USAGE, ["file", "another folder"]),
     "out is taken": ("occlusion photos --out taken", USAGE, ["taken", "--force"]),
     "run is taken": ("train --out runs/mine", USAGE, ["runs/mine", "--force"]),
-    "no run to go on with": ("train --resume", USAGE, ["--resume", "--out"]),
+    "no run to resume": ("train --resume", USAGE, ["--resume", "--out"]),
     "another recipe": ("train --resume --out runs/mine --lr 0.5", USAGE, ["runs/mine", "its "]),
     "run below a file": ("train --out file/mine", FAILED, ["file/mine", "is a file"]),
     "show nothing": ("show photos", USAGE, ["photos", "manifest.json"]),
@@ -247,7 +247,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("line", "code", "words"), WRONG.values(), ids=WRONG)
-def test_wrong_input_is_told_in_one_useful_line(run, line, code, words):
+def test_wrong_input_is_reported_in_one_useful_line(run, line, code, words):
     ran = run(*shlex.split(line))
     for word in words:
         assert word in ran.error
@@ -261,7 +261,7 @@ def test_a_pickle_with_code_would_have_run_it(place, monkeypatch, tmp_path):
     assert (tmp_path / "the-code-ran").is_dir()
 
 
-def test_no_permission_is_told_before_the_work_starts(run, monkeypatch):
+def test_a_missing_permission_is_reported_before_the_work_starts(run, monkeypatch):
     monkeypatch.setattr(folders.os, "access", lambda path, mode: False)
     ran = run("occlusion", "photos", "--out", "locked/here")
     assert (ran.code, ran.stdout, ran.new) == (FAILED, "", set())
@@ -319,19 +319,19 @@ def test_names_cannot_steer_the_terminal(run, place):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (("classifier", "photos/1.jpg"), "no file 'photos/1.jpg': there is no folder 'photos'"),
         (("classifier", "classifier"), "is not a path; give a file"),
         (("network", "images"), "not a Conv2d; give ik.Classifier"),
     ],
 )
-def test_what_is_not_wrapped_yet_is_told_how(given, told):
+def test_a_network_that_is_not_wrapped_gets_an_example(given, message):
     known = {
         "classifier": small_classifier(),
         "network": torch.nn.Conv2d(3, 4, 3),
         "images": ImageSet.from_arrays(np.zeros((1, 12, 10, 3), np.float32)),
     }
     classifier, images = (known.get(each, each) for each in given)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         Occlusion(window=4).run(classifier, images)

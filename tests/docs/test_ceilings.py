@@ -27,7 +27,7 @@ def network():
     ).eval()
 
 
-def test_a_silenced_filter_costs_its_channel_until_another_layer_mixes_it():
+def test_an_ablated_filter_costs_its_channel_until_another_layer_mixes_it():
     whole = 6912 + 2304 + 512 + 640
     # Layer 1: a quarter of the convolution by groups, a quarter of the next, then all.
     # Of what the linear layer reads of layer 3, half is one filter's.

@@ -1,4 +1,4 @@
-"""Does each example run as it stands, and write where it is told to?"""
+"""Does each example run as it stands, and write only to the folder that it is given?"""
 
 import ast
 import runpy
@@ -18,7 +18,7 @@ def test_example_runs_and_says_where_its_figures_are(example, tmp_path, monkeypa
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", [str(example), str(out)])
     for split in PER_CLASS:
-        monkeypatch.setitem(PER_CLASS, split, 4)  # rather than 300 images of a class to learn from
+        monkeypatch.setitem(PER_CLASS, split, 4)  # instead of 300 training images of a class
     runpy.run_path(str(example), run_name="__main__")
     assert str(out) in capsys.readouterr().out
     assert list(out.rglob("*.png"))

@@ -138,7 +138,7 @@ def test_peaks_are_found_in_boxes_and_beside_them():
     assert found["above_others_interval"] == pytest.approx(1.96 * math.sqrt(3 / 4 / 3))
 
 
-def test_one_picture_tells_nothing_of_a_difference():
+def test_one_image_gives_no_interval_of_a_difference():
     found = measures.peaks_in_boxes(np.array([[0, 0]]), np.array([[0, 0, 1, 1]]), (4, 6))
     assert math.isinf(found["above_middle_interval"])
     assert math.isinf(found["above_others_interval"])

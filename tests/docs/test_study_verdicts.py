@@ -90,7 +90,7 @@ def test_a_seed_that_failed_is_left_out():
         ([20, 30, 40], [10, 20, 30], ["holds", "undecided"]),
         ([40, 30, 20], [10, 11.5, 12.9], ["does not hold", "undecided"]),
         ([20, 90, 21], [10, 11, 15], ["undecided", "does not hold"]),
-        # 1 point is no clear gain, though 2 down from it are clearly less
+        # 1 point is not a clear gain, though 2 down from it are clearly less
         ([20, 30, 40], [10, 11, 9], ["holds", "undecided"]),
         # the middle counts twice: 2 * sqrt(4 / 4 + 1 / 4 + 1 / 4) = 2.45 points
         ([20, 30, 40], [10, 20, 27.6], ["holds", "undecided"]),
@@ -177,7 +177,7 @@ def test_validation_saturates_if_training_gains_clearly_more(train, val, said):
         ([20, 30, 20], [2, 0, 0], "does not hold"),  # too small a rate is another thing
     ],
 )
-def test_a_rate_diverges_if_its_loss_is_no_number_or_little_is_learned(val, diverged, said):
+def test_a_rate_diverges_if_its_loss_is_nan_or_little_is_learned(val, diverged, said):
     measured = study("0.001 0.01 0.1", val, diverged=diverged)
     assert verdicts(rules.large_rate_diverges, measured) == [said]
 
@@ -253,7 +253,7 @@ def test_more_epochs_are_no_more_draws_for_the_best():
     np.testing.assert_array_equal(kernel.val.shares, table.val_accuracy)
 
 
-def test_only_a_loss_that_is_no_number_is_counted_as_diverged():
+def test_only_a_loss_that_is_nan_counts_as_diverged():
     table = swept("learning_rate")
     assert sum(make_studies.measured(table).diverged) == 1
     failures = dict.fromkeys(table.failures, "no space left")

@@ -4,23 +4,23 @@ from interpret_kit.incremental import allocator as memory
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """What the allocator is told, in order."""
+def settings(monkeypatch):
+    """The settings of the allocator, in order."""
     calls = []
     monkeypatch.setattr(memory, "_set", calls.append)
     return calls
 
 
-def test_the_outermost_block_keeps_memory_and_gives_it_back(told):
+def test_the_outermost_block_keeps_memory_and_gives_it_back(settings):
     with memory.kept_memory(), memory.kept_memory():
-        assert told == [memory._KEEP]
-    assert told == [memory._KEEP, memory._RETURN]
+        assert settings == [memory._KEEP]
+    assert settings == [memory._KEEP, memory._RETURN]
 
 
-def test_memory_is_given_back_after_an_exception(told):
+def test_memory_is_given_back_after_an_exception(settings):
     with pytest.raises(ZeroDivisionError), memory.kept_memory():
         raise ZeroDivisionError
-    assert told == [memory._KEEP, memory._RETURN]
+    assert settings == [memory._KEEP, memory._RETURN]
 
 
 @pytest.mark.parametrize(("held", "trimmed"), [(1, []), (200, [0])])

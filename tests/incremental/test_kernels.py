@@ -10,15 +10,15 @@ import pytest
 import torch
 
 TESTS = Path(__file__).parents[1]
-ABLATED = "incremental/ablation/test_engine.py::test_each_network_answers_as_by_whole_forwards"
+ABLATED = (
+    "incremental/ablation/test_engine.py"
+    "::test_each_network_returns_the_outputs_of_full_forward_passes"
+)
 OCCLUDED = (
     "incremental/occlusion/test_engine.py"
-    "::test_single_precision_is_as_near_to_the_truth_as_by_whole_forwards"
+    "::test_single_precision_is_as_near_to_the_truth_as_full_forward_passes"
 )
-DEAD = (
-    "incremental/graph/test_verify.py"
-    "::test_logits_that_cancel_are_no_reason_to_refuse_dead_filters[0]"
-)
+DEAD = "incremental/graph/test_verify.py::test_logits_that_cancel_do_not_refuse_dead_filters[0]"
 WEAK = "test_filter_ablation.py::test_a_weak_filter_is_as_exact_as_the_scores_it_changes"
 # Each compares in float32 with the truth, most in float64 too; together they go every way.
 AGREEMENT = [
@@ -48,7 +48,7 @@ def test_kernels_and_threads_are_those_that_the_environment_names():
 @pytest.mark.parametrize(("native", "onednn", "threads"), SETTINGS)
 def test_both_ways_agree_with_these_kernels(native, onednn, threads):
     if native == "avx2" and not torch.cpu._is_avx2_supported():
-        pytest.skip("this processor has no AVX2")
+        pytest.skip("this CPU has no AVX2")
     setting = {
         "ATEN_CPU_CAPABILITY": native,
         "ONEDNN_MAX_CPU_ISA": onednn,

@@ -120,17 +120,17 @@ def plainly(net, pixels, maps):
     return maps.relu()
 
 
-def pictures(count=2):
+def noise_images(count=2):
     return torch.randn(count, 3, 12, 10, generator=torch.Generator().manual_seed(1))
 
 
 def by_hooks(network, point, image, number):
-    def silence(maps):
-        silenced = maps.clone()
-        silenced[:, number] = 0
-        return silenced
+    def ablate(maps):
+        zeroed = maps.clone()
+        zeroed[:, number] = 0
+        return zeroed
 
-    with observed(network, {point: silence}):
+    with observed(network, {point: ablate}):
         return network(image[None]).reshape(-1)
 
 
@@ -143,8 +143,8 @@ def by_hooks(network, point, image, number):
     ],
 )
 @torch.no_grad()
-def test_filters_are_silenced_as_by_hooks(between, settings, point):
-    network, images = Odd(between, **settings).eval(), pictures()
+def test_filters_are_ablated_as_by_hooks(between, settings, point):
+    network, images = Odd(between, **settings).eval(), noise_images()
     ablation = IncrementalAblation(network, [(point, 1)], images)
     ablation.observe(images)
     filters = torch.arange(settings.get("filters", 6))
@@ -162,16 +162,16 @@ def test_filters_are_silenced_as_by_hooks(between, settings, point):
         (less_the_batch, "conv"),
     ],
 )
-def test_what_cannot_be_silenced_in_parts_is_said_before_it_is_asked(between, point):
+def test_ablations_that_cannot_be_incremental_are_known_before_they_run(between, point):
     network = Odd(between, clone=Cloned()).eval()
     with pytest.raises(Untraceable):
-        IncrementalAblation(network, [(point, 1)], pictures())
+        IncrementalAblation(network, [(point, 1)], noise_images())
 
 
 @pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize("small", [1.0, 1e-5])
 def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(small):
-    network, images = Odd(by_how_many).eval(), pictures()
+    network, images = Odd(by_how_many).eval(), noise_images()
     network.scales[0] = small
     masks = torch.arange(6).view(1, 6, 1, 1).expand(1, 6, 12, 10)
 
@@ -188,7 +188,7 @@ def test_a_network_that_counts_its_batch_is_ablated_as_captum_does(small):
 def test_inputs_that_the_network_overwrites_are_left_alone():
     network = Odd(plainly).eval()
     network.conv.register_forward_pre_hook(lambda _, given: (given[0].sub_(0.5),))
-    images = pictures()
+    images = noise_images()
     before = images.clone()
     ours = FilterAblation(network, "conv").attribute(images, target=1)
     assert torch.equal(images, before)
@@ -225,8 +225,8 @@ def assert_near_captums(ours, function, images):
     ],
     ids=lambda each: each.__name__,
 )
-def test_one_picture_is_occluded_as_captum_does_it(between):
-    network, images = Odd(between).eval(), pictures(1)
+def test_one_image_is_occluded_as_captum_does_it(between):
+    network, images = Odd(between).eval(), noise_images(1)
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
     assert_near_captums(ours, network, images)
 
@@ -288,7 +288,7 @@ def test_filters_of_odd_networks_are_ablated_as_by_hooks(name, engine):
     make, layer = ABLATED[name]
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network, images = make().eval(), pictures(3)
+        network, images = make().eval(), noise_images(3)
     network.room = torch.zeros(100, 5)
     ours = FilterAblation(network, layer, engine).attribute(images, target=3)
     scale, theirs = terms_of(network, images[:1]), lost_by_hooks(network, layer, images)
@@ -313,7 +313,7 @@ def test_maps_of_parts_of_images_belong_to_no_image():
         return net.conv(parts).relu().mean((2, 3)).view(len(pixels), 4, 6).mean(1)
 
     classifier = Classifier(Odd(in_quarters).eval(), size=(12, 10), **HALVES)
-    images = ImageSet.from_arrays(pictures(3).sigmoid().numpy().transpose(0, 2, 3, 1))
+    images = ImageSet.from_arrays(noise_images(3).sigmoid().numpy().transpose(0, 2, 3, 1))
     with pytest.raises(NotSupported, match="a batch of 12 for 3 images"):
         TopPatches("conv#2").run(classifier, images)
 
@@ -323,7 +323,7 @@ def test_maps_of_parts_of_images_belong_to_no_image():
 def test_the_root_of_a_mean_is_not_that_of_its_rounding_error(between):
     network, images = Odd(between).eval(), torch.zeros(1, 3, 64, 64)
     network.conv.bias.data.fill_(-0.1)  # so that no filter fires but at the patch
-    images[:, :, 24:30, 24:30] = pictures(1)[:, :, :6, :6].abs()
+    images[:, :, 24:30, 24:30] = noise_images(1)[:, :, :6, :6].abs()
     settings = {"sliding_window_shapes": (3, 16, 16), "strides": (3, 8, 8), "target": 1}
 
     def captums(network, images):
@@ -341,14 +341,14 @@ def test_the_root_of_a_mean_is_not_that_of_its_rounding_error(between):
 
 @pytest.mark.usefixtures("auto_tries")
 def test_a_network_that_squeezes_a_single_row_is_asked_about_several():
-    network, images = Odd(squeezed).eval(), pictures(2)
+    network, images = Odd(squeezed).eval(), noise_images(2)
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
     assert_near_captums(ours, network, images)
 
 
 def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
     classifier = Classifier(Odd(squeezed).eval(), size=(12, 10), classes=list("abcde"), **HALVES)
-    images = ImageSet.from_arrays(pictures(2).sigmoid().numpy().transpose(0, 2, 3, 1))
+    images = ImageSet.from_arrays(noise_images(2).sigmoid().numpy().transpose(0, 2, 3, 1))
     twelve, eleven = (
         Occlusion(window=4, stride=3).run(classifier, images, batch_size=size).confidence
         for size in (12, 11)  # of 12 positions: with the second, one is left
@@ -360,7 +360,7 @@ def test_a_classifier_that_squeezes_is_asked_about_a_last_window_alone():
 
 
 def test_a_network_that_squeezes_a_single_row_is_ablated():
-    network, images = Odd(squeezed).eval(), pictures(2)
+    network, images = Odd(squeezed).eval(), noise_images(2)
     ours = FilterAblation(network, "conv", "incremental").attribute(images, target=1)
     scale = terms_of(network, images)
     network.double()
@@ -386,7 +386,7 @@ def _another_forward(network):
 @pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize("change", [_another_number_in_a_list, _another_function, _another_forward])
 def test_a_network_that_has_changed_is_looked_at_again(change):
-    network, images = Odd(plainly).eval(), pictures(1)
+    network, images = Odd(plainly).eval(), noise_images(1)
     occlusion = IncrementalOcclusion(network)
     before = occlusion.attribute(images, WINDOW, STRIDES, target=1)
     change(network)
@@ -397,7 +397,7 @@ def test_a_network_that_has_changed_is_looked_at_again(change):
 
 @pytest.mark.usefixtures("auto_tries")
 def test_a_network_that_has_hardly_changed_is_not_mixed_with_what_it_was():
-    network, images = Odd(plainly).eval(), pictures(1)
+    network, images = Odd(plainly).eval(), noise_images(1)
     occlusion = IncrementalOcclusion(network)
     occlusion.attribute(images, WINDOW, STRIDES, target=1)
     network.scales[0] = 1.0001
@@ -425,7 +425,7 @@ def _hooked():
 @pytest.mark.parametrize("probabilities", [False, True])
 @pytest.mark.parametrize("make", [lambda: _classifier(Cooler), _hooked], ids=["own", "hooked"])
 def test_a_classifier_that_does_more_is_asked_as_it_is(make, probabilities):
-    classifier, images = make(), pictures(1).sigmoid()
+    classifier, images = make(), noise_images(1).sigmoid()
     function = classifier.probabilities if probabilities else classifier
     ours = IncrementalOcclusion(function).attribute(images, WINDOW, STRIDES, target=1)
     assert_near_captums(ours, function, images)
@@ -439,7 +439,7 @@ def _scripted():
 
 def _exported():
     network = nn.Sequential(nn.Conv2d(3, 5, (12, 10)), nn.Flatten()).eval()
-    return torch.export.export(network, (pictures(1),)).module()
+    return torch.export.export(network, (noise_images(1),)).module()
 
 
 def _halved():
@@ -449,10 +449,14 @@ def _halved():
 @pytest.mark.usefixtures("auto_tries")
 @pytest.mark.parametrize(
     ("make", "images"),
-    [(_scripted, pictures(1)), (_exported, pictures(1)), (_halved, pictures(1).bfloat16())],
+    [
+        (_scripted, noise_images(1)),
+        (_exported, noise_images(1)),
+        (_halved, noise_images(1).bfloat16()),
+    ],
     ids=["scripted", "exported", "half precision"],
 )
-def test_what_is_no_network_to_trace_is_left_to_captum(make, images):
+def test_a_network_that_cannot_be_traced_is_left_to_captum(make, images):
     network = make()
     ours = IncrementalOcclusion(network).attribute(images, WINDOW, STRIDES, target=1)
     assert torch.equal(ours, captums(network, images, target=1))
@@ -464,14 +468,14 @@ def test_a_baseline_between_two_levels_is_not_rounded():
         def forward(self, levels):
             return levels.float().mean((2, 3)) / 255
 
-    levels = (pictures(1) * 50 + 128).clamp(0, 255).byte()
+    levels = (noise_images(1) * 50 + 128).clamp(0, 255).byte()
     for baselines in (127.5, torch.full(levels.shape, 127.5)):
         settings = {"target": 1, "baselines": baselines}
         ours = IncrementalOcclusion(Levels()).attribute(levels, WINDOW, STRIDES, **settings)
         assert torch.equal(ours, captums(Levels(), levels, **settings))
 
 
-def test_what_a_list_in_the_network_keeps_are_no_shadows_of_the_trace():
+def test_what_a_list_in_the_network_keeps_is_not_a_tensor_of_the_trace():
     network = Odd(plainly).eval()
     network.seen, network.by_layer = [], {"conv": [torch.zeros(1)]}
 
@@ -480,6 +484,6 @@ def test_what_a_list_in_the_network_keeps_are_no_shadows_of_the_trace():
         network.by_layer["conv"].append(maps)
 
     network.conv.register_forward_hook(keep)
-    IncrementalAblation(network, [("conv", 1)], pictures())
+    IncrementalAblation(network, [("conv", 1)], noise_images())
     kept = [*network.seen, *network.by_layer["conv"]]
     assert {type(each) for each in kept} == {torch.Tensor}

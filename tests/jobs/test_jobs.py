@@ -35,7 +35,7 @@ class Killed(BaseException):
 
 
 def run_until(analysis, classifier, images, job, most):
-    """Run a job that ends when more than so many images are done."""
+    """Run a job that is killed once more than this many images are done."""
 
     def progress(done, _total):
         if done > most:
@@ -205,7 +205,7 @@ def test_a_job_at_which_another_process_is_at_work_is_refused(classifier, images
         TopPatches().run(classifier, images, job=tmp_path / "job", resume=True)
 
 
-def test_a_full_disk_is_told_in_a_sentence_and_keeps_what_was_done(
+def test_a_full_disk_is_reported_in_a_sentence_and_keeps_what_was_done(
     classifier, images, tmp_path, monkeypatch
 ):
     plain = bytes_of(TopPatches().run(classifier, images))

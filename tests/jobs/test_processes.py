@@ -113,7 +113,7 @@ def script(folder, end):
     return [sys.executable, str(file), SUPPORT]
 
 
-def test_a_script_without_a_main_guard_is_told_so_in_a_sentence(tmp_path):
+def test_a_script_without_a_main_guard_is_reported_in_a_sentence(tmp_path):
     done = subprocess.run(
         [*script(tmp_path, UNGUARDED), "0"], capture_output=True, text=True, check=False
     )

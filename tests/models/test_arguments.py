@@ -1,4 +1,4 @@
-"""Is whatever people give for a layer, filters, a class read as they mean it, or told in a line?"""
+"""Are layers, filters and classes read as people mean them, or refused in one line?"""
 
 import dataclasses
 import json
@@ -91,7 +91,7 @@ WRONG = {
 @pytest.mark.parametrize(
     ("field", "value"), [(field, each) for field, values in WRONG.items() for each in values]
 )
-def test_what_cannot_be_meant_is_told_with_an_example(field, value):
+def test_an_impossible_argument_is_reported_with_an_example(field, value):
     kind = {"filters": Ablation, "layer": Ablation, "target": Occlusion}.get(
         field, Misclassifications
     )
@@ -100,7 +100,7 @@ def test_what_cannot_be_meant_is_told_with_an_example(field, value):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: Ablation(filters="first"), "`filters` 'first' holds 'first', which is not a num"),
         (
@@ -137,8 +137,8 @@ def test_what_cannot_be_meant_is_told_with_an_example(field, value):
         (lambda: Ablation(only_right="yes"), "`only_right` is 'yes'; give True or False"),
     ],
 )
-def test_the_sentence_names_what_was_given(make, told):
-    with pytest.raises(UsageError, match=told):
+def test_the_sentence_names_what_was_given(make, message):
+    with pytest.raises(UsageError, match=message):
         make()
 
 
@@ -156,11 +156,11 @@ class TestModulesAsLayers:
         assert classifier.find_layers(listed[0]) == listed[:1]
         assert classifier.find_layers([classifier.network.conv1, "2"])[0].label == "conv1"
 
-    def test_filters_of_a_module_can_be_silenced(self, classifier, images):
+    def test_filters_of_a_module_can_be_ablated(self, classifier, images):
         found = Misclassifications(silence={classifier.network.conv2: [1, 4]})
         assert found.run(classifier, images).ablated == (("conv2", (1, 4)),)
 
-    def test_a_module_of_another_network_is_told(self, classifier, images):
+    def test_a_module_of_another_network_is_reported(self, classifier, images):
         stranger = small_classifier().network.conv1
         with pytest.raises(LayerNotFound, match="the Conv2d given as layer is not a module of thi"):
             Activations(layer=stranger).run(classifier, images)
@@ -168,7 +168,7 @@ class TestModulesAsLayers:
             classifier.find_layers(classifier.network)
 
 
-def test_filters_of_several_layers_are_silenced_together(classifier, images):
+def test_filters_of_several_layers_are_ablated_together(classifier, images):
     found = Misclassifications(silence={1: [0, 3], "conv2": 2, "last": 4}).run(classifier, images)
     network = classifier.network
     with torch.no_grad():
@@ -217,20 +217,20 @@ def test_progress_may_be_a_bar(classifier, images, capsys):
 
 
 @pytest.mark.parametrize(
-    ("keywords", "told"),
+    ("keywords", "message"),
     [
         ({"batch_size": 0}, "`batch_size` is 0; it must be at least 1"),
         ({"batch_size": "8"}, "`batch_size` is '8'; give an integer, as in `batch_size=8`"),
         ({"strict": "no"}, "`strict` is 'no'; give True or False"),
     ],
 )
-def test_what_only_changes_the_speed_is_checked_too(classifier, images, keywords, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_only_changes_the_speed_is_checked_too(classifier, images, keywords, message):
+    with pytest.raises(UsageError, match=message):
         Ablation(1).run(classifier, images, **keywords)
 
 
 @pytest.mark.parametrize("progress", ["yes", 1, [print]])
-def test_progress_that_is_no_function_is_told(classifier, images, progress):
+def test_progress_that_is_not_a_function_is_reported(classifier, images, progress):
     with pytest.raises(UsageError, match="give progress=True for a bar, or a function of"):
         Ablation(1).run(classifier, images, progress=progress)
 
@@ -269,7 +269,7 @@ class TestCaptumsForm:
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
     @pytest.mark.parametrize(
-        ("target", "told"),
+        ("target", "message"),
         [
             ("dgo", "no class 'dgo' in"),
             ([0, 1], "target names 2 classes for 3 inputs; give one class for all, or one for"),
@@ -282,14 +282,14 @@ class TestCaptumsForm:
             (True, "`target` is True; give"),
         ],
     )
-    def test_a_target_that_cannot_be_is_told(self, classifier, target, told):
+    def test_an_impossible_target_is_reported(self, classifier, target, message):
         pixels = torch.rand(3, 3, 12, 10)
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             FilterAblation(classifier, 2).attribute(pixels, target)
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             IncrementalOcclusion(classifier).attribute(pixels, (3, 6, 5), target=target)
 
-    def test_a_class_that_the_outputs_do_not_have_is_told(self, classifier):
+    def test_a_class_that_the_outputs_do_not_have_is_reported(self, classifier):
         ours = IncrementalOcclusion(classifier.network)
         with pytest.raises(UsageError, match="no class 9 in the outputs; there are 5, from 0 to 4"):
             ours.attribute(torch.rand(2, 3, 12, 10), (3, 6, 5), target=[0, 9])
@@ -298,7 +298,7 @@ class TestCaptumsForm:
         with pytest.raises(UsageError, match="'dog' is a name, and a plain network has none"):
             FilterAblation(classifier.network, 1).attribute(torch.rand(1, 3, 12, 10), "dog")
 
-    def test_filters_that_are_not_there_are_told(self, classifier):
+    def test_filters_that_are_not_there_are_reported(self, classifier):
         with pytest.raises(LayerNotFound, match="no filter 9 in layer conv2; it has 6 filters"):
             FilterAblation(classifier, 2).attribute(torch.rand(1, 3, 12, 10), 0, [9])
         with pytest.raises(LayerNotFound, match="names several layers, but one is needed"):

@@ -22,7 +22,7 @@ from interpret_kit.models.preprocessing import Preprocessing
 
 
 class Logits(nn.Module):
-    """Says the same of every picture, in the shape asked for."""
+    """Says the same of every image, in the shape asked for."""
 
     def __init__(self, row, squeezed=False):
         super().__init__()
@@ -72,7 +72,7 @@ def test_a_network_that_squeezes_its_logits_is_refused_or_right_but_never_mixed_
         assert squeezing(pixels).tolist() == [[0.0, 1.0, 2.0]] * batch
 
 
-def test_maps_or_dictionaries_are_no_logits():
+def test_maps_or_dictionaries_are_not_logits():
     class Maps(nn.Module):
         def forward(self, pixels):
             return {"out": pixels} if pixels.shape[0] == 3 else pixels
@@ -106,18 +106,18 @@ def test_a_gray_network_sees_the_luma_of_rgb():
     )
 
 
-def test_preprocessing_keeps_pictures_of_the_right_size_as_they_are():
-    picture = Image.effect_noise((10, 12), 60).convert("RGB")
-    pixels = Preprocessing(size=(12, 10), **HALVES).transform()(picture)
+def test_preprocessing_keeps_images_of_the_right_size_as_they_are():
+    image = Image.effect_noise((10, 12), 60).convert("RGB")
+    pixels = Preprocessing(size=(12, 10), **HALVES).transform()(image)
     assert pixels.dtype == torch.uint8
-    assert pixels.permute(1, 2, 0).numpy().tobytes() == picture.tobytes()
+    assert pixels.permute(1, 2, 0).numpy().tobytes() == image.tobytes()
 
 
-def test_crop_keeps_the_middle_of_the_picture():
+def test_crop_keeps_the_middle_of_the_image():
     # The shorter side is scaled to 8 / 0.5 = 16 pixels, of which the middle 8 are kept.
-    picture = Image.new("RGB", (16, 16))
-    picture.paste((255, 255, 255), (4, 4, 12, 12))
-    pixels = Preprocessing(size=(8, 8), crop=0.5, **HALVES).transform()(picture)
+    image = Image.new("RGB", (16, 16))
+    image.paste((255, 255, 255), (4, 4, 12, 12))
+    pixels = Preprocessing(size=(8, 8), crop=0.5, **HALVES).transform()(image)
     assert (pixels == 255).all()
 
 
@@ -142,7 +142,7 @@ def test_a_name_that_is_a_number_is_a_name_and_a_number_an_index():
     assert digits.class_index(1) == 1
 
 
-def test_classes_of_the_same_name_are_told_apart_by_index():
+def test_classes_of_the_same_name_are_distinguished_by_index():
     twins = saying([0.0, 1.0, 2.0], classes=["cat", "cat", "dog"])
     with pytest.raises(ClassNotFound, match="give one of the indices 0, 1"):
         twins.class_index("cat")
@@ -150,7 +150,7 @@ def test_classes_of_the_same_name_are_told_apart_by_index():
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ("catt", r"no class 'catt' in net; close names: cat"),
         ("5", "no class 5 in net; there are 3, from 0 to 2"),
@@ -159,8 +159,10 @@ def test_classes_of_the_same_name_are_told_apart_by_index():
         ("", "no class '' in net; there are: ant, bee, cat"),
     ],
 )
-def test_an_unknown_class_is_answered_with_those_there_are(asked, told):
-    with pytest.raises(ClassNotFound, match=f"^{re.escape(told) if '²' in told else told}$"):
+def test_an_unknown_class_is_answered_with_those_there_are(asked, message):
+    with pytest.raises(
+        ClassNotFound, match=f"^{re.escape(message) if '²' in message else message}$"
+    ):
         saying([0.0, 1.0, 2.0], classes=CLASSES[:3], name="net").class_index(asked)
 
 

@@ -227,7 +227,7 @@ def test_there_are_no_pretrained_weights():
         timm.create_model("ikit_convnet", pretrained=True)
 
 
-def test_padding_keeps_the_size_unless_told():
+def test_padding_keeps_the_size_by_default():
     assert ConvBlock(8, kernel=5).convolved((10, 7)) == (10, 7)
     assert ConvBlock(8, kernel=5, padding=0).convolved((10, 7)) == (6, 3)
     assert ConvBlock(8, pool=3).pooled((10, 7)) == (3, 2)

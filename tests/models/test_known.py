@@ -29,7 +29,7 @@ def test_the_layers_of_a_run_are_those_of_its_network(tmp_path, choices):
     assert [(each.label, each.number, each.filters) for each in known.layers] == real
 
 
-def test_the_mistakes_are_told_as_by_the_loaded_classifier(tmp_path):
+def test_the_mistakes_are_reported_as_by_the_loaded_classifier(tmp_path):
     write_run(tmp_path / "run")
     known, loaded = known_model(tmp_path / "run"), load_classifier(tmp_path / "run")
     assert (known.name, known.classes) == (loaded.name, loaded.classes)

@@ -91,13 +91,13 @@ def test_one_side_is_a_square(size):
 @pytest.mark.parametrize(
     "size", [0, -1, (0, 3), 64.5, "64", "big", (3, 64, 64), (64,), True, None, 10**6, float("nan")]
 )
-def test_what_is_no_size_is_told(size):
+def test_an_impossible_size_is_reported(size):
     with pytest.raises(UsageError, match=r"give a side in pixels \(64\) or height and width"):
         Preprocessing(size, **HALVES)
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "told"),
+    ("mean", "std", "message"),
     [
         ((0.5,) * 3, (0.5,), "`mean` has 3 numbers and `std` 1"),
         (0.5, (0.5,) * 3, r"`mean` is 0\.5, one number, and an image has 3 channels"),
@@ -108,13 +108,13 @@ def test_what_is_no_size_is_told(size):
         ((float("nan"),) * 3, (1.0,) * 3, "`mean` is"),
     ],
 )
-def test_a_mean_and_std_that_do_not_fit_are_told_with_both_numbers(mean, std, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_mean_and_std_that_do_not_fit_are_reported_with_both_numbers(mean, std, message):
+    with pytest.raises(UsageError, match=message):
         Preprocessing(64, mean, std)
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ({"crop": 0.0}, "`crop` is 0"),
         ({"crop": 87.5}, "87.5"),
@@ -122,6 +122,6 @@ def test_a_mean_and_std_that_do_not_fit_are_told_with_both_numbers(mean, std, to
         ({"interpolation": "bicubc"}, "bicubic"),
     ],
 )
-def test_a_crop_that_is_none_is_told(setting, told):
-    with pytest.raises(UsageError, match=told):
+def test_an_impossible_crop_is_reported(setting, message):
+    with pytest.raises(UsageError, match=message):
         Preprocessing(64, **HALVES, **setting)

@@ -19,7 +19,7 @@ from interpret_kit.render.page import DPI, Area, Page, file_names, fitted
 from interpret_kit.render.scales import COUNTS, SIGNED, Scale, overlay
 from interpret_kit.results.result import Origin
 
-CLASSES = ("$x^2$", "<b>cat</b>", "日本\n語", "a name that goes on " * 12)
+CLASSES = ("$x^2$", "<b>cat</b>", "日本\n語", "a name that is long " * 12)
 RED_OVER_BLUE = 255 * 0.8 * (0.80 - 0.10)  # of the hottest pixel: cover times (red less blue)
 
 
@@ -69,10 +69,10 @@ def activations(maps):
     )
 
 
-def top_patches(full, picture=(16, 32), labels=(3,), dead=(False,), inexact=""):
-    """One filter whose top patches would be ``full`` boxes if the picture went on."""
+def top_patches(full, image_size=(16, 32), labels=(3,), dead=(False,), inexact=""):
+    """One filter whose top patches would be ``full`` boxes if the image were larger."""
     full = np.array([full])
-    height, width = picture
+    height, width = image_size
     top = full.shape[1]
     return TopPatchesResult(
         TopPatches(),
@@ -89,7 +89,7 @@ def top_patches(full, picture=(16, 32), labels=(3,), dead=(False,), inexact=""):
         dead=np.array(dead),
         shown=np.array([0]),
         input_image_ids=np.array([0]),
-        input_images=noise(1, *picture),
+        input_images=noise(1, *image_size),
         layers=("stem/conv",),
         inexact=(inexact,),
     )
@@ -175,7 +175,7 @@ def rendered(figure):
 
 
 def shown(figure, index):
-    """The ``index``-th picture of a figure: its pixels, and left, top, right, bottom in inches."""
+    """The ``index``-th image of a figure: its pixels, and left, top, right, bottom in inches."""
     image = figure.ground.images[index]
     left, right, bottom, top = image.get_extent()
     return np.asarray(image.get_array()), (left, top, right, bottom)
@@ -207,10 +207,10 @@ def test_a_name_keeps_its_dollars_and_loses_its_line_breaks():
 
 
 def test_a_name_is_shortened_to_its_place_and_says_so():
-    short = fitted("a name that goes on", inches=0.5, size=8)
+    short = fitted("a name that is long", inches=0.5, size=8)
     assert short.endswith("…")
-    assert "a name that goes on".startswith(short[:-1])
-    assert fitted("a name that goes on", inches=5, size=8) == "a name that goes on"
+    assert "a name that is long".startswith(short[:-1])
+    assert fitted("a name that is long", inches=5, size=8) == "a name that is long"
 
 
 def test_file_names_of_layers_are_safe_and_differ():
@@ -232,7 +232,7 @@ def test_the_hottest_pixel_of_the_overlay_is_the_hottest_of_the_map():
     assert np.unravel_index(redness.argmin(), redness.shape) == (5, 3)
 
 
-def test_the_colour_over_a_picture_is_in_proportion_to_the_value_whatever_the_picture():
+def test_the_colour_over_an_image_is_in_proportion_to_the_value_whatever_the_image():
     values = np.linspace(0, 0.5, 240).reshape(8, 30)
     shown = overlay(noise(8, 30), values, Scale(-0.5, 0.5, SIGNED)).astype(int)
     redness = shown[..., 0] - shown[..., 2]
@@ -262,7 +262,7 @@ def test_a_part_of_a_place_lies_where_the_box_lies_in_the_frame():
     assert place.part((2, 1, 4, 3), (0, 0, 6, 8)) == Area(1.5, 3, 1, 1)
 
 
-def test_a_picture_is_drawn_at_its_place_the_right_way_up():
+def test_an_image_is_drawn_at_its_place_the_right_way_up():
     page = Page(3, 2, "title")
     corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 0, 0]]], np.uint8)
     page.image(corners, Area(1, 0.5, 1, 1))
@@ -276,7 +276,7 @@ def test_a_picture_is_drawn_at_its_place_the_right_way_up():
 # Occlusion
 
 
-def test_a_picture_that_is_not_square_keeps_its_orientation():
+def test_an_image_that_is_not_square_keeps_its_orientation():
     hot = np.zeros((1, 20, 60))
     hot[0, :10, 50:] = 0.6  # top right
     figure = draw(occlusion(images=1, attribution=hot))["image_0"]
@@ -378,7 +378,7 @@ def test_maps_that_are_never_negative_are_drawn_on_one_scale_from_zero():
     maps = np.zeros((2, 2, 1, 3))
     maps[0, 0, 0], maps[1, 1, 0] = (0, 2, 4), (1, 2, 0)
     figure = draw(activations(maps))["layer_block__conv__2"]
-    colours = [shown(figure, k)[0] for k in (1, 2, 4, 5)]  # 0 and 3 are the pictures
+    colours = [shown(figure, k)[0] for k in (1, 2, 4, 5)]  # 0 and 3 are the images
     expected = (mpl.colormaps["magma"](maps / 4)[..., :3] * 255).reshape(4, 1, 3, 3)
     np.testing.assert_allclose(colours, expected, atol=1)
 
@@ -404,7 +404,7 @@ def test_each_chosen_filter_is_numbered():
 # Top patches
 
 
-def test_the_patch_beyond_the_picture_is_hatched_and_keeps_its_geometry():
+def test_the_patch_beyond_the_image_is_hatched_and_keeps_its_geometry():
     result = top_patches([(-2, -3, 6, 5)])
     figure = draw(result)["layer_stem_conv"]
     patch, (left, top, right, bottom) = shown(figure, 0)
@@ -429,7 +429,7 @@ def test_the_box_lies_where_the_patch_was_cut():
     assert (box.get_width() / width, box.get_height() / height) == pytest.approx((0.5, 0.5))
 
 
-def test_patches_that_are_nearly_the_whole_picture_are_not_cut():
+def test_patches_that_are_nearly_the_whole_image_are_not_cut():
     figure = draw(top_patches([(-9, -9, 50, 41)]))["layer_stem_conv"]
     assert len(figure.ground.images) == 1
     assert any("Only whole images are shown" in " ".join(text.split()) for text in words(figure))
@@ -490,7 +490,7 @@ def test_layers_are_compared_by_their_filters():
     assert [text.get_text() for text in axes.texts[:2]] == ["2.00", "6.00"]
 
 
-def test_a_layer_that_breaks_nothing_has_no_picture_of_broken_classes():
+def test_a_layer_that_breaks_nothing_has_no_image_of_broken_classes():
     assert set(draw(ablation([[0, 0, 0, 0]]))) == {"layers", "filters_conv1"}
 
 
@@ -517,7 +517,7 @@ def test_classes_are_sorted_by_accuracy_before_and_after():
     assert counts == ["(4)", "(4)", "(5)"]
 
 
-def test_without_a_mistake_there_is_no_picture_of_mistakes():
+def test_without_a_mistake_there_is_no_image_of_mistakes():
     assert set(draw(misclassifications(np.diag([1, 0, 0, 0])))) == {"confusion", "classes"}
 
 

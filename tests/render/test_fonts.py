@@ -55,12 +55,12 @@ def test_letters_that_no_font_has_are_named(result, caplog, monkeypatch):
     monkeypatch.setattr(fontManager, "ttflist", usual)
     with caplog.at_level(logging.WARNING):
         result.figures()
-    (told,) = [each.getMessage() for each in caplog.records]
-    assert told.startswith("no installed font has all glyphs of ")
-    assert "猫" in told
-    assert "犬" in told
-    assert "été" not in told
-    assert told.endswith("the figures show boxes instead; install Noto Sans CJK")
+    (message,) = [each.getMessage() for each in caplog.records]
+    assert message.startswith("no installed font has all glyphs of ")
+    assert "猫" in message
+    assert "犬" in message
+    assert "été" not in message
+    assert message.endswith("the figures show boxes instead; install Noto Sans CJK")
 
 
 def test_a_font_that_has_the_letters_draws_them(result, cat_font, caplog, monkeypatch):
@@ -68,8 +68,8 @@ def test_a_font_that_has_the_letters_draws_them(result, cat_font, caplog, monkey
     monkeypatch.setattr(fontManager, "ttflist", usual)
     with caplog.at_level(logging.WARNING):
         figures = result.figures()
-    (told,) = [each.getMessage() for each in caplog.records]
-    assert "猫" not in told.partition(":")[0]  # 犬 is still missing
+    (message,) = [each.getMessage() for each in caplog.records]
+    assert "猫" not in message.partition(":")[0]  # 犬 is still missing
     cats = [
         text
         for figure in figures.values()

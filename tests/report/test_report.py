@@ -39,7 +39,7 @@ def hostile(tmp_path_factory):
     """A page of all analyses, in which the names of everything would be markup."""
     folder = tmp_path_factory.mktemp("hostile")
     for number, (name, pixels) in enumerate(zip(CLASSES, noise(3), strict=True)):
-        file = folder / "pictures" / name / f"{number}{IMAGE if number % 2 else HANDLER}.png"
+        file = folder / "images" / name / f"{number}{IMAGE if number % 2 else HANDLER}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(file)
     classifier = Classifier(
@@ -49,7 +49,7 @@ def hostile(tmp_path_factory):
         classes=CLASSES,
         name=f"{SCRIPT}/run",
     )
-    images = load_images(folder / "pictures")
+    images = load_images(folder / "images")
     sections = []
     for analysis in SMALL:
         place = folder / "out" / f'{analysis.name} "#?%41:é&<b>'
@@ -77,14 +77,14 @@ def test_every_figure_and_every_table_is_on_the_page(hostile):
 
 
 def test_figures_say_what_they_show_and_how_large_they_are(hostile):
-    pictures = hostile.all("img")
-    assert len({each["src"] for each in pictures}) == len(pictures) > 10
-    for each in pictures:
+    photos = hostile.all("img")
+    assert len({each["src"] for each in photos}) == len(photos) > 10
+    for each in photos:
         assert each["loading"] == "lazy"
         assert each["alt"].strip()
         with Image.open(hostile.folder / unquote(each["src"])) as figure:
             assert figure.size == (int(each["width"]), int(each["height"]))
-    alts = {each["alt"] for each in pictures}
+    alts = {each["alt"] for each in photos}
     assert "Top patches: layer conv1" in alts
     assert f"Occlusion map and confidence array: {CLASSES[1]}/1{IMAGE}.png" in alts
 
@@ -163,7 +163,7 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     assert "second" in Page(tmp_path / "index.html").text
 
 
-def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
+def test_a_run_is_not_a_result_and_is_reported_to_be_a_network(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(
         NothingThere,
@@ -172,7 +172,7 @@ def test_a_run_is_no_result_and_is_told_to_be_a_network(tmp_path):
         load_result(tmp_path)
 
 
-def test_nothing_is_written_where_a_section_is_no_result(tmp_path):
+def test_nothing_is_written_if_a_section_is_not_a_result(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(NothingThere, match="no result in"):
         write_report(tmp_path / "page", [Section(tmp_path / "empty")])

@@ -22,7 +22,7 @@ def test_a_second_process_is_refused_with_the_name_of_the_first(tmp_path):
 
 
 @pytest.mark.parametrize("left", [b"", b"process 1 on elsewhere", b"1\nelsewhere\n", b"\xff" * 99])
-def test_what_a_dead_process_left_is_no_obstacle(tmp_path, left):
+def test_what_a_dead_process_left_does_not_block(tmp_path, left):
     (tmp_path / ".lock").write_bytes(left)
     assert not is_held(tmp_path)
     this = pytest.raises(OutputExists, match=f"process {os.getpid()} on")

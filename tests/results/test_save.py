@@ -131,7 +131,7 @@ def test_a_result_whose_fields_are_unknown_here_is_refused(tmp_path, result):
         load_result(folder)
 
 
-def test_file_names_that_are_no_text_are_shown_as_well_as_they_can_be(tmp_path):
+def test_file_names_that_are_not_text_are_shown_as_well_as_they_can_be(tmp_path):
     folder = tmp_path / "photos" / "ant"
     folder.mkdir(parents=True)
     Image.fromarray(noise(1)[0]).save(folder / "plain.png")

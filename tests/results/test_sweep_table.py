@@ -27,7 +27,7 @@ def by_hand(**changed):
         "failures": {"kernel 7, seed 0": "too | large"},
     }
     study = Study(**{**vars(study), **changed.pop("study", {})})
-    origin = Origin("3 recipes", "", (), "pictures", "", {})
+    origin = Origin("3 recipes", "", (), "photos", "", {})
     return SweepResult(study, origin, **(fields | changed))
 
 
@@ -53,7 +53,7 @@ def test_markdown_has_the_same_numbers_and_says_what_failed():
     ]
     assert lines[2] == ["3", "2", "62.5", "17.68", "37.5", "17.68", "50.0", "10", "100", "1.5"]
     assert lines[4] == ["7", "0", "", "", "", "", "70.0", "", "", ""]
-    assert page.startswith("## by hand\n\nIs it so?\n\nImages: pictures. Base: lr 0.1.\n")
+    assert page.startswith("## by hand\n\nIs it so?\n\nImages: photos. Base: lr 0.1.\n")
     assert page.endswith("Failed: kernel 7, seed 0: too | large\n")
 
 
@@ -92,8 +92,8 @@ def test_the_best_run_is_of_the_best_recipe_and_every_trial_names_its_own():
     higher = np.array([[0.3, 0.55], [0.4, nan], [nan, nan]])
     assert by_hand(runs=runs, val_accuracy=higher).best_run() == "trials/3-1"
     (column,) = (k for k, name in enumerate(table.tables()["trials"].columns) if name == "run")
-    told = [row[column] for row in table.tables()["trials"].rows]
-    assert told == ["trials/3-0", "trials/3-1", "trials/5-0", "trials/5-1", "", ""]
+    runs = [row[column] for row in table.tables()["trials"].rows]
+    assert runs == ["trials/3-0", "trials/3-1", "trials/5-0", "trials/5-1", "", ""]
     never_right = np.array([[nan, nan], [0.0, nan], [nan, nan]])
     assert by_hand(runs=runs, val_accuracy=never_right).best_run() == "trials/5-0"
     none = np.full((3, 2), nan)
@@ -115,7 +115,7 @@ def test_one_is_singular(values, seeds, said):
 
 def test_how_many_images_were_scored_is_said():
     page = by_hand(scored={"val": 1650}).pages()["sweep.md"]
-    assert "\n\nImages: pictures, 1650 for val. Base: lr 0.1.\n" in page
+    assert "\n\nImages: photos, 1650 for val. Base: lr 0.1.\n" in page
 
 
 def test_the_figure_marks_means_failures_and_the_reports_accuracies():

@@ -16,10 +16,10 @@ from interpret_kit.incremental.occlusion.affected import Ints, grouped
 from interpret_kit.incremental.occlusion.cost_model import Choice
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork, plan
 from interpret_kit.incremental.occlusion.grid import WindowGrid
-from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Place, Stretch
+from interpret_kit.incremental.occlusion.patch_buffer import Buffer, CellRange, PatchLocation
 
 
-def picture(seed: int = 0, channels: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
+def noise_image(seed: int = 0, channels: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
     """Noise on a slope, (1, channels, height, width), about as large as normalised pixels."""
     generator = torch.Generator().manual_seed(seed)
     slope = torch.linspace(-1, 1, size[0])[:, None] * torch.linspace(1, -1, size[1])
@@ -43,7 +43,7 @@ class Subject:
 @cache
 def subject(name: str) -> Subject:
     """A trace takes a third of a second: one for all tests of a network."""
-    return examined(made(name).double(), picture().double())
+    return examined(made(name).double(), noise_image().double())
 
 
 def examined(network: nn.Module, seen: Tensor) -> Subject:
@@ -72,7 +72,7 @@ def spans(
 def answered_whole(
     network: nn.Module, rows: Ints, cols: Ints, seen: Tensor, fill: Tensor
 ) -> Tensor:
-    """What a network says with each window over its picture, (rows x cols, ...)."""
+    """Compute the outputs with each window over the image, (rows x cols, ...)."""
     answers = []
     for top, bottom in rows.tolist():
         for left, right in cols.tolist():
@@ -83,7 +83,7 @@ def answered_whole(
     return torch.cat(answers)
 
 
-def answered_in_parts(network: IncrementalNetwork, seen: Tensor, fill: Tensor) -> Tensor:
+def answered_incrementally(network: IncrementalNetwork, seen: Tensor, fill: Tensor) -> Tensor:
     """The same from an incremental network; each position must come once."""
     with torch.no_grad():
         positions, answers = zip(*network.outputs(seen, fill), strict=True)
@@ -93,45 +93,47 @@ def answered_in_parts(network: IncrementalNetwork, seen: Tensor, fill: Tensor) -
     return torch.cat(answers)[torch.from_numpy(order.argsort())]
 
 
-def told(
+def planned(
     traced: TracedNetwork,
     windows: tuple[Ints, Ints],
     cut: int = -1,
     groups: int = 2,
     batch: int = 9,
 ) -> IncrementalNetwork:
-    """An incremental network that is told how to go about it.
+    """Build an incremental network with a given plan.
 
     Args:
         traced: the network.
         windows: rows and columns of windows.
-        cut: how many maps are in crops; -1: all that can be.
-        groups: groups of rows, and of columns, of about equal reach.
+        cut: how many maps are evaluated as patches; -1: as many as possible.
+        groups: groups of rows, and of columns, of about equal affected regions.
         batch: windows at a time.
     """
     network = IncrementalNetwork(traced, *windows)
-    changing = network.changing
+    patchable = network.patchable
     rows, cols = (
         grouped(
             reached,
-            {node: changing.cells(node)[axis] for node in changing.order},
-            dict.fromkeys(changing.order, 1.0),
+            {node: patchable.cells(node)[axis] for node in patchable.order},
+            dict.fromkeys(patchable.order, 1.0),
             groups,
         )
-        for axis, reached in enumerate(changing.reached(*windows))
+        for axis, reached in enumerate(patchable.reached(*windows))
     )
-    cut = len(changing.order) if cut < 0 else cut
-    network.plans = [plan(changing, Choice(r, c, cut, batch, 0.0)) for r in rows for c in cols]
+    cut = len(patchable.order) if cut < 0 else cut
+    network.plans = [plan(patchable, Choice(r, c, cut, batch, 0.0)) for r in rows for c in cols]
     return network
 
 
 def one_aside(monkeypatch):
-    """Let crops be taken for lying one cell to the right of where they lie."""
+    """Read every patch from one cell too far right."""
     read = Buffer.read
 
     def shifted(self, wanted, patches):
         if patches is not None:
-            patches = Place(patches.rows, Stretch(patches.cols.first + 1, patches.cols.count))
+            patches = PatchLocation(
+                patches.rows, CellRange(patches.cols.first + 1, patches.cols.count)
+            )
         return read(self, wanted, patches)
 
     monkeypatch.setattr(Buffer, "read", shifted)

@@ -1,4 +1,4 @@
-"""Which networks and pictures are small enough that the answers can be worked out otherwise?"""
+"""Which networks and images are small enough that the answers can be worked out otherwise?"""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ HALVES = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
 
 
 def noise(count: int, size: tuple[int, int] = (12, 10), seed: int = 0) -> np.ndarray:
-    """Pictures of noise on a ground, each of another colour, uint8 (count, height, width, 3)."""
+    """Images of noise on a ground, each of another colour, uint8 (count, height, width, 3)."""
     generator = np.random.default_rng(seed)
     ground = generator.integers(0, 200, (count, 1, 1, 3))
     return (ground + generator.integers(0, 56, (count, *size, 3))).astype(np.uint8)
 
 
 def noisy_images(count: int = 17, size: tuple[int, int] = (12, 10)) -> ImageSet:
-    """Pictures of noise with labels of five classes."""
+    """Images of noise with labels of five classes."""
     return ImageSet.from_arrays(noise(count, size), np.arange(count) % 5, CLASSES)
 
 
 def pixels_of(images: ImageSet, classifier: Classifier) -> Tensor:
     """All pixels in [0, 1], (images, 3, height, width)."""
-    pictures = images.uint8_images(images.ids.tolist(), classifier.preprocessing)
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    photos = images.uint8_images(images.ids.tolist(), classifier.preprocessing)
+    return torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 255
 
 
 def small_classifier(size: tuple[int, int] = (12, 10), **settings) -> Classifier:
@@ -39,7 +39,7 @@ def small_classifier(size: tuple[int, int] = (12, 10), **settings) -> Classifier
 
 
 def drawn(network: nn.Module, seed: int = 0, low: float = -1.0) -> nn.Module:
-    """Draw all weights and statistics anew, from [low, 1] and, for variances, [0.5, 1.5]."""
+    """Draw all weights and statistics from [low, 1] and, for variances, [0.5, 1.5]."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in network.state_dict().items():
@@ -113,15 +113,15 @@ class SmallNet(nn.Module):
 
 
 class FragileNet(SmallNet):
-    """Breaks in the middle of its ``breaks_at``-th forward, between its two convolutions."""
+    """Breaks in the middle of its ``breaks_at``-th forward pass, between its two convolutions."""
 
     breaks_at = 0
-    forwards = 0
+    passes = 0
 
     def forward(self, pixels: Tensor) -> Tensor:
-        self.forwards += 1
+        self.passes += 1
         pixels = self.pool1(self.act1(self.norm1(self.conv1(pixels))))
-        if self.forwards == self.breaks_at:
+        if self.passes == self.breaks_at:
             raise RuntimeError("the power is out")
         return self.head(self.flatten(self.act2(self.norm2(self.conv2(pixels)))))
 

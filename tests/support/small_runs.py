@@ -1,4 +1,4 @@
-"""Which runs and pictures are small enough to be written to disk for each test file?"""
+"""Which runs and images are small enough to be written to disk for each test file?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLASSES = ["red", "green", "Dark_blue", "dark-blue"]
 
 
 def write_images(folder: Path, count: int = 2) -> None:
-    """Write pictures of noise, 24 x 24: ``0.png``, ``1.png``, ..."""
+    """Write images of noise, 24 x 24: ``0.png``, ``1.png``, ..."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(len(folder.name))
     for k in range(count):
@@ -52,7 +52,7 @@ def write_run(folder: Path, **changed: Any) -> nn.Module:
 
 
 def write_colours(folder: Path, count: int, seed: int) -> None:
-    """Write pictures of three classes, 8 x 8, which differ by their bright channel."""
+    """Write images of three classes, 8 x 8, which differ by their bright channel."""
     generator = np.random.default_rng(seed)
     for name, channel in COLOURS.items():
         (folder / name).mkdir(parents=True)
@@ -65,7 +65,7 @@ def write_colours(folder: Path, count: int, seed: int) -> None:
 def write_squares(
     root: Path, classes: Sequence[str], counts: Mapping[str, int], ending: str = ".png"
 ) -> list[str]:
-    """Write pictures of noise, 16 x 16, with a square in [4, 12) bright in the class's channel.
+    """Write images of noise, 16 x 16, with a square in [4, 12) bright in the class's channel.
 
     Returns the names, below ``root``, of ``counts`` of each class by split.
     """
@@ -83,7 +83,7 @@ def write_squares(
 
 
 def write_splits(root: Path) -> Path:
-    """Write 48 pictures of three colours to learn from, 12 to choose by and 12 to test with."""
+    """Write images of three colours: 48 for training, 12 for validation and 12 for testing."""
     for seed, (split, count) in enumerate({"train": 16, "val": 4, "test": 4}.items()):
         write_colours(root / split, count, seed)
     return root

@@ -77,10 +77,12 @@ def test_clipping_bounds_how_far_a_step_goes(folder, tmp_path):
     assert far(free) > 1e-3
 
 
-def test_the_last_epoch_is_kept_where_val_is_learned_from_too(folder, tmp_path):
-    told = []
-    run = train(small_recipe(folder, val_too=True, epochs=2), tmp_path / "run", "cpu", told.append)
-    assert told[-1].batches == 7  # of 48 + 12 images in batches of 8
+def test_the_last_epoch_is_kept_if_val_is_trained_on_too(folder, tmp_path):
+    reports = []
+    run = train(
+        small_recipe(folder, val_too=True, epochs=2), tmp_path / "run", "cpu", reports.append
+    )
+    assert reports[-1].batches == 7  # of 48 + 12 images in batches of 8
     assert run.metrics["best_epoch"] == 2
     assert "val_accuracy" not in run.metrics
     assert run.metrics["test_accuracy"] > 0.5
@@ -109,7 +111,7 @@ class Stopped(Exception):
     pass
 
 
-def test_tensorboard_reads_the_history_also_of_a_run_that_was_gone_on_with(folder, tmp_path):
+def test_tensorboard_reads_the_history_of_a_resumed_run_too(folder, tmp_path):
     def stop(now):
         if now.epoch == 3:
             raise Stopped
@@ -138,7 +140,7 @@ def test_fp16_on_a_cpu_is_refused(folder, tmp_path):
         train(small_recipe(folder, precision="fp16"), tmp_path / "run", "cpu")
 
 
-def test_a_compiler_that_fails_is_told_and_the_run_goes_on(folder, tmp_path, monkeypatch):
+def test_a_compiler_that_fails_is_reported_and_the_run_continues(folder, tmp_path, monkeypatch):
     plain = train(small_recipe(folder, epochs=1), tmp_path / "plain", "cpu")
 
     def broken(self):
@@ -148,10 +150,10 @@ def test_a_compiler_that_fails_is_told_and_the_run_goes_on(folder, tmp_path, mon
         self._compiled_call_impl = fail
 
     monkeypatch.setattr(nn.Module, "compile", broken)
-    told = []
+    reports = []
     recipe = small_recipe(folder, epochs=1, compile="on")
-    run = train(recipe, tmp_path / "run", "cpu", told.append)
-    assert told[0].manner == "cpu, float32, torch.compile failed (no C++ compiler)"
+    run = train(recipe, tmp_path / "run", "cpu", reports.append)
+    assert reports[0].manner == "cpu, float32, torch.compile failed (no C++ compiler)"
     for name, weight in weights(plain).items():
         assert torch.equal(weight, weights(run)[name]), "the trial changed nothing"
 

@@ -22,8 +22,8 @@ CLASSES = ("<img src=x onerror=alert(1)>", '" onerror="alert(1)', "plain")
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Three classes of pictures to learn, 16 x 16, and few filters on few of them."""
-    folder = tmp_path_factory.mktemp("data") / "pictures"
+    """Three classes of images to learn, 16 x 16, and few filters on few of them."""
+    folder = tmp_path_factory.mktemp("data") / "images"
     counts = {"train": 8, "val": 2, "test": 4}
     write_squares(folder, CLASSES, counts, ending=f"{CLASSES[1]}.png")
     recipe = Recipe(data=str(folder), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
@@ -35,14 +35,14 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(small, tmp_path_factory):
-    """The demo's folder, which is called like a part of a page, and what it told."""
+    """The demo's folder, which is named like markup, and its progress reports."""
     folder = tmp_path_factory.mktemp("work")
-    told = []
+    reports = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        page = demo.write_demo("demo <b>", small, told=lambda *now: told.append(now))
+        page = demo.write_demo("demo <b>", small, progress=lambda *now: reports.append(now))
         assert page == Path("demo <b>/index.html")
-    return folder, Page(folder / page), told
+    return folder, Page(folder / page), reports
 
 
 def test_the_page_links_to_what_is_there_and_loads_nothing(shown):
@@ -86,7 +86,7 @@ def test_results_name_the_place_where_things_are_and_not_where_they_were_made(sh
     assert photos.names == {0: "military uniform/grace_hopper.jpg"}
 
 
-def test_the_silenced_filter_is_the_one_that_broke_most(shown):
+def test_the_ablated_filter_is_the_one_that_broke_most(shown):
     _, page, _ = shown
     broken = ik.load_result(page.folder / "ablation").broken.sum(1)
     ((layer, (filter_,)),) = ik.load_result(page.folder / "misclassifications-ablated").ablated
@@ -119,16 +119,16 @@ def test_the_photo_is_ablated_with_the_networks_own_answer_as_its_label(shown):
 
 
 def test_progress_ends_each_step_whole(shown):
-    told = shown[2]
-    ends = {name: (done, total) for name, done, total in told}
+    reports = shown[2]
+    ends = {name: (done, total) for name, done, total in reports}
     assert all(done == total for done, total in ends.values())
     assert set(ends) >= {"run", "occlusion", "ablation", "photo-ablation"}
 
 
 def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_path, monkeypatch):
-    def written(out, asked, *, force, told):
-        told("run", 1, 2)
-        told("occlusion", 1, 1)
+    def written(out, asked, *, force, progress):
+        progress("run", 1, 2)
+        progress("occlusion", 1, 1)
         assert (asked, force) == (demo.Demo(device="cpu"), True)
         return Path(out) / "index.html"
 
@@ -158,7 +158,7 @@ def test_an_interrupted_demo_leaves_what_was_there(tmp_path, small):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/index.html").write_text("of before")
     with pytest.raises(KeyboardInterrupt):
-        demo.write_demo(tmp_path / "out", small, force=True, told=interrupt)
+        demo.write_demo(tmp_path / "out", small, force=True, progress=interrupt)
     assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == [
         "out",
         str(Path("out/index.html")),

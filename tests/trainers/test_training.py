@@ -106,16 +106,16 @@ def test_dropout_is_seeded_too(recipe, tmp_path):
     assert first.history["train_loss"] == second.history["train_loss"]
 
 
-def test_progress_is_told_after_each_batch(recipe, tmp_path):
-    told = []
-    train(changed(recipe, epochs=2), tmp_path / "run", "cpu", told.append)
+def test_progress_is_reported_after_each_batch(recipe, tmp_path):
+    reports = []
+    train(changed(recipe, epochs=2), tmp_path / "run", "cpu", reports.append)
     # 48 images in batches of 8: 6 steps an epoch.
-    assert [(each.epoch, each.batch) for each in told] == [
+    assert [(each.epoch, each.batch) for each in reports] == [
         (epoch, batch) for epoch in (1, 2) for batch in range(1, 7)
     ]
-    assert {(each.epochs, each.batches) for each in told} == {(2, 6)}
-    assert all(math.isfinite(each.train_loss) for each in told)
-    assert [each.val_accuracy is None for each in told] == [True] * 6 + [False] * 6
+    assert {(each.epochs, each.batches) for each in reports} == {(2, 6)}
+    assert all(math.isfinite(each.train_loss) for each in reports)
+    assert [each.val_accuracy is None for each in reports] == [True] * 6 + [False] * 6
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing(recipe, tmp_path):
@@ -125,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_nothing(recipe
     assert not (tmp_path / "run").exists()
 
 
-def test_patience_stops_so_many_epochs_after_the_best(recipe, tmp_path):
+def test_patience_is_the_number_of_epochs_after_the_best(recipe, tmp_path):
     # The learning rate is too small to change any prediction: the first epoch stays the best.
     slow = changed(recipe, lr=1e-30, epochs=9, patience=2, batch_norm=False, weight_decay=0.0)
     run = train(slow, tmp_path / "run", "cpu")

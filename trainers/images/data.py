@@ -94,7 +94,7 @@ def load_training_data(
     spec: str,
     size: tuple[int, int],
     seed: int = 0,
-    told: ReportDecoding = lambda _done, _total: None,
+    progress: ReportDecoding = lambda _done, _total: None,
     *,
     strict: bool = False,
 ) -> TrainingData:
@@ -108,10 +108,10 @@ def load_training_data(
         NoImages: none are labelled, or all are of one class.
     """
     if spec != SHAPES:
-        return _decoded(spec, seed, _Reader(size, told, strict))
+        return _decoded(spec, seed, _Reader(size, progress, strict))
     data = _DRAWN.get(size)
     if data is None:
-        data = _DRAWN[size] = _decoded(spec, seed, _Reader(size, told, strict))
+        data = _DRAWN[size] = _decoded(spec, seed, _Reader(size, progress, strict))
     return data
 
 
@@ -243,7 +243,7 @@ class _Reader:
     """Decodes one split after the other, and records what it skipped."""
 
     size: tuple[int, int]
-    told: ReportDecoding
+    progress: ReportDecoding
     strict: bool = False
     notes: list[str] = field(default_factory=list)
     omitted: list[Omitted] = field(default_factory=list)
@@ -257,7 +257,7 @@ class _Reader:
             raise NoImages(f"{images.source} has no labelled images; put them into class folders")
         if len(labelled) < len(images):
             self.notes.append(f"skipped {len(images) - len(labelled)} images without a label")
-        decoded = packed(labelled, self.size, self.told)
+        decoded = packed(labelled, self.size, self.progress)
         self._note(images, decoded)
         labels = labelled.labels[np.searchsorted(labelled.ids, decoded.ids)]
         return Split(decoded.pixels, torch.from_numpy(labels))

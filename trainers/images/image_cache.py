@@ -35,7 +35,7 @@ from interpret_kit.models.preprocessing import Preprocessing
 FORMAT = 1  # raised to invalidate all entries
 PIXELS, MANIFEST, PART = "pixels.bin", "manifest.json", ".part"
 DAY = 24 * 3600  # seconds
-AT_ONCE = 64  # images decoded before they are written
+DECODED_AT_ONCE = 64  # images decoded before they are written
 
 ReportDecoding = Callable[[int, int], object]  # called with (images done, images in all)
 PixelBlock = tuple[NDArray[np.uint8], NDArray[np.int64]]  # pixels (few, height, width, 3), and ids
@@ -52,7 +52,7 @@ class Packed:
     notes: tuple[str, ...] = ()  # what to know of how images were decoded, a sentence each
 
 
-def packed(images: ImageSet, size: tuple[int, int], told: ReportDecoding) -> Packed:
+def packed(images: ImageSet, size: tuple[int, int], progress: ReportDecoding) -> Packed:
     """Decode all images to ``size`` (height, width), or find them decoded.
 
     Raises:
@@ -62,17 +62,17 @@ def packed(images: ImageSet, size: tuple[int, int], told: ReportDecoding) -> Pac
     if isinstance(images.store, Rows) and images.store.pixels.shape[1:] == (*size, 3):
         return Packed(torch.from_numpy(images.store.pixels[images.ids]), images.ids)
     if not isinstance(images.store, Files):
-        return _in_memory(images, size, told)
+        return _in_memory(images, size, progress)
     folder, name = cache_folder() / "decoded", _name(images, size)
     if (folder / name / MANIFEST).is_file():
         return _opened(folder / name)
     try:
-        _write(folder, name, _reading(images, size), told)
+        _write(folder, name, _reading(images, size), progress)
     except UnreadableImage:
         raise
     except OSError as error:
         why = f"decoded images are not cached: cannot write to {folder} ({error.strerror or error})"
-        return _in_memory(images, size, told, f"{why}; set IKIT_CACHE to another folder")
+        return _in_memory(images, size, progress, f"{why}; set IKIT_CACHE to another folder")
     if _name(images, size) != name:
         raise RunError(f"the images of {images.source} changed while they were read; start again")
     return _opened(folder / name)
@@ -103,28 +103,28 @@ def _stat(path: Path) -> tuple[int, ...]:
 
 def _reading(images: ImageSet, size: tuple[int, int]) -> Reading:
     as_they_are = Preprocessing(size, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return images.read(as_they_are, AT_ONCE, workers=os.cpu_count() or 1)
+    return images.read(as_they_are, DECODED_AT_ONCE, workers=os.cpu_count() or 1)
 
 
-def _decoded(reading: Reading, told: ReportDecoding) -> Iterator[PixelBlock]:
+def _decoded(reading: Reading, progress: ReportDecoding) -> Iterator[PixelBlock]:
     done = 0
     for batch in reading:
         done += len(batch)
-        told(done, len(reading.images))
+        progress(done, len(reading.images))
         yield batch.uint8_images(), batch.ids.numpy()
 
 
 def _in_memory(
-    images: ImageSet, size: tuple[int, int], told: ReportDecoding, note: str = ""
+    images: ImageSet, size: tuple[int, int], progress: ReportDecoding, note: str = ""
 ) -> Packed:
     reading = _reading(images, size)
-    pixels, ids = zip(*_decoded(reading, told), strict=True)
+    pixels, ids = zip(*_decoded(reading, progress), strict=True)
     lines = tuple(map(str, reading.unreadable))
     decoded = torch.from_numpy(np.concatenate(pixels))
     return Packed(decoded, np.concatenate(ids), lines, note, reading.notes())
 
 
-def _write(folder: Path, name: str, reading: Reading, told: ReportDecoding) -> None:
+def _write(folder: Path, name: str, reading: Reading, progress: ReportDecoding) -> None:
     """Write an entry aside, put it in place, and remove those of the same place before it."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".", suffix=PART, dir=folder))
@@ -132,7 +132,7 @@ def _write(folder: Path, name: str, reading: Reading, told: ReportDecoding) -> N
         shape: tuple[int, ...] = ()
         ids: list[int] = []
         with (aside / PIXELS).open("wb") as file:  # not through a map: a full disk is an error
-            for pixels, which in _decoded(reading, told):
+            for pixels, which in _decoded(reading, progress):
                 file.write(pixels.tobytes())
                 shape = pixels.shape[1:]
                 ids += which.tolist()

@@ -31,14 +31,14 @@ ReportTraining = Callable[[TrainingProgress], object]
 DIVERGED = "the loss became"  # how `diverged` begins: a study of recipes counts such trials by it
 
 
-def decoding(recipe: Recipe, told: ReportTraining | None) -> Callable[[int, int], None]:
+def decoding(recipe: Recipe, progress: ReportTraining | None) -> Callable[[int, int], None]:
     """Make the callback of image decoding from that of a training run."""
 
-    def tell(done: int, total: int) -> None:
-        if told is not None:
-            told(TrainingProgress(0, recipe.epochs, done, total, math.nan))
+    def report(done: int, total: int) -> None:
+        if progress is not None:
+            progress(TrainingProgress(0, recipe.epochs, done, total, math.nan))
 
-    return tell
+    return report
 
 
 def last_epoch(history: History) -> tuple[float | None, float | None, float | None]:

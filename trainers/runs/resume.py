@@ -88,7 +88,11 @@ def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
 
 
 def load_data(
-    recipe: Recipe, accelerator: Accelerator, told: ReportTraining | None, *, strict: bool = False
+    recipe: Recipe,
+    accelerator: Accelerator,
+    progress: ReportTraining | None,
+    *,
+    strict: bool = False,
 ) -> TrainingData:
     """Load the images; the first process of each machine decodes them for the others.
 
@@ -97,7 +101,7 @@ def load_data(
     """
     with accelerator.local_main_process_first():
         data = load_training_data(
-            recipe.data, recipe.input_size, recipe.seed, decoding(recipe, told), strict=strict
+            recipe.data, recipe.input_size, recipe.seed, decoding(recipe, progress), strict=strict
         )
     if recipe.val_too:
         data = with_val(data)

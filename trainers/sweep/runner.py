@@ -51,7 +51,7 @@ class Listener:
     def found(self, over: int, trials: int) -> None:
         """Called once, with the number of trials that had finished before."""
 
-    def learns(self, trial: Trial, now: TrainingProgress) -> None:
+    def progressed(self, trial: Trial, now: TrainingProgress) -> None:
         """Called after a step, or while images are decoded; not for trials in other processes."""
 
     def ended(self, trial: Trial, outcome: Outcome, over: int, trials: int) -> None:
@@ -132,8 +132,8 @@ def _plan(
             continue
         key = recipe.data, recipe.input_size, recipe.seed
         if key not in seen:
-            told = partial(listener.learns, trial)
-            seen[key] = look_at(recipe, told, strict=how.strict)
+            progress = partial(listener.progressed, trial)
+            seen[key] = look_at(recipe, progress, strict=how.strict)
         where = folder / fingerprint(recipe, seen[key].contents)
         planned[trial.place] = Planned(recipe, seen[key], where)
     return planned, hopeless
@@ -171,8 +171,8 @@ class _Work:
     def _one_by_one(self, to_do: Sequence[GridIndex]) -> Iterator[GridIndex]:
         for place in to_do:
             each = self.planned[place]
-            told = partial(self.listener.learns, self.trials[place])
-            attempt(each.recipe, each.folder, self.how.device, told)
+            progress = partial(self.listener.progressed, self.trials[place])
+            attempt(each.recipe, each.folder, self.how.device, progress)
             yield place
 
     def _at_once(self, to_do: Sequence[GridIndex]) -> Iterator[GridIndex]:

@@ -35,7 +35,7 @@ else:
 
 SECTIONS = ("study", "recipe", "vary")
 ABOUT = ("title", "question", "seeds", "report")
-CHOICES: dict[str, Any] = typing.get_type_hints(Recipe)
+FIELD_TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
 NOTHING: Mapping[str, Sequence[Any]] = MappingProxyType({})
 
 GridIndex = tuple[int, int]  # of a trial's recipe in the grid, and of its seed
@@ -127,7 +127,7 @@ def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
         UsageError: it is not TOML, or names a field that recipes do not have.
     """
     try:
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         there = [each.name for each in file.parent.glob("*.toml")]
         more = close_names(file.name, there) if there else "see examples/studies/"
@@ -135,14 +135,14 @@ def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
     except ValueError as error:  # both of UTF-8 and of TOML
         raise UsageError(f"{file} is not valid TOML: {error}; see examples/studies/") from error
     try:
-        return dataclasses.replace(_study(told, changed), scale=scale)
+        return dataclasses.replace(_study(content, changed), scale=scale)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from error
 
 
-def _study(told: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
-    _known(told, SECTIONS, "section")
-    about, base, vary = (_section(told, name) for name in SECTIONS)
+def _study(content: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
+    _known(content, SECTIONS, "section")
+    about, base, vary = (_section(content, name) for name in SECTIONS)
     _known(about, ABOUT, "field of [study]")
     for name in changed.keys() & vary.keys():
         raise UsageError(f"the study varies `{name}`; drop `{name}`")
@@ -172,8 +172,8 @@ def _report(given: Any, recipes: int) -> tuple[float, ...]:
     return tuple(float(each) for each in given)
 
 
-def _section(told: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = told.get(name, {})
+def _section(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name, {})
     if not isinstance(found, dict):
         raise UsageError(f"{name} is {found!r}; it must be a section [{name}]")
     return found
@@ -196,9 +196,9 @@ def _known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
 def _check(name: str, value: Any) -> None:
     if name == "seed":
         raise UsageError("each trial has its own seed; list them as seeds in [study]")
-    _known({name: value}, tuple(CHOICES), "field of a recipe")
-    if not _is(value, CHOICES[name]):
-        raise UsageError(f"`{name}` is {value!r}; it must be: {_words(CHOICES[name])}")
+    _known({name: value}, tuple(FIELD_TYPES), "field of a recipe")
+    if not _is(value, FIELD_TYPES[name]):
+        raise UsageError(f"`{name}` is {value!r}; it must be: {_words(FIELD_TYPES[name])}")
 
 
 def _words(hint: Any) -> str:

@@ -46,15 +46,17 @@ class Images:
     omitted: tuple[Omitted, ...] = ()  # what lies in their folders and is not used
 
 
-def look_at(recipe: Recipe, told: ReportTraining | None = None, *, strict: bool = False) -> Images:
+def look_at(
+    recipe: Recipe, progress: ReportTraining | None = None, *, strict: bool = False
+) -> Images:
     """Decode the images, or find them decoded, and see which they are.
 
     Raises:
         UnreadableImage: with ``strict``, if images are not used or cannot be read.
         UsageError: there are none, or not as a training needs them.
     """
-    tell = decoding(recipe, told)
-    data = load_training_data(recipe.data, recipe.input_size, recipe.seed, tell, strict=strict)
+    report = decoding(recipe, progress)
+    data = load_training_data(recipe.data, recipe.input_size, recipe.seed, report, strict=strict)
     scored = {"val": data.val, "test": data.test}
     counts = {split: len(images) for split, images in scored.items() if images is not None}
     drawn = data if recipe.data == SHAPES else None
@@ -88,11 +90,11 @@ def fingerprint(recipe: Recipe, images: str) -> str:
         recipe: as it is trained, in which precision, too.
         images: fingerprint of all images.
     """
-    deciding = {name: version for name, version in versions().items() if name in DECIDE}
-    choices = dataclasses.asdict(recipe)
-    del choices["data"]  # wherever they lie: it is the images that count
-    told = [NUMBERS, deciding, images, choices]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    versions_used = {name: version for name, version in versions().items() if name in DECIDE}
+    settings = dataclasses.asdict(recipe)
+    del settings["data"]  # the images count, not the path to them
+    deciding = [NUMBERS, versions_used, images, settings]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> None:
@@ -101,11 +103,13 @@ def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> No
     attempt(recipe, folder, device)
 
 
-def attempt(recipe: Recipe, folder: Path, device: str, told: ReportTraining | None = None) -> None:
+def attempt(
+    recipe: Recipe, folder: Path, device: str, progress: ReportTraining | None = None
+) -> None:
     """Train in ``folder``, or resume there; errors are recorded, not raised."""
     _record(folder).unlink(missing_ok=True)
     try:
-        resume(recipe, folder, device, told)
+        resume(recipe, folder, device, progress)
     except Exception as error:  # also a bug: the other trials must not suffer from it
         record_failure(folder, error)
 

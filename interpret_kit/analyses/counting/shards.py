@@ -113,6 +113,6 @@ def _as_array(reading: Reading) -> Array:
 
 
 def _restore(reading: Reading, kept: Array) -> None:
-    told = json.loads(kept.tobytes())
-    reading.unreadable[:] = [Unreadable(*each) for each in told["unreadable"]]
-    reading.noted.update(told["noted"])
+    saved = json.loads(kept.tobytes())
+    reading.unreadable[:] = [Unreadable(*each) for each in saved["unreadable"]]
+    reading.noted.update(saved["noted"])

@@ -69,8 +69,8 @@ def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
     if engine == FULL:
         return FullAblation(classifier, points, batch, layouts)
     try:
-        told = classifier.network, points, example, rows, batch
-        if engine == INCREMENTAL or ablating_pays(*told):
+        work = classifier.network, points, example, rows, batch
+        if engine == INCREMENTAL or ablating_pays(*work):
             return PartialAblation(classifier, points, layouts)
     except Untraceable as error:
         if engine == INCREMENTAL:

@@ -35,7 +35,7 @@ class Stage:
 def stages_of(graph: RunnableGraph, path: ChannelPath) -> tuple[Stage, ...]:
     """Cut the recomputed operations where many more pairs fit in the cache from there on."""
     groups, output = _cut(graph, path), graph.output
-    outside = [*path.linear, *path.whole, *path.unchanged]
+    outside = [*path.linear, *path.materialized, *path.unchanged]
     stages: list[Stage] = []
     seen: set[Node] = set()
     for k, (nodes, rows) in enumerate(groups):
@@ -48,7 +48,7 @@ def stages_of(graph: RunnableGraph, path: ChannelPath) -> tuple[Stage, ...]:
 
 
 def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...], int]]:
-    changing = {*path.linear, *path.whole, *path.recomputed}
+    changing = {*path.linear, *path.materialized, *path.recomputed}
     rows: list[int] = []  # that fit from here on
     for node in reversed(path.recomputed):
         touched = (node, *(each for each in node.inputs if each in changing))
@@ -82,7 +82,7 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
     A copy, because stored feature maps serve all pairs. Nothing reads it later, itself or through a
     view: every earlier reader must own its memory.
     """
-    copies = {*path.linear, *path.whole, *path.unchanged}
+    copies = {*path.linear, *path.materialized, *path.unchanged}
     copies |= {node for node in path.recomputed if operation_of(node).own_memory}
     readers: dict[Node, list[Node]] = {}
     for node in path.recomputed:

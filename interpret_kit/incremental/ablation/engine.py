@@ -124,7 +124,7 @@ class _AblatedLayer:
         self.graph = graph
         start, zero = _start(traced, graph, traced.node(point), example)
         self.path = path = channel_path(graph, start)
-        self.read = frozenset({*path.linear, *path.whole, *path.unchanged})
+        self.read = frozenset({*path.linear, *path.materialized, *path.unchanged})
         self.kept = self.read | path.sources | path.beside
         self.stages = stages_of(graph, path)
         self.overwritten = overwritten(path)
@@ -133,31 +133,31 @@ class _AblatedLayer:
         self.constant = self._respond({start: zero}, {}, by_image=False)
 
     def _respond(
-        self, silent: dict[Node, Tensor], beside: Values, *, by_image: bool
+        self, ablated: dict[Node, Tensor], beside: Values, *, by_image: bool
     ) -> dict[Node, Tensor]:
         for node, where in self.path.local.items():
-            if where.by_image == by_image and node not in silent:
-                silent[node] = respond(self.graph, node, self.path, {**beside, **silent})
-        return silent
+            if where.by_image == by_image and node not in ablated:
+                ablated[node] = respond(self.graph, node, self.path, {**beside, **ablated})
+        return ablated
 
     def observe(self, values: Values) -> None:
         """Compare the channel-local feature maps of every filter, ablated and not."""
-        silent = self._respond(dict(self.constant), values, by_image=True)
+        ablated = self._respond(dict(self.constant), values, by_image=True)
         parts = {node: self._parts(node, values[node]) for node in self.path.ends}
         sources = self.path.sources
-        self.delta = {node: (silent[node] - parts[node]).contiguous() for node in sources}
+        self.delta = {node: (ablated[node] - parts[node]).contiguous() for node in sources}
         different = [
-            _anywhere(self.delta[node] if node in sources else silent[node] != part)
+            _anywhere(self.delta[node] if node in sources else ablated[node] != part)
             for node, part in parts.items()
         ]
         self.changes = torch.stack(different).any(0)
-        self.silent = {node: silent[node] for node in self.path.whole}
+        self.ablated = {node: ablated[node] for node in self.path.materialized}
 
     def strengths(self, values: Values) -> Tensor:
         """How far ablation moves a filter's own feature maps, over the most, (images, filters)."""
-        silent = self._respond(dict(self.constant), values, by_image=True)
+        ablated = self._respond(dict(self.constant), values, by_image=True)
         moved = [
-            _distance(silent[node], self._parts(node, values[node])) for node in self.path.ends
+            _distance(ablated[node], self._parts(node, values[node])) for node in self.path.ends
         ]
         most = [each.reshape(*each.shape[:2], -1).amax(2) for each in moved]
         return torch.stack([each / each.max().clamp(min=1e-30) for each in most]).amax(0)
@@ -202,13 +202,13 @@ class _Run:
         path, stored = self.layer.path, self.stored[node][images]
         if node in path.linear:
             self._add_update(node, path.linear[node], stored, (images, filters))
-        elif node in path.whole:
-            where, silent = path.local[node], self.layer.silent[node]
+        elif node in path.materialized:
+            where, ablated = path.local[node], self.layer.ablated[node]
             parts = _by_channel(stored).view(len(stored), -1, *where.part)
             rows = torch.arange(len(stored), device=stored.device)
-            images = images if len(silent) > 1 else torch.zeros_like(images)
+            images = images if len(ablated) > 1 else torch.zeros_like(images)
             # One channel of each row: the others are those of the image.
-            parts[rows, where.first + filters] = silent[images, filters]
+            parts[rows, where.first + filters] = ablated[images, filters]
         return _by_channel(stored)
 
     def _add_update(

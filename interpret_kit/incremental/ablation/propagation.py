@@ -30,7 +30,9 @@ class ChannelPath:
     local: dict[Node, ChannelLocal]  # those that something below is computed from, in order
     linear: dict[Node, LinearUpdate]  # those that a recomputed operation reads, or the output
     recomputed: tuple[Node, ...]  # in order
-    whole: frozenset[Node]  # channel-local maps that a recomputed operation reads, or the output
+    materialized: frozenset[
+        Node
+    ]  # channel-local maps that a recomputed operation reads, or the output
     unchanged: frozenset[Node]  # maps before or beside the layer that recomputed ones read
 
     @property
@@ -41,7 +43,7 @@ class ChannelPath:
     @property
     def ends(self) -> frozenset[Node]:
         """Channel-local maps that decide: if none of them changes, no output does."""
-        return self.sources | self.whole
+        return self.sources | self.materialized
 
     @property
     def beside(self) -> frozenset[Node]:
@@ -59,8 +61,8 @@ def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
     # Only what the output needs: a channel-local map whose readers all are is never written out.
     read = {graph.output, *(each for node in recomputed for each in node.inputs)} - set(recomputed)
     linear = {node: each for node, each in finder.linear.items() if node in read}
-    whole = frozenset(node for node in finder.local if node in read)
-    ends = whole | {each.source for each in linear.values()}
+    materialized = frozenset(node for node in finder.local if node in read)
+    ends = materialized | {each.source for each in linear.values()}
     used = _leading_to_any(ends, finder.local)
     return ChannelPath(
         start,
@@ -68,7 +70,7 @@ def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
         {node: each for node, each in finder.local.items() if node in used},
         linear,
         tuple(recomputed),
-        whole,
+        materialized,
         frozenset(each for each in read & graph.by_row if each not in finder.changed),
     )
 

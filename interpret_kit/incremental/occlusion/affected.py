@@ -43,7 +43,7 @@ def touched(span: Span, cells: int, stretches: Ints) -> Ints:
 
 
 @dataclass(frozen=True, eq=False)
-class Along:
+class AffectedIntervals:
     """The affected stretches of some windows along one side, on every feature map, of one size."""
 
     windows: Ints  # (windows,) which of the side's windows these are
@@ -53,7 +53,7 @@ class Along:
 
 def grouped(
     reached: Mapping[Node, Ints], cells: Mapping[Node, int], work: Mapping[Node, float], groups: int
-) -> list[Along]:
+) -> list[AffectedIntervals]:
     """Group windows whose affected regions are of about equal size, so that padding costs little.
 
     Args:
@@ -74,14 +74,14 @@ def grouped(
 
 def _along(
     windows: Ints, nodes: Sequence[Node], reached: Mapping[Node, Ints], cells: Mapping[Node, int]
-) -> Along:
+) -> AffectedIntervals:
     windows = np.sort(windows)
     sizes = {node: int(np.diff(reached[node][windows]).max()) for node in nodes}
     # A stretch that was padded beyond the end of the feature map starts earlier instead.
     starts = {
         node: np.minimum(reached[node][windows, 0], cells[node] - sizes[node]) for node in nodes
     }
-    return Along(windows, starts, sizes)
+    return AffectedIntervals(windows, starts, sizes)
 
 
 def _cuts(costs: NDArray[np.float64], groups: int) -> list[Pair]:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.occlusion.affected import Along, Ints, grouped
-from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.affected import AffectedIntervals, Ints, grouped
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
@@ -43,39 +43,39 @@ Floats = NDArray[np.float64]
 class Choice:
     """A group of windows, how many feature maps are computed in patches, and the price."""
 
-    rows: Along
-    cols: Along
+    rows: AffectedIntervals
+    cols: AffectedIntervals
     cut: int
     batch: int
     seconds: float  # for all of them, estimated
 
 
 def choose(
-    changing: Changing, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
+    patchable: PatchableMaps, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
 ) -> list[Choice]:
     """Group windows (rows x cols) and decide for each group where patches end.
 
     Args:
-        changing: the network.
+        patchable: the network.
         rows: what each row of windows covers, (rows, 2) in pixels.
         cols: what each column of windows covers, (cols, 2).
         batch_bytes: what the largest feature map of a batch may take.
     """
-    prices = _Prices(changing, batch_bytes)
-    reached = changing.reached(rows, cols)
+    prices = _Prices(patchable, batch_bytes)
+    reached = patchable.reached(rows, cols)
     best: list[Choice] = []
     for groups in range(1, MOST_GROUPS + 1):
-        sides = [_along(changing, reached, axis, groups) for axis in (0, 1)]
+        sides = [_along(patchable, reached, axis, groups) for axis in (0, 1)]
         choices = [prices.choice(r, c) for r in sides[0] for c in sides[1]]
         if not best or _total(choices) < _total(best):
             best = choices
     return best
 
 
-def whole_seconds(changing: Changing, windows: int, batch: int = 32) -> float:
+def whole_seconds(patchable: PatchableMaps, windows: int, batch: int = 32) -> float:
     """Estimate the cost of full forward passes for a number of windows."""
-    prices = _Prices(changing)
-    calls = -(-windows // batch) * len(changing.order) * CALL
+    prices = _Prices(patchable)
+    calls = -(-windows // batch) * len(patchable.order) * CALL
     return float(windows * (prices.whole.sum() + prices.always) + calls)
 
 
@@ -84,15 +84,15 @@ def _total(choices: Sequence[Choice]) -> float:
 
 
 def _along(
-    changing: Changing, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
-) -> list[Along]:
+    patchable: PatchableMaps, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
+) -> list[AffectedIntervals]:
     """Group the windows of one side by what they cost, in the feature maps where patches pay."""
-    cells = {node: changing.cells(node) for node in changing.order}
+    cells = {node: patchable.cells(node) for node in patchable.order}
     work = {}
-    for node in changing.order:
+    for node in patchable.order:
         means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
         share = means[0] * means[1] / (cells[node][0] * cells[node][1])
-        per_cell = _multiply_adds(node) * MULTIPLY_ADD + 4 * changing.channels(node) * BYTE
+        per_cell = _multiply_adds(node) * MULTIPLY_ADD + 4 * patchable.channels(node) * BYTE
         work[node] = per_cell * means[1 - axis] if share < MOST_AFFECTED else 0.0
     return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
 
@@ -100,18 +100,18 @@ def _along(
 class _Prices:
     """What the operations of a network cost for one window, in seconds."""
 
-    def __init__(self, changing: Changing, batch_bytes: int = BATCH_BYTES) -> None:
-        self.changing, self.network = changing, changing.network
+    def __init__(self, patchable: PatchableMaps, batch_bytes: int = BATCH_BYTES) -> None:
+        self.patchable, self.network = patchable, patchable.network
         self.batch_bytes = batch_bytes
-        self.order = changing.order
-        self.place = {node: k for k, node in enumerate(self.order)}
+        self.order = patchable.order
+        self.position = {node: k for k, node in enumerate(self.order)}
         self.whole = np.array([self._whole(node) for node in self.order])
         behind = self.network.after(self.network.graph.pixels)
-        self.always = sum(self._whole(node) for node in behind if node not in self.place)
+        self.always = sum(self._whole(node) for node in behind if node not in self.position)
         self.until = np.array([self._last_reader(node) for node in self.order])
         self.weights = np.array([self._weights(node) for node in self.order])
 
-    def choice(self, rows: Along, cols: Along) -> Choice:
+    def choice(self, rows: AffectedIntervals, cols: AffectedIntervals) -> Choice:
         """Decide where patches of these windows end: the cut of the least price."""
         patches = np.array([self._patch(node, rows, cols) for node in self.order])
         count = len(self.order)
@@ -119,7 +119,7 @@ class _Prices:
         price += self.whole.sum() - np.cumsum(self.whole)
         pasted, largest = np.zeros(count), np.zeros(count)
         for k, node in enumerate(self.order):
-            size = 4.0 * self._cells(node) * self.changing.channels(node)
+            size = 4.0 * self._cells(node) * self.patchable.channels(node)
             # At a cut between a feature map and its last reader, it is pasted into a full copy.
             pasted[k : self.until[k]] += size * GATHERED_BYTE
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
@@ -134,16 +134,16 @@ class _Prices:
         """Behind which cut a feature map is no longer read by what runs on full ones."""
         if node is self.network.output:
             return len(self.order)
-        last = self.place[node]
+        last = self.position[node]
         for reader in self.network.users(node):
-            if reader in self.place:
-                last = max(last, self.place[reader])
-            elif reader not in self.changing.means:
+            if reader in self.position:
+                last = max(last, self.position[reader])
+            elif reader not in self.patchable.means:
                 return len(self.order)
         return last
 
     def _whole(self, node: Node) -> float:
-        if node not in self.place:
+        if node not in self.position:
             size = 4.0 * float(np.prod(node.shape[1:]))
             return size * BYTE + _multiply_adds(node) * MULTIPLY_ADD
         return self._operation(node, self._cells(node))
@@ -154,28 +154,28 @@ class _Prices:
         return sum(2.0 * each.nbytes * BYTE for each in held if isinstance(each, Tensor))
 
     def _cells(self, node: Node) -> float:
-        return float(np.prod(self.changing.cells(node)))
+        return float(np.prod(self.patchable.cells(node)))
 
     def _operation(self, node: Node, cells: float) -> float:
         read = sum(
-            4.0 * self.changing.channels(each) * cells * np.prod(self._step(node, each))
+            4.0 * self.patchable.channels(each) * cells * np.prod(self._step(node, each))
             for each in node.inputs
-            if each in self.place
+            if each in self.position
         )
         work = cells * _multiply_adds(node) * MULTIPLY_ADD
-        return float(work + (4.0 * self.changing.channels(node) * cells + read) * BYTE)
+        return float(work + (4.0 * self.patchable.channels(node) * cells + read) * BYTE)
 
     def _step(self, node: Node, read: Node) -> list[float]:
         """Cells of an input for one of the output, along rows and cols."""
-        sides = zip(self.changing.cells(read), self.changing.cells(node), strict=True)
+        sides = zip(self.patchable.cells(read), self.patchable.cells(node), strict=True)
         return [before / after for before, after in sides]
 
-    def _patch(self, node: Node, rows: Along, cols: Along) -> float:
-        if self.changing.rules[node] is None:
+    def _patch(self, node: Node, rows: AffectedIntervals, cols: AffectedIntervals) -> float:
+        if self.patchable.rules[node] is None:
             return 0.0
         price = self._operation(node, rows.sizes[node] * cols.sizes[node])
         for read in node.inputs:
-            if read in self.place:
+            if read in self.position:
                 halo = operation_of(node).halo(node)
                 sides = [
                     side.sizes[node] * step + halo
@@ -185,7 +185,7 @@ class _Prices:
                     rows.sizes[read],
                     cols.sizes[read],
                 )
-                size = 4.0 * self.changing.channels(read) * sides[0] * sides[1]
+                size = 4.0 * self.patchable.channels(read) * sides[0] * sides[1]
                 price += 0.0 if same else size * GATHERED_BYTE
         return price
 

@@ -26,8 +26,14 @@ from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.occlusion.affected import Ints
 from interpret_kit.incremental.occlusion.cost_model import choose, whole_seconds
-from interpret_kit.incremental.occlusion.croppable import Changing
-from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Cells, Indices, Place, Stretch
+from interpret_kit.incremental.occlusion.patch_buffer import (
+    Buffer,
+    CellRange,
+    Cells,
+    Indices,
+    PatchLocation,
+)
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
 from interpret_kit.incremental.occlusion.schedule import TailBatches
 from interpret_kit.incremental.ops.patches import Layout
@@ -67,18 +73,15 @@ class IncrementalNetwork:
         Raises:
             Untraceable: if the images have one row or column only.
         """
-        self.windows, self.batch_bytes, self.indices_bytes = (
-            (rows, cols),
-            batch_bytes,
-            indices_bytes,
-        )
-        self.changing = Changing(folded(traced))
-        if not self.changing.order:
+        self.windows = rows, cols
+        self.batch_bytes, self.indices_bytes = batch_bytes, indices_bytes
+        self.patchable = PatchableMaps(folded(traced))
+        if not self.patchable.order:
             raise Untraceable("its images have one row or column of pixels")
-        choices = choose(self.changing, rows, cols, batch_bytes)
+        choices = choose(self.patchable, rows, cols, batch_bytes)
         self.seconds = sum(each.seconds for each in choices)  # for an image, estimated
-        self.whole_seconds = whole_seconds(self.changing, len(rows) * len(cols))
-        self.plans = [plan(self.changing, each) for each in choices]
+        self.whole_seconds = whole_seconds(self.patchable, len(rows) * len(cols))
+        self.plans = [plan(self.patchable, each) for each in choices]
         # The largest batches first: the allocator reuses their blocks for the smaller ones.
         self.plans.sort(key=attrgetter("together"), reverse=True)
         self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
@@ -100,31 +103,31 @@ class IncrementalNetwork:
         Raises:
             Stale: the network no longer returns what its graph does.
         """
-        seen = _StoredImage(self.changing, image, fill)
+        seen = _StoredImage(self.patchable, image, fill)
         if uncovered is not None and not seen.matches(uncovered):
             raise Stale("the network has changed since it was traced")
-        tail = TailBatches(self.changing.network, self.batch_bytes)
-        for place, each in enumerate(self.plans):
+        tail = TailBatches(self.patchable.network, self.batch_bytes)
+        for number, each in enumerate(self.plans):
             for batch, numbers in enumerate(each.batches()):
-                indices = self._indices.get((place, batch), Indices())
+                indices = self._indices.get((number, batch), Indices())
                 values = _Batch(seen, each, numbers, indices.again()).values(self.windows)
-                self._keep((place, batch), indices)
+                self._keep((number, batch), indices)
                 yield from tail.add(each, self._positions(each, numbers), values)
         yield from tail.flush()
 
     def uncovered(self, image: Tensor) -> Tensor:
         """Outputs (1, ...) without a window, by the same arithmetic as those with one."""
-        return _outputs_of(self.changing.network)(image)
+        return _outputs_of(self.patchable.network)(image)
 
     def sample(self, image: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Evaluate a few windows only, ``count`` at most: the first and the last."""
-        largest, seen = self.plans[0], _StoredImage(self.changing, image, fill)
+        largest, seen = self.plans[0], _StoredImage(self.patchable, image, fill)
         batches = largest.batches()
         rows, cols = (np.concatenate(each) for each in zip(batches[0], batches[-1], strict=True))
         chosen = np.unique(np.r_[: count // 2, -(count - count // 2) : 0] % len(rows))
         numbers = rows[chosen], cols[chosen]
         values = _Batch(seen, largest, numbers, Indices()).values(self.windows)
-        outputs = self.changing.network.finish(values, largest.whole, len(numbers[0]))
+        outputs = self.patchable.network.finish(values, largest.whole, len(numbers[0]))
         return self._positions(largest, numbers), outputs
 
     def _positions(self, plan: Plan, numbers: Windows) -> Ints:
@@ -144,10 +147,10 @@ class IncrementalNetwork:
 class _StoredImage:
     """An image whose feature maps are kept, to be run with windows over it."""
 
-    def __init__(self, changing: Changing, image: Tensor, fill: Tensor) -> None:
-        self.changing, self.network = changing, changing.network
+    def __init__(self, patchable: PatchableMaps, image: Tensor, fill: Tensor) -> None:
+        self.patchable, self.network = patchable, patchable.network
         graph = self.network.graph
-        kept = {*changing.order, *changing.means}
+        kept = {*patchable.order, *patchable.means}
         self.stored = self.network.run(image, kept - {graph.pixels})
         self.stored[graph.pixels] = image
         shown = torch.stack([self.cells(graph.pixels)[0], fill.permute(1, 2, 0)])
@@ -169,7 +172,7 @@ class _StoredImage:
 
     def cells(self, node: Node) -> Tensor:
         """The stored feature map, (1, rows, cols, channels)."""
-        return self.stored[node].permute(0, *self.changing.layouts[node])
+        return self.stored[node].permute(0, *self.patchable.layouts[node])
 
 
 class _Batch:
@@ -178,16 +181,16 @@ class _Batch:
     def __init__(self, seen: _StoredImage, plan: Plan, numbers: Windows, indices: Indices) -> None:
         self.seen, self.plan, self.numbers, self.indices = seen, plan, numbers, indices
         self.patches: dict[Node, Tensor] = {}
-        self.places: dict[Node, Place] = {}
+        self.locations: dict[Node, PatchLocation] = {}
         self.buffers: dict[Node, Buffer] = {}
         self.weight = seen.network.weight
 
     def values(self, windows: Windows) -> dict[Node, Tensor]:
         """Compute the patches; return what operations on full feature maps read, (batch, ...)."""
-        changing = self.seen.changing
+        patchable = self.seen.patchable
         self._cover(windows)
         for node in self.plan.patches:
-            rule = changing.rules[node]
+            rule = patchable.rules[node]
             if rule is not None:
                 self.patches[node] = rule.compute(node, self)
             # Freed at once, so that only patches that are still to be read take memory.
@@ -197,43 +200,40 @@ class _Batch:
         values = {node: self._mean(node) for node in self.plan.pooled}
         return values | {node: self._whole(node) for node in self.plan.pasted}
 
-    def place(self, node: Node) -> Place:
+    def location(self, node: Node) -> PatchLocation:
         """Where the patches of a feature map lie."""
-        if node not in self.places:
+        if node not in self.locations:
             sides = zip((self.plan.rows, self.plan.cols), self.numbers, strict=True)
-            self.places[node] = Place(
-                *(Stretch(along.starts[node][at], along.sizes[node]) for along, at in sides)
+            self.locations[node] = PatchLocation(
+                *(CellRange(along.starts[node][at], along.sizes[node]) for along, at in sides)
             )
-        return self.places[node]
+        return self.locations[node]
 
     def layout(self, node: Node) -> Layout:
         """How a map is laid out."""
-        return self.seen.changing.layouts[node]
+        return self.seen.patchable.layouts[node]
 
-    def read(self, node: Node, place: Place, padding: float = 0.0) -> Tensor:
+    def read(self, node: Node, location: PatchLocation, padding: float = 0.0) -> Tensor:
         """Cells of a map under the windows, (batch, rows, cols, channels)."""
         # Padding in front of a convolution has no patches of its own: it is read as the padding
         # of what it pads, so its cells are shifted by what it adds above and to the left.
         while node not in self.patches:
             left, _, top, _ = node.arguments["pad"]
-            rows = Stretch(place.rows.first - top, place.rows.count, place.rows.step)
-            cols = Stretch(place.cols.first - left, place.cols.count, place.cols.step)
             padding = node.arguments["value"] or 0.0
-            node, place = node.inputs[0], Place(rows, cols)
-        if place.same(self.place(node)):
+            node, location = node.inputs[0], location.shifted(-top, -left)
+        if location.same(self.location(node)):
             return self.patches[node]
         buffer = self._buffer(node)
         buffer.padding = padding
-        return buffer.read(place, self.place(node))
+        return buffer.read(location, self.location(node))
 
     def _buffer(self, node: Node) -> Buffer:
         """The stored feature map of a node and its patches."""
         if node not in self.buffers:
             patches = self.patches[node]
-            self.buffers[node] = Buffer(
-                self.seen.cells(node), patches[..., 0].numel(), self.indices
-            )
-            self.patches[node] = self.buffers[node].patches(self.place(node).shape).copy_(patches)
+            buffer = Buffer(self.seen.cells(node), patches[..., 0].numel(), self.indices)
+            self.patches[node] = buffer.patches(self.location(node).shape).copy_(patches)
+            self.buffers[node] = buffer
         return self.buffers[node]
 
     def overwrites(self, node: Node) -> bool:
@@ -242,34 +242,33 @@ class _Batch:
         here = read not in self.plan.pasted and read in self.patches
         # In place only over a patch of exactly these cells that nobody reads later: not by another
         # operation (`RunnableGraph.overwrites`), and not when it is pasted at the cut.
-        return (
-            here and self.seen.network.overwrites(node) and self.place(read).same(self.place(node))
-        )
+        free = here and self.seen.network.overwrites(node)
+        return free and self.location(read).same(self.location(node))
 
     def _cover(self, windows: Windows) -> None:
         """Make the patches of the image itself, with the windows."""
         pixels, shown = self.seen.network.graph.pixels, self.seen.uncovered_and_fill
-        place = self.place(pixels)
+        location = self.location(pixels)
 
         def pixels_shown() -> Cells:
-            rows, cols = place.rows.cells(), place.cols.cells()
+            rows, cols = location.rows.cells(), location.cols.cells()
             plan, (at_row, at_col) = self.plan, self.numbers
             covered_rows = _inside(rows, windows[0][plan.rows.windows[at_row]])
             covered_cols = _inside(cols, windows[1][plan.cols.windows[at_col]])
             covered = covered_rows[:, :, None] & covered_cols[:, None, :]
-            height, width = self.seen.changing.cells(pixels)
+            height, width = self.seen.patchable.cells(pixels)
             index = rows[:, :, None] * width + cols[:, None, :]
             return np.where(covered, index + height * width, index)
 
         index = self.indices.of(shown.device, pixels_shown)
-        self.patches[pixels] = shown.index_select(0, index).view(*place.shape, -1)
+        self.patches[pixels] = shown.index_select(0, index).view(*location.shape, -1)
 
     def _mean(self, node: Node) -> Tensor:
         """The mean over a feature map of which a part has changed."""
         source = node.inputs[0]
-        rows, cols = self.seen.changing.cells(source)
+        rows, cols = self.seen.patchable.cells(source)
         # By the change alone: the cells outside the patch are not read again.
-        before = self._buffer(source).read(self.place(source), None)
+        before = self._buffer(source).read(self.location(source), None)
         change = (self.patches[source] - before).sum((1, 2)) / (rows * cols)
         stored = self.seen.stored[node]
         updated: Tensor = stored + change.view(-1, *stored.shape[1:])
@@ -281,9 +280,9 @@ class _Batch:
             source = self._whole(node.inputs[0])
             padded: Tensor = self.seen.network.apply(node, {node.inputs[0]: source}, len(source))
             return padded
-        rows, cols = self.seen.changing.cells(node)
-        none = np.zeros_like(self.place(node).rows.first)
-        maps = self.read(node, Place(Stretch(none, rows), Stretch(none, cols)))
+        rows, cols = self.seen.patchable.cells(node)
+        none = np.zeros_like(self.location(node).rows.first)
+        maps = self.read(node, PatchLocation(CellRange(none, rows), CellRange(none, cols)))
         order = [0, *self.layout(node)]
         return maps.permute([order.index(k) for k in range(4)])
 

@@ -23,7 +23,7 @@ _FAR = -(2**40)
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class CellRange:
     """Some cells along one side of a map, for each window of a batch: first, first + step, ..."""
 
     first: Cells  # (batch,); may lie before the map
@@ -35,7 +35,7 @@ class Stretch:
         cells: Cells = self.first[:, None] + np.arange(0, self.count * self.step, self.step)
         return cells
 
-    def wider(self, stride: int, before: int, reach: int) -> Stretch:
+    def wider(self, stride: int, before: int, reach: int) -> CellRange:
         """What a sliding kernel reads to make these cells of its output.
 
         Args:
@@ -45,23 +45,29 @@ class Stretch:
         """
         first = self.first * stride - before
         if reach == 0:
-            return Stretch(first, self.count, stride)
-        return Stretch(first, (self.count - 1) * stride + reach + 1)
+            return CellRange(first, self.count, stride)
+        return CellRange(first, (self.count - 1) * stride + reach + 1)
 
-    def same(self, other: Stretch) -> bool:
+    def same(self, other: CellRange) -> bool:
         """Whether these are the same cells."""
         alike = (self.count, self.step) == (other.count, other.step)
         return alike and np.array_equal(self.first, other.first)
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class PatchLocation:
     """A rectangle of cells for each window of a batch."""
 
-    rows: Stretch
-    cols: Stretch
+    rows: CellRange
+    cols: CellRange
 
-    def same(self, other: Place) -> bool:
+    def shifted(self, down: int, right: int) -> PatchLocation:
+        """Move the rectangles, by as many cells."""
+        rows = CellRange(self.rows.first + down, self.rows.count, self.rows.step)
+        cols = CellRange(self.cols.first + right, self.cols.count, self.cols.step)
+        return PatchLocation(rows, cols)
+
+    def same(self, other: PatchLocation) -> bool:
         """Whether these are the same cells."""
         return self.rows.same(other.rows) and self.cols.same(other.cols)
 
@@ -132,7 +138,7 @@ class Buffer:
             self.rows = rows
         return self.rows[first:last].view(batch, height, width, self.channels)
 
-    def read(self, wanted: Place, patches: Place | None) -> Tensor:
+    def read(self, wanted: PatchLocation, patches: PatchLocation | None) -> Tensor:
         """Gather patches (batch, rows, cols, channels).
 
         Args:
@@ -144,7 +150,7 @@ class Buffer:
         index = indices.of(self.rows.device, lambda: self._index(wanted, patches))
         return self.rows.index_select(0, index).view(*wanted.shape, self.channels)
 
-    def _index(self, wanted: Place, patches: Place | None) -> Cells:
+    def _index(self, wanted: PatchLocation, patches: PatchLocation | None) -> Cells:
         rows, cols = wanted.rows.cells(), wanted.cols.cells()
         index = _sum(
             np.where((rows >= 0) & (rows < self.height), rows * self.width + 1, _FAR),

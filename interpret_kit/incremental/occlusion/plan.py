@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpret_kit.incremental.graph.export import PIXELS, Node
-from interpret_kit.incremental.occlusion.affected import Along, Ints
+from interpret_kit.incremental.occlusion.affected import AffectedIntervals, Ints
 from interpret_kit.incremental.occlusion.cost_model import Choice
-from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.normalisation import BATCH_NORM
 
 Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
@@ -20,8 +20,8 @@ Windows = tuple[Ints, Ints]  # of rows of windows, and of columns
 class Plan:
     """How a group of windows is computed: what in patches, and what on full feature maps."""
 
-    rows: Along
-    cols: Along
+    rows: AffectedIntervals
+    cols: AffectedIntervals
     patches: tuple[Node, ...]
     pooled: tuple[Node, ...]  # means over a feature map that is in patches: updated
     pasted: tuple[Node, ...]  # feature maps in patches that are read in full: pasted into a copy
@@ -41,44 +41,44 @@ class Plan:
         return [np.divmod(each, len(self.cols.windows)) for each in numbers]
 
 
-def plan(changing: Changing, choice: Choice) -> Plan:
+def plan(patchable: PatchableMaps, choice: Choice) -> Plan:
     """Plan a group of windows, with the first ``choice.cut`` feature maps in patches."""
-    first, users = set(changing.order[: choice.cut]), changing.network.users
+    first, users = set(patchable.order[: choice.cut]), patchable.network.users
     # A normalisation returns a tuple: it is in patches only together with the item taken of it.
     alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
-    order = tuple(each for each in changing.order if each in first - alone)
-    pooled, pasted, whole = _split(changing, set(order))
+    order = tuple(each for each in patchable.order if each in first - alone)
+    pooled, pasted, whole = _split(patchable, set(order))
     kept = {*pasted, *(each.inputs[0] for each in pooled)}
-    done = _done(changing, order, kept)
+    done = _done(patchable, order, kept)
     return Plan(choice.rows, choice.cols, order, pooled, pasted, whole, done, choice.batch)
 
 
 def _done(
-    changing: Changing, order: Sequence[Node], kept: set[Node]
+    patchable: PatchableMaps, order: Sequence[Node], kept: set[Node]
 ) -> dict[Node, tuple[Node, ...]]:
     """By operation, the patches that are read for the last time when it is computed."""
     last = {
-        changing.source(read): node
+        patchable.source(read): node
         for node in order
-        if changing.source(node) is node
+        if patchable.source(node) is node
         for read in node.inputs
-        if read in changing.layouts
+        if read in patchable.layouts
     }
     done: dict[Node, tuple[Node, ...]] = {}
     for read, node in last.items():
-        if read not in map(changing.source, kept):
+        if read not in map(patchable.source, kept):
             done[node] = (*done.get(node, ()), read)
     return done
 
 
 def _split(
-    changing: Changing, patches: set[Node]
+    patchable: PatchableMaps, patches: set[Node]
 ) -> tuple[tuple[Node, ...], tuple[Node, ...], tuple[Node, ...]]:
     """What is pooled, pasted, and run on full feature maps, if these are in patches."""
-    network, graph = changing.network, changing.network.graph
+    network, graph = patchable.network, patchable.network.graph
     computed = [each for each in graph.nodes if each.op != PIXELS and network.weight(each) is None]
     behind = [each for each in computed if each not in patches]
-    pooled = [each for each in behind if each in changing.means and each.inputs[0] in patches]
+    pooled = [each for each in behind if each in patchable.means and each.inputs[0] in patches]
     whole = [each for each in behind if each not in pooled]
     read = patches & {network.output, *(each for node in whole for each in node.inputs)}
-    return tuple(pooled), tuple(each for each in changing.order if each in read), tuple(whole)
+    return tuple(pooled), tuple(each for each in patchable.order if each in read), tuple(whole)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.occlusion.patch_buffer import Place
+from interpret_kit.incremental.occlusion.patch_buffer import PatchLocation
 from interpret_kit.incremental.ops.arguments import pair, shape_read, side
 from interpret_kit.incremental.ops.channels import ChannelValues, Linear, first_of, map_by_map
 from interpret_kit.incremental.ops.elementwise import computed_in_cells
@@ -66,10 +66,10 @@ def _convolved(node: Node, reader: Reader) -> Tensor:
     stride, dilation = pair(given["stride"]), pair(given["dilation"])
     reach = [dilation[k] * (weight.shape[2 + k] - 1) for k in (0, 1)]
     before = padding_before(node, reach)
-    place = reader.place(node)
-    wanted = Place(
-        place.rows.wider(stride[0], before[0], reach[0]),
-        place.cols.wider(stride[1], before[1], reach[1]),
+    location = reader.location(node)
+    wanted = PatchLocation(
+        location.rows.wider(stride[0], before[0], reach[0]),
+        location.cols.wider(stride[1], before[1], reach[1]),
     )
     patches = image_form(reader.read(given["input"], wanted))
     # Along a side with a kernel of one cell, only the cells that count were read.

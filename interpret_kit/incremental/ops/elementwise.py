@@ -51,7 +51,7 @@ def in_place(node: Node) -> Callable[..., Tensor]:
 
 def computed_in_cells(node: Node, reader: Reader) -> Tensor:
     """Run the operation on the cells of a patch, laid out as the map is."""
-    place = reader.place(node)
+    location = reader.location(node)
     order = [0, *reader.layout(node)]
     back = [order.index(k) for k in range(4)]
 
@@ -59,7 +59,7 @@ def computed_in_cells(node: Node, reader: Reader) -> Tensor:
         if not isinstance(value, Node):
             return value
         weight = reader.weight(value)
-        return reader.read(value, place).permute(back) if weight is None else weight
+        return reader.read(value, location).permute(back) if weight is None else weight
 
     arguments = {name: own(value) for name, value in node.arguments.items()}
     target = in_place(node) if reader.overwrites(node) else node.target

@@ -143,14 +143,14 @@ def _part_of_a_split(node: Node) -> tuple[Node, int, range] | None:
 
 
 def _joined_patches(node: Node, reader: Reader) -> Tensor:
-    place = reader.place(node)
-    return torch.cat([reader.read(each, place) for each in node.arguments["tensors"]], dim=3)
+    location = reader.location(node)
+    return torch.cat([reader.read(each, location) for each in node.arguments["tensors"]], dim=3)
 
 
 def _some_channels(node: Node, reader: Reader) -> Tensor:
     given = node.arguments
     part = slice(given["start"], given["end"], given["step"])
-    return reader.read(node.inputs[0], reader.place(node))[..., part]
+    return reader.read(node.inputs[0], reader.location(node))[..., part]
 
 
 def _is_along_channels(node: Node, known: Known) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from torch import Tensor
 
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.occlusion.patch_buffer import Place
+from interpret_kit.incremental.occlusion.patch_buffer import PatchLocation
 
 Layout: TypeAlias = tuple[int, int, int]  # which dimensions are the rows, the cols, the channels
 
@@ -24,13 +24,13 @@ IMAGE: Layout = (2, 3, 1)  # (batch, channels, rows, cols)
 class Reader(Protocol):
     """What a patch rule may read."""
 
-    def place(self, node: Node) -> Place:
+    def location(self, node: Node) -> PatchLocation:
         """Where the patches of a map lie."""
 
     def layout(self, node: Node) -> Layout:
         """How a map is laid out."""
 
-    def read(self, node: Node, place: Place, padding: float = 0.0) -> Tensor:
+    def read(self, node: Node, location: PatchLocation, padding: float = 0.0) -> Tensor:
         """Cells of a map, (batch, rows, cols, channels); not to be changed."""
 
     def overwrites(self, node: Node) -> bool:
@@ -80,4 +80,4 @@ def is_image(_node: Node, known: Known) -> bool:
 
 def same_cells(node: Node, reader: Reader) -> Tensor:
     """Return the first input's cells: only their layout may be another."""
-    return reader.read(node.inputs[0], reader.place(node))
+    return reader.read(node.inputs[0], reader.location(node))

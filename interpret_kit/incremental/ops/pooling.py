@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.occlusion.patch_buffer import Place
+from interpret_kit.incremental.occlusion.patch_buffer import PatchLocation
 from interpret_kit.incremental.ops.arguments import pair, shape_read, side
 from interpret_kit.incremental.ops.channels import map_by_map
 from interpret_kit.incremental.ops.operation import Operation, Terms, always
@@ -44,11 +44,11 @@ def _read(node: Node, span: Span, axis: int) -> Span | None:
 
 def _read_deep(node: Node, span: Span, _axis: int) -> Span | None:
     """A pool over three dimensions; known where it pools filters only (LocalResponseNorm)."""
-    place = None if span.dim is None else span.dim - len(node.shape)
+    at = None if span.dim is None else span.dim - len(node.shape)
     given = node.arguments
     sides = given["kernel_size"], given["stride"] or given["kernel_size"]
-    alone = place is not None and all(each[place] == 1 for each in sides)
-    return span if place is None or (alone and given["padding"][place] == 0) else None
+    alone = at is not None and all(each[at] == 1 for each in sides)
+    return span if at is None or (alone and given["padding"][at] == 0) else None
 
 
 def _read_bins(node: Node, span: Span, axis: int) -> Span | None:
@@ -78,10 +78,10 @@ def _windows(node: Node, reader: Reader, padding: float) -> Tensor:
     given = node.arguments
     kernel, dilation = pair(given["kernel_size"]), pair(given.get("dilation", 1))
     stride, before = pair(given["stride"] or kernel), pair(given["padding"])
-    place = reader.place(node)
-    wanted = Place(
-        place.rows.wider(stride[0], before[0], dilation[0] * (kernel[0] - 1)),
-        place.cols.wider(stride[1], before[1], dilation[1] * (kernel[1] - 1)),
+    location = reader.location(node)
+    wanted = PatchLocation(
+        location.rows.wider(stride[0], before[0], dilation[0] * (kernel[0] - 1)),
+        location.cols.wider(stride[1], before[1], dilation[1] * (kernel[1] - 1)),
     )
     return image_form(reader.read(given["self"], wanted, padding))
 
@@ -105,9 +105,9 @@ def _avg_pool(node: Node, reader: Reader) -> Tensor:
     shares = [_shares(node, axis) for axis in (0, 1)]
     if all((each == 1).all() for each in shares):
         return cells_form(made)
-    place = reader.place(node)
-    rows = torch.from_numpy(shares[0][place.rows.cells()]).to(made)
-    cols = torch.from_numpy(shares[1][place.cols.cells()]).to(made)
+    location = reader.location(node)
+    rows = torch.from_numpy(shares[0][location.rows.cells()]).to(made)
+    cols = torch.from_numpy(shares[1][location.cols.cells()]).to(made)
     return cells_form(made) * (rows[:, :, None] * cols[:, None, :])[..., None]
 
 

@@ -71,12 +71,12 @@ def _shuffled_down(node: Node, span: Span, axis: int) -> Span | None:
 
 def _padded(node: Node, span: Span, axis: int) -> Span | None:
     dim = 2 + axis if span.dim is None else span.dim
-    place = 2 * (len(node.shape) - 1 - dim)  # the last dimension is given first
+    first = 2 * (len(node.shape) - 1 - dim)  # the last dimension is given first
     amounts = node.arguments["pad" if "pad" in node.arguments else "padding"]
-    if place < 0 or place >= len(amounts):
+    if first < 0 or first >= len(amounts):
         return span
     size, mode = shape_read(node)[dim], node.arguments.get("mode") or "constant"
-    taps = np.arange(node.shape[dim])[:, None] - amounts[place]
+    taps = np.arange(node.shape[dim])[:, None] - amounts[first]
     if mode == "circular":
         taps = taps % size
     elif mode == "replicate" or node.op.startswith("replication"):

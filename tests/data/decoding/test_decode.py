@@ -20,7 +20,7 @@ BLACK, YELLOW = (0, 0, 0), (255, 255, 0)
 #   W K Y
 UPRIGHT = np.array([[RED, GREEN, BLUE], [WHITE, BLACK, YELLOW]], np.uint8)
 
-# What a camera must have stored for the picture to be UPRIGHT once turned as the EXIF standard
+# What a camera must have stored for the image to be UPRIGHT once turned as the EXIF standard
 # says: "the 0th row is at the visual ..., the 0th column at the visual ...".
 R, G, B, W, K, Y = RED, GREEN, BLUE, WHITE, BLACK, YELLOW
 STORED = {
@@ -36,9 +36,9 @@ STORED = {
 
 
 def pixels(path):
-    picture = read_rgb(path)
-    assert picture.mode == "RGB"
-    return np.asarray(picture)
+    image = read_rgb(path)
+    assert image.mode == "RGB"
+    return np.asarray(image)
 
 
 def noise(height=48, width=40):
@@ -48,7 +48,7 @@ def noise(height=48, width=40):
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_pictures_are_upright(tmp_path, orientation, suffix):
+def test_images_are_upright(tmp_path, orientation, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = Image.fromarray(np.array(STORED[orientation], np.uint8))
@@ -159,13 +159,13 @@ def test_gray_with_alpha_is_laid_on_white(tmp_path):
 
 
 def palette(*indices):
-    picture = Image.fromarray(np.array([indices], np.uint8))
-    picture.putpalette([*RED, *GREEN, *BLUE])
-    return picture
+    image = Image.fromarray(np.array([indices], np.uint8))
+    image.putpalette([*RED, *GREEN, *BLUE])
+    return image
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif"])
-def test_palette_pictures_have_their_colours(tmp_path, suffix):
+def test_palette_images_have_their_colours(tmp_path, suffix):
     palette(2, 0, 1).save(tmp_path / f"a.{suffix}")
     np.testing.assert_array_equal(pixels(tmp_path / f"a.{suffix}"), [[BLUE, RED, GREEN]])
 
@@ -209,13 +209,13 @@ def test_an_animation_is_its_first_frame(tmp_path):
     np.testing.assert_array_equal(pixels(tmp_path / "a.gif"), [[RED, RED]])
 
 
-def test_a_several_picture_jpeg_is_its_first_picture(tmp_path):
+def test_a_jpeg_of_several_images_is_its_first(tmp_path):
     red, blue = (Image.new("RGB", (16, 16), colour) for colour in (RED, BLUE))
     red.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[blue])
     np.testing.assert_allclose(pixels(tmp_path / "a.jpg")[8, 8].astype(int), RED, atol=6)
 
 
-def test_one_pixel_is_a_picture(tmp_path):
+def test_one_pixel_is_an_image(tmp_path):
     Image.fromarray(UPRIGHT[:1, :1]).save(tmp_path / "a.png")
     np.testing.assert_array_equal(pixels(tmp_path / "a.png"), [[RED]])
 
@@ -262,13 +262,13 @@ def test_gray_with_alpha_of_16_bits_is_laid_on_white_as_that_of_8_bits(tmp_path)
 # Of these, Pillow refuses the third itself, and warns of the second.
 @pytest.mark.parametrize("side", [8_001, 10_000, 60_000])
 @pytest.mark.parametrize(("bits", "colours"), [(8, 2), (16, 0), (16, 6)])
-def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path, side, bits, colours):
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, side, bits, colours):
     (tmp_path / "a.png").write_bytes(png(side, side, bits, colours))
     with pytest.raises(UnreadableImage, match="more than 64 million pixels; resize it"):
         read_rgb(tmp_path / "a.png")
 
 
-def test_a_large_picture_is_converted_piece_by_piece(tmp_path, monkeypatch):
+def test_a_large_image_is_converted_piece_by_piece(tmp_path, monkeypatch):
     # Nine bands of one row each, against values worked out by hand: 128 on white, and 16 bits.
     monkeypatch.setattr(decode, "_BAND", 1)
     alpha = np.arange(9, dtype=np.uint8)[:, None] * 31
@@ -289,8 +289,8 @@ def test_damaged_metadata_beside_the_orientation_do_not_leave_it_lying(tmp_path)
     np.testing.assert_array_equal(pixels(tmp_path / "a.png"), UPRIGHT)
 
 
-def test_what_is_no_picture_is_refused_with_the_reason(tmp_path):
-    (tmp_path / "text.jpg").write_text("not a picture")
+def test_a_file_that_is_not_an_image_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "page.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
@@ -323,12 +323,12 @@ def test_the_filters_for_warnings_are_put_back(tmp_path):
     assert warnings.filters == before
 
 
-def test_the_picture_outlives_its_file(tmp_path):
+def test_the_image_outlives_its_file(tmp_path):
     path = tmp_path / "a.gif"
     palette(0, 0).save(path, save_all=True, append_images=[palette(2, 2)])
-    picture = read_rgb(path)
+    image = read_rgb(path)
     path.unlink()
-    assert picture.getpixel((0, 0)) == RED
+    assert image.getpixel((0, 0)) == RED
 
 
 @pytest.mark.parametrize("link", [False, True])

@@ -259,7 +259,7 @@ def test_a_profile_that_changes_nothing_is_not_noted(tmp_path, embedded):
         (bytes(16), "only zeros: copy it again"),
     ],
 )
-def test_what_is_no_image_at_all_is_called_what_it_is(tmp_path, start, advice):
+def test_a_file_that_is_not_an_image_is_called_what_it_is(tmp_path, start, advice):
     (tmp_path / "a.jpg").write_bytes(start + bytes(100))
     with pytest.raises(UnreadableImage, match=f"PGM image, but {advice}$"):
         read_rgb(tmp_path / "a.jpg")

@@ -63,7 +63,7 @@ def test_names_of_splits(name, split):
         ("ILSVRC2012_img_train", "ILSVRC2012_img_val", "val"),
     ],
 )
-def test_splits_by_all_the_names_people_use_are_no_classes(tmp_path, train, other, split):
+def test_splits_by_all_the_names_people_use_are_not_classes(tmp_path, train, other, split):
     for folder in (train, other):
         make(tmp_path, f"{folder}/cat/0.png", f"{folder}/dog/{folder}.png")
     listing = list_folder(tmp_path)
@@ -183,7 +183,7 @@ def test_a_split_of_one_class_keeps_it(tmp_path):
     assert list_folder(tmp_path).names == ("cat/a/0.png",)
 
 
-def test_a_folder_that_is_only_called_images_is_no_class(tmp_path):
+def test_a_folder_that_is_only_called_images_is_not_a_class(tmp_path):
     make(tmp_path / "flat", "images/0.png", "annotations/0.xml")
     assert load_images(tmp_path / "flat").classes == ()
     make(
@@ -238,7 +238,7 @@ def test_whatever_is_not_used_is_counted_by_reason(tmp_path):
     )
 
 
-def test_a_link_to_the_folder_itself_is_no_class(tmp_path):
+def test_a_link_to_the_folder_itself_is_not_a_class(tmp_path):
     make(tmp_path, "cat/0.png", "dog/0.png")
     (tmp_path / "all").symlink_to(tmp_path)
     images = load_images(tmp_path)
@@ -319,7 +319,7 @@ def test_a_folder_that_vanishes_meanwhile_is_named(tmp_path, monkeypatch):
     ]
 
 
-def test_documents_and_files_of_the_system_are_no_error_when_strict(tmp_path):
+def test_documents_and_files_of_the_system_are_not_errors_when_strict(tmp_path):
     make(tmp_path, "cat/0.png", "README.txt", ".DS_Store", "cat/Thumbs.db")
     images = load_images(tmp_path)
     images.check_readable(strict=True)

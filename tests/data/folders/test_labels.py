@@ -138,7 +138,7 @@ def test_a_named_file_keeps_the_label_of_the_table_beside_or_above_it(tmp_path):
     assert labels(several) == {"c.png": None, "sub/b.png": "dog"}
 
 
-def test_a_table_of_something_else_beside_a_named_file_is_no_error_but_said(tmp_path):
+def test_an_unrelated_table_beside_a_named_file_is_reported_but_not_an_error(tmp_path):
     folder(tmp_path, "id,price\n1,2\n", "a.png")
     images = load_images(tmp_path / "a.png")
     assert labels(images) == {"a.png": None}

@@ -26,7 +26,7 @@ def test_a_folder_of_images_is_sorted_and_unlabelled(tmp_path):
     assert [path.name for path in listing.paths] == ["a.png", "b.png", "c.png"]
 
 
-def test_what_is_no_image_by_name_is_passed_over(tmp_path):
+def test_files_without_an_image_suffix_are_skipped(tmp_path):
     make(tmp_path, "a.png", ".hidden.png", "._a.png", "Thumbs.db", "notes.txt")
     make(tmp_path, "__MACOSX/a.png", ".cache/b.png")
     assert list_folder(tmp_path).names == ("a.png",)
@@ -176,7 +176,7 @@ def test_a_table_that_does_not_fit_is_explained(tmp_path, table, error, match):
         list_folder(tmp_path)
 
 
-def test_a_table_that_is_no_text_is_explained(tmp_path):
+def test_a_table_that_is_not_text_is_explained(tmp_path):
     make(tmp_path, "a.png")
     (tmp_path / "labels.csv").write_bytes(b"file,label\na.png,\xff\xfe\n")
     with pytest.raises(UnreadableImage, match=r"labels\.csv: .* save it as CSV in UTF-8"):

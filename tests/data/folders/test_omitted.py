@@ -105,10 +105,10 @@ def test_images_without_a_label_are_noted_where_they_are_not_counted(place):
 
 def test_a_result_of_an_earlier_version_has_nothing_to_say(place):
     result = SMALL[0].run(ik.load_classifier("runs/mine"), ik.load_images("strangers"))
-    told = manifest(result)
-    del told["origin"]["omitted"], told["origin"]["notes"]
+    saved = manifest(result)
+    del saved["origin"]["omitted"], saved["origin"]["notes"]
     folder = result.save("saved")
-    (folder / "manifest.json").write_text(json.dumps(told))
+    (folder / "manifest.json").write_text(json.dumps(saved))
     assert (load_result(folder).origin.omitted, load_result(folder).notes()) == ((), ())
 
 

@@ -27,13 +27,13 @@ def make(folder, *names):
         (("cat/0.png", "dog/0.png", "Images/0.png"), "Images"),
     ],
 )
-def test_images_beside_their_masks_are_no_classes(tmp_path, names, give):
+def test_images_beside_their_masks_are_not_classes(tmp_path, names, give):
     make(tmp_path, *names)
     with pytest.raises(UsageError, match=rf"not like classes; .* give one folder, as .*/{give};"):
         load_images(tmp_path)
 
 
-def test_masks_are_no_images_of_a_class_or_split_either(tmp_path):
+def test_masks_are_not_images_of_a_class_or_split_either(tmp_path):
     make(tmp_path / "x", *(f"{of}/{kind}/1.png" for of in "ab" for kind in ("images", "masks")))
     with pytest.raises(UsageError, match=r"x/a holds the folders images, masks: .*move the others"):
         load_images(tmp_path / "x")
@@ -48,7 +48,7 @@ def test_masks_may_be_a_class_where_nothing_says_otherwise(tmp_path):
 
 
 @pytest.mark.parametrize("outer", [("fold1", "fold2"), ("query", "gallery"), ("Übung", "Prüfung")])
-def test_folders_that_hold_the_same_classes_are_no_classes(tmp_path, outer):
+def test_folders_that_hold_the_same_classes_are_not_classes(tmp_path, outer):
     make(tmp_path, *(f"{each}/{name}/0.png" for each in outer for name in ("cat", "dog", each)))
     with pytest.raises(UsageError, match=r"holds the same folders \(cat, dog\), .*: if cat, dog"):
         load_images(tmp_path)
@@ -82,7 +82,7 @@ def test_numbered_classes_stay_classes(tmp_path):
     assert load_images(tmp_path / "digits").classes == ("0", "1")
 
 
-def test_a_folder_in_one_of_its_own_name_is_no_class(tmp_path):
+def test_a_folder_in_one_of_its_own_name_is_not_a_class(tmp_path):
     make(tmp_path / "celeba", "img_align/img_align/0.png")
     assert load_images(tmp_path / "celeba").classes == ()
     cars = make(tmp_path / "cars", "cars_train/cars_train/0.png", "cars_test/cars_test/1.png")

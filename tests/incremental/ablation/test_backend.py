@@ -90,7 +90,7 @@ def both_ways(classifier, pixels, site):
 
 @pytest.mark.parametrize("site", ["convolution", "activation"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_suffix_answers_as_whole_forwards_do(name, site):
+def test_the_suffix_returns_the_outputs_of_full_forward_passes(name, site):
     make, size = NETWORKS[name]
     classifier = Classifier(lively(make()), size=size, **HALVES)
     pixels = torch.rand(5, 3, *size, generator=torch.Generator().manual_seed(1))
@@ -100,7 +100,7 @@ def test_the_suffix_answers_as_whole_forwards_do(name, site):
     # A probability moves by at most half as much as the logits, whose terms are summed.
     logits = terms_of(classifier.network, classifier.normalised(pixels))
     assert_near(ours, truth, theirs=theirs, terms=logits / 2)
-    # The comparison would be empty if silencing did nothing.
+    # The comparison would be empty if the ablation did nothing.
     assert sorted(effects)[len(effects) // 4] > 1e-4
 
 
@@ -122,7 +122,7 @@ def test_a_channel_stays_alone_up_to_what_mixes_and_lands_there():
     assert grouped in channel_path(graph, conv3).recomputed
 
 
-def test_running_on_from_a_layer_gives_the_whole_forward():
+def test_continuing_from_a_layer_gives_the_full_forward_pass():
     network = lively(Mixed()).eval()
     inputs = torch.rand(3, 3, 15, 22, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -148,7 +148,7 @@ class Undecided(nn.Module):
         return maps.mean((2, 3)) if maps.sum() > 0 else maps.amax((2, 3))
 
 
-def test_where_a_network_cannot_be_traced_whole_forwards_answer():
+def test_full_forward_passes_replace_a_network_that_cannot_be_traced():
     classifier = Classifier(Undecided(), size=(6, 6), **HALVES)
     with evaluating(classifier), pytest.raises(Untraceable):
         PartialAblation(classifier, [("conv", 1)])

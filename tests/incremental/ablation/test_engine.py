@@ -104,7 +104,7 @@ def looped(network, inputs, point, filters):
 
 
 def both_ways(network, inputs, most_layers=7):
-    """Outputs with some filters of many layers silenced, incrementally and in full."""
+    """Outputs with some filters of many layers ablated, incrementally and fully."""
     layers = [each for each in catalogue(network, inputs[:1]) if each.number]
     layers = layers[:: -(-len(layers) // most_layers)]
     points = [each.at(site) for each in layers for site in ("convolution", "activation")]
@@ -136,7 +136,7 @@ def assert_exact_either_way(network, inputs, least_effect=1e-3):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_each_network_answers_as_by_whole_forwards(name):
+def test_each_network_returns_the_outputs_of_full_forward_passes(name):
     make, shape = SMALL[name]
     network = drawn(make(), seed=2)
     inputs = torch.rand(3, *shape, generator=torch.Generator().manual_seed(1))
@@ -171,7 +171,7 @@ CHOICES = st.fixed_dictionaries(
 
 @settings(max_examples=10, deadline=None)
 @given(choices=CHOICES, seed=st.integers(0, 99))
-def test_every_convolution_lands_as_by_whole_forwards(choices, seed):
+def test_every_convolution_is_updated_as_by_full_forward_passes(choices, seed):
     network = ConvNet(channels=(3, 4), **choices, fc=(6,), num_classes=3, size=(13, 14))
     inputs = torch.rand(2, 3, 13, 14, generator=torch.Generator().manual_seed(seed))
     assert_exact_either_way(drawn(network, seed), inputs, least_effect=0.0)

@@ -80,7 +80,7 @@ def test_so_is_what_a_convolution_does_not_take(weight, bias, convolutions):
 
 @pytest.fixture(params=["conv", "matmul"])
 def rounded(request):
-    """A processor is told to compute one of both in fewer bits."""
+    """The CPU computes one of the two operations with fewer bits."""
     setting = getattr(torch.backends.mkldnn, request.param)
     before = setting.fp32_precision
     setting.fp32_precision = "bf16"

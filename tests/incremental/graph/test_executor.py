@@ -1,4 +1,4 @@
-"""How is an exported network run, in parts and with any number of rows?"""
+"""How is an exported network run, from one node to others, and with any number of rows?"""
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ class Counting(TorchDispatchMode):
 
 
 class Positions(nn.Module):
-    """Adds a position, made anew for every image of the batch: 1, 1.5, 2.25, ... by columns."""
+    """Adds a position, made for every image of the batch: 1, 1.5, 2.25, ... by columns."""
 
     def __init__(self, depth):
         super().__init__()

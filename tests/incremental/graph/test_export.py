@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from interpret_kit.incremental.graph.export import PIXELS, WEIGHT, trace
 from interpret_kit.incremental.graph.reasons import Untraceable
 
-PICTURE = torch.zeros(1, 3, 12, 8)
+IMAGE = torch.zeros(1, 3, 12, 8)
 
 
 class Block(nn.Module):
@@ -49,11 +49,11 @@ class Pair(nn.Module):
         return x + 1, x + 2
 
 
-def evaluated(graph, network, picture):
+def evaluated(graph, network, image):
     """What the graph computes, operation by operation."""
     weights = dict(network.named_parameters(remove_duplicate=False))
     weights.update(network.named_buffers(remove_duplicate=False))
-    values = {graph.pixels: picture}
+    values = {graph.pixels: image}
     for node in graph.nodes:
         if node.op == WEIGHT:
             values[node] = weights[node.name]
@@ -106,7 +106,7 @@ def residual():
 
 @pytest.fixture(scope="module")
 def graph(residual):
-    return trace(residual, PICTURE)
+    return trace(residual, IMAGE)
 
 
 def test_each_node_comes_after_its_inputs(graph):
@@ -122,15 +122,15 @@ def test_nothing_in_the_graph_works_in_place(graph):
 
 
 def test_the_graph_computes_what_the_network_does(residual, graph):
-    picture = torch.rand(PICTURE.shape, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(IMAGE.shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found = evaluated(graph, residual, picture)[graph.outputs[0]]
-        torch.testing.assert_close(found, residual(picture))
+        found = evaluated(graph, residual, image)[graph.outputs[0]]
+        torch.testing.assert_close(found, residual(image))
 
 
 def test_arguments_have_the_operators_names_and_defaults():
     convolution = nn.Conv2d(3, 5, (3, 1), stride=2)
-    node = trace(convolution, PICTURE).outputs[0]
+    node = trace(convolution, IMAGE).outputs[0]
     assert node.op == "conv2d"
     assert node.shape == (1, 5, 5, 4)  # (12 - 3) // 2 + 1, (8 - 1) // 2 + 1
     assert node.arguments["input"].op == PIXELS
@@ -144,13 +144,13 @@ def test_every_call_of_a_module_has_its_own_output(residual, graph):
     handle = residual.block.conv.register_forward_hook(
         lambda module, inputs, output: kept.append(output.clone())
     )
-    picture = torch.rand(PICTURE.shape, generator=torch.Generator().manual_seed(2))
+    image = torch.rand(IMAGE.shape, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        residual(picture)
+        residual(image)
     handle.remove()
     assert len(kept) == 3
     with torch.no_grad():
-        values = evaluated(graph, residual, picture)
+        values = evaluated(graph, residual, image)
     for call, output in enumerate(kept, start=1):
         node = graph.output_of("block.conv", call)
         assert node.op == "conv2d"
@@ -177,7 +177,7 @@ def test_an_unused_branch_of_a_module_is_not_its_output():
             return kept
 
     network = nn.Sequential(Gate(), nn.ReLU())
-    assert trace(network, PICTURE).output_of("0").op == "mul"
+    assert trace(network, IMAGE).output_of("0").op == "mul"
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_in_place_changes_of_a_part_reach_the_whole():
             x[:, :1] += 5
             return F.relu_(x.view(1, -1)), x
 
-    graph = trace(Shift(), PICTURE)
-    picture = torch.full(PICTURE.shape, -1.0)
-    values = evaluated(graph, Shift(), picture)
+    graph = trace(Shift(), IMAGE)
+    image = torch.full(IMAGE.shape, -1.0)
+    values = evaluated(graph, Shift(), image)
     flat, whole = (values[each] for each in graph.outputs)
     assert whole[:, 0].eq(4).all()
     assert whole[:, 1:].eq(0).all()
@@ -244,27 +244,27 @@ def test_the_network_comes_back_as_it_was(fails):
         with pytest.raises(
             Untraceable, match=r"the forward\(\) of Restless decides by the values in a tensor"
         ):
-            trace(network, PICTURE)
+            trace(network, IMAGE)
     else:
-        trace(network, PICTURE)
+        trace(network, IMAGE)
     assert_same_state(before, state_of(network))
     assert torch.is_grad_enabled()
 
 
 def test_a_network_is_traced_in_eval_mode():
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout(0.5)).train()
-    picture = torch.rand(PICTURE.shape, generator=torch.Generator().manual_seed(3))
-    graph = trace(network, PICTURE)
+    image = torch.rand(IMAGE.shape, generator=torch.Generator().manual_seed(3))
+    graph = trace(network, IMAGE)
     network.eval()
     with torch.no_grad():
-        found = evaluated(graph, network, picture)[graph.outputs[0]]
-        torch.testing.assert_close(found, network(picture))
+        found = evaluated(graph, network, image)[graph.outputs[0]]
+        torch.testing.assert_close(found, network(image))
 
 
 def test_hooks_are_part_of_what_the_network_computes():
     network = nn.Sequential(nn.ReLU())
     network[0].register_forward_hook(lambda module, inputs, output: output + 3)
-    assert trace(network, PICTURE).outputs[0].op == "add"
+    assert trace(network, IMAGE).outputs[0].op == "add"
 
 
 def test_failing_to_trace_says_why_in_one_line_and_nothing_else(capfd):
@@ -276,7 +276,7 @@ def test_failing_to_trace_says_why_in_one_line_and_nothing_else(capfd):
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with pytest.raises(Untraceable) as failure:
-            trace(Leaves(), PICTURE)
+            trace(Leaves(), IMAGE)
     assert not warned
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == level
@@ -284,5 +284,5 @@ def test_failing_to_trace_says_why_in_one_line_and_nothing_else(capfd):
 
 
 def test_a_copy_of_a_network_gives_the_same_graph(residual, graph):
-    again = trace(copy.deepcopy(residual), PICTURE)
+    again = trace(copy.deepcopy(residual), IMAGE)
     assert [repr(node) for node in again.nodes] == [repr(node) for node in graph.nodes]

@@ -1,4 +1,4 @@
-"""Is rounding told from error, when the incremental way is tried before it is trusted?"""
+"""Is rounding distinguished from error, when incremental evaluation is verified before use?"""
 
 import numpy as np
 import pytest
@@ -126,10 +126,10 @@ def test_equal_infinities_agree_and_nan_never_does():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_logits_that_cancel_are_no_reason_to_refuse_dead_filters(seed):
+def test_logits_that_cancel_do_not_refuse_dead_filters(seed):
     network = Difference().eval()
     with torch.no_grad():
-        network.deep.weight[:, [0, 7]] = 0  # whose silence changes no output
+        network.deep.weight[:, [0, 7]] = 0  # whose ablation changes no output
         for head in (network.head, network.other):
             head.weight *= 1 + seed
     with evaluating(network):
@@ -170,7 +170,7 @@ def test_lost_changes_are_noticed_whichever_filters_are_dead_behind_them(monkeyp
 
 @pytest.mark.parametrize("wrong", [1e-4, -1e-4])
 @pytest.mark.parametrize("make", [Layered, Difference])
-def test_a_ten_thousandth_of_the_output_is_no_rounding(monkeypatch, make, wrong):
+def test_a_ten_thousandth_of_the_output_is_more_than_rounding(monkeypatch, make, wrong):
     network, silence = make().eval(), IncrementalAblation.ablate
     with evaluating(network):
         terms_ = float(terms(TracedNetwork(network, noise()), noise()).max())

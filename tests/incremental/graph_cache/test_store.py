@@ -127,7 +127,7 @@ def test_a_network_is_traced_once_whatever_its_weights(traces):
     ("kind", "arguments", "size"),
     [(Net, {"slope": 0.3}, (9, 7)), (Net, {}, (8, 8)), (Doubled, {}, (9, 7))],
 )
-def test_another_setting_size_or_code_is_traced_anew(traces, kind, arguments, size):
+def test_another_setting_size_or_code_is_traced_again(traces, kind, arguments, size):
     assert_right(network(), images())
     made = network(kind, **arguments)
     assert_right(made, images(*size))
@@ -168,7 +168,7 @@ class Configured(Net):
         return self.head(torch.cat([maps, self.two(maps)], 1).mean((2, 3)))
 
 
-def assert_never_taken_for_each_other(traces, one, change):
+def assert_never_confused(traces, one, change):
     """A graph kept before a change is not used after it, even if one image does not tell.
 
     On black images the bounded and the unbounded map are equal.
@@ -196,7 +196,7 @@ def test_a_graph_is_not_used_after_the_code_that_forward_calls_has_changed(
     traces, monkeypatch, change
 ):
     made = network(Helped)
-    assert_never_taken_for_each_other(traces, made, lambda: change(monkeypatch))
+    assert_never_confused(traces, made, lambda: change(monkeypatch))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_graph_is_not_used_after_the_code_that_forward_calls_has_changed(
 )
 def test_a_graph_is_not_used_for_another_function_among_the_attributes(traces, one, other):
     made, another = network(Configured, act=one), network(Configured, act=other)
-    assert_never_taken_for_each_other(traces, made, lambda: another)
+    assert_never_confused(traces, made, lambda: another)
 
 
 def test_a_network_whose_code_cannot_be_read_is_not_kept(traces):
@@ -285,31 +285,31 @@ def test_code_that_was_changed_behind_its_back_is_found_out(traces):
 def broken(change):
     """Change the kept file as JSON."""
     (file,) = graph_files()
-    told = json.loads(file.read_text())
-    told = change(told) or told
-    file.write_text(json.dumps(told))
+    saved = json.loads(file.read_text())
+    saved = change(saved) or saved
+    file.write_text(json.dumps(saved))
 
 
-def with_operator(told, op, overload):
-    node = next(each for each in told["nodes"] if each["op"] == "leaky_relu")
+def with_operator(saved, op, overload):
+    node = next(each for each in saved["nodes"] if each["op"] == "leaky_relu")
     node["op"], node["overload"] = op, overload
 
 
 DAMAGE = {
-    "another list": lambda told: [1, 2],
-    "a number": lambda told: 3,
-    "no nodes": lambda told: {"nodes": [], "pixels": 0, "outputs": []},
-    "a node that comes later": lambda told: told["nodes"][-1]["inputs"].append(10**6),
-    "a negative node": lambda told: told["nodes"][-1]["inputs"].append(-1),
-    "no such operator": lambda told: with_operator(told, "no_such_operator", "default"),
-    "no operator's name": lambda told: with_operator(told, "__class__", "__init__"),
-    "one that writes into its argument": lambda told: with_operator(told, "relu_", "default"),
-    "one that opens files": lambda told: with_operator(told, "from_file", "default"),
-    "another computation": lambda told: with_operator(told, "relu", "default"),
-    "no device": lambda told: told["nodes"][-1]["arguments"].update(bias={"device": "nowhere"}),
-    "a wrong slope": lambda told: next(
+    "another list": lambda saved: [1, 2],
+    "a number": lambda saved: 3,
+    "no nodes": lambda saved: {"nodes": [], "pixels": 0, "outputs": []},
+    "a node that comes later": lambda saved: saved["nodes"][-1]["inputs"].append(10**6),
+    "a negative node": lambda saved: saved["nodes"][-1]["inputs"].append(-1),
+    "no such operator": lambda saved: with_operator(saved, "no_such_operator", "default"),
+    "no operator's name": lambda saved: with_operator(saved, "__class__", "__init__"),
+    "one that writes into its argument": lambda saved: with_operator(saved, "relu_", "default"),
+    "one that opens files": lambda saved: with_operator(saved, "from_file", "default"),
+    "another computation": lambda saved: with_operator(saved, "relu", "default"),
+    "no device": lambda saved: saved["nodes"][-1]["arguments"].update(bias={"device": "nowhere"}),
+    "a wrong slope": lambda saved: next(
         each["arguments"].update(negative_slope=0.7)
-        for each in told["nodes"]
+        for each in saved["nodes"]
         if each["op"] == "leaky_relu"
     ),
 }

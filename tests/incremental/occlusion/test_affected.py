@@ -11,7 +11,7 @@ from torch import nn
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.affected import grouped, touched
-from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.receptive_field.intervals import nothing_seen, pixels_span, varying
 
 
@@ -40,7 +40,7 @@ def test_a_stretch_touches_the_cells_that_see_any_of_it(stretch, reached):
 
 
 def test_cells_between_touched_ones_count_as_touched():
-    # Cell 1 sees nothing of the picture: padding alone.
+    # Cell 1 sees nothing of the image: padding alone.
     far = nothing_seen().seen[0]
     assert touched(seeing((0, 2), far, (1, 3)), 3, np.array([(1, 2)])).tolist() == [[0, 3]]
 
@@ -85,25 +85,25 @@ def test_touched_cells_are_those_of_a_plain_loop(data):
 )
 def test_no_cell_changes_beyond_the_reach_of_a_window(name):
     network = made(name)
-    changing = Changing(folded(TracedNetwork(network, torch.zeros(1, 3, *SIZE))))
-    run = changing.network.run
+    patchable = PatchableMaps(folded(TracedNetwork(network, torch.zeros(1, 3, *SIZE))))
+    run = patchable.network.run
     seen = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    before = run(seen, changing.order[1:])
+    before = run(seen, patchable.order[1:])
     windows = np.array([(0, 4), (29, 35), (57, 61)])
-    reached = changing.reached(windows, windows)
+    reached = patchable.reached(windows, windows)
     for k, (start, stop) in enumerate(windows.tolist()):
         covered = seen.clone()
         covered[..., start:stop, start:stop] = 9.0
-        after = run(covered, changing.order[1:])
-        for node in changing.order[1:]:
+        after = run(covered, patchable.order[1:])
+        for node in patchable.order[1:]:
             if node.op == "_native_batch_norm_legit_no_training":
                 continue
-            channels = changing.layouts[node][2]
+            channels = patchable.layouts[node][2]
             changed = (before[node] != after[node])[0].any(channels - 1)
             inside = torch.zeros_like(changed)
             (top, bottom), (left, right) = reached[0][node][k], reached[1][node][k]
             inside[top:bottom, left:right] = True
-            assert changed.shape == changing.cells(node)
+            assert changed.shape == patchable.cells(node)
             assert not (changed & ~inside).any()
             if name == "dilation" and node.op == "conv2d":  # no holes: every row of it changes
                 assert changed[top:bottom].any(1)[[0, -1]].all()
@@ -173,11 +173,11 @@ def test_a_pixel_is_touched_by_itself():
 
 def test_every_map_in_order_has_a_reach():
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten()).eval()
-    changing = Changing(folded(TracedNetwork(network, torch.zeros(1, 3, 8, 9))))
-    rows, cols = changing.reached(np.array([(3, 5)]), np.array([(0, 1), (8, 9)]))
-    assert [node.op for node in changing.order] == ["pixels", "conv2d", "relu"]
-    assert [rows[node].tolist() for node in changing.order] == [[[3, 5]], [[1, 5]], [[1, 5]]]
-    assert [cols[node].tolist() for node in changing.order] == [
+    patchable = PatchableMaps(folded(TracedNetwork(network, torch.zeros(1, 3, 8, 9))))
+    rows, cols = patchable.reached(np.array([(3, 5)]), np.array([(0, 1), (8, 9)]))
+    assert [node.op for node in patchable.order] == ["pixels", "conv2d", "relu"]
+    assert [rows[node].tolist() for node in patchable.order] == [[[3, 5]], [[1, 5]], [[1, 5]]]
+    assert [cols[node].tolist() for node in patchable.order] == [
         [[0, 1], [8, 9]],
         *[[[0, 1], [6, 7]]] * 2,
     ]

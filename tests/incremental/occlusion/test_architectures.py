@@ -1,13 +1,13 @@
 import pytest
 import torch
 from incremental_answers import (
-    answered_in_parts,
+    answered_incrementally,
     answered_whole,
     examined,
+    noise_image,
     one_aside,
-    picture,
+    planned,
     spans,
-    told,
 )
 from small_families import FAMILIES
 from torch import nn
@@ -31,23 +31,23 @@ def with_statistics(network, seed):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_parts_answer_as_single_whole_forwards_and_a_shift_is_caught(name, monkeypatch):
+def test_patches_give_the_outputs_of_single_forward_passes_and_a_shift_is_caught(name, monkeypatch):
     side = 64
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = with_statistics(FAMILIES[name](9), seed=1).double()
     # Deep random networks blow up the rounding of single precision; a wrong cell shows in both.
-    seen, fill = (picture(k, size=(side, side)).double() for k in (0, 1))
+    seen, fill = (noise_image(k, size=(side, side)).double() for k in (0, 1))
     fill = fill[0]
     under = examined(network, seen)
     windows = spans((side, side), (16, 16), (9, 9), most=2)
     wanted = answered_whole(network, *windows, seen, fill)
 
     def error(found):
-        return float((answered_in_parts(found, seen, fill) - wanted).abs().max())
+        return float((answered_incrementally(found, seen, fill) - wanted).abs().max())
 
     assert error(IncrementalNetwork(under.traced, *windows)) <= under.allowed
-    assert error(told(under.traced, windows)) <= under.allowed
+    assert error(planned(under.traced, windows)) <= under.allowed
 
     one_aside(monkeypatch)
-    assert not error(told(under.traced, windows)) <= under.allowed
+    assert not error(planned(under.traced, windows)) <= under.allowed

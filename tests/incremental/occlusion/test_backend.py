@@ -5,7 +5,7 @@ import pytest
 import torch
 from captum.attr import Occlusion as CaptumOcclusion
 from float_rules import assert_near, assert_same, in_double, terms_of
-from incremental_answers import picture
+from incremental_answers import noise_image
 from networks_on_paper import (
     SmallNet,
     drawn,
@@ -37,7 +37,7 @@ GRID = WindowGrid(SIZE, (5, 4), (3, 3))
 
 
 class Branching(SmallNet):
-    """Goes another way where its picture is dark: not to be traced."""
+    """Goes another way where its image is dark: not to be traced."""
 
     def forward(self, pixels):
         return super().forward(pixels if pixels.sum() > 0 else pixels * 2)
@@ -54,18 +54,18 @@ class Spoilt(nn.Module):
         return self.conv(pixels.mul_(0.5).add_(0.3)).relu().mean((2, 3))
 
 
-def answers(forwards, seen, fill):
-    positions, found = zip(*forwards.outputs(seen, fill), strict=True)
+def outputs(backend, seen, fill):
+    positions, found = zip(*backend.outputs(seen, fill), strict=True)
     order = np.concatenate(positions)
     assert sorted(order.tolist()) == list(range(len(GRID)))
     return torch.cat(found)[torch.from_numpy(order.argsort())]
 
 
-def in_parts(network, seen, fill):
-    return answers(PartialOcclusion(network, GRID, seen), seen, fill[0])
+def incrementally(network, seen, fill):
+    return outputs(PartialOcclusion(network, GRID, seen), seen, fill[0])
 
 
-def test_both_ways_give_the_same_answers():
+def test_both_ways_give_the_same_outputs():
     def looped(network, seen, fill):
         found = []
         for y0, x0, y1, x1 in GRID.boxes().tolist():
@@ -75,26 +75,26 @@ def test_both_ways_give_the_same_answers():
         assert (found[0] - found[-1]).abs().max() > 0.1
         return torch.stack(found)
 
-    network, seen, fill = SmallNet(), picture(size=SIZE), picture(1, size=SIZE)
-    whole = lambda net, seen, fill: answers(FullOcclusion(net, GRID, 4), seen, fill[0])  # noqa: E731
+    network, seen, fill = SmallNet(), noise_image(size=SIZE), noise_image(1, size=SIZE)
+    whole = lambda net, seen, fill: outputs(FullOcclusion(net, GRID, 4), seen, fill[0])  # noqa: E731
     with evaluating(network):
         assert_same(network, whole, looped, seen, fill)
-        assert_same(network, in_parts, looped, seen, fill)
+        assert_same(network, incrementally, looped, seen, fill)
 
 
-@pytest.mark.parametrize(("pictures", "way"), [(1, FullOcclusion), (2, PartialOcclusion)])
-def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way):
-    network, seen = SmallNet(), picture(size=SIZE)
+@pytest.mark.parametrize(("count", "way"), [(1, FullOcclusion), (2, PartialOcclusion)])
+def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, count, way):
+    network, seen = SmallNet(), noise_image(size=SIZE)
     with evaluating(network):
         work = worth.work_of(network, seen)
         one, two = (work.seconds(len(GRID) * count, 4) for count in (1, 2))
-        # As much is to be saved as there is to do for one picture and a half.
+        # As much is to be saved as there is to do for one image and a half.
         monkeypatch.setattr(worth, "TRACE", (0.9 - 0.3) * (one + two) / 2)
         monkeypatch.setattr(worth, "TRACED_OPERATION", 0)
         monkeypatch.setattr(worth, "TRIES", 0)
         monkeypatch.setattr("interpret_kit.incremental.occlusion.backend.pays", lambda *_: True)
         monkeypatch.setattr("interpret_kit.incremental.occlusion.backend.is_kept", lambda *_: False)
-        found = occlusion_backend(network, GRID, seen, pictures, 4)
+        found = occlusion_backend(network, GRID, seen, count, 4)
     assert type(found) is way
     assert found.settled == (way is PartialOcclusion)
 
@@ -102,7 +102,7 @@ def test_a_network_is_traced_if_there_is_enough_to_do(monkeypatch, pictures, way
 def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
     monkeypatch, caplog, no_kept_graphs
 ):
-    network, seen = SmallNet(), picture(size=SIZE)
+    network, seen = SmallNet(), noise_image(size=SIZE)
     grid = WindowGrid(SIZE, (12, 9), (12, 1))  # of ten columns at least nine
     monkeypatch.setattr(worth, "TRACE", -1e9)
     with evaluating(network), caplog.at_level(logging.INFO, "interpret_kit"):
@@ -117,12 +117,12 @@ def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
 def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_so(
     auto_tries, caplog
 ):
-    network, seen, fill = Branching(), picture(size=SIZE), torch.zeros(3, *SIZE)
+    network, seen, fill = Branching(), noise_image(size=SIZE), torch.zeros(3, *SIZE)
     with evaluating(network), caplog.at_level(logging.WARNING, "interpret_kit"):
         found = occlusion_backend(network, GRID, seen, 1, 4)
         assert type(found) is FullOcclusion
         assert found.settled
-        assert len(answers(found, seen, fill)) == len(GRID)
+        assert len(outputs(found, seen, fill)) == len(GRID)
     (said,) = [each.getMessage() for each in caplog.records if each.name.startswith("interpret")]
     assert said == (
         "incremental evaluation unavailable, using full forward passes (same results, slower): the "
@@ -131,8 +131,8 @@ def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_s
     )
 
 
-def test_a_network_that_answers_wrongly_in_parts_is_refused(monkeypatch, auto_tries, caplog):
-    network, seen = SmallNet(), picture(size=SIZE)
+def test_a_network_that_is_wrong_incrementally_is_refused(monkeypatch, auto_tries, caplog):
+    network, seen = SmallNet(), noise_image(size=SIZE)
     answer = IncrementalNetwork.sample
 
     def wrong(self, *arguments):
@@ -166,18 +166,18 @@ def test_wrong_windows_are_noticed_on_a_plain_example_too(monkeypatch, value):
 
 
 def test_inputs_are_left_as_they_are_by_a_network_that_works_in_place(auto_tries):
-    network, seen, fill = drawn(Spoilt()), picture(size=SIZE), picture(1, size=SIZE)[0]
+    network, seen, fill = drawn(Spoilt()), noise_image(size=SIZE), noise_image(1, size=SIZE)[0]
     before = seen.clone()
     with evaluating(network):
         found = occlusion_backend(network, GRID, seen, 1, 4)
         assert type(found) is PartialOcclusion
         assert torch.equal(seen, before)
         parts, whole = (
-            answers(each, seen, fill) for each in (found, FullOcclusion(network, GRID, 4))
+            outputs(each, seen, fill) for each in (found, FullOcclusion(network, GRID, 4))
         )
     assert torch.equal(seen, before)
     with evaluating(double := in_double(network)):
-        truth = answers(FullOcclusion(double, GRID, 4), seen.double(), fill.double())
+        truth = outputs(FullOcclusion(double, GRID, 4), seen.double(), fill.double())
     assert_near(parts, truth, theirs=whole, terms=terms_of(network, seen))
 
 
@@ -190,7 +190,7 @@ def test_windows_that_do_little_are_compared_with_outputs_of_the_same_way(auto_t
     with torch.no_grad():
         network[0].bias += 1000
         network[1].running_mean += 1000
-    seen = picture(size=SIZE)
+    seen = noise_image(size=SIZE)
     settings = {"strides": (3, 3, 3), "baselines": seen * 0.999, "target": 1}
     double = in_double(network)
     with torch.no_grad():
@@ -210,8 +210,8 @@ def test_windows_that_do_little_are_compared_with_outputs_of_the_same_way(auto_t
     assert_near(maps.uncovered, logits.softmax(1).amax(1), terms=sizes / 2)
 
 
-def test_gradients_are_as_the_reader_left_them_between_answers():
-    network, seen = SmallNet(), picture(size=SIZE)
+def test_gradients_are_as_the_reader_left_them_between_outputs():
+    network, seen = SmallNet(), noise_image(size=SIZE)
     with evaluating(network):
         found = PartialOcclusion(network, GRID, seen)
     outputs = found.outputs(seen, torch.zeros(3, *SIZE))

@@ -8,7 +8,7 @@ from torch import nn
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion.cost_model import choose
-from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 
 SIDE = 64
 # Along one side: fifteen windows of 2 pixels and one of 30, all at least 2 pixels from the edge.
@@ -16,18 +16,18 @@ UNEQUAL = np.array([(2 + 4 * k, 4 + 4 * k) for k in range(15)] + [(10, 40)])
 EQUAL = UNEQUAL[:15]
 
 
-def convolutions(changing):
-    return [node for node in changing.order if node.op == "conv2d"]
+def convolutions(patchable):
+    return [node for node in patchable.order if node.op == "conv2d"]
 
 
-def changing(*layers):
+def patchable(*layers):
     network = nn.Sequential(*layers).eval()
-    return Changing(folded(TracedNetwork(network, torch.rand(2, 3, SIDE, SIDE))))
+    return PatchableMaps(folded(TracedNetwork(network, torch.rand(2, 3, SIDE, SIDE))))
 
 
 @pytest.fixture(scope="module")
 def two_convolutions():
-    return changing(
+    return patchable(
         nn.Conv2d(3, 32, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(32, 32, 3, padding=1),
@@ -69,7 +69,7 @@ def test_every_window_is_in_one_group(two_convolutions):
 
 def test_patches_end_where_a_window_affects_everything():
     # Behind the second convolution a patch is the whole feature map, and would be gathered, too.
-    subject = changing(
+    subject = patchable(
         nn.Conv2d(3, 32, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(32, 8, 127, padding=63, stride=16, groups=8),

@@ -8,14 +8,14 @@ from float_rules import assert_exact, assert_near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from incremental_answers import (
-    answered_in_parts,
+    answered_incrementally,
     answered_whole,
     examined,
+    noise_image,
     one_aside,
-    picture,
+    planned,
     spans,
     subject,
-    told,
 )
 from incremental_networks import NETWORKS, SIZE, made
 from networks_on_paper import drawn
@@ -26,7 +26,7 @@ from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.occlusion import engine as incremental
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
-from interpret_kit.incremental.occlusion.patch_buffer import Buffer, Stretch
+from interpret_kit.incremental.occlusion.patch_buffer import Buffer, CellRange
 
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
@@ -39,11 +39,11 @@ def asked(draw):
     """Windows of 1 to 60 pixels, moved by 1 to 60, and a way to go about them."""
     window = draw(st.tuples(st.integers(1, 60), st.integers(1, 60)))
     stride = draw(st.tuples(*(st.integers(1, side) for side in window)))
-    way = draw(st.sampled_from(["told", "told", "left to it"]))
+    way = draw(st.sampled_from(["planned", "planned", "chosen"]))
     return {
         "windows": spans(SIZE, window, stride, most=3),
         "how": None
-        if way == "left to it"
+        if way == "chosen"
         else {
             "cut": draw(st.one_of(st.just(-1), st.integers(1, 3))),
             "groups": draw(st.integers(1, 3)),
@@ -54,32 +54,32 @@ def asked(draw):
 
 def error_of(found, network, windows, seed=0):
     """How far an incremental network's answers are from those of single full passes."""
-    seen, fill = picture(seed).double(), picture(seed + 100)[0].double()
+    seen, fill = noise_image(seed).double(), noise_image(seed + 100)[0].double()
     wanted = answered_whole(network, *windows, seen, fill)
-    return float((answered_in_parts(found, seen, fill) - wanted).abs().max())
+    return float((answered_incrementally(found, seen, fill) - wanted).abs().max())
 
 
 @every_network
 @settings(max_examples=3, deadline=None)
 @given(asked=asked(), seed=st.integers(0, 9))
-def test_windows_of_any_size_get_the_answers_of_single_whole_forwards(name, asked, seed):
+def test_windows_of_any_size_get_the_outputs_of_single_forward_passes(name, asked, seed):
     under, windows = subject(name), asked["windows"]
     if asked["how"] is None:
         found = IncrementalNetwork(under.traced, *windows)
     else:
-        found = told(under.traced, windows, **asked["how"])
+        found = planned(under.traced, windows, **asked["how"])
     assert error_of(found, under.network, windows, seed) <= under.allowed
 
 
 @pytest.mark.parametrize("name", ["residual", "channels last", "padded unevenly"])
 def test_all_windows_of_a_grid_are_answered_with_any_plan(name):
     under, windows = subject(name), spans(SIZE, (17, 13), (11, 9))
-    count = len(IncrementalNetwork(under.traced, *windows).changing.order)
-    seen, fill = picture().double(), picture(100)[0].double()
+    count = len(IncrementalNetwork(under.traced, *windows).patchable.order)
+    seen, fill = noise_image().double(), noise_image(100)[0].double()
     wanted = answered_whole(under.network, *windows, seen, fill)
     ways = [{"cut": cut} for cut in range(1, count + 1)] + [{"groups": k} for k in range(1, 6)]
     for way in ways:
-        found = answered_in_parts(told(under.traced, windows, **way), seen, fill)
+        found = answered_incrementally(planned(under.traced, windows, **way), seen, fill)
         assert float((found - wanted).abs().max()) <= under.allowed, way
 
 
@@ -87,23 +87,25 @@ def test_all_windows_of_a_grid_are_answered_with_any_plan(name):
 
 
 def _one_further(monkeypatch):
-    wider = Stretch.wider
+    wider = CellRange.wider
 
     def shifted(self, stride, before, reach):
         return wider(self, stride, before - 1, reach)
 
-    monkeypatch.setattr(Stretch, "wider", shifted)
+    monkeypatch.setattr(CellRange, "wider", shifted)
 
 
 @every_network
 def test_crops_that_are_believed_one_cell_aside_are_caught(name, monkeypatch):
     under, windows = subject(name), spans(SIZE, (16, 16), (16, 16))
     one_aside(monkeypatch)
-    assert not error_of(told(under.traced, windows), under.network, windows) <= 10 * under.allowed
+    assert (
+        not error_of(planned(under.traced, windows), under.network, windows) <= 10 * under.allowed
+    )
 
 
 def _slides(name):
-    patches = told(subject(name).traced, spans(SIZE, (16, 16), (16, 16))).plans[0].patches
+    patches = planned(subject(name).traced, spans(SIZE, (16, 16), (16, 16))).plans[0].patches
     return any(node.op in {"conv2d", "max_pool2d", "avg_pool2d"} for node in patches)
 
 
@@ -114,7 +116,9 @@ def test_kernels_that_read_one_cell_further_are_caught(name, monkeypatch):
         return
     under, windows = subject(name), spans(SIZE, (16, 16), (16, 16))
     _one_further(monkeypatch)
-    assert not error_of(told(under.traced, windows), under.network, windows) <= 10 * under.allowed
+    assert (
+        not error_of(planned(under.traced, windows), under.network, windows) <= 10 * under.allowed
+    )
 
 
 # --- which feature maps are in patches ---
@@ -135,56 +139,56 @@ def test_kernels_that_read_one_cell_further_are_caught(name, monkeypatch):
     ],
 )
 def test_nothing_but_the_end_is_run_on_whole_maps(name, whole):
-    changing = told(subject(name).traced, spans(SIZE, (9, 9), (9, 9))).changing
-    after = changing.network.after(changing.network.graph.pixels)
-    assert {node.op for node in after if node not in changing.order} == whole
+    patchable = planned(subject(name).traced, spans(SIZE, (9, 9), (9, 9))).patchable
+    after = patchable.network.after(patchable.network.graph.pixels)
+    assert {node.op for node in after if node not in patchable.order} == whole
 
 
 def test_means_are_updated_where_their_maps_are_in_crops():
-    found = told(subject("means of several").traced, spans(SIZE, (9, 9), (9, 9)))
+    found = planned(subject("means of several").traced, spans(SIZE, (9, 9), (9, 9)))
     for each in found.plans:
         assert [node.op for node in each.pooled] == ["mean", "adaptive_avg_pool2d", "mean"]
         assert each.pasted == ()
 
 
-# --- other pictures and numbers ---
+# --- other images and numbers ---
 
 
 def test_double_precision_is_kept():
-    network, seen = made("residual").double(), picture().double()
-    windows, fill = spans(SIZE, (17, 13), (11, 9), most=4), picture(100)[0].double()
-    found = answered_in_parts(told(TracedNetwork(network, seen), windows), seen, fill)
+    network, seen = made("residual").double(), noise_image().double()
+    windows, fill = spans(SIZE, (17, 13), (11, 9), most=4), noise_image(100)[0].double()
+    found = answered_incrementally(planned(TracedNetwork(network, seen), windows), seen, fill)
     wanted = answered_whole(network, *windows, seen, fill)
     assert found.dtype == torch.float64
     assert_exact(found, wanted)
 
 
 @pytest.mark.parametrize("name", ["residual", "means of several", "channels last", "dilation"])
-def test_single_precision_is_as_near_to_the_truth_as_by_whole_forwards(name):
-    under, network, seen, fill = subject(name), made(name), picture(), picture(100)[0]
+def test_single_precision_is_as_near_to_the_truth_as_full_forward_passes(name):
+    under, network, seen, fill = subject(name), made(name), noise_image(), noise_image(100)[0]
     windows = spans(SIZE, (17, 13), (11, 9), most=4)
     truth = answered_whole(under.network, *windows, seen.double(), fill.double())
     theirs = answered_whole(network, *windows, seen, fill)
     traced = TracedNetwork(network, seen)
-    for found in (IncrementalNetwork(traced, *windows), told(traced, windows)):
-        ours = answered_in_parts(found, seen, fill)
+    for found in (IncrementalNetwork(traced, *windows), planned(traced, windows)):
+        ours = answered_incrementally(found, seen, fill)
         assert_near(ours, truth, theirs=theirs, terms=under.scale)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_left_to_whole_forwards(dtype):
+def test_half_precision_falls_back_to_full_forward_passes(dtype):
     with pytest.raises(Untraceable, match=f"it computes in {dtype}"):
-        TracedNetwork(made("dilation").to(dtype), picture().to(dtype))
+        TracedNetwork(made("dilation").to(dtype), noise_image().to(dtype))
 
 
-def test_gray_pictures_of_a_few_pixels_and_one_logit():
+def test_gray_images_of_a_few_pixels_and_one_logit():
     network = nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(9, 1)
     )
-    seen = picture(channels=1, size=(2, 7)).double()
+    seen = noise_image(channels=1, size=(2, 7)).double()
     under, windows = examined(drawn(network).double(), seen), spans((2, 7), (1, 2), (1, 1))
     fill = torch.full((1, 2, 7), 2.5).double()
-    found = answered_in_parts(told(under.traced, windows), seen, fill)
+    found = answered_incrementally(planned(under.traced, windows), seen, fill)
     wanted = answered_whole(network, *windows, seen, fill)
     assert found.shape == (12, 1)  # 2 rows and 6 columns of windows
     assert (found - wanted).abs().max() <= under.allowed
@@ -227,17 +231,17 @@ ODD = {
 def test_unusual_networks_get_the_right_answers_too(name):
     size = (16, 12)
     windows = spans(size, (5, 4), (3, 4))
-    seen, fill = picture(size=size).double(), picture(1, size=size)[0].double()
+    seen, fill = noise_image(size=size).double(), noise_image(1, size=size)[0].double()
     network = drawn(Odd(ODD[name])).double()
     under = examined(network, seen)
     wanted = answered_whole(network, *windows, seen, fill)
     for way in ({"cut": 1}, {}):
-        found = answered_in_parts(told(under.traced, windows, **way), seen, fill)
+        found = answered_incrementally(planned(under.traced, windows, **way), seen, fill)
         assert found.shape == wanted.shape
         assert (found - wanted).abs().max() <= under.allowed
 
 
-def test_pictures_of_one_row_are_refused_in_one_line():
+def test_images_of_one_row_are_refused_in_one_line():
     network = nn.Sequential(nn.Conv2d(3, 2, (1, 3)), nn.Flatten(), nn.Linear(8, 2)).eval()
     traced = TracedNetwork(network, torch.zeros(1, 3, 1, 6))
     with pytest.raises(Untraceable, match="one row or column of pixels"):
@@ -261,7 +265,7 @@ def test_plans_are_the_same_each_time():
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
 def test_batches_hold_every_window_once_and_no_more_than_asked(batch):
-    found = told(subject("dilation").traced, spans(SIZE, (9, 9), (4, 5)), batch=batch)
+    found = planned(subject("dilation").traced, spans(SIZE, (9, 9), (4, 5)), batch=batch)
     met = []
     for each in found.plans:
         for rows, cols in each.batches():
@@ -271,8 +275,8 @@ def test_batches_hold_every_window_once_and_no_more_than_asked(batch):
     assert sorted(met) == [(r, c) for r in range(count[0]) for c in range(count[1])]
 
 
-def peaks(monkeypatch, windows, pictures=1):
-    """The most bytes that buffers hold at once, for each of some pictures; none may stay."""
+def peaks(monkeypatch, windows, images=1):
+    """The most bytes that buffers hold at once, for each of some images; none may stay."""
     live, most = [0], [0]
 
     class Counted(Buffer):
@@ -286,19 +290,19 @@ def peaks(monkeypatch, windows, pictures=1):
         def forget(size):
             live[0] -= size
 
-    found, each = told(subject("dilation").traced, windows, groups=1), []
+    found, each = planned(subject("dilation").traced, windows, groups=1), []
     with monkeypatch.context() as patch:
         patch.setattr(incremental, "Buffer", Counted)
-        for k in range(pictures):
+        for k in range(images):
             most[0] = 0
-            answered_in_parts(found, picture(k).double(), picture(k + 1)[0].double())
+            answered_incrementally(found, noise_image(k).double(), noise_image(k + 1)[0].double())
             each.append(most[0])
     gc.collect()
     assert live == [0]
     return each
 
 
-def test_memory_does_not_grow_with_windows_or_pictures(monkeypatch):
+def test_memory_does_not_grow_with_windows_or_images(monkeypatch):
     # Windows in the middle, so that all reach equally many cells.
     some = np.array([(20 + k, 29 + k) for k in range(5)])
     more = np.array([(15 + k, 24 + k) for k in range(15)])
@@ -308,11 +312,11 @@ def test_memory_does_not_grow_with_windows_or_pictures(monkeypatch):
     assert many == few[:1]
 
 
-def test_indices_are_kept_for_the_next_picture_while_there_is_room(monkeypatch):
+def test_indices_are_kept_for_the_next_image_while_there_is_room(monkeypatch):
     under, windows = subject("residual"), spans(SIZE, (9, 9), (5, 7))
-    asked = [(picture(k).double(), picture(k + 1)[0].double()) for k in range(2)]
+    asked = [(noise_image(k).double(), noise_image(k + 1)[0].double()) for k in range(2)]
     wanted = [
-        answered_in_parts(IncrementalNetwork(under.traced, *windows), *each) for each in asked
+        answered_incrementally(IncrementalNetwork(under.traced, *windows), *each) for each in asked
     ]
     made = []
     index = Buffer._index
@@ -321,7 +325,7 @@ def test_indices_are_kept_for_the_next_picture_while_there_is_room(monkeypatch):
         network, counts = IncrementalNetwork(under.traced, *windows, indices_bytes=room), []
         for each, numbers in zip(asked, wanted, strict=True):
             made.clear()
-            assert torch.equal(answered_in_parts(network, *each), numbers)
+            assert torch.equal(answered_incrementally(network, *each), numbers)
             counts.append(len(made))
         assert counts[0] > 0
         assert counts[1] == again * counts[0]

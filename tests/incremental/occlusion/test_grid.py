@@ -79,7 +79,7 @@ def test_a_grid_is_what_a_naive_loop_makes(grid, seed):
 
 
 @pytest.mark.parametrize(
-    ("window", "stride", "told"),
+    ("window", "stride", "message"),
     [
         ((8, 8), (9, 9), "stride of 9x9 px leaves gaps between windows of 8x8 px; give a stride"),
         ((8, 8), (1, 9), "stride of 1x9 px leaves gaps"),
@@ -94,12 +94,12 @@ def test_a_grid_is_what_a_naive_loop_makes(grid, seed):
         ((4, 4), (1, -1), "must be at least 1 px"),
     ],
 )
-def test_windows_that_do_not_fit_are_refused(window, stride, told):
-    with pytest.raises(DoesNotFit, match=told):
+def test_windows_that_do_not_fit_are_refused(window, stride, message):
+    with pytest.raises(DoesNotFit, match=message):
         WindowGrid((20, 30), window, stride)
 
 
-def test_a_window_as_large_as_the_picture_stands_still():
+def test_a_window_as_large_as_the_image_stands_still():
     assert WindowGrid((4, 6), (4, 6), (9, 9)).boxes().tolist() == [[0, 0, 4, 6]]
 
 
@@ -139,7 +139,7 @@ def test_the_automatic_window_is_a_seventh_and_moves_by_half_of_itself():
     assert (grid.window, grid.stride) == ((7, 4), (3, 2))
 
 
-PICTURE = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3) * 4
+IMAGE = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3) * 4
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ PICTURE = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3) * 4
     ],
 )
 def test_plain_fills_show_what_they_say(fill, colour):
-    shown = fill_image(fill, PICTURE, np.array([10.4, 20.6, 200.0]), (2, 2))
-    assert shown.shape == PICTURE.shape
+    shown = fill_image(fill, IMAGE, np.array([10.4, 20.6, 200.0]), (2, 2))
+    assert shown.shape == IMAGE.shape
     assert np.unique(shown.reshape(-1, 3), axis=0).tolist() == [list(colour)]
 
 
-def test_blur_shows_the_picture_without_what_is_smaller_than_the_window():
+def test_blur_shows_the_image_without_what_is_smaller_than_the_window():
     stripes = np.zeros((40, 40, 3), np.uint8)
     stripes[:, ::2] = 200
     shown = fill_image("blur", stripes, np.zeros(3), (8, 8))

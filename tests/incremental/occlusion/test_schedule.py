@@ -31,8 +31,8 @@ class Doubling:
 def batch(first, count):
     """Positions, and maps that tell them."""
     positions = np.arange(first, first + count)
-    told = torch.from_numpy(positions)[:, None].float()
-    return positions, {"a": told, "b": -told}
+    outputs = torch.from_numpy(positions)[:, None].float()
+    return positions, {"a": outputs, "b": -outputs}
 
 
 def answered(network, *batches):
@@ -46,8 +46,8 @@ def answered(network, *batches):
             counts[-1] += len(some)
             positions.extend(some.tolist())
 
-    for plan, *told in batches:
-        take(waiting.add(plan, *batch(*told)))
+    for plan, *outputs in batches:
+        take(waiting.add(plan, *batch(*outputs)))
     take(waiting.flush())
     return counts, positions
 

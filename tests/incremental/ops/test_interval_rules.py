@@ -12,7 +12,7 @@ from interpret_kit.incremental.receptive_field.fields import all_receptive_field
 
 
 class Applied(nn.Module):
-    """Functions of the picture, side by side."""
+    """Functions of the image, side by side."""
 
     def __init__(self, *functions):
         super().__init__()
@@ -28,7 +28,7 @@ def fields_of(network, *size, channels=3):
 
 
 def rows_of(layer, rows):
-    """What the rows of ``layer(picture)`` see, and what they would without edges."""
+    """What the rows of ``layer(image)`` see, and what they would without edges."""
     found = fields_of(layer, rows, 7)
     assert not found.inexact
     return found.rows.tolist(), found.nominal_rows.tolist()
@@ -76,7 +76,7 @@ def test_adaptive_pools_have_bins_of_different_sizes():
         assert rows_of(pool, 5)[0] == [[0, 2], [1, 4], [3, 5]]
 
 
-# What the rows of a picture of 3 rows and 7 cols become, and which of them each then sees.
+# What the rows of an image of 3 rows and 7 cols become, and which of them each then sees.
 SEEN = {
     "nearest": (
         lambda x: F.interpolate(x, scale_factor=2),
@@ -133,7 +133,7 @@ SEEN = {
     "softmax of rows": (lambda x: x.softmax(2), [[0, 3]] * 3),
     "transposed twice": (lambda x: x.mT.relu().transpose(2, 3), [[0, 1], [1, 2], [2, 3]]),
     "group norm": (lambda x: F.group_norm(x, 1), [[0, 3]] * 3),
-    "kernel from the picture": (
+    "kernel from the image": (
         lambda x: F.conv2d(x, x.mean((2, 3)).view(1, 3, 1, 1)),
         [[0, 3]] * 3,
     ),
@@ -175,7 +175,7 @@ def test_normalising_and_mixing_the_filters_of_one_cell_moves_nothing():
     assert found.cols.tolist() == [[0, 3], [2, 5], [4, 7]]
 
 
-def test_a_batch_norm_without_running_statistics_sees_the_whole_picture():
+def test_a_batch_norm_without_running_statistics_sees_the_whole_image():
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False))
     assert fields_of(network, 4, 6).box(1, 1) == (0, 0, 4, 6)
 
@@ -193,7 +193,7 @@ def test_a_flattened_map_is_followed_as_a_whole_and_named():
 
 
 def seen_by_rows(layer, size):
-    """Rows of the picture that change the rows of a map, one row at a time."""
+    """Rows of the image that change the rows of a map, one row at a time."""
     seen = []
     for row in range(size):
         pixels = torch.zeros(1, 1, size, size)

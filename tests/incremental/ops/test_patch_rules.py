@@ -1,16 +1,16 @@
-"""The rule of each operation is held to whole forwards in test_incremental; here, which applies."""
+"""Which rule applies to an operation? That each is exact, the tests of the engines hold."""
 
 import pytest
 import torch
 from float_rules import assert_near, in_double, terms_of
-from incremental_answers import answered_in_parts, answered_whole, picture, spans, told
+from incremental_answers import answered_incrementally, answered_whole, noise_image, planned, spans
 from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
-from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.arguments import pair
 from interpret_kit.incremental.ops.convolution import padding_before
 
@@ -34,7 +34,7 @@ class Applied(nn.Module):
 
 def traced(function, *shape):
     network = drawn(Applied(function, *shape), seed=1)
-    return network, TracedNetwork(network, picture(size=SIZE))
+    return network, TracedNetwork(network, noise_image(size=SIZE))
 
 
 CROPPED = {
@@ -82,27 +82,31 @@ WHOLE = {
 @pytest.mark.parametrize("name", CROPPED)
 def test_what_each_cell_has_for_itself_is_computed_in_crops(name):
     _, graph = traced(*CROPPED[name])
-    changing = Changing(folded(graph))
-    after = changing.network.after(changing.network.graph.pixels)
-    assert [node.op for node in after if node not in changing.order] == ["view", "mean"]
+    patchable = PatchableMaps(folded(graph))
+    after = patchable.network.after(patchable.network.graph.pixels)
+    assert [node.op for node in after if node not in patchable.order] == ["view", "mean"]
 
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_mixes_cells_or_knows_their_place_is_run_on_whole_maps(name):
     _, graph = traced(*WHOLE[name])
-    changing = Changing(folded(graph))
-    after = changing.network.after(changing.network.graph.pixels)
-    whole = [node.op for node in after if node not in changing.order]
+    patchable = PatchableMaps(folded(graph))
+    after = patchable.network.after(patchable.network.graph.pixels)
+    whole = [node.op for node in after if node not in patchable.order]
     assert whole[-1] == "mean"
     assert len(whole) > 2
 
 
 @pytest.mark.parametrize("name", [*CROPPED, *WHOLE])
-def test_both_get_the_answers_of_whole_forwards(name):
+def test_both_get_the_outputs_of_full_forward_passes(name):
     network, graph = traced(*{**CROPPED, **WHOLE}[name])
-    windows, seen, fill = spans(SIZE, (4, 3), (3, 3)), picture(size=SIZE), picture(1, size=SIZE)[0]
+    windows, seen, fill = (
+        spans(SIZE, (4, 3), (3, 3)),
+        noise_image(size=SIZE),
+        noise_image(1, size=SIZE)[0],
+    )
     wanted = answered_whole(network, *windows, seen, fill)
-    found = answered_in_parts(told(graph, windows), seen, fill)
+    found = answered_incrementally(planned(graph, windows), seen, fill)
     assert found.dtype == wanted.dtype
     assert (wanted - wanted[:1]).abs().max() > 1e-3
     truth = answered_whole(in_double(network), *windows, seen.double(), fill.double())
@@ -128,7 +132,7 @@ def test_a_side_for_both_is_a_side_for_each():
 def test_padding_before_the_first_cell(padding, kernel, dilation, before):
     conv = nn.Conv2d(3, 2, kernel, padding=padding, dilation=dilation)
     network = nn.Sequential(conv, nn.Flatten()).eval()
-    graph = TracedNetwork(network, picture(size=SIZE)).graph
+    graph = TracedNetwork(network, noise_image(size=SIZE)).graph
     (node,) = [each for each in graph.nodes if each.op == "conv2d"]
     reach = [dilation * (side - 1) for side in conv.kernel_size]
     assert padding_before(node, reach) == before

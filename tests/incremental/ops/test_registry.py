@@ -5,11 +5,11 @@ import pytest
 import torch
 from drawn_operations import CASES, RANDOM, SHAPE, TAGGED, Drawing, Eager
 from float_rules import assert_exact
-from incremental_answers import answered_in_parts, told
+from incremental_answers import answered_incrementally, planned
 
 from interpret_kit.incremental.ablation.propagation import channel_path, respond
 from interpret_kit.incremental.occlusion.affected import touched
-from interpret_kit.incremental.occlusion.croppable import Changing
+from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.elementwise import ELEMENTWISE
 from interpret_kit.incremental.ops.operation import Operation
 from interpret_kit.incremental.ops.registry import OPERATIONS, operation_of
@@ -84,9 +84,9 @@ def test_outside_the_affected_cells_nothing_changes(name):
 def test_under_windows_an_operation_gives_the_full_forward_pass(name):
     applied = False
     for each in held(name):
-        found = answered_in_parts(told(each.graph, WINDOWS), IMAGE, FILL)
+        found = answered_incrementally(planned(each.graph, WINDOWS), IMAGE, FILL)
         assert_exact(found, each.full(torch.cat([*covered()])))
-        applied |= name in {node.op for node in Changing(each.graph).order}
+        applied |= name in {node.op for node in PatchableMaps(each.graph).order}
     assert applied, "its patch rule is never used"
 
 
@@ -167,7 +167,7 @@ def test_what_torch_tags_as_pointwise_needs_no_entry(name):
         (node,) = (node for node in each.graph.graph.nodes if node.op == name)
         assert name not in OPERATIONS
         assert operation_of(node).elementwise
-        assert node in Changing(each.graph).order
+        assert node in PatchableMaps(each.graph).order
         assert node in channel_path(each.graph, each.start).local
 
 
@@ -177,5 +177,5 @@ def test_an_operation_without_an_entry_is_computed_as_a_whole():
     graph = drawing.graph(node)
     assert operation_of(node) == Operation("")
     assert spans_along(graph.graph, 0)[node].inexact == {"cumsum"}
-    assert node not in Changing(graph).order
+    assert node not in PatchableMaps(graph).order
     assert channel_path(graph, drawing.start).recomputed == (node,)

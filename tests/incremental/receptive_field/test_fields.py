@@ -22,7 +22,7 @@ def fields_of(network, *size):
 
 
 def nominal_box(fields, row, col):
-    """Before the picture's edges cut it off."""
+    """Before the image's edges cut it off."""
     (y0, y1), (x0, x1) = fields.nominal_rows[row], fields.nominal_cols[col]
     return y0, x0, y1, x1
 
@@ -40,7 +40,7 @@ def test_without_padding_a_box_moves_by_the_jump_and_keeps_its_size():
             assert nominal_box(found, row, col) == found.box(row, col)
 
 
-def test_padding_cuts_the_boxes_at_the_edges_of_the_picture():
+def test_padding_cuts_the_boxes_at_the_edges_of_the_image():
     # Row r reads pooled rows r-1..r+1, these 2(r-1)..2(r+1)+1, these 2r-3..2r+4.
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(2), nn.Conv2d(4, 5, 3, padding=1)
@@ -53,7 +53,7 @@ def test_padding_cuts_the_boxes_at_the_edges_of_the_picture():
 
 
 def test_padding_is_cut_at_every_level_on_the_way():
-    # The 1x1 convolution pads: its first and last row are padding alone, not the picture's edge.
+    # The 1x1 convolution pads: its first and last row are padding alone, not the image's edge.
     network = nn.Sequential(nn.Conv2d(3, 3, 1, padding=1), nn.Conv2d(3, 3, 1))
     found = fields_of(network, 3, 3)
     assert found.rows.tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [0, 0]]
@@ -67,7 +67,7 @@ def test_padding_is_cut_at_every_level_on_the_way():
         (Turned(), "rows and cols are not the last two"),
     ],
 )
-def test_what_is_no_map_is_refused(network, said):
+def test_an_output_that_is_not_a_feature_map_is_refused(network, said):
     with pytest.raises(NotSupported, match=said):
         fields_of(network, 4, 7)
 
@@ -147,7 +147,7 @@ def assert_boxes_are_supports(network, names, size):
             assert found.box(row, col) == support(maps[name], pixels, row, col), (name, row, col)
 
 
-def test_strides_dilation_and_missing_padding_on_a_picture_that_is_not_square():
+def test_strides_dilation_and_missing_padding_on_an_image_that_is_not_square():
     network = nn.Sequential(
         nn.Conv2d(3, 4, (5, 3), stride=(3, 2)),
         nn.ReLU(inplace=True),

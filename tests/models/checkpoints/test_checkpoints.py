@@ -97,12 +97,12 @@ def test_a_first_part_that_the_network_has_itself_stays(tmp_path, monkeypatch, p
 
 def test_names_with_and_without_a_prefix_are_refused(tmp_path, weights):
     named = {n if n.startswith("fc.") else f"net.{n}": e for n, e in weights.items()}
-    told = r"names have different prefixes .*\(net\.conv1\.\S+ and fc\.weight\)"
-    with pytest.raises(BadWeights, match=told):
+    message = r"names have different prefixes .*\(net\.conv1\.\S+ and fc\.weight\)"
+    with pytest.raises(BadWeights, match=message):
         loaded(tmp_path, named)
 
 
-def test_a_network_inside_of_a_larger_one_is_not_taken_for_it(tmp_path, weights):
+def test_a_network_inside_a_larger_one_is_not_mistaken_for_it(tmp_path, weights):
     named = {f"backbone.{n}": e for n, e in weights.items()} | {"neck.weight": torch.ones(2, 3)}
     with pytest.raises(BadWeights, match=r"0 tensors missing, 1 unknown \(neck\.weight\)"):
         loaded(tmp_path, named)
@@ -214,7 +214,7 @@ def test_the_average_is_found_by_its_prefix(tmp_path, weights):
     assert "average of the weights (ema_model.module.)" in " ".join(classifier.notes)
 
 
-def test_what_is_counted_or_computed_is_no_weight(tmp_path, weights):
+def test_counters_and_computed_buffers_are_not_weights(tmp_path, weights):
     named = {n: e for n, e in weights.items() if "num_batches_tracked" not in n}
     assert len(named) < len(weights)
     counted = {"total_ops": torch.zeros(1), "layer1.0.total_params": torch.zeros(1)}
@@ -264,7 +264,7 @@ class Larger(nn.Module):
         self.fc = fc
 
 
-def test_a_larger_head_is_not_taken_for_a_prefix(tmp_path):
+def test_a_larger_head_is_not_mistaken_for_a_prefix(tmp_path):
     network = timm.create_model(ARCH, num_classes=3)
     network.fc = Larger(network.fc)
     with pytest.raises(
@@ -276,15 +276,15 @@ def test_a_larger_head_is_not_taken_for_a_prefix(tmp_path):
 def test_a_head_of_ones_own_is_named_with_what_to_do(tmp_path):
     network = timm.create_model(ARCH, num_classes=3)
     network.fc = nn.Sequential(nn.Dropout(), network.fc)
-    told = (
+    message = (
         r"another head: it has fc\.1\.weight, fc\.1\.bias where fc\.weight, fc\.bias is expected; "
         r"build it in Python: network = timm\.create_model\('test_resnet'\), network\.fc = "
     )
-    with pytest.raises(BadWeights, match=told):
+    with pytest.raises(BadWeights, match=message):
         loaded(tmp_path, network.state_dict())
 
 
-def test_weights_without_a_head_are_no_classifier(tmp_path, weights):
+def test_weights_without_a_head_are_not_a_classifier(tmp_path, weights):
     features = {name: each for name, each in weights.items() if not name.startswith("fc.")}
     with pytest.raises(BadWeights, match=r"no head \(fc\.weight, fc\.bias are missing\)"):
         loaded(tmp_path, features)
@@ -314,22 +314,22 @@ def test_a_gray_checkpoint_makes_a_gray_network(tmp_path):
     assert classifier.network.conv1.in_channels == 1
 
 
-def test_the_architecture_that_the_file_names_is_told_if_another_was_given(tmp_path, weights):
+def test_the_architecture_that_the_file_names_is_reported_if_another_was_given(tmp_path, weights):
     with pytest.raises(BadWeights, match=r"unknown .*the file names the architecture test_resnet$"):
         loaded(tmp_path, {"arch": ARCH, "state_dict": weights}, arch="ikit_convnet")
 
 
 @pytest.mark.parametrize(
-    ("wrap", "told"),
+    ("wrap", "message"),
     [
         (nn.utils.parametrizations.weight_norm, "original0, from which .*remove_parametrizations"),
         (lambda each: prune.l1_unstructured(each, "weight", 1), r"weight_orig.*prune\.remove"),
     ],
 )
-def test_reparametrised_weights_say_how_to_make_them_plain(tmp_path, wrap, told):
+def test_reparametrised_weights_say_how_to_make_them_plain(tmp_path, wrap, message):
     network = timm.create_model(ARCH, num_classes=3)
     wrap(network.fc)
-    with pytest.raises(BadWeights, match=told):
+    with pytest.raises(BadWeights, match=message):
         loaded(tmp_path, network.state_dict())
 
 

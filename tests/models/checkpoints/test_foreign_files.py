@@ -115,9 +115,9 @@ FILES = {
 
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_that_holds_no_weights_is_called_what_it_is(tmp_path, kind):
-    write, told = FILES[kind]
+    write, message = FILES[kind]
     write(tmp_path / "w.pth")
-    with pytest.raises(BadWeights, match=told) as raised:
+    with pytest.raises(BadWeights, match=message) as raised:
         read_weights(tmp_path / "w.pth")
     assert str(raised.value).startswith(str(tmp_path / "w.pth"))
     assert "\n" not in str(raised.value)

@@ -31,7 +31,7 @@ def test_digits_may_be_names():
 
 
 @pytest.mark.parametrize(
-    ("classes", "told"),
+    ("classes", "message"),
     [
         (2, r"classes is 2 \(int\)"),
         ("cat", r"classes is 'cat' \(str\)"),
@@ -45,8 +45,8 @@ def test_digits_may_be_names():
         ({-1: "cat", 0: "dog"}, "a dict goes from index to name"),
     ],
 )
-def test_what_are_no_names_is_told(classes, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_are_not_names_is_reported(classes, message):
+    with pytest.raises(UsageError, match=message):
         class_names(classes)
 
 

@@ -58,7 +58,7 @@ def test_a_map_that_two_modules_take_is_no_longer_the_layers_alone():
 
 
 @pytest.mark.parametrize("mixing", [nn.GLU(1), nn.Softmax(-1), nn.Softmax2d()])
-def test_what_looks_at_several_numbers_is_no_activation(mixing):
+def test_a_module_that_combines_several_numbers_is_not_an_activation(mixing):
     assert ends(nn.Sequential(nn.Conv2d(3, 4, 1), mixing), 4, 4) == {"0": ("0", "0", False)}
 
 
@@ -67,7 +67,7 @@ def test_pooling_ends_a_chain():
     assert ends(network, 4, 4) == {"0": ("0", "0", False)}
 
 
-def test_a_module_that_hands_its_input_on_is_no_end():
+def test_a_module_that_returns_its_input_does_not_end_a_chain():
     network = nn.Sequential(
         nn.Conv2d(3, 4, 1), nn.Identity(), nn.Dropout(), nn.BatchNorm2d(4), nn.Identity(), nn.ReLU()
     )
@@ -81,7 +81,7 @@ def test_containers_do_not_count_as_takers():
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_a_shared_activation_is_told_apart_by_call(in_place):
+def test_calls_of_a_shared_activation_are_distinguished(in_place):
     network = TwiceNet()
     network.act.inplace = in_place
     first, second = (each for each in catalogue(network, torch.rand(2, 3, 5, 5)) if each.number)
@@ -125,7 +125,7 @@ def test_squeeze_and_excitation_ends_the_chain_of_what_it_gates():
 
 
 class Leaking(nn.Module):
-    """What reads a map beside its normalisation is no module."""
+    """A second reader of a map, beside its normalisation, that is not a module."""
 
     def __init__(self, how, in_place=False):
         super().__init__()

@@ -58,7 +58,7 @@ def test_timm_resnet18_has_twenty_convolutions_the_shortcut_after_those_beside_i
     assert labels[-1] == "layer4.1.conv2"
 
 
-def test_what_makes_no_maps_or_hands_its_input_on_is_no_layer():
+def test_a_module_without_maps_or_that_returns_its_input_is_not_a_layer():
     labels = {each.label for each in layers_of(SmallNet((8, 8)), 8, 8)}
     assert labels == {"conv1", "norm1", "act1", "pool1", "conv2", "norm2", "act2"}
     assert "keep" not in {each.label for each in layers_of(ResidualNet(), 8, 8)}
@@ -80,7 +80,7 @@ def test_layers_are_found_by_number_name_last_and_all(spec, labels):
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("99", "no layer 99; the layers are numbered from 1 to 2"),
         ("0", "no layer 0; layers are numbered from 1"),
@@ -92,8 +92,8 @@ def test_layers_are_found_by_number_name_last_and_all(spec, labels):
         ("1,,2", "`layer` '1,,2' has an empty part; give"),
     ],
 )
-def test_a_layer_that_does_not_exist_is_answered_with_those_that_do(spec, told):
-    with pytest.raises(LayerNotFound, match=f"^{told}"):
+def test_a_layer_that_does_not_exist_is_answered_with_those_that_do(spec, message):
+    with pytest.raises(LayerNotFound, match=f"^{message}"):
         small_classifier().find_layers(spec)
 
 
@@ -202,7 +202,7 @@ def test_recorded_tells_calls_apart_and_starts_again_with_every_forward():
     torch.testing.assert_close(outputs["conv", 2], second)
 
 
-def test_calls_are_counted_anew_after_a_forward_that_broke():
+def test_calls_are_counted_from_zero_after_a_failed_forward_pass():
     network = TwiceNet().eval()
     with recorded(network, [("conv", 1)]) as outputs, torch.no_grad():
         with pytest.raises(RuntimeError, match="expected input"):

@@ -128,11 +128,11 @@ def test_windows_and_shifted_windows_of_swin_are_put_together_again():
         (3, "layers.0.blocks.1"),
         (4, "layers.1.blocks.0"),
     ]
-    told = shapes(found)
-    assert told["layers.0.blocks.1"] == (3, 8, 14, 14)
-    assert told["layers.1.blocks.0"] == (3, 16, 7, 7)
+    sizes = shapes(found)
+    assert sizes["layers.0.blocks.1"] == (3, 8, 14, 14)
+    assert sizes["layers.1.blocks.0"] == (3, 16, 7, 7)
     # Windows lie in the batch, (4 windows x batch, 49, channels); on the image they are the map.
-    assert told["layers.0.blocks.0.attn.proj"] == (2, 8, 14, 14)
+    assert sizes["layers.0.blocks.0.attn.proj"] == (2, 8, 14, 14)
     layer = find_layer(found, "layers.0.blocks.0.attn.proj")
     pixels = torch.rand(3, 3, 56, 56)
     seen = []
@@ -240,7 +240,7 @@ class Attending(nn.Module):
         ("head", "it returns 2 for each image, without rows and columns"),
     ],
 )
-def test_what_is_no_feature_map_is_not_offered_and_says_why(name, why):
+def test_an_output_that_is_not_a_feature_map_is_not_offered_and_says_why(name, why):
     found = listed(Attending(), (3, 3))
     assert set(shapes(found)) == {"embed", "keys"}
     with pytest.raises(LayerNotFound, match=f"'{name}' does not return feature maps: .*{why}"):

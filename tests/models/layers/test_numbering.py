@@ -123,7 +123,7 @@ def test_one_attention_after_convolutions_takes_no_number_from_them():
     assert (layer.number, layer.filters, layer.rows, layer.cols) == (None, 6, 4, 5)
 
 
-def test_a_gate_of_linear_layers_is_no_block():
+def test_a_gate_of_linear_layers_is_not_a_block():
     class Gated(nn.Module):
         def __init__(self):
             super().__init__()

@@ -42,7 +42,7 @@ def run(tmp_path, network):
 
 @pytest.fixture(scope="module")
 def tiny():
-    """A network that timm makes, with other classes than it has unless told."""
+    """A network of timm with a number of classes that is not its default."""
     return drawn(loading.create("ikit_convnet", num_classes=4), seed=1)
 
 
@@ -70,7 +70,7 @@ def test_a_loaded_classifier_is_in_eval_mode(run):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         ({"model.safetensors": None}, "no weights at .*; the run was not finished"),
         ({"model.safetensors": "half"}, "is not a safetensors file"),
@@ -78,16 +78,16 @@ def test_a_loaded_classifier_is_in_eval_mode(run):
         ({"config.json": '{"size": [8, 12]}'}, "lacks architecture, mean, std, classes"),
     ],
 )
-def test_a_damaged_run_says_what_is_wrong_with_it(run, damage, told):
+def test_a_damaged_run_says_what_is_wrong_with_it(run, damage, message):
     for name, text in damage.items():
         (run / name).unlink()
         if text is not None:
             (run / name).write_text(text)
-    with pytest.raises(BadWeights, match=told):
+    with pytest.raises(BadWeights, match=message):
         load_classifier(run)
 
 
-def test_a_folder_that_is_no_run_says_how_to_make_one(tmp_path):
+def test_a_folder_that_is_not_a_run_says_how_to_make_one(tmp_path):
     with pytest.raises(NothingThere, match=r"it has no config\.json; make one with 'ikit train"):
         load_classifier(tmp_path)
 
@@ -188,8 +188,8 @@ def test_a_hub_that_cannot_be_reached_is_an_error_that_says_what_works_offline(m
         raise error
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    told = r"of resnet18\.a1_in1k could not be .*load_classifier.'embedded'.*`arch='resnet18'`$"
-    with pytest.raises(WeightsUnavailable, match=told) as raised:
+    message = r"of resnet18\.a1_in1k could not be .*load_classifier.'embedded'.*`arch='resnet18'`$"
+    with pytest.raises(WeightsUnavailable, match=message) as raised:
         load_classifier("resnet18.a1_in1k")
     assert "\n" not in str(raised.value)
 
@@ -211,7 +211,7 @@ def test_a_pretrained_network_brings_its_preprocessing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("resnet_18", "'resnet_18' is not a file, run folder or timm model; close names: "),
         (
@@ -222,8 +222,8 @@ def test_a_pretrained_network_brings_its_preprocessing(monkeypatch):
         ("ikit_convnet", "no pretrained weights; train it with 'ikit train'"),
     ],
 )
-def test_what_does_not_exist_says_what_does(spec, told):
-    with pytest.raises(NothingThere, match=told):
+def test_what_does_not_exist_says_what_does(spec, message):
+    with pytest.raises(NothingThere, match=message):
         load_classifier(spec)
 
 

@@ -98,7 +98,7 @@ def test_numbers_that_are_a_part_of_names_stay(file):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "error", "told"),
+    ("name", "content", "error", "message"),
     [
         (None, b"", NothingThere, r"no file .*c\.txt of class names; give a text file"),
         ("c.txt", b"\n", UsageError, r"c\.txt is empty; give a text file"),
@@ -110,11 +110,11 @@ def test_numbers_that_are_a_part_of_names_stay(file):
         ("c.txt", b"cat\ndog\n", UsageError, r"w\.pth has 3 outputs, but 2 class names were given"),
     ],
 )
-def test_a_file_of_no_names_says_so(file, name, content, error, told):
+def test_a_file_of_no_names_says_so(file, name, content, error, message):
     listed = file.with_name(name or "c.txt")
     if name:
         listed.write_bytes(content)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         loaded(file, classes=listed)
 
 
@@ -190,7 +190,7 @@ def test_a_checkpoint_of_five_channels_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "message"),
     [
         ({"size": 0}, "`size` is 0; give a side"),
         ({"size": (1, 2, 3)}, r"`size` is \(1, 2, 3\)"),
@@ -198,8 +198,8 @@ def test_a_checkpoint_of_five_channels_says_what_to_do(tmp_path):
         ({"mean": (0.5, 0.5)}, "`mean` has 2 numbers, but .* takes 3 channels"),
     ],
 )
-def test_numbers_that_are_none_are_refused(file, said, told):
-    with pytest.raises(UsageError, match=told):
+def test_numbers_that_are_none_are_refused(file, said, message):
+    with pytest.raises(UsageError, match=message):
         loaded(file, **said)
 
 
@@ -261,11 +261,11 @@ def test_commands_print_notes_and_refuse_what_cannot_be_read(here):
     result = ran("layers --model w.pth --arch test_resnet")
     assert "note: w.pth does not name its classes" in result.stdout
     assert "note: w.pth does not specify its preprocessing" in result.stdout
-    for option, told in (
+    for option, message in (
         ("--classes nowhere.txt", "there is no file nowhere.txt of class names"),
         ("--size wide", "'wide' is not a size; give a side (224) or HEIGHTxWIDTH (224x320)"),
         ("--mean grey", "'grey' is not one number, or one per channel"),
     ):
         result = ran(f"layers --model w.pth --arch test_resnet {option}")
         assert result.exit_code == 2
-        assert told in result.stderr
+        assert message in result.stderr

@@ -83,7 +83,7 @@ def test_the_older_form_of_a_config_is_read(folder):
     assert load_classifier(folder, device="cpu").classes == ("cat", "class 1", "emu")
 
 
-def test_a_run_without_torch_is_no_run_but_is_checked(folder):
+def test_a_run_is_recognised_and_checked_without_torch(folder):
     from interpret_kit.models.loading.recorded_runs import check_model, run_config, size_of
 
     check_model(folder)
@@ -111,7 +111,7 @@ def test_a_folder_with_too_few_names_or_no_weights_says_so(folder):
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         ({"config.json": '{"model_type": "vit"}'}, r"holds a model of transformers \(vit\)"),
         (
@@ -125,12 +125,12 @@ def test_a_folder_with_too_few_names_or_no_weights_says_so(folder):
         ({"saved_model.pb": ""}, "is a model of TensorFlow"),
     ],
 )
-def test_a_folder_that_is_nearly_a_model_says_what_it_is(tmp_path, files, told):
+def test_a_folder_that_is_nearly_a_model_says_what_it_is(tmp_path, files, message):
     for name, text in files.items():
         file = tmp_path / "net" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    with pytest.raises(NothingThere, match=told):
+    with pytest.raises(NothingThere, match=message):
         load_classifier(tmp_path / "net")
 
 
@@ -197,10 +197,10 @@ def test_a_thousand_classes_are_imagenets_in_timms_repositories_only(monkeypatch
 def test_a_hub_that_is_off_says_what_works_without_it(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    told = (
+    message = (
         r"weights of hf-hub:me/net could not be downloaded .*a connection, use the embedded model"
     )
-    with pytest.raises(WeightsUnavailable, match=told) as raised:
+    with pytest.raises(WeightsUnavailable, match=message) as raised:
         load_classifier("hf-hub:me/net")
     assert "\n" not in str(raised.value)
 
@@ -213,7 +213,7 @@ def refused(kind, message):
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "told"),
+    ("error", "kind", "message"),
     [
         (
             refused(errors.RepositoryNotFoundError, "404"),
@@ -242,7 +242,7 @@ def refused(kind, message):
         (OSError("no route to host\nand more"), WeightsUnavailable, "no route to host"),
     ],
 )
-def test_what_the_hub_answers_is_told_in_one_sentence(monkeypatch, error, kind, told):
+def test_an_answer_of_the_hub_is_reported_in_one_sentence(monkeypatch, error, kind, message):
     def fails(*_arguments, **_settings):
         raise error
 
@@ -250,6 +250,6 @@ def test_what_the_hub_answers_is_told_in_one_sentence(monkeypatch, error, kind, 
         "interpret_kit.models.loading.hub.refuse_without_network", lambda _name: None
     )
     monkeypatch.setattr(timm, "create_model", fails)
-    with pytest.raises(kind, match=told) as raised:
+    with pytest.raises(kind, match=message) as raised:
         loading.load_classifier("hf-hub:me/net")
     assert "\n" not in str(raised.value)

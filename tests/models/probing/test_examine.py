@@ -54,27 +54,29 @@ MIXING = {
 
 @pytest.mark.parametrize("name", MIXING)
 def test_a_network_that_mixes_the_rows_of_a_batch_is_refused_by_the_module_that_does(name):
-    module, told = MIXING[name]
+    module, message = MIXING[name]
     classifier = plain(layers(module), SIZE)
-    with pytest.raises(NotSupported, match=told):
+    with pytest.raises(NotSupported, match=message):
         Occlusion(window=4).run(classifier, ImageSet.from_arrays(noise(2, SIZE)))
     with pytest.raises(NotSupported, match="'1' "):
         classifier.probabilities(PIXELS)
 
 
 @pytest.mark.parametrize(
-    ("module", "told"),
+    ("module", "message"),
     [
         (AlwaysOn(), "'1' .AlwaysOn. is random even in eval mode; it stays in training mode"),
         (Doing(F.dropout), "'1' .Doing. is random even in eval mode"),
         (Doing(lambda x: x + torch.randn_like(x)), "'1' .Doing. is random"),
     ],
 )
-def test_a_network_that_draws_random_numbers_is_refused_and_draws_none_of_the_callers(module, told):
+def test_a_network_that_draws_random_numbers_is_refused_and_draws_none_of_the_callers(
+    module, message
+):
     both = plain(layers(module), SIZE), layers(module)
     before = torch.get_rng_state()
     for given in both:
-        with pytest.raises(NotSupported, match=told):
+        with pytest.raises(NotSupported, match=message):
             FilterAblation(given, layer=1).attribute(PIXELS, target=0)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -155,7 +157,7 @@ def test_the_type_of_the_network_decides_and_the_normalisation_is_not_rounded(co
     torch.testing.assert_close(inside(PIXELS), outside(PIXELS), rtol=0, atol=0)
 
 
-def test_types_that_do_not_go_together_are_told():
+def test_types_that_do_not_go_together_are_reported():
     mixed = layers()
     mixed[0].half()
     with pytest.raises(UsageError, match=r"mixes floating types .*network\.float"):
@@ -165,7 +167,7 @@ def test_types_that_do_not_go_together_are_told():
 
 
 @pytest.mark.parametrize(
-    ("channels", "given", "told"),
+    ("channels", "given", "message"),
     [
         (1, 3, "takes images of 1 channels, but its preprocessing makes 3: .* gray network"),
         (3, 1, "takes images of 3 channels, but its preprocessing makes 1: .* three each"),
@@ -173,7 +175,9 @@ def test_types_that_do_not_go_together_are_told():
     ],
 )
 @pytest.mark.parametrize("scripted", [False, True])
-def test_channels_that_do_not_fit_are_told_with_both_numbers(channels, given, told, scripted):
+def test_channels_that_do_not_fit_are_reported_with_both_numbers(
+    channels, given, message, scripted
+):
     network = layers(channels=channels)
     if scripted:
         with warnings.catch_warnings():
@@ -181,11 +185,11 @@ def test_channels_that_do_not_fit_are_told_with_both_numbers(channels, given, to
             network = torch.jit.script(network)
     classifier = Classifier(network, size=SIZE, mean=(0.5,) * given, std=(0.5,) * given)
     for use in (lambda: classifier.classes, lambda: classifier(PIXELS)):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             use()
 
 
-def test_a_size_that_does_not_fit_is_told_and_another_error_of_the_network_comes_as_it_is():
+def test_a_size_that_does_not_fit_is_reported_and_other_errors_are_raised_unchanged():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     with pytest.raises(UsageError, match=r"images of 12 x 10 with 3 channels .*\(2x360 and 48x2\)"):
         _ = plain(flat, SIZE).classes
@@ -198,7 +202,7 @@ def test_a_size_that_does_not_fit_is_told_and_another_error_of_the_network_comes
 
 
 @pytest.mark.parametrize(
-    ("pixels", "told"),
+    ("pixels", "message"),
     [
         ((PIXELS * 255).byte(), r"type torch.uint8: .* pixels.float\(\) / 255"),
         (
@@ -212,7 +216,7 @@ def test_a_size_that_does_not_fit_is_told_and_another_error_of_the_network_comes
         (PIXELS * torch.nan, r"pixels range from nan to nan"),
     ],
 )
-def test_only_pixels_are_taken_for_pixels_by_whatever_takes_them(pixels, told):
+def test_only_pixels_are_accepted_as_pixels_everywhere(pixels, message):
     classifier = plain(layers(), SIZE)
     takers = (
         classifier,
@@ -220,7 +224,7 @@ def test_only_pixels_are_taken_for_pixels_by_whatever_takes_them(pixels, told):
         lambda given: FilterAblation(classifier, layer=1).attribute(given, target=0),
     )
     for take in takers:
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             take(pixels)
 
 
@@ -244,7 +248,7 @@ def test_pixels_that_were_rounded_past_one_are_pixels():
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         (2, r"no output 2: the network has 2, numbered from 0"),
         (-1, r"no output -1: the network has 2"),
@@ -252,8 +256,8 @@ def test_pixels_that_were_rounded_past_one_are_pixels():
         (torch.tensor([0, 5, 1]), r"no output \[0, 5, 1\]: the network has 2"),
     ],
 )
-def test_a_target_that_is_no_output_is_told(target, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_target_that_is_not_an_output_is_reported(target, message):
+    with pytest.raises(UsageError, match=message):
         FilterAblation(layers(), layer=1).attribute(PIXELS, target=target)
 
 
@@ -266,7 +270,7 @@ def test_the_second_class_of_a_single_output_is_asked_for_without_a_target():
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
         ("resnet18", r"not a str; .*ik.load_classifier\('resnet18'\)"),
         (nn.Conv2d, r"not the class Conv2d \(call it: Conv2d\(\)\)"),
@@ -275,8 +279,8 @@ def test_the_second_class_of_a_single_output_is_asked_for_without_a_target():
         (plain(layers(), SIZE), "a Classifier already"),
     ],
 )
-def test_what_is_no_network_yet_is_told(network, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_network_that_is_not_built_yet_is_reported(network, message):
+    with pytest.raises(UsageError, match=message):
         Classifier(network, size=SIZE, **HALVES)
 
 
@@ -310,14 +314,14 @@ def test_a_buffer_may_be_infinite_as_long_as_the_outputs_are_not(value):
     unused = plain(WithABuffer(value, used=False), SIZE)
     torch.testing.assert_close(unused(PIXELS), unused.network.inside(PIXELS))
     used = plain(WithABuffer(value, used=True), SIZE)
-    told = "'mask' holds values" if np.isnan(value) else "output is not finite"
-    with pytest.raises(BadWeights, match=told):
+    message = "'mask' holds values" if np.isnan(value) else "output is not finite"
+    with pytest.raises(BadWeights, match=message):
         used.probabilities(PIXELS)
-    with pytest.raises(BadWeights, match=told):
+    with pytest.raises(BadWeights, match=message):
         Occlusion(window=4).run(used, ImageSet.from_arrays(noise(2, SIZE)))
 
 
-def test_an_observer_before_its_first_batch_is_no_diverged_training():
+def test_an_observer_before_its_first_batch_is_not_a_diverged_training():
     from torch.ao.quantization.observer import MinMaxObserver
 
     network = nn.Sequential(layers(), MinMaxObserver())

@@ -127,13 +127,13 @@ def test_occlusion_of_a_sigmoid_watches_the_probability_itself():
     assert found.predicted.tolist() == [[[0, 0], [0, 0]]]
 
 
-def test_several_sigmoids_are_no_distribution_and_refused():
+def test_several_sigmoids_are_not_a_distribution_and_refused():
     classifier = plain(Bright(nn.Sigmoid(), (1.0, 2.0, 20.0)), (8, 8))
     with pytest.raises(NotSupported, match=r"the 3 outputs of Bright lie between 0 and 1"):
         classifier.probabilities(DARK_AND_BRIGHT)
 
 
-def test_a_single_output_that_is_never_negative_is_no_logit():
+def test_a_single_output_that_is_never_negative_is_not_a_logit():
     with pytest.raises(NotSupported, match="the single output of Bright is never below 0"):
         plain(Bright(nn.ReLU()), (8, 8)).probabilities(DARK_AND_BRIGHT)
 
@@ -183,7 +183,7 @@ def test_a_timm_network_made_without_classes_is_refused():
 
 
 class Switched(nn.Module):
-    """Two logits, 3 and 0 for every image, or their probabilities: as it is told."""
+    """Two logits, 3 and 0 for every image, or their probabilities: as requested."""
 
     def __init__(self):
         super().__init__()

@@ -75,7 +75,7 @@ def test_no_crop_is_smaller_than_its_least_share(least):
 
 
 def test_colours_change_by_a_factor_each_and_no_further():
-    # Gray has no saturation, and an even picture no contrast: what is left is the brightness.
+    # Gray has no saturation, and an even image no contrast: what is left is the brightness.
     even = torch.full((200, 3, 4, 4), 0.5)
     seen = coloured(even, 0.2, draws(200))
     assert torch.allclose(seen, seen[:, :1, :1, :1].expand_as(seen), atol=1e-6)

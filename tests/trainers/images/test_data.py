@@ -1,4 +1,4 @@
-"""Which images does a run learn from, and what does it say of those it cannot use?"""
+"""Which images does a run train on, and what does it report of those it cannot use?"""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Are images decoded once, and never taken for others?"""
+"""Are images decoded once, and never confused with others?"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +23,8 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    write_colours(tmp_path / "pictures", 3, seed=0)
-    return tmp_path / "pictures"
+    write_colours(tmp_path / "images", 3, seed=0)
+    return tmp_path / "images"
 
 
 class Told:
@@ -39,10 +39,10 @@ class Told:
 
 def pack(folder, size=(8, 8)):
     """What is found, and whether it was decoded for it."""
-    told = Told()
-    found = packed(load_images(folder), size, told)
-    assert told.calls in ([], [(len(found.ids), 9)])
-    return found, bool(told.calls)
+    report = Told()
+    found = packed(load_images(folder), size, report)
+    assert report.calls in ([], [(len(found.ids), 9)])
+    return found, bool(report.calls)
 
 
 def test_images_are_decoded_once_and_are_what_the_files_hold(cache, folder):
@@ -53,8 +53,8 @@ def test_images_are_decoded_once_and_are_what_the_files_hold(cache, folder):
     for found in (first, again):
         assert found.ids.tolist() == list(range(9))
         for index, path in enumerate(sorted(folder.rglob("*.png"))):
-            with Image.open(path) as picture:
-                assert np.array_equal(found.pixels[index].numpy(), np.asarray(picture))
+            with Image.open(path) as image:
+                assert np.array_equal(found.pixels[index].numpy(), np.asarray(image))
 
 
 def test_another_size_is_another_entry(cache, folder):
@@ -85,13 +85,13 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_folder_that_changed_is_decoded_anew_and_the_old_entry_removed(cache, folder, change):
+def test_a_folder_that_changed_is_decoded_again_and_the_old_entry_removed(cache, folder, change):
     pack(folder)
     (before,) = cache.iterdir()
     CHANGES[change](folder / "red")
-    told = Told()
-    packed(load_images(folder), (8, 8), told)
-    assert told.calls
+    report = Told()
+    packed(load_images(folder), (8, 8), report)
+    assert report.calls
     (after,) = cache.iterdir()
     assert after.name != before.name
     assert after.name.split("-")[0] == before.name.split("-")[0]
@@ -149,8 +149,8 @@ def test_without_a_place_to_keep_them_images_are_decoded_in_memory_and_it_is_sai
     assert found.note.endswith("set IKIT_CACHE to another folder")
 
 
-def test_a_disk_that_is_full_is_no_broken_entry(cache, folder, monkeypatch):
-    def full(folder, name, reading, told):
+def test_a_full_disk_is_not_a_broken_entry(cache, folder, monkeypatch):
+    def full(folder, name, reading, report):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(file, "_write", full)

@@ -54,7 +54,7 @@ def lacking(request, whole, tmp_path):
     return root, LOST[request.param]
 
 
-def test_a_folder_that_is_used_whole_is_no_error(whole):
+def test_a_folder_that_is_used_whole_is_not_an_error(whole):
     data = load_training_data(str(whole), SIZE, strict=True)
     assert data.test is not None
     assert [len(each) for each in (data.train, data.val, data.test)] == [

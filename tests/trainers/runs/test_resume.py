@@ -1,4 +1,4 @@
-"""Is a run that was killed, and gone on with, the same run bit for bit?"""
+"""Is a run that was killed and resumed the same run, bit for bit?"""
 
 import json
 import subprocess
@@ -139,15 +139,15 @@ class Stopped(Exception):
 
 
 def stop_after(epoch, batch):
-    def told(now):
+    def progress(now):
         if (now.epoch, now.batch) == (epoch, batch):
             raise Stopped
 
-    return told
+    return progress
 
 
 @pytest.mark.parametrize(("epoch", "batch"), [(1, 1), (2, 1), (3, 6)])
-def test_wherever_it_stops_it_goes_on_from_the_last_checkpoint(
+def test_wherever_it_stops_it_resumes_from_the_last_checkpoint(
     recipe, whole, tmp_path, epoch, batch
 ):
     with pytest.raises(Stopped):
@@ -155,7 +155,7 @@ def test_wherever_it_stops_it_goes_on_from_the_last_checkpoint(
     assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
 
 
-def test_other_optimizers_and_networks_go_on_alike(folder, tmp_path):
+def test_other_optimizers_and_networks_resume_alike(folder, tmp_path):
     recipe = small_recipe(
         folder, **ALL, optimizer="nmuon", lr=0.02, activation="gelu", global_pool=True
     )
@@ -177,7 +177,7 @@ def test_a_run_stopped_while_it_is_completed_is_completed(recipe, whole, tmp_pat
     assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
 
 
-def test_without_a_run_to_go_on_with_one_begins(recipe, whole, tmp_path):
+def test_without_a_run_to_resume_one_begins(recipe, whole, tmp_path):
     assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
 
 
@@ -255,7 +255,7 @@ def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
         resume(recipe, tmp_path, "cpu")
 
 
-def test_a_state_that_is_no_checkpoint_is_refused(recipe, tmp_path):
+def test_a_state_that_is_not_a_checkpoint_is_refused(recipe, tmp_path):
     (tmp_path / "resume.pt").write_bytes(b"PK nothing")
     with pytest.raises(BadWeights, match=r"is not a checkpoint of a run .*`force=True`"):
         resume(recipe, tmp_path, "cpu")

@@ -33,10 +33,10 @@ def one_trial(data, **changed):
     return small_study(data, vary={"lr": [0.02]}, seeds=(0,), **changed)
 
 
-class BrokenOff(Listener):
+class Interrupted(Listener):
     """Ends the process's work with the first step."""
 
-    def learns(self, trial, now):
+    def progressed(self, trial, now):
         raise KeyboardInterrupt
 
 
@@ -92,11 +92,11 @@ def test_a_sweep_on_other_images_is_another(data, tmp_path):
     assert sweep(one_trial(other), out, force=True).origin.images == str(other)
 
 
-def test_a_forced_sweep_that_is_broken_off_leaves_no_result_of_the_one_before(data, tmp_path):
+def test_a_forced_sweep_that_is_interrupted_leaves_no_result_of_the_one_before(data, tmp_path):
     out = tmp_path / "out"
     sweep(one_trial(data), out)
     with pytest.raises(KeyboardInterrupt):
-        sweep(one_trial(data, title="another"), out, listener=BrokenOff(), force=True)
+        sweep(one_trial(data, title="another"), out, listener=Interrupted(), force=True)
     with pytest.raises(NothingThere, match="no result in"):
         load_result(out)
     assert sweep(one_trial(data, title="another"), out).study.title == "another"

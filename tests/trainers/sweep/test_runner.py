@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def swept(data, tmp_path_factory):
-    """A sweep of eight trials, half of which cannot be; and what it told."""
+    """A sweep of eight trials, half of which are impossible, and its progress reports."""
     out = tmp_path_factory.mktemp("sweeps") / "out"
     heard = Heard(out)
     return out, sweep(small_study(data), out, listener=heard), heard
@@ -41,7 +41,7 @@ class Heard(Listener):
     def __init__(self, out):
         self.out, self.ends, self.steps = out, [], []
 
-    def learns(self, trial, now):
+    def progressed(self, trial, now):
         self.steps.append((trial.name, now.epoch, now.batch, now.batches))
 
     def ended(self, trial, outcome, over, trials):
@@ -53,7 +53,7 @@ def runs_in(out):
     return {each.parent.name: each.stat().st_mtime_ns for each in out.glob("trials/*/config.json")}
 
 
-def test_trials_that_cannot_be_are_told_and_the_others_trained(swept):
+def test_impossible_trials_are_reported_and_the_others_trained(swept):
     out, table, heard = swept
     assert np.isnan(table.val_accuracy).tolist() == [[False] * 2] * 2 + [[True] * 2] * 2
     assert len(runs_in(out)) == 4
@@ -64,10 +64,10 @@ def test_trials_that_cannot_be_are_told_and_the_others_trained(swept):
     _, failed, over, in_all, finished = zip(*heard.ends, strict=True)
     assert failed == (False,) * 4 + (True,) * 4
     assert (over, in_all) == (tuple(range(1, 9)), (8,) * 8)
-    assert finished == (1, 2, 3, 4, 4, 4, 4, 4), "each is told as it ends"
+    assert finished == (1, 2, 3, 4, 4, 4, 4, 4), "each is reported as it ends"
 
 
-def test_each_step_of_a_trial_is_told(swept):
+def test_each_step_of_a_trial_is_reported(swept):
     # 48 images in batches of 8, twice
     steps = [each[1:] for each in swept[2].steps if each[0] == "kernel 3, lr 0.002, seed 1"]
     assert [each for each in steps if each[0]] == [
@@ -150,7 +150,7 @@ sweep(Study(**json.loads(sys.argv[1])), sys.argv[2])
 """
 
 
-def test_a_sweep_killed_in_the_middle_goes_on_where_it_was(swept, data, tmp_path, monkeypatch):
+def test_a_sweep_killed_in_the_middle_resumes_where_it_was(swept, data, tmp_path, monkeypatch):
     out, study = tmp_path / "out", small_study(data)
     command = [sys.executable, "-c", KILLED, json.dumps(vars(study)), str(out)]
     died = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Is a script without a main guard told so in one sentence, and not by every process it starts?"""
+"""Is a script without a main guard reported in one sentence, and not by every process it starts?"""
 
 import os
 import subprocess
@@ -33,20 +33,20 @@ def ran(folder, call):
     )  # fmt: skip
 
 
-def test_a_script_without_a_main_guard_is_told_once(tmp_path):
-    told = ran(tmp_path, "work()")
-    assert told.returncode == 1
-    assert told.stderr.count("Traceback") == 1  # that of the script itself
-    last = told.stderr.splitlines()[-1]
+def test_a_script_without_a_main_guard_is_reported_once(tmp_path):
+    process = ran(tmp_path, "work()")
+    assert process.returncode == 1
+    assert process.stderr.count("Traceback") == 1  # that of the script itself
+    last = process.stderr.splitlines()[-1]
     assert "put the call under if __name__ == '__main__':, or use jobs=1" in last
     assert not (tmp_path / "a").exists()
 
 
 def test_a_script_with_a_main_guard_does_its_work(tmp_path):
-    told = ran(tmp_path, 'if __name__ == "__main__":\n    work()')
-    assert told.stderr == ""
-    assert "(0, 0)" in told.stdout
-    assert "(1, 0)" in told.stdout
+    process = ran(tmp_path, 'if __name__ == "__main__":\n    work()')
+    assert process.stderr == ""
+    assert "(0, 0)" in process.stdout
+    assert "(1, 0)" in process.stdout
     assert (tmp_path / "a").is_dir()
     assert (tmp_path / "b").is_dir()
 

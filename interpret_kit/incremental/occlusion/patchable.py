@@ -12,7 +12,7 @@ from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.receptive_field.fields import spans_along
 
 
-class Changing:
+class PatchableMaps:
     """The feature maps of which a window changes a part only, and how they are recomputed."""
 
     def __init__(self, network: RunnableGraph) -> None:
