@@ -102,15 +102,16 @@ class RayWorkers:
     def __init__(self, ray: ModuleType, cluster: RayCluster, work: Work, count: int) -> None:
         self.count, self._ray = count, ray
         self.died: tuple[type[BaseException], ...] = (ray.exceptions.RayActorError,)
-        # As bytes, in a list: so the worker unpacks them itself, and can say why it cannot.
-        sent = [ray.put(packed(work, ray.cloudpickle.dumps))]
+        # As bytes, in a list: so the worker unpacks them itself, and can say why it cannot. Held
+        # here, for workers that are started again.
+        self._sent = [ray.put(packed(work, ray.cloudpickle.dumps))]
         actor = ray.remote(
             num_cpus=cluster.cpus_per_worker,
             num_gpus=cluster.gpus_per_worker,
             max_restarts=-1,
             max_task_retries=DEATHS - 1,
         )(_Actor)
-        self.actors = [actor.remote(sent, worker) for worker in range(count)]
+        self.actors = [actor.remote(self._sent, worker) for worker in range(count)]
 
     def start(self, worker: int) -> Future[Any]:
         """See `Workers.start`: Ray has started it again."""

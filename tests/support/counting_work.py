@@ -20,6 +20,7 @@ class Positions:
     deadly: tuple[int, ...] = ()  # positions that kill their process
     folder: str = ""  # where each death leaves a file
     deaths: int = 10**9  # most there are
+    once: int = -1  # a position that kills one process
     refuses: bool = False  # whether beginning raises an error
     dies: bool = False  # whether beginning ends the process
     seconds: float = 0.0  # for each part
@@ -34,10 +35,15 @@ class Positions:
     def count(self, part):
         counted = [each for each in part.images if each not in part.without]
         time.sleep(self.seconds)
+        if self.once in counted and not Path(self.folder, "died-once").exists():
+            self._die("once")
         if set(self.deadly) & set(counted) and len(self._died()) < self.deaths:
-            Path(self.folder, f"died-{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._die(os.getpid())
         return {"counted": np.array(counted), "process": np.array(os.getpid())}
+
+    def _die(self, name):
+        Path(self.folder, f"died-{name}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _died(self):
         return list(Path(self.folder).glob("died-*")) if self.folder else []
