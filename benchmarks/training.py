@@ -36,7 +36,7 @@ from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.checkpoint import Checkpoint
 from interpret_kit.trainers.runs.folder import RunFolder
 from interpret_kit.trainers.runs.resume import checkpoint, load_data
-from interpret_kit.trainers.timing import Sums
+from interpret_kit.trainers.timing import EpochSums
 from interpret_kit.trainers.train import learn, train
 
 WORKERS = (0, 1, 2)
@@ -56,7 +56,7 @@ def ours(recipe: Recipe, device: str) -> Work:
 
 
 def _our_epoch(point: Checkpoint, _held: ExitStack) -> None:
-    point.sums = Sums()
+    point.sums = EpochSums()
     learn(point, None)
 
 

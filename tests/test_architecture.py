@@ -90,6 +90,33 @@ def test_the_library_needs_nothing_of_the_command_line(package):
         assert not wrong, f"{file.relative_to(ROOT)} imports {', '.join(sorted(wrong))}"
 
 
+# Aliases that several modules define for themselves.
+PER_MODULE = {"Array", "Floats", "Dims", "Pair", "Part", "Reader", "Size", "State"}
+
+
+def test_a_public_class_or_type_has_a_name_of_its_own():
+    homes = {}
+    for file in files("interpret_kit", "trainers", "cli"):
+        for name in _public_types(ast.parse(file.read_text())):
+            homes.setdefault(name, []).append(str(file.relative_to(ROOT)))
+    twice = {name: found for name, found in homes.items() if len(found) > 1}
+    assert not {name: found for name, found in twice.items() if name not in PER_MODULE}
+
+
+def _public_types(tree):
+    """The classes and type aliases of a module: CapWords, without a leading underscore."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = target.id if isinstance(target, ast.Name) else ""
+        else:
+            continue
+        if re.fullmatch(r"[A-Z]+[a-z]\w*", name):
+            yield name
+
+
 def test_folders_hold_few_files():
     for top in ("interpret_kit", "trainers", "cli"):
         for folder in {file.parent for file in files(top)}:

@@ -11,7 +11,7 @@ import torch
 
 
 @dataclass
-class Sums:
+class EpochSums:
     """Running sums of an epoch: enough to resume in the middle of it."""
 
     batches: int = 0
@@ -67,7 +67,7 @@ class Stopwatch:
             yield
             self.learning += time.perf_counter() - start
 
-    def read(self, sums: Sums) -> None:
+    def read(self, sums: EpochSums) -> None:
         """Add what has passed since the last reading."""
         if self.events:
             torch.cuda.synchronize(self.device)

@@ -17,7 +17,7 @@ from PIL import Image
 from interpret_kit.data.folders.class_names import numbered
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.pinned import Store
-from interpret_kit.data.pixel_sources import Part, Scale, is_pixels, part_of
+from interpret_kit.data.pixel_sources import Part, ValueScale, is_pixels, part_of
 from interpret_kit.data.sources import Images, Rows, as_labels
 from interpret_kit.errors import NoImages, NothingThere, UsageError, WrongType
 from interpret_kit.models.argument_values import integer, shown
@@ -35,7 +35,7 @@ class Columns(NamedTuple):
     label: str | None
 
 
-class Pair(NamedTuple):
+class LabelledItem(NamedTuple):
     """One image and its label, or a batch of both."""
 
     image: Any
@@ -62,7 +62,7 @@ def images_in_memory(given: Any, split: str | None, normalized: Any) -> ImageSet
     source = "arrays" if isinstance(given, np.ndarray) else type(given).__name__
     if split is not None:
         raise UsageError(f"split {split!r} of {source}: it has no splits; omit `split`")
-    scale = None if normalized is None else Scale(normalized)
+    scale = None if normalized is None else ValueScale(normalized)
     parts: list[Part] = []
     labels: list[int | str] = []
     for pair in pairs:
@@ -76,14 +76,14 @@ def images_in_memory(given: Any, split: str | None, normalized: Any) -> ImageSet
     return ImageSet(store, np.arange(len(store)), numbers, classes, source, notes=_notes(given))
 
 
-def _pairs(given: Any) -> Iterator[Pair] | None:
+def _pairs(given: Any) -> Iterator[LabelledItem] | None:
     """Yield images and labels, one by one or by batch; None if there are no pixels."""
     if is_pixels(given):
-        return iter([Pair(given)])
+        return iter([LabelledItem(given)])
     if isinstance(given, (str, bytes, Mapping)) or hasattr(given, "__fspath__"):
         return None
     if isinstance(given, tuple) and len(given) == 2 and _is_batch(given[0]):
-        return iter([Pair(*given)])
+        return iter([LabelledItem(*given)])
     if isinstance(given, (list, tuple)):
         items: Iterable[Any] = given
         if not given or not _is_item(given[0]):
@@ -100,7 +100,7 @@ def _pairs(given: Any) -> Iterator[Pair] | None:
     return (_pair(item, columns, number) for number, item in enumerate(items))
 
 
-def _pair(item: Any, columns: Columns | None, number: int) -> Pair:
+def _pair(item: Any, columns: Columns | None, number: int) -> LabelledItem:
     if isinstance(item, Mapping):
         image = columns.image if columns else next((e for e in _IMAGE if e in item), None)
         label = columns.label if columns else next((e for e in _LABEL if e in item), None)
@@ -109,11 +109,11 @@ def _pair(item: Any, columns: Columns | None, number: int) -> Pair:
                 f"item {number} has {', '.join(map(str, item))}, and no image under one of "
                 f"{', '.join(_IMAGE)}; rename its column"
             )
-        return Pair(item[image], None if label is None else item[label])
+        return LabelledItem(item[image], None if label is None else item[label])
     if isinstance(item, (list, tuple)) and item and is_pixels(item[0]):
-        return Pair(item[0], item[1] if len(item) > 1 else None)
+        return LabelledItem(item[0], item[1] if len(item) > 1 else None)
     if is_pixels(item):
-        return Pair(item)
+        return LabelledItem(item)
     raise WrongType(
         f"item {number} is {shown(item)}; images in memory are tensors, arrays or PIL images, "
         "alone or as (image, label)"

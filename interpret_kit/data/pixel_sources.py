@@ -29,7 +29,7 @@ def is_pixels(given: Any) -> bool:
     return hasattr(given, "shape") and kind in set("biuf")
 
 
-class Scale:
+class ValueScale:
     """Undoes a normalisation."""
 
     def __init__(self, normalized: Any) -> None:
@@ -58,7 +58,7 @@ def _channels(given: Any) -> Any:
     return (float(given),) * 3 if isinstance(given, (int, float)) else given
 
 
-def part_of(image: Any, scale: Scale | None, first: int) -> tuple[Part, int]:
+def part_of(image: Any, scale: ValueScale | None, first: int) -> tuple[Part, int]:
     """Check one or several images; return them with 8 bits per channel, and their number.
 
     Args:

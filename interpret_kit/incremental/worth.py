@@ -34,7 +34,7 @@ from interpret_kit.models.probing.evaluation import evaluating
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkEstimate:
     """What the operations of a forward pass cost, in order."""
 
     rows: Sequence[float]  # seconds for each row of a batch
@@ -71,7 +71,7 @@ def pays(incremental: float, full: float) -> bool:
     return incremental <= MARGIN * max(full, 1e-9)
 
 
-def occluding_pays(work: Work, windows: int, batch: int, *, kept: bool = False) -> bool:
+def occluding_pays(work: WorkEstimate, windows: int, batch: int, *, kept: bool = False) -> bool:
     """Whether a trace is worth it for a number of windows, counted over all images.
 
     Args:
@@ -103,7 +103,7 @@ def ablating_pays(
     return pays(work.tracing + work.trying(len(points)) + behind, full)
 
 
-def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -> Work:
+def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -> WorkEstimate:
     """Price every operation of a forward pass of one row, by running it.
 
     Raises:
@@ -127,7 +127,7 @@ def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -
         point: next((each + 1 for each in mixing if each >= first), count)
         for point, first in met.items()
     }
-    return Work(counting.rows, behind, counting.largest)
+    return WorkEstimate(counting.rows, behind, counting.largest)
 
 
 class _Counting(DispatchMode):

@@ -21,7 +21,7 @@ from interpret_kit.trainers.evaluate import evaluate
 from interpret_kit.trainers.images.data import load_training_data
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import COLUMNS, EvaluationScore, History
-from interpret_kit.trainers.timing import Sums
+from interpret_kit.trainers.timing import EpochSums
 from interpret_kit.trainers.train import train
 
 
@@ -135,7 +135,9 @@ def test_patience_is_the_number_of_epochs_after_the_best(recipe, tmp_path):
 def test_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():
     history = History()
     for loss, accuracy in ((0.9, 0.5), (0.5, 0.7), (0.4, 0.7), (0.3, 0.6), (0.4, 0.7)):
-        history.add((EvaluationScore(1.0, 0.0), EvaluationScore(loss, accuracy)), 0.1, 1.5, Sums())
+        history.add(
+            (EvaluationScore(1.0, 0.0), EvaluationScore(loss, accuracy)), 0.1, 1.5, EpochSums()
+        )
     assert history.best_epoch == 3
     assert history.metrics() == {
         "epochs": 5,

@@ -16,7 +16,7 @@ from interpret_kit.models.loading.recorded_runs import STATE
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History, RunFolder
-from interpret_kit.trainers.timing import Sums
+from interpret_kit.trainers.timing import EpochSums
 
 EVERY = 300.0  # seconds from one checkpoint inside an epoch to the next; the end of each has one
 
@@ -29,12 +29,12 @@ class Checkpoint:
     learner: Learner
     data: str  # fingerprint of the images
     history: History
-    sums: Sums
+    sums: EpochSums
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
     def save_epoch(self) -> None:
         """Save at the end of an epoch, after it was added to the history."""
-        self.sums = Sums()
+        self.sums = EpochSums()
         self.save()
 
     def save_sometimes(self) -> None:
@@ -74,7 +74,7 @@ class Checkpoint:
         self.history.columns = state["history"]
         self.learner.restore(state["learner"])
         batches = state["sums"]["batches"]
-        self.sums = Sums(**state["sums"]) if first else Sums(batches)
+        self.sums = EpochSums(**state["sums"]) if first else EpochSums(batches)
 
 
 def read_state(file: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.timing import Sums
+from interpret_kit.trainers.timing import EpochSums
 
 CURVES, EVENTS = "curves.png", "events.out.tfevents.*"
 LAST = "last.safetensors"
@@ -61,7 +61,11 @@ class History:
         self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
 
     def add(
-        self, scores: tuple[EvaluationScore, EvaluationScore], lr: float, seconds: float, sums: Sums
+        self,
+        scores: tuple[EvaluationScore, EvaluationScore],
+        lr: float,
+        seconds: float,
+        sums: EpochSums,
     ) -> None:
         """Append an epoch: scores on train and val (NaN without val), learning rate and times."""
         train, val = scores

@@ -21,7 +21,7 @@ from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state, refus
 from interpret_kit.trainers.runs.folder import History, RunFolder, TrainedRun
 from interpret_kit.trainers.runs.progress import ReportTraining, decoding
 from interpret_kit.trainers.runs.tensorboard import Events, writing_events
-from interpret_kit.trainers.timing import Sums
+from interpret_kit.trainers.timing import EpochSums
 
 
 class Start(Enum):
@@ -131,7 +131,7 @@ def checkpoint(
         UsageError: the training images have changed.
     """
     folder.describe(learner.classifier, learner.manner)
-    point = Checkpoint(folder, learner, data.fingerprint(), History(), Sums())
+    point = Checkpoint(folder, learner, data.fingerprint(), History(), EpochSums())
     if before is not None:
         point.restore(before, first=learner.accelerator.is_main_process)
     return point

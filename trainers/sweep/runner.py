@@ -30,9 +30,9 @@ from interpret_kit.trainers.sweep.study import GridIndex, Trial, read_study, tri
 from interpret_kit.trainers.sweep.table import compared
 from interpret_kit.trainers.sweep.trial import (
     TRIALS,
-    Images,
     Outcome,
     Planned,
+    StudyImages,
     attempt,
     attempt_apart,
     fingerprint,
@@ -123,7 +123,7 @@ def _plan(
     """What is to be trained, and where; and the end of those whose choices make no recipe."""
     planned: dict[GridIndex, Planned] = {}
     hopeless: dict[GridIndex, Outcome] = {}
-    seen: dict[object, Images] = {}
+    seen: dict[object, StudyImages] = {}
     for trial in trials:
         try:
             recipe = in_precision(trial.recipe, how.device)

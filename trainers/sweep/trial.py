@@ -36,7 +36,7 @@ DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions 
 
 
 @dataclass(frozen=True)
-class Images:
+class StudyImages:
     """All images of a recipe, before ``data_share`` drops some."""
 
     contents: str  # their fingerprint
@@ -48,7 +48,7 @@ class Images:
 
 def look_at(
     recipe: Recipe, progress: ReportTraining | None = None, *, strict: bool = False
-) -> Images:
+) -> StudyImages:
     """Decode the images, or find them decoded, and see which they are.
 
     Raises:
@@ -60,7 +60,7 @@ def look_at(
     scored = {"val": data.val, "test": data.test}
     counts = {split: len(images) for split, images in scored.items() if images is not None}
     drawn = data if recipe.data == SHAPES else None
-    return Images(data.fingerprint(), data.classes, counts, drawn, data.omitted)
+    return StudyImages(data.fingerprint(), data.classes, counts, drawn, data.omitted)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Planned:
     """A trial that can be trained, and where."""
 
     recipe: Recipe
-    images: Images
+    images: StudyImages
     folder: Path
 
 

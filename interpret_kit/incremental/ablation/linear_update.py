@@ -25,10 +25,13 @@ class LinearUpdate:
 
     def columns(self, parts: Tensor) -> Tensor:
         """Parts (rows, ...) of the source to what each cell sees of them, (rows, cells, taps)."""
+        # A linear layer, or a 1x1 convolution without stride and padding: no cell sees another.
         if self.mixer is None:
             return parts.reshape(len(parts), -1, self.weight.shape[1])
         given = self.mixer.arguments
         seen: tuple[Any, ...] = tuple(given[name] for name in ("dilation", "padding", "stride"))
         kernel = self.mixer.arguments["weight"].shape[2:]
-        # As convolution by im2col: padding adds zeros, which are the change beyond the edge, too.
+        # Convolution as im2col. `unfold` pads with zeros, which is exact here: what is unfolded is
+        # a change, and beyond the edge nothing changes. Only one
+        # channel is unfolded: the columns are (cells, kernel cells), whatever the layer's width.
         return F.unfold(parts.unsqueeze(1), kernel, *seen).transpose(1, 2)

@@ -58,10 +58,12 @@ def channel_path(graph: RunnableGraph, start: Node) -> ChannelPath:
     recomputed = _with_what_cannot_be_kept(
         graph, _leading_to(graph.output, finder.recomputed), finder.changed
     )
-    # Only what the output needs: a channel-local map whose readers all are is never written out.
+    # Only what the output needs is computed. A channel-local map whose readers are all
+    # channel-local or linear is never written out in full: those readers take its one channel.
     read = {graph.output, *(each for node in recomputed for each in node.inputs)} - set(recomputed)
     linear = {node: each for node, each in finder.linear.items() if node in read}
     materialized = frozenset(node for node in finder.local if node in read)
+    # Backwards from where channel-local values leave the path: what leads nowhere is dropped.
     ends = materialized | {each.source for each in linear.values()}
     used = _leading_to_any(ends, finder.local)
     return ChannelPath(
@@ -104,6 +106,7 @@ def _with_what_cannot_be_kept(
         return graph.has_row_each(node) and all(each.op != ITEM for each in graph.users(node))
 
     found, open_ = set(recomputed), list(recomputed)
+    # Backwards through unchanged operations, up to the first that can be stored image by image.
     while open_:
         for each in open_.pop().inputs:
             stays = each in graph.by_row and each not in changed

@@ -152,6 +152,9 @@ class RunnableGraph:
     def overwrites(self, node: Node) -> bool:
         """Whether it may be computed in the memory of its input, if nobody keeps that."""
         read = node.arguments.get("self") or node.arguments.get("input")
+        # Safe only if nothing else can see the input's memory: its operation returns memory of
+        # its own (not a view of another value), it has no second reader, and it is not the
+        # output. Whether the caller keeps it is checked where the operation is run.
         return (
             operation_of(node).in_place
             and isinstance(read, Node)
@@ -172,12 +175,14 @@ class RunnableGraph:
         everything: dict[Node, Any] = {**self._weights, **values}
         own: set[Node] = set()  # computed here, and not to be kept
         for node in operations:
+            # A value that the caller gave or keeps is never in `own`, so never overwritten.
             if self.overwrites(node) and node.inputs[0] in own:
                 everything[node] = in_place(node)(**_filled(node.arguments, everything))
             else:
                 everything[node] = self.apply(node, everything, rows)
             if node not in keep:
                 own.add(node)
+            # Freed after its last reader: the peak is that of the widest cut through the graph.
             for each in set(node.inputs):
                 if last[each] is node and each not in keep and each not in self._weights:
                     del everything[each]

@@ -35,6 +35,8 @@ def touched(span: Span, cells: int, stretches: Ints) -> Ints:
     """
     if span.dim is None:
         return np.tile([0, cells], (len(stretches), 1))
+    # argmax finds the first True, and from behind the last: cells between them may see nothing (a
+    # stride beyond the kernel), and are recomputed to the value they had.
     start, stop = span.seen.T
     sees = (start < stretches[:, 1:]) & (stop > stretches[:, :1])  # (windows, cells)
     first = sees.argmax(1)

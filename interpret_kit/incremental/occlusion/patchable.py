@@ -46,6 +46,7 @@ class PatchableMaps:
         return rows, cols, 6 - rows - cols
 
     def _can_be_patched(self, node: Node, layout: Layout) -> bool:
+        # With its own layout as if it could be: rules compare it with those of the inputs.
         layouts = {**self.layouts, node: layout}
         if self.see_through(node, layouts):
             self.rules[node] = None
@@ -64,6 +65,7 @@ class PatchableMaps:
         """
         weight, rule = self.network.weight, operation_of(node).patch
         maps = [each for each in node.inputs if weight(each) is None]
+        # All of its maps must be in patches: one on full maps would have to be cropped per window.
         if rule is None or not maps or not all(each in layouts for each in maps):
             return None
         held = [weight(each) for each in node.inputs if weight(each) is not None]

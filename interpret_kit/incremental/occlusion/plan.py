@@ -48,6 +48,7 @@ def plan(patchable: PatchableMaps, choice: Choice) -> Plan:
     alone = {each for each in first if each.op == BATCH_NORM and first.isdisjoint(users(each))}
     order = tuple(each for each in patchable.order if each in first - alone)
     pooled, pasted, whole = _split(patchable, set(order))
+    # These are read once more after the last patch: at the cut, and by the updated means.
     kept = {*pasted, *(each.inputs[0] for each in pooled)}
     done = _done(patchable, order, kept)
     return Plan(choice.rows, choice.cols, order, pooled, pasted, whole, done, choice.batch)
@@ -57,6 +58,7 @@ def _done(
     patchable: PatchableMaps, order: Sequence[Node], kept: set[Node]
 ) -> dict[Node, tuple[Node, ...]]:
     """By operation, the patches that are read for the last time when it is computed."""
+    # Later entries replace earlier ones, so that the last reader in order remains.
     last = {
         patchable.source(read): node
         for node in order

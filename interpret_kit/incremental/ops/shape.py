@@ -14,8 +14,8 @@ from interpret_kit.incremental.ops.channels import ChannelLocal, ChannelRule, Ne
 from interpret_kit.incremental.ops.operation import Operation, Terms, always
 from interpret_kit.incremental.ops.patches import PatchRule, same_cells
 from interpret_kit.incremental.receptive_field.intervals import (
+    Intervals,
     Span,
-    Table,
     gathered,
     mixed,
     nothing_seen,
@@ -69,7 +69,7 @@ def _flip(node: Node, span: Span) -> Span | None:
     return _moved(node, span, lambda cells, size: size - 1 - cells)
 
 
-def _moved(node: Node, span: Span, of: Callable[[Table, int], Table]) -> Span | None:
+def _moved(node: Node, span: Span, of: Callable[[Intervals, int], Intervals]) -> Span | None:
     if span.dim is None:
         return span
     size = node.shape[span.dim]

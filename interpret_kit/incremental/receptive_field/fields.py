@@ -11,8 +11,8 @@ from interpret_kit.errors import NotSupported
 from interpret_kit.incremental.graph.export import Graph, Node
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.receptive_field.intervals import (
+    Intervals,
     Span,
-    Table,
     mixed,
     nothing_seen,
     pixels_span,
@@ -30,10 +30,10 @@ class ReceptiveFields:
     Where filters differ (a map put together from branches), the box holds those of all.
     """
 
-    rows: Table  # (map rows, 2): start and stop, half-open, in pixels, inside the image
-    cols: Table  # (map cols, 2)
-    nominal_rows: Table  # the same if the image had no edges: may start below 0
-    nominal_cols: Table
+    rows: Intervals  # (map rows, 2): start and stop, half-open, in pixels, inside the image
+    cols: Intervals  # (map cols, 2)
+    nominal_rows: Intervals  # the same if the image had no edges: may start below 0
+    nominal_cols: Intervals
     inexact: tuple[str, ...]  # operations taken to read everything: the boxes may be too large
 
     def box(self, row: int, col: int) -> Box:
@@ -105,13 +105,13 @@ def _fields(node: Node, rows: Span, cols: Span) -> ReceptiveFields:
     )
 
 
-def _cells(span: Span, size: int) -> tuple[Table, Table]:
+def _cells(span: Span, size: int) -> tuple[Intervals, Intervals]:
     """Seen and nominal stretches of every cell; (0, 0) where it sees nothing."""
     span = spread(span, size)
     nothing = (span.seen[:, 0] >= span.seen[:, 1])[:, None]
     return np.where(nothing, 0, span.seen), np.where(nothing, 0, span.nominal)
 
 
-def _box(rows: Table, cols: Table) -> Box:
+def _box(rows: Intervals, cols: Intervals) -> Box:
     (y0, y1), (x0, x1) = rows.tolist(), cols.tolist()
     return (y0, x0, y1, x1)

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Table: TypeAlias = NDArray[np.int64]  # (cells, 2): the first pixel, and the one after the last
+Intervals: TypeAlias = NDArray[np.int64]  # (cells, 2): the first pixel, and the one after the last
 
 FAR = 2**40  # an empty stretch runs from FAR to -FAR: it changes no union
 
@@ -27,15 +27,15 @@ class Span:
     """What one tensor can depend on along one side of the image."""
 
     dim: int | None  # the dimension of the tensor along which this varies; None: the same for all
-    seen: Table  # in the image, exactly; one row for each index along ``dim``
-    nominal: Table  # what it would be if the image continued beyond its edges
+    seen: Intervals  # in the image, exactly; one row for each index along ``dim``
+    nominal: Intervals  # what it would be if the image continued beyond its edges
     step: float  # pixels from one cell's stretch to the next
     inexact: frozenset[str] = frozenset()  # operations for which everything was assumed
     uneven: bool = False  # whether parts of it (filters) may see less: the box is that of all
 
 
 def varying(
-    dim: int | None, seen: Table, nominal: Table, step: float, of: Sequence[Span] = ()
+    dim: int | None, seen: Intervals, nominal: Intervals, step: float, of: Sequence[Span] = ()
 ) -> Span:
     """A span along ``dim``, which does not matter where it has one index only, made of others."""
     inexact: frozenset[str] = frozenset().union(*(each.inexact for each in of))
@@ -66,7 +66,7 @@ def union(spans: Sequence[Span]) -> Span:
     )
 
 
-def _hull(tables: Sequence[Table]) -> Table:
+def _hull(tables: Sequence[Intervals]) -> Intervals:
     start = reduce(np.minimum, [each[:, 0] for each in tables])
     stop = reduce(np.maximum, [each[:, 1] for each in tables])
     return np.stack([start, stop], axis=1)
@@ -90,7 +90,7 @@ def mixed(span: Span) -> Span:
     return replace(span, dim=None, seen=whole[0], nominal=whole[1], step=0.0)
 
 
-def _whole(table: Table) -> Table:
+def _whole(table: Intervals) -> Intervals:
     return np.array([[table[:, 0].min(), table[:, 1].max()]])
 
 
@@ -125,7 +125,7 @@ def gathered(  # noqa: PLR0913, PLR0917 - one of them is rare
     span: Span,
     dim: int,
     size: int,
-    taps: Table,
+    taps: Intervals,
     stride: float = 1.0,
     read: NDArray[np.bool_] | None = None,
 ) -> Span | None:

@@ -26,12 +26,12 @@ from interpret_kit.models.layers.dimensions import (
     unknown,
 )
 from interpret_kit.models.layers.layout import are_maps
-from interpret_kit.models.layers.operations import Operation
+from interpret_kit.models.layers.operations import LayerOperation
 
-DimensionRule = Callable[[Operation], "Dims | list[Dims]"]
+DimensionRule = Callable[[LayerOperation], "Dims | list[Dims]"]
 
 
-def dims_of_outputs(operation: Operation) -> list[Dims]:
+def dims_of_outputs(operation: LayerOperation) -> list[Dims]:
     """Return the dimensions of every output."""
     name = operation.name if operation.name in RULES else operation.name.rstrip("_")
     rule = _cell_by_cell if operation.pointwise else RULES.get(name)
@@ -54,7 +54,7 @@ def dims_of_outputs(operation: Operation) -> list[Dims]:
     ]  # fmt: skip
 
 
-def _cell_by_cell(operation: Operation) -> Dims:
+def _cell_by_cell(operation: LayerOperation) -> Dims:
     values = list(operation.arguments.values())
     values += [each for value in values if isinstance(value, (list, tuple)) for each in value]
     known = [dims for dims in map(operation.dims, values) if dims is not None]
@@ -66,17 +66,17 @@ def _cell_by_cell(operation: Operation) -> Dims:
     return tuple(agreed(column, size) for column, size in zip(columns, shape, strict=True))
 
 
-def _as_first(operation: Operation) -> Dims:
+def _as_first(operation: LayerOperation) -> Dims:
     return operation.source("self", "input", "src", "query")
 
 
-def _as_first_if_pooled(operation: Operation) -> Dims:
+def _as_first_if_pooled(operation: LayerOperation) -> Dims:
     """Handle `as_strided` at the end of global pooling: new strides of one row and column."""
     pooled = tuple(operation.shape[2:]) == (1, 1)
     return operation.source("self") if pooled else unknown(operation.shape)
 
 
-def _convolved_dims(operation: Operation) -> Dims:
+def _convolved_dims(operation: LayerOperation) -> Dims:
     before, shape = operation.source("input", "qx"), operation.shape
     if len(shape) != 4 or len(before) != 4:
         return _conv1d(operation, before)
@@ -98,7 +98,7 @@ def _convolved_dims(operation: Operation) -> Dims:
     return (*maps, *(fresh(*each) for each in zip(kinds, shape[2:], strict=True)))
 
 
-def _conv1d(operation: Operation, before: Dims) -> Dims:
+def _conv1d(operation: LayerOperation, before: Dims) -> Dims:
     """Handle a convolution along tokens, or over a volume."""
     shape = operation.shape
     if len(before) != len(shape):
@@ -110,7 +110,7 @@ def _conv1d(operation: Operation, before: Dims) -> Dims:
     return (before[0], channel, *places)
 
 
-def _resized(operation: Operation) -> list[Dims]:
+def _resized(operation: LayerOperation) -> list[Dims]:
     """Handle pooling, padding and resampling: the same dimensions with other sizes."""
     before = operation.source("self", "input", "qx")
     return [
@@ -123,7 +123,7 @@ def _resized(operation: Operation) -> list[Dims]:
     ]
 
 
-def _reduced(operation: Operation) -> Dims:
+def _reduced(operation: LayerOperation) -> Dims:
     before = operation.source("self", "input")
     given = operation["dim"]
     chosen = given if isinstance(given, (list, tuple)) else [given]
@@ -133,7 +133,7 @@ def _reduced(operation: Operation) -> Dims:
     return tuple(dim for k, dim in enumerate(before) if k not in gone)
 
 
-def _as_columns(operation: Operation) -> Dims:
+def _as_columns(operation: LayerOperation) -> Dims:
     """`nn.Unfold`: (batch, channels x patch, positions)."""
     batch, _, rows, cols = operation.source("self")
     sizes = []
@@ -145,19 +145,19 @@ def _as_columns(operation: Operation) -> Dims:
     return (batch, fresh(CHANNEL, operation.shape[1]), Dim(grid))
 
 
-def _new_feature_maps(operation: Operation) -> Dims:
+def _new_feature_maps(operation: LayerOperation) -> Dims:
     """Return the dimensions of feature maps, (batch, filters, rows, cols), made from others."""
     first = operation.source("self", "input")
     kinds = zip((CHANNEL, ROW, COL), operation.shape[-3:], strict=True)
     return (first[0], *(fresh(kind, size) for kind, size in kinds))
 
 
-def _shuffled(operation: Operation) -> Dims:
+def _shuffled(operation: LayerOperation) -> Dims:
     before = operation.source("self")
     return (before[0], fresh(CHANNEL, before[1].size), *before[2:])
 
 
-def _product(operation: Operation) -> Dims:
+def _product(operation: LayerOperation) -> Dims:
     one, other = _factors(operation)
     if not (isinstance(one, Tensor) and isinstance(other, Tensor)):  # quantised, packed weights
         return unknown(operation.shape)
@@ -177,7 +177,7 @@ def _product(operation: Operation) -> Dims:
     ]
 
 
-def _factors(operation: Operation) -> tuple[Any, Any]:
+def _factors(operation: LayerOperation) -> tuple[Any, Any]:
     if operation.name == "linear":
         weight = operation["weight"]
         return operation["input"], weight.t() if isinstance(weight, Tensor) else None
@@ -186,13 +186,13 @@ def _factors(operation: Operation) -> tuple[Any, Any]:
     return operation[one], operation[other]
 
 
-def _attention(operation: Operation) -> Dims:
+def _attention(operation: LayerOperation) -> Dims:
     operation.mixes = True
     query, value = operation.source("query"), operation.source("value")
     return (*query[:-1], value[-1])
 
 
-def _encoder_layer(operation: Operation) -> Dims:
+def _encoder_layer(operation: LayerOperation) -> Dims:
     """Handle the fused kernels of a TransformerEncoderLayer, or of its attention."""
     operation.mixes = True
     return _as_first(operation)

@@ -13,7 +13,7 @@ from interpret_kit.models.layers.dimensions import Dims, unknown
 
 
 @dataclass
-class Operation:
+class LayerOperation:
     """One call of an operator whose outputs have been computed."""
 
     name: str  # as in torch.ops, without namespace: "convolution", "add_"

@@ -17,10 +17,10 @@ from interpret_kit.models.layers.dimensions import (
     sliced,
     unknown,
 )
-from interpret_kit.models.layers.operations import Operation
+from interpret_kit.models.layers.operations import LayerOperation
 
 
-def permuting(operation: Operation) -> Dims:
+def permuting(operation: LayerOperation) -> Dims:
     """Reorder dimensions: permute, transpose, t."""
     before = list(operation.source("self"))
     if operation.name == "permute":
@@ -31,19 +31,19 @@ def permuting(operation: Operation) -> Dims:
     return tuple(before)
 
 
-def unsqueezing(operation: Operation) -> Dims:
+def unsqueezing(operation: LayerOperation) -> Dims:
     """Insert a dimension of size one."""
     before = list(operation.source("self"))
     at = operation["dim"] % (len(before) + 1)
     return (*before[:at], fresh(UNKNOWN, 1), *before[at:])
 
 
-def viewing(operation: Operation) -> Dims:
+def viewing(operation: LayerOperation) -> Dims:
     """View the same elements in another shape."""
     return reshaped(operation.source("self"), operation.shape)
 
 
-def expanding(operation: Operation) -> Dims:
+def expanding(operation: LayerOperation) -> Dims:
     """Expand dimensions of size one."""
     before, shape = operation.source("self"), operation.shape
     added = unknown(shape[: len(shape) - len(before)])
@@ -53,14 +53,14 @@ def expanding(operation: Operation) -> Dims:
     )
 
 
-def selecting(operation: Operation) -> Dims | list[Dims]:
+def selecting(operation: LayerOperation) -> Dims | list[Dims]:
     """Select one element of a dimension, or each separately: select, unbind."""
     before = operation.source("self")
     at = (operation["dim"] or 0) % len(before)
     return [before[:at] + before[at + 1 :]] * len(operation.outputs)
 
 
-def slicing(operation: Operation) -> Dims:
+def slicing(operation: LayerOperation) -> Dims:
     """Slice a dimension."""
     before = operation.source("self")
     at = operation["dim"] % len(before)
@@ -70,7 +70,7 @@ def slicing(operation: Operation) -> Dims:
     return (*before[:at], sliced(before[at], start, stop, step), *before[at + 1 :])
 
 
-def splitting(operation: Operation) -> list[Dims]:
+def splitting(operation: LayerOperation) -> list[Dims]:
     """Split a dimension into ranges."""
     before = operation.source("self")
     at, start, found = (operation["dim"] or 0) % len(before), 0, []
@@ -81,7 +81,7 @@ def splitting(operation: Operation) -> list[Dims]:
     return found
 
 
-def joining(operation: Operation) -> Dims:
+def joining(operation: LayerOperation) -> Dims:
     """Concatenate tensors: cat."""
     tensors = [each for each in operation["tensors"] if each.numel()]
     at = operation["dim"] % len(operation.shape)
@@ -94,7 +94,7 @@ def joining(operation: Operation) -> Dims:
     )
 
 
-def stacking(operation: Operation) -> Dims:
+def stacking(operation: LayerOperation) -> Dims:
     """Stack tensors along a new dimension."""
     tensors, at = operation["tensors"], operation["dim"] % len(operation.shape)
     known = [operation.dims(each) or unknown(each.shape) for each in tensors]
@@ -104,7 +104,7 @@ def stacking(operation: Operation) -> Dims:
     return (*inner[:at], fresh(UNKNOWN, len(tensors)), *inner[at:])
 
 
-def unfolding(operation: Operation) -> Dims:
+def unfolding(operation: LayerOperation) -> Dims:
     """Extract windows along one dimension: `Tensor.unfold`."""
     before, size, step = operation.source("self"), operation["size"], operation["step"]
     at = operation["dimension"] % len(before)
@@ -115,7 +115,7 @@ def unfolding(operation: Operation) -> Dims:
     return (*before[:at], resized_dim(dim, windows), *before[at + 1 :], fresh(UNKNOWN, size))
 
 
-def indexing(operation: Operation) -> Dims:
+def indexing(operation: LayerOperation) -> Dims:
     """Index one dimension."""
     before, indices = operation.source("self"), operation["indices"]
     one = isinstance(operation["index"], Tensor)
@@ -128,7 +128,7 @@ def indexing(operation: Operation) -> Dims:
     return tuple(resized_dim(dim, size) if k == given[0] else dim for k, dim in enumerate(before))
 
 
-def rolling(operation: Operation) -> Dims:
+def rolling(operation: LayerOperation) -> Dims:
     """Shift elements cyclically along some dimensions."""
     before = list(operation.source("self"))
     for shift, at in zip(operation["shifts"], operation["dims"], strict=True):
@@ -136,7 +136,7 @@ def rolling(operation: Operation) -> Dims:
     return tuple(before)
 
 
-def flipping(operation: Operation) -> Dims:
+def flipping(operation: LayerOperation) -> Dims:
     """Reverse some dimensions; positions are then unknown."""
     before = list(operation.source("self"))
     for at in operation["dims"]:

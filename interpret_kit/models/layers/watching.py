@@ -21,7 +21,7 @@ from interpret_kit.models.dispatching import DispatchMode
 from interpret_kit.models.layers.dimension_rules import dims_of_outputs
 from interpret_kit.models.layers.dimensions import BATCH, CHANNEL, COL, ROW, Dims, fresh, unknown
 from interpret_kit.models.layers.layout import are_maps
-from interpret_kit.models.layers.operations import Operation
+from interpret_kit.models.layers.operations import LayerOperation
 
 StorageVersion = tuple[int, int]  # a storage, and how often it had been overwritten
 Key = tuple[
@@ -76,7 +76,7 @@ class TensorWatch(DispatchMode):
         if storages & self._computed and outputs:
             pointwise = torch.Tag.pointwise in func.tags
             dims = partial(_looked_up, before)
-            self._tell(Operation(name, arguments, outputs, dims, self._images, pointwise))
+            self._tell(LayerOperation(name, arguments, outputs, dims, self._images, pointwise))
         return result
 
     def tick(self) -> int:
@@ -106,7 +106,7 @@ class TensorWatch(DispatchMode):
             if contents is not None:
                 self.readings[contents].append(time)
 
-    def _tell(self, operation: Operation) -> None:
+    def _tell(self, operation: LayerOperation) -> None:
         found = dims_of_outputs(operation)
         for output, dims in zip(operation.outputs, found, strict=True):
             self._note(output, dims)
@@ -165,7 +165,7 @@ def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
             yield from _tensors(value.values())
 
 
-def _adds(operation: Operation) -> bool:
+def _adds(operation: LayerOperation) -> bool:
     name = operation.name.rstrip("_")
     if name == "_transformer_encoder_layer_fwd":
         return True
