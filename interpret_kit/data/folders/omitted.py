@@ -30,7 +30,7 @@ class Reason(Enum):
     UNLABELLED = "images without a row in labels.csv"
     STRAY = "rows of labels.csv without a file"
     OTHER = "other files"
-    LOOP = "links to a folder above them"
+    LOOP = "links to folders that are listed already"
     SYSTEM = "files of the system"
 
     @property

@@ -25,7 +25,6 @@ from interpret_kit.data.folders.omitted import Note, Reason
 LABELS = "labels.csv"
 
 FolderEntry = os.DirEntry[str]
-Ancestors = tuple[tuple[int, int], ...]  # (device, inode) of the parent folders
 
 _BINS = frozenset(
     (
@@ -58,14 +57,15 @@ class FolderContents:
 def look(folder: Path) -> FolderContents:
     """List the direct contents of a folder."""
     try:
-        entries, above = entries_of(folder), (_place(folder),)
+        entries, root = entries_of(folder), real(folder)
     except OSError:
         return FolderContents(folder)
-    kept = [(is_folder(each), Path(each.path)) for each in used(entries)]
+    kept = [each for each in used(entries) if not leads_into(each, root)]
+    folders = [Path(each.path) for each in kept if is_folder(each)]
     return FolderContents(
         folder,
-        tuple(path for inside, path in kept if not inside),
-        tuple(path for inside, path in kept if inside and holds_images(path, above)),
+        tuple(Path(each.path) for each in kept if not is_folder(each)),
+        tuple(each for each in folders if holds_images(each, root)),
         next((Path(each.path) for each in entries if _is_table(each)), None),
     )
 
@@ -79,44 +79,85 @@ def look_for_table(folder: Path) -> Path | None:
         return None
 
 
-def walk(folder: Path, note: Note | None = None, above: Ancestors = ()) -> Iterator[Path]:
-    """Yield image files at any depth, sorted by name within each folder; links are followed once.
+def walk(folder: Path, note: Note | None = None) -> Iterator[Path]:
+    """Yield image files at any depth, sorted by name within each folder.
+
+    A link to a folder is followed, unless that folder is listed at its own place, or was already.
 
     Args:
         folder: the folder; if it cannot be opened, it is noted and yields nothing.
         note: is called with what is not used.
-        above: the parent folders, to detect cycles of links.
     """
+    root, visited = real(folder), set[tuple[int, int]]()
+    # Not recursive: folders may be nested deeper than Python's stack.
+    levels = [iter(_entered(folder, visited, note))]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+        elif not is_folder(entry):
+            yield Path(entry.path)
+        elif leads_into(entry, root):
+            _noted(note, Reason.LOOP, Path(entry.path))
+        else:
+            levels.append(iter(_entered(Path(entry.path), visited, note)))
+
+
+def _entered(
+    folder: Path, visited: set[tuple[int, int]], note: Note | None
+) -> Iterable[FolderEntry]:
+    """Return the images and folders in a folder; none if it was visited before."""
     try:
         here = _place(folder)
-        entries = [] if here in above else entries_of(folder)
+        entries = [] if here in visited else entries_of(folder)
     except OSError as error:
         _noted(note, Reason.CLOSED, folder, f" ({error.strerror})")
-        return
+        return ()
     if not entries:
-        _noted(note, Reason.LOOP if here in above else Reason.EMPTY, folder)
-    for entry in used(entries, note):
-        if is_folder(entry):
-            yield from walk(Path(entry.path), note, (*above, here))
-        else:
-            yield Path(entry.path)
+        _noted(note, Reason.LOOP if here in visited else Reason.EMPTY, folder)
+    visited.add(here)
+    return used(entries, note)
 
 
-def holds_images(folder: Path, above: Ancestors = ()) -> bool:
-    """Return whether a folder holds an image at any depth; stops at the first one."""
-    try:
-        here = _place(folder)
-        if here in above:
-            return False
-        inner = []
-        with os.scandir(folder) as entries:
-            for entry in used(entries):
-                if not is_folder(entry):
-                    return True
-                inner.append(Path(entry.path))
-    except OSError:
+def holds_images(folder: Path, root: Path) -> bool:
+    """Return whether a folder holds an image at any depth; stops at the first one.
+
+    Args:
+        folder: which is looked through; no folder is looked through twice.
+        root: the real path of the folder that is listed.
+    """
+    waiting, visited = [folder], set[tuple[int, int]]()
+    while waiting:
+        each = waiting.pop()
+        try:
+            here = _place(each)
+            if here in visited:
+                continue
+            visited.add(here)
+            with os.scandir(each) as entries:
+                for entry in used(entries):
+                    if not is_folder(entry):
+                        return True
+                    if not leads_into(entry, root):
+                        waiting.append(Path(entry.path))
+        except OSError:
+            continue
+    return False
+
+
+def real(folder: Path) -> Path:
+    """Return the path of a folder without links."""
+    return Path(os.path.realpath(folder))
+
+
+def leads_into(entry: FolderEntry, root: Path) -> bool:
+    """Return whether an entry is a link to a folder that is listed with ``root`` anyway."""
+    if not (entry.is_symlink() and is_folder(entry)):
         return False
-    return any(holds_images(each, (*above, here)) for each in inner)
+    target = real(Path(entry.path))
+    if not target.is_relative_to(root):
+        return False
+    return not any(_why_no_folder(each.casefold()) for each in target.relative_to(root).parts)
 
 
 def entries_of(folder: Path) -> list[FolderEntry]:
@@ -207,8 +248,7 @@ def _why_not(entry: FolderEntry, *, look: bool) -> Reason | None:
     """Return why an entry is not used; ``look`` opens files of unknown type."""
     name = entry.name.casefold()
     if is_folder(entry):
-        hidden = Reason.HIDDEN if name.startswith(".") else None
-        return Reason.BIN if name in _BINS or name.startswith(_HIDDEN_BINS) else hidden
+        return _why_no_folder(name)
     if name.startswith("."):
         image = has_image_suffix(name) or has_unread_suffix(name)
         # macOS keeps metadata of x in "._x"
@@ -223,6 +263,12 @@ def _why_not(entry: FolderEntry, *, look: bool) -> Reason | None:
     if name == LABELS and not _is_file(entry):  # a link to nothing, a pipe: labels are lost
         return Reason.SPECIAL
     return _of_other_name(entry, look=look)
+
+
+def _why_no_folder(name: str) -> Reason | None:
+    """Return why a folder of this name, in lower case, is not used."""
+    hidden = Reason.HIDDEN if name.startswith(".") else None
+    return Reason.BIN if name in _BINS or name.startswith(_HIDDEN_BINS) else hidden
 
 
 def _of_other_name(entry: FolderEntry, *, look: bool) -> Reason:

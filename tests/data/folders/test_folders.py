@@ -226,7 +226,7 @@ def test_whatever_is_not_used_is_counted_by_reason(tmp_path):
         "not regular files": (1, ("dog/pipe.png",)),
         "empty folders": (1, ("fox",)),
         "other files": (2, ("cat/labels.json", "notes.txt")),
-        "links to a folder above them": (1, ("dog/up",)),
+        "links to folders that are listed already": (1, ("dog/up",)),
         "files of the system": (
             5,
             (".DS_Store", ".git", "Thumbs.db", "cat/._0.png", "desktop.ini"),
@@ -243,7 +243,7 @@ def test_a_link_to_the_folder_itself_is_not_a_class(tmp_path):
     (tmp_path / "all").symlink_to(tmp_path)
     images = load_images(tmp_path)
     assert (images.classes, len(images)) == (("cat", "dog"), 2)
-    assert omitted(images) == {"links to a folder above them": (1, ("all",))}
+    assert omitted(images) == {"links to folders that are listed already": (1, ("all",))}
 
 
 def test_names_are_relative_to_the_folder_also_to_this_one(tmp_path, monkeypatch):

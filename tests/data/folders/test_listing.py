@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from named_files import make
@@ -119,6 +121,52 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (tmp_path / "images" / "self").symlink_to(tmp_path / "images" / "self")
     listing = list_folder(tmp_path / "images")
     assert labelled(listing) == [("cat/0.png", "cat"), ("dog/1.png", "dog")]
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_folders_that_are_linked_to_each_other_are_listed_once(tmp_path, between):
+    names = "abcdefg"
+    for name in names:
+        make(tmp_path / "images", f"{name}/{name}.png")
+        for other in names.replace(name, "") if between else ():
+            (tmp_path / "images" / name / other).symlink_to(tmp_path / "images" / other)
+        if not between:  # seven folders elsewhere, each linked to from everywhere
+            make(tmp_path / name, f"{name}.png")
+            (tmp_path / "images" / name / "out").symlink_to(tmp_path / name)
+            for other in names.replace(name, ""):
+                (tmp_path / name / other).symlink_to(tmp_path / other)
+    listing = list_folder(tmp_path / "images")
+    outside = [] if between else [f"a/out/{'/'.join(names[1 : k + 1])}" for k in range(7)]
+    inside = [f"{name}/{name}.png" for name in names]
+    found = [f"{path.rstrip('/')}/{name}.png" for path, name in zip(outside, names, strict=False)]
+    assert sorted(listing.names) == sorted(inside + found)
+    (loops,) = listing.omitted
+    assert loops.reason == "links to folders that are listed already"
+    assert listing.classes == tuple(names)
+
+
+def test_a_link_to_a_class_is_no_class_of_its_own_but_one_to_a_hidden_folder_is(tmp_path):
+    make(tmp_path, "cat/0.png", ".store/dog/1.png")
+    (tmp_path / "best").symlink_to(tmp_path / "cat")
+    (tmp_path / "dog").symlink_to(tmp_path / ".store" / "dog")
+    listing = list_folder(tmp_path)
+    assert labelled(listing) == [("cat/0.png", "cat"), ("dog/1.png", "dog")]
+    assert listing.classes == ("cat", "dog")
+
+
+def test_folders_nested_deeper_than_pythons_stack_are_listed(tmp_path, monkeypatch):
+    make(tmp_path, "cat/0.png", "dog/0.png")
+    monkeypatch.chdir(tmp_path / "cat")
+    for _ in range(1200):
+        os.mkdir("d")  # noqa: PTH102
+        os.chdir("d")
+    try:
+        listing = list_folder(tmp_path)
+    finally:
+        for _ in range(1200):  # pytest removes folders recursively
+            os.chdir("..")
+            os.rmdir("d")  # noqa: PTH106
+    assert labelled(listing) == [("cat/0.png", "cat"), ("dog/0.png", "dog")]
 
 
 def test_a_dangling_link_stays_in_the_listing(tmp_path):
