@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import logging
 import shlex
 import signal
 import sys
@@ -15,7 +16,7 @@ import click
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.ending import ending_at_once
 from interpret_kit.cli.common.resuming import how_to_resume
-from interpret_kit.cli.common.terminal import printable
+from interpret_kit.cli.common.terminal import Printable, printable
 from interpret_kit.errors import InterpretError
 
 
@@ -86,6 +87,9 @@ class Commands(click.Group):
             said = as_typed(str(error), options_by_name(command))
             click.echo(printable(f"Error: {said}{how_to_resume()}"), err=True)
             ctx.exit(error.exit_code)
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
         except KeyboardInterrupt:
             click.echo(printable(f"Error: stopped by Ctrl-C{how_to_resume()}"), err=True)
             ctx.exit(INTERRUPTED)
@@ -125,6 +129,8 @@ def ikit() -> None:
 
 def main() -> None:
     """Run the command line."""
+    if logging.lastResort is not None:  # writes warnings to stderr; messages hold names of files
+        logging.lastResort.setFormatter(Printable())
     # So that temporary files are removed on SIGTERM, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     with ending_at_once():

@@ -7,6 +7,7 @@ Lines and tables go to stdout, and with --json to stderr: then stdout holds noth
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -97,7 +98,7 @@ class Terminal:
         task = bars.add_task(what, total=total)
 
         def step(done: float, total: float, what: str = what) -> None:
-            bars.update(task, completed=done, total=total, description=what)
+            bars.update(task, completed=done, total=total, description=printable(what))
 
         timer = threading.Timer(PATIENCE, bars.start)
         timer.daemon = True
@@ -117,6 +118,14 @@ def _nothing(done: float, total: float, what: str = "") -> None:
 def printable(text: str) -> str:
     """One line without anything that would steer a terminal: file names may hold such."""
     return "".join(each if each.isprintable() else " " if each.isspace() else "?" for each in text)
+
+
+class Printable(logging.Formatter):
+    """Log messages, as `printable` makes them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message as one line."""
+        return printable(super().format(record))
 
 
 def _bars() -> Bars:

@@ -18,7 +18,7 @@ from typing import Any
 from interpret_kit.errors import CannotWrite, JobMismatch, OutputExists, UsageError
 from interpret_kit.jobs.identity import Identity, differences
 from interpret_kit.jobs.state_file import Array, DamagedState, read_state, write_state
-from interpret_kit.models.argument_values import flag_argument, shown
+from interpret_kit.models.argument_values import flag_argument, possible_path, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.lock import alone_in
@@ -134,8 +134,9 @@ def refuse_other_folder(path: Path, *, resume: bool) -> None:
 
     Raises:
         OutputExists: see `at_work`.
+        UsageError: no folder can have this name.
     """
-    if path.exists() and not path.is_dir():
+    if possible_path(path).exists() and not path.is_dir():
         raise OutputExists(f"{path} is a file; give a folder for the job")
     if (path / JOB).is_file():
         if not resume:

@@ -7,10 +7,14 @@ a tensor. Each error is one sentence that names the argument and shows an exampl
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from interpret_kit.errors import UsageError, WrongType
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on Linux; other systems allow no more
 
 Converter = Callable[[Any, str], Any]  # from an argument and its name to the canonical value
 
@@ -133,3 +137,21 @@ def refusal(
     named = f"`{argument}`{colon}{part}"
     said = f"{named} {shown(value)} {why}" if why else f"{named} is {shown(value)}"
     return kind(f"{said}; give {example.typed if isinstance(value, str) else example.python}")
+
+
+def possible_path(path: Path) -> Path:
+    """Return a path, unless no file can have it: most functions raise `OSError` for such a one.
+
+    Raises:
+        UsageError: it holds a zero byte, or is too long.
+    """
+    name = os.fsencode(path)
+    longest = max(name.split(os.sep.encode()), key=len)
+    if b"\0" in name:
+        raise UsageError(f"{str(path)!r} holds a zero byte, and no file has such a name")
+    if len(longest) > _LONGEST_NAME or len(name) > _LONGEST_PATH:
+        raise UsageError(
+            f"a name of {len(longest)} bytes in a path of {len(name)}, {str(path)[:40]!r}..., is "
+            f"longer than a file can have ({_LONGEST_NAME} and {_LONGEST_PATH}); give a shorter one"
+        )
+    return path

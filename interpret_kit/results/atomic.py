@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from interpret_kit.errors import CannotWrite, InterpretError, OutputExists
+from interpret_kit.models.argument_values import possible_path
 
 MANIFEST = "manifest.json"  # of a result
 OURS = (MANIFEST, "index.html")  # a folder with one of these is an output of this library
@@ -47,7 +48,12 @@ def check_free(folder: Path, *, force: bool) -> None:
 
     Raises:
         OutputExists: unless ``force`` is given and the folder holds an output of this library.
+        UsageError: no folder can have this name.
     """
+    if possible_path(folder).is_symlink():  # to replace it would leave its target behind
+        raise OutputExists(
+            f"{folder} is a link to {folder.readlink()}; give the folder itself, or another one"
+        )
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; give another folder")
     if not folder.is_dir() or not any(folder.iterdir()):

@@ -13,6 +13,7 @@ import numpy as np
 
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import NothingThere, RunError, close_files, shortened
+from interpret_kit.models.argument_values import possible_path
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
@@ -35,7 +36,7 @@ def load_result(folder: str | Path) -> Result:
         NothingThere: if the folder does not hold a result.
         RunError: if the result is damaged, or was saved in another format.
     """
-    folder = Path(folder)
+    folder = possible_path(Path(folder))
     file = folder / MANIFEST
     if not folder.is_dir():
         absent = f"there is no folder {folder}{close_files(folder)}"

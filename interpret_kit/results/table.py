@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,10 @@ from interpret_kit.errors import RunError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+_FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]")  # also the wide forms of these
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,25 @@ def write_csv(table: Table, file: Path) -> None:
     """Write a table as CSV, column names first.
 
     Image names may contain bytes that are not valid UTF-8; these are escaped with a backslash.
+    Texts that a spreadsheet would take as formulas, and control characters, are defused.
     """
     with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
-        writer.writerow(table.columns)
-        writer.writerows(table.rows)
+        writer.writerow(map(_defused, table.columns))
+        writer.writerows(map(_defused, row) for row in table.rows)
+
+
+def _defused(cell: Any) -> Any:
+    """Return what a spreadsheet shows as it is: names of files and classes are not ours."""
+    if not isinstance(cell, str):
+        return cell
+    text = "".join(repr(each)[1:-1] if _CONTROLS.match(each) else each for each in cell)
+    return f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,12 +1,16 @@
 """Is what stands on a terminal plain, and is there progress only where someone waits?"""
 
+import logging
 import time
 from io import StringIO
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from interpret_kit.cli.common import terminal
+from interpret_kit.cli.common.terminal import Printable
+from interpret_kit.cli.main import ikit
 from interpret_kit.results.table import Table
 
 
@@ -64,3 +68,13 @@ def test_nothing_is_cut_off_where_there_is_little_room(width):
     assert "…" not in shown
     for number in ("1151", "120", "-0.012345"):
         assert number in shown.split()
+
+
+def test_errors_and_warnings_hold_nothing_that_steers_a_terminal():
+    red = "\x1b[31mred\x1b[0m"
+    ran = CliRunner().invoke(ikit, ["jobs", "folder", red])  # an argument too many
+    assert ran.exit_code == 2
+    assert "?[31mred?[0m" in ran.output
+    assert "\x1b" not in ran.output
+    record = logging.LogRecord("", logging.WARNING, "", 1, "cannot write %s", (f"a\n{red}",), None)
+    assert Printable().format(record) == "cannot write a ?[31mred?[0m"

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from interpret_kit.errors import CannotWrite, OutputExists
+from interpret_kit.models.argument_values import possible_path
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import (
     CONFIG,
@@ -158,6 +159,9 @@ class RunFolder:
             OutputExists: there is something in the folder, and no ``force``, or no run.
             CannotWrite: no permission, or a file where the folder should be.
         """
+        possible_path(self.path)
+        if self.path.is_symlink() and not self.path.exists():
+            raise CannotWrite(f"cannot write a run to {self.path}: it is a link to nothing")
         nearest = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
         if not nearest.is_dir():
             raise CannotWrite(f"cannot write a run to {self.path}: {nearest} is a file")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from interpret_kit.errors import BadWeights, NothingThere, UsageError
+from interpret_kit.models.argument_values import possible_path
 from interpret_kit.models.loading.model_folders import (
     CHECKPOINTS,
     CONFIG,
@@ -111,7 +112,7 @@ def _without_arch(file: Path) -> str:
 
 def place_of(spec: str | Path | None) -> Path:
     """Return the path, if it is one; also with timm's prefix of folders."""
-    return Path(str(spec or EMBEDDED).removeprefix(_LOCAL)).expanduser()
+    return possible_path(Path(str(spec or EMBEDDED).removeprefix(_LOCAL)).expanduser())
 
 
 def _check_folder(folder: Path, said: Said) -> None:
