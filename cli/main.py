@@ -87,9 +87,9 @@ class Commands(click.Group):
             said = as_typed(str(error), options_by_name(command))
             click.echo(printable(f"Error: {said}{how_to_resume()}"), err=True)
             ctx.exit(error.exit_code)
-        except click.ClickException as error:
-            error.message = printable(error.message)
-            raise
+        except click.UsageError as error:
+            lines = error.format_message().split("\n")
+            raise click.UsageError("\n".join(map(printable, lines)), error.ctx) from error
         except KeyboardInterrupt:
             click.echo(printable(f"Error: stopped by Ctrl-C{how_to_resume()}"), err=True)
             ctx.exit(INTERRUPTED)
