@@ -145,7 +145,7 @@ def test_folders_that_are_linked_to_each_other_are_listed_once(tmp_path, between
     assert listing.classes == tuple(names)
 
 
-def test_a_link_to_a_class_is_no_class_of_its_own_but_one_to_a_hidden_folder_is(tmp_path):
+def test_a_link_makes_a_class_only_if_it_leads_to_a_hidden_folder(tmp_path):
     make(tmp_path, "cat/0.png", ".store/dog/1.png")
     (tmp_path / "best").symlink_to(tmp_path / "cat")
     (tmp_path / "dog").symlink_to(tmp_path / ".store" / "dog")
