@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from interpret_kit.data.decoding.damaged_files import kind_of_tiff, pixels_of_png
+from interpret_kit.data.decoding.deep_tiff import NOTES, few_bits, read_deep_tiff
 from interpret_kit.data.decoding.formats import advice_on, is_read, kind_of, readable
 from interpret_kit.data.decoding.profiles import profile_note
 from interpret_kit.data.decoding.regular_files import read_file
@@ -44,10 +45,7 @@ MOST_PIXELS = 64_000_000  # decoding takes up to 15 bytes for each: less than 1 
 _LARGE = 24_000_000  # pixels: of images of more, one is decoded at a time
 _TOO_MANY = f"it has more than {MOST_PIXELS // 10**6} million pixels; resize it first"
 _BAND = 1 << 20  # pixels that are converted at once
-_DARK = (1 << 14) - 1  # of 16 bits: images as dark as this hold values of fewer bits
 _TOO_BIG = (Image.DecompressionBombWarning, Image.DecompressionBombError)
-
-_NOTES = "notes"  # in the image's `info`
 
 _one_at_a_time = threading.Lock()
 _one_large_at_a_time = threading.Lock()
@@ -78,7 +76,7 @@ def decode_rgb(content: bytes) -> Image.Image:
 
 def notes_of(image: Image.Image) -> tuple[str, ...]:
     """Return remarks on how an image was read: clauses without the image's name."""
-    notes: tuple[str, ...] = image.info.get(_NOTES, ())
+    notes: tuple[str, ...] = image.info.get(NOTES, ())
     return notes
 
 
@@ -88,9 +86,13 @@ def _decoded(content: bytes) -> Image.Image:
     except (*_TOO_BIG, MemoryError):
         raise
     except Exception:
-        if kind_of(content) != "PNG":
+        kind = kind_of(content)
+        if kind == "PNG":  # the pixels may be intact although metadata are damaged
+            return _read(pixels_of_png(content))
+        deep = read_deep_tiff(content, MOST_PIXELS // 4) if kind == "TIFF" else None
+        if deep is None:
             raise
-        return _read(pixels_of_png(content))  # these may be intact although metadata are damaged
+        return rgb_of(deep)
 
 
 def _read(content: bytes) -> Image.Image:
@@ -116,8 +118,8 @@ def rgb_of(image: Image.Image) -> Image.Image:
     rgb, note = _as_rgb(_upright(image), deep)
     if rgb is image:  # the caller's image is not modified
         rgb = image.copy()
-    notes = (profile_note(profile) if profile else None, note)
-    rgb.info = {_NOTES: tuple(each for each in notes if each)}
+    notes = (*notes_of(image), profile_note(profile) if profile else None, note)
+    rgb.info = {NOTES: tuple(each for each in notes if each)}
     return rgb
 
 
@@ -189,7 +191,7 @@ def _as_rgb(image: Image.Image, deep: bool) -> tuple[Image.Image, str | None]:
     if image.mode.startswith(("I", "F")):
         levels, note = _deep_gray(image)
         return levels.convert("RGB"), note
-    note = _few_bits(_brightest(image) << 8 | 0xFF) if deep else None
+    note = few_bits(_brightest(image) << 8 | 0xFF) if deep else None
     if not image.has_transparency_data:
         return image.convert("RGB"), note
     whole = Image.new("RGB", image.size)
@@ -270,18 +272,7 @@ def _white(mode: str, bits: Any, brightest: float) -> tuple[float, str | None]:
         return 4095.0, None
     if bits == (32,) and brightest <= 255:
         return 255.0, "32-bit integers of at most 255 are read as 8-bit values: 255 is white"
-    return 65535.0, _few_bits(int(brightest))
-
-
-def _few_bits(brightest: int) -> str | None:
-    """Note that 16-bit values, up to ``brightest``, leave most of their range unused."""
-    bits = max(8, brightest.bit_length())
-    if not 0 < brightest <= _DARK:
-        return None
-    return (
-        f"16-bit values that fit in {bits} bits use only 1/{1 << (16 - bits)} of the range from "
-        f"black to white; multiply them by {1 << (16 - bits)} if they are {bits}-bit values"
-    )
+    return 65535.0, few_bits(int(brightest))
 
 
 def _brightest(image: Image.Image) -> int:
