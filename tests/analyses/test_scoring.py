@@ -95,7 +95,9 @@ def test_where_no_image_is_correct_a_note_says_so(classifier, images):
 def test_what_has_no_effect_is_refused():
     with pytest.raises(UsageError, match="`site='activation'` is where filters are ablated, but"):
         Misclassifications(site="activation")
-    with pytest.raises(UsageError, match="`top` is 3, the number of strongest filters, but filt"):
+    with pytest.raises(
+        UsageError, match="`top` is 3, the number of strongest filters, but `filters`"
+    ):
         ik.Activations(filters=[0, 5], top=3)
 
 

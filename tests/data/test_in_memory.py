@@ -225,5 +225,5 @@ def test_a_normalisation_that_was_not_done_is_refused(given, normalized, said):
 
 
 def test_images_in_memory_have_no_splits():
-    with pytest.raises(UsageError, match="split 'val' of Tensor: it has no splits; omit split"):
+    with pytest.raises(UsageError, match="split 'val' of Tensor: it has no splits; omit `split`"):
         ik.load_images(PIXELS, "val")

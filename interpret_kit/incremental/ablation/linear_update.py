@@ -32,6 +32,6 @@ class LinearUpdate:
         seen: tuple[Any, ...] = tuple(given[name] for name in ("dilation", "padding", "stride"))
         kernel = self.mixer.arguments["weight"].shape[2:]
         # Convolution as im2col. `unfold` pads with zeros, which is exact here: what is unfolded is
-        # a change, and beyond the edge nothing changes. Only one
-        # channel is unfolded: the columns are (cells, kernel cells), whatever the layer's width.
+        # a change, and beyond the edge nothing changes. Only one channel is unfolded: the columns
+        # are (cells, kernel cells), whatever the width of the layer.
         return F.unfold(parts.unsqueeze(1), kernel, *seen).transpose(1, 2)
