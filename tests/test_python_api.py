@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import interpret_kit as ik
-from interpret_kit.errors import ClassMismatch, UsageError
+from interpret_kit.errors import ClassMismatch, InterpretError, UsageError
 from interpret_kit.results import registry
 from interpret_kit.results.load import load_result
 
@@ -136,3 +136,45 @@ except FileNotFoundError as error:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert ran.stdout == "there is no folder nowhere; give the folder an analysis wrote False\n"
+
+
+PIXELS = np.zeros((2, 12, 10, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        (lambda: ik.load_images("shapes", 1), TypeError, "^`split` is 1; give `split='train'`"),
+        (lambda: images().take("3"), TypeError, "^`count` is '3'; give an integer"),
+        (lambda: images().spread(0), ValueError, "^`count` is 0; it must be at least 1$"),
+        (lambda: images().only(1), TypeError, r"^`ids` is 1; give the ids.* `only\(\[0, 3\]\)`$"),
+        (lambda: images().only(["a"]), TypeError, r"^`ids` is \['a'\]; give the ids"),
+        (lambda: images().decode(2), FileNotFoundError, "no image 2 in arrays; ids go from 0 to 1"),
+        (lambda: ik.load_result(None), TypeError, "^None is not a folder; give the folder an"),
+        (lambda: ik.load_images([(PIXELS[0], [0, 1])]), ValueError, "^2 labels for 1 image: give"),
+        (lambda: images(labels=["a", "b"]), ValueError, "names go into `classes`"),
+        (lambda: images(labels=[[0, 1], [1, 0]]), ValueError, r"give labels.argmax\(1\)$"),
+        (lambda: ik.Recipe(lr="0.1"), TypeError, "^`lr` is '0.1'; give a number, as in `lr=0.003`"),
+        (
+            lambda: ik.Recipe(size="64"),
+            TypeError,
+            "^`size` is '64'; give a number, as in",
+        ),
+        (lambda: ik.Recipe(augment="yes"), TypeError, "^`augment` is 'yes'; give True or False$"),
+        (lambda: ik.Recipe(epochs=None), TypeError, "^`epochs` is None; give a number"),
+    ],
+)
+def test_what_other_libraries_take_is_refused_with_what_to_write_instead(call, kind, said):
+    with pytest.raises(InterpretError, match=said) as error:
+        call()
+    assert isinstance(error.value, kind)
+
+
+def images(**settings):
+    return ik.ImageSet.from_arrays(PIXELS, **settings)
+
+
+def test_a_recipe_takes_numpy_integers_one_width_and_paths():
+    recipe = ik.Recipe(data=Path("photos"), epochs=np.int64(3), channels=[np.int32(8), 16], fc=64)
+    assert recipe == ik.Recipe(data="photos", epochs=3, channels=(8, 16), fc=(64,))
+    assert [type(each) for each in (recipe.epochs, *recipe.channels)] == [int] * 3

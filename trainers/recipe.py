@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
-from interpret_kit.errors import DoesNotFit, close_names
+from interpret_kit.errors import DoesNotFit, WrongType, close_names
+from interpret_kit.models.argument_values import flag_argument, integer, shown
 from interpret_kit.models.loading.timm_names import CONVNET
 from interpret_kit.results.result import parameter
 
@@ -110,8 +113,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check every field that can be checked without building the network."""
         for field in dataclasses.fields(self):
-            if isinstance(getattr(self, field.name), list):
-                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
+            value = _canonical(field.name, getattr(self, field.name), field.default)
+            object.__setattr__(self, field.name, value)
         for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 0), ("seed", 0)):
             _refuse_below(name, getattr(self, name), least)
         if self.seed >= 2**63:
@@ -193,6 +196,26 @@ class Recipe:
         if self.arch != OURS:
             return {"drop_path_rate": self.drop_path} if self.drop_path else {}
         return {name: getattr(self, name) for name in NETWORK} | {"size": self.input_size}
+
+
+def _canonical(name: str, value: Any, default: Any) -> Any:
+    """Convert a field to the types that a recipe is saved with.
+
+    Raises:
+        WrongType: if a number, or a flag, is something else.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(each if integer(each) is None else integer(each) for each in value)
+    if isinstance(default, bool):
+        return flag_argument(value, name)
+    number = integer(value)
+    if number is not None:
+        return (number,) if isinstance(default, tuple) else number
+    if isinstance(default, (int, float, tuple)) and not isinstance(value, Real):
+        raise WrongType(f"`{name}` is {shown(value)}; give a number, as in `{name}={default}`")
+    return value
 
 
 def _refuse_below(name: str, value: object, least: int) -> None:

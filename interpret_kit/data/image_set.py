@@ -28,7 +28,8 @@ from interpret_kit.data.folders.omitted import Omitted, refuse_losses
 from interpret_kit.data.loader import Reading, Unreadable, nothing_left, refuse_strip
 from interpret_kit.data.pinned import PinnedStore, Store
 from interpret_kit.data.sources import Pixels, Rows, as_labels, as_uint8
-from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, UsageError
+from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, WrongType
+from interpret_kit.models.argument_values import count_argument, integer, shown
 from interpret_kit.models.classes.names import class_names
 
 if TYPE_CHECKING:
@@ -106,13 +107,15 @@ class ImageSet:
         """Return the complete image, upright, RGB, before any preprocessing; see `read_rgb`.
 
         Raises:
+            NothingThere: if there is no image of that id.
             UnreadableImage: with the reason, but without the file name; see `name`.
         """
+        self.name(image)  # raises if there is no such image
         return self.store.read(image).decode()
 
     def only(self, ids: Iterable[int]) -> ImageSet:
         """Keep these images; their ids stay."""
-        wanted = np.unique(np.fromiter(ids, np.int64))
+        wanted = _ids(ids)
         missing = np.setdiff1d(wanted, self.ids)
         if len(missing):
             raise NothingThere(
@@ -127,7 +130,7 @@ class ImageSet:
 
     def take(self, count: int, seed: int | None = None) -> ImageSet:
         """Keep the first ``count`` images, or all; with a seed, ``count`` drawn at random."""
-        rows = np.arange(len(self))[: _at_least_one(count)]
+        rows = np.arange(len(self))[: count_argument(count, "count")]
         if seed is not None:
             rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:count])
         return self._rows(rows)
@@ -139,7 +142,7 @@ class ImageSet:
         for label in np.unique(self.labels):
             mine = self.labels[order] == label
             turn[mine] = np.arange(mine.sum())
-        rows = order[np.argsort(turn, kind="stable")][: _at_least_one(count)]
+        rows = order[np.argsort(turn, kind="stable")][: count_argument(count, "count")]
         return self._rows(np.sort(rows))
 
     def _rows(self, rows: NDArray[np.int64]) -> ImageSet:
@@ -253,7 +256,8 @@ class ImageSet:
         return dataclasses.replace(self.only(self.ids[labelled]), notes=notes)
 
 
-def _at_least_one(count: int) -> int:
-    if count < 1:
-        raise UsageError(f"the number of images is {count}; it must be at least 1")
-    return count
+def _ids(given: Iterable[int]) -> NDArray[np.int64]:
+    numbers = [integer(each) for each in given] if isinstance(given, Iterable) else [None]
+    if any(each is None for each in numbers):
+        raise WrongType(f"`ids` is {shown(given)}; give the ids of images, as in `only([0, 3])`")
+    return np.unique(np.array(numbers, np.int64))

@@ -20,7 +20,7 @@ from interpret_kit.data.pinned import Store
 from interpret_kit.data.pixel_sources import Part, ValueScale, is_pixels, part_of
 from interpret_kit.data.sources import Images, Rows, as_labels
 from interpret_kit.errors import NoImages, NothingThere, UsageError, WrongType
-from interpret_kit.models.argument_values import integer, shown
+from interpret_kit.models.argument_values import counted, integer, shown
 from interpret_kit.models.classes.names import class_names
 
 _IMAGE = ("image", "images", "img", "pixel_values", "pixels")  # keys of a row, or of a batch
@@ -127,7 +127,9 @@ def _labels(given: Any, count: int, first: int) -> list[int | str]:
     several = given.tolist() if hasattr(given, "tolist") else given
     listed = list(several) if isinstance(several, (list, tuple)) else [several]
     if len(listed) != count:
-        raise UsageError(f"{len(listed)} labels for {count} images: give one for each")
+        raise UsageError(
+            f"{counted(len(listed), 'label')} for {counted(count, 'image')}: give one for each"
+        )
     return [_label(each, first + row) for row, each in enumerate(listed)]
 
 

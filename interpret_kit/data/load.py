@@ -15,7 +15,8 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.in_memory import images_in_memory
 from interpret_kit.data.paths import are_paths, at_home, given_paths, is_there
 from interpret_kit.data.sources import Files, Rows
-from interpret_kit.errors import NoImages, UsageError
+from interpret_kit.errors import NoImages, UsageError, WrongType
+from interpret_kit.models.argument_values import shown
 
 Paths = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Spec = Paths | Iterable[Any] | ImageSet | Any  # what `load_images` takes
@@ -44,6 +45,8 @@ def load_images(
         NothingThere: if there is no such path, data set or split.
         UsageError: if these are not images, or pixels have another shape or range.
     """
+    if not (split is None or isinstance(split, str)):
+        raise WrongType(f"`split` is {shown(split)}; give `split='train'`, 'val' or 'test'")
     if isinstance(spec, ImageSet):
         return spec
     if isinstance(spec, Iterator):

@@ -99,8 +99,8 @@ def as_uint8(given: Pixels) -> NDArray[np.uint8]:
     pixels = _array(given)
     if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
         raise UsageError(
-            f"pixels of type {pixels.dtype}: they must be uint8, or floats in [0, 1]; files are "
-            "read by ik.load_images"
+            f"pixels of type {pixels.dtype}: they must be uint8, or floats in [0, 1]; give "
+            "pixels.astype('uint8'); files are read by ik.load_images"
         )
     pixels = _several(pixels)
     if pixels.dtype == np.uint8:
@@ -179,7 +179,8 @@ def as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np
     if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
         raise UsageError(
             f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
-            "they must be one integer per image"
+            "they must be one integer per image: names go into `classes`, and of one-hot rows give "
+            "labels.argmax(1)"
         )
     low, high = int(numbers.min()), int(numbers.max())
     if low < -1 or high > np.iinfo(np.int64).max or (classes and high >= classes):

@@ -74,7 +74,7 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
     if not isinstance(pixels, torch.Tensor):
         raise WrongType(
             f"pixels must be a tensor (batch, 3, height, width), not {article(pixels)}; give "
-            "torch.from_numpy(array), or pass an ImageSet to the run of an analysis"
+            "torch.from_numpy(array), or run an analysis, which takes images of any kind"
         )
     if pixels.dim() != 4 or pixels.shape[1] != 3:
         raise UsageError(

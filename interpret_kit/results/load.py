@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from interpret_kit.data.folders.omitted import Omitted
-from interpret_kit.errors import NothingThere, RunError, close_files, shortened
-from interpret_kit.models.argument_values import possible_path
+from interpret_kit.errors import NothingThere, RunError, WrongType, close_files, shortened
+from interpret_kit.models.argument_values import possible_path, shown
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
@@ -36,6 +37,8 @@ def load_result(folder: str | Path) -> Result:
         NothingThere: if the folder does not hold a result.
         RunError: if the result is damaged, or was saved in another format.
     """
+    if not isinstance(folder, (str, os.PathLike)):
+        raise WrongType(f"{shown(folder)} is not a folder; give the folder an analysis wrote")
     folder = possible_path(Path(folder))
     file = folder / MANIFEST
     if not folder.is_dir():

@@ -371,7 +371,7 @@ def test_images_without_labels_are_left_out_of_what_is_counted(analysis, classif
         analysis.run(classifier, some),
         rtol=1e-6,
     )
-    with pytest.raises(NoImages, match="has no labels; give"):
+    with pytest.raises(NoImages, match="have no labels; give"):
         analysis.run(classifier, dataclasses.replace(images, labels=np.full(17, -1)))
 
 

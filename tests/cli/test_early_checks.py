@@ -71,7 +71,7 @@ MISTAKES = {
     "top-patches photo.png --model cnn --layer blocks": "maps; 'ikit layers --all' lists them",
     "ablation photo.png --model cnn --filters 0,3": "no filter 3 in layer conv2; it has 3 filters",
     "misclassifications --model cnn --data shapes --silence 1:5": "no filter 5 in layer conv1; it",
-    "misclassifications photo.png --model cnn": "has no labels; give a folder of class folders",
+    "misclassifications photo.png --model cnn": "have no labels; give a folder of class folders",
     "show empty": "no result in empty: it has no manifest.json",
     "show emtpy": "there is no folder emtpy; close names: empty; give the folder an analysis wrote",
     "show text.jpg": "text.jpg is a file; give the folder an analysis wrote",

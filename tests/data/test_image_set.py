@@ -88,7 +88,7 @@ def test_images_that_are_not_there_are_an_error():
         arrays(3).only([1, 4])
     with pytest.raises(NothingThere, match="no image 3 in arrays; ids go from 0 to 2"):
         arrays(3).name(3)
-    with pytest.raises(UsageError, match="the number of images is 0"):
+    with pytest.raises(UsageError, match="`count` is 0; it must be at least 1"):
         arrays(3).take(0)
 
 

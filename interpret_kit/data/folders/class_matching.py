@@ -97,7 +97,8 @@ def no_labels(source: str, split: str | None, question: str) -> str:
     of_split = f", split {split}," if split else ""
     other = "another split; " if split else ""
     return (
-        f"{question} counts correct and wrong predictions, but {source}{of_split} has no labels; "
+        f"{question} counts correct and wrong predictions, but the images of {source}{of_split} "
+        "have no labels; "
         f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes'; or "
         "use the network's own predictions as labels with `labels='predicted'`"
     )

@@ -100,10 +100,10 @@ def test_a_split_without_labels_points_at_one_that_has_them(tmp_path):
     (note,) = images.notes
     assert note == (
         "the images of the split 'test' have no labels; for those of 'train', which have, give "
-        "split='train'"
+        "`split='train'`"
     )
     assert load_images(tmp_path, "test").notes == ()
-    with pytest.raises(NoImages, match=r"split test, has no labels; give another split"):
+    with pytest.raises(NoImages, match=r"split test, have no labels; give another split"):
         images.only_labelled("ablation")
 
 
