@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
-from interpret_kit.cli.common.options import example_of, images_argument, shared
+from interpret_kit.cli.common.options import AtLeastOne, example_of, images_argument, shared
 from interpret_kit.cli.common.terminal import Step, Terminal
 from interpret_kit.results.table import Table
 
@@ -88,7 +88,7 @@ predict = click.Command(
         images_argument(),
         click.Option(
             ["--top"],
-            type=click.IntRange(1),
+            type=AtLeastOne(),
             default=5,
             show_default=True,
             help="number of classes per image",

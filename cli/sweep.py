@@ -10,7 +10,7 @@ import click
 from interpret_kit.cli.analyses import tell_a_person
 from interpret_kit.cli.common.defaults import how
 from interpret_kit.cli.common.folders import check_writable, wrote
-from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.options import AtLeastOne, example_of, shared
 from interpret_kit.cli.common.resuming import telling_how_to_resume
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.data.torchvision_sets import check_trainable
@@ -121,7 +121,7 @@ sweep = click.Command(
         ),
         click.Option(
             ["--jobs"],
-            type=click.IntRange(1),
+            type=AtLeastOne(),
             default=1,
             show_default=True,
             help="number of parallel trials, each in its own process; they share the cores",

@@ -17,6 +17,21 @@ from interpret_kit.models.engines import AUTO, ENGINES
 T = TypeVar("T")
 Reader = Callable[[click.Context, click.Parameter, Any], Any]
 
+
+class AtLeastOne(click.IntRange):
+    """An integer of at least 1, with an error in words instead of "x>=1"."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert the text of an option."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not an integer of at least 1.", param, ctx)
+
+
 _BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
 
 _SHARED: dict[str, dict[str, Any]] = {
@@ -29,7 +44,7 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "train, val or test, if the images have splits; default: test, else val, else train"
     },
     "most": {
-        "type": click.IntRange(1),
+        "type": AtLeastOne(),
         "help": "maximum number of images, drawn evenly over the classes",
     },
     "out": {"help": "output folder"},
@@ -39,7 +54,7 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "auto (a GPU if there is one), cpu, cuda, cuda:1, ...",
     },
     "batch_size": {
-        "type": click.IntRange(1),
+        "type": AtLeastOne(),
         "default": _BATCH_SIZE,
         "show_default": True,
         "help": "images per forward pass; affects only the speed",

@@ -386,3 +386,12 @@ def test_a_command_that_does_not_exist_is_answered_with_what_to_type(typed, said
     result = CliRunner().invoke(ikit, [typed])
     assert result.exit_code == 2
     assert f"Error: No such command '{typed}'. {said}" in result.stderr
+
+
+@pytest.mark.parametrize("typed", ["0", "-3", "many", "1.5"])
+@pytest.mark.parametrize("line", ["predict --top", "occlusion --batch-size", "sweep x --jobs"])
+def test_a_count_below_one_is_answered_in_words(line, typed):
+    option = line.rpartition(" ")[2]
+    result = CliRunner().invoke(ikit, [*line.split(), typed])
+    said = f"Error: Invalid value for '{option}': '{typed}' is not an integer of at least 1."
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, said)

@@ -201,7 +201,7 @@ def _listed(
     if not paths:
         line = line_of(omissions.listed())
         raise NoImages(
-            f"{level.folder} holds no images ({shortened(suffixes(), most=20)}); give a file, a "
+            f"{level.folder} holds no images ({shortened(suffixes(), most=6)}); give a file, a "
             f"folder of images or a folder of class folders{line and f'; {line}'}"
         )
     names = tuple(path.relative_to(level.folder).as_posix() for path in paths)
