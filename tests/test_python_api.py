@@ -154,6 +154,14 @@ PIXELS = np.zeros((2, 12, 10, 3), np.uint8)
         (lambda: ik.load_images([(PIXELS[0], [0, 1])]), ValueError, "^2 labels for 1 image: give"),
         (lambda: images(labels=["a", "b"]), ValueError, "names go into `classes`"),
         (lambda: images(labels=[[0, 1], [1, 0]]), ValueError, r"give labels.argmax\(1\)$"),
+        (
+            lambda: ik.train({"data": "photos"}, "out"),
+            TypeError,
+            "give a Recipe, as in",
+        ),
+        (lambda: ik.resume("photos", "out"), TypeError, "^`recipe` is 'photos'; give a Recipe"),
+        (lambda: ik.train(ik.Recipe(), None), TypeError, "^`out` is None; give a path, as in `out"),
+        (lambda: ik.sweep({"lr": [1]}, "out"), TypeError, "^`study` is .*; give a path, as in"),
         (lambda: ik.Recipe(lr="0.1"), TypeError, "^`lr` is '0.1'; give a number, as in `lr=0.003`"),
         (
             lambda: ik.Recipe(size="64"),

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from interpret_kit.errors import WrongType
+from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.trainers.distributed import accelerated, summed
 from interpret_kit.trainers.evaluate import concluded, judged
 from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
@@ -64,7 +66,7 @@ def train(  # noqa: PLR0913  # the last two are flags
         TrainingDiverged: the loss is no longer finite.
     """
     start = Start.REPLACE if force else Start.NEW
-    return _run(RunFolder(Path(out), recipe), start, device, progress, strict)
+    return _run(_folder(out, recipe), start, device, progress, strict)
 
 
 def resume(
@@ -84,7 +86,15 @@ def resume(
     Raises:
         UsageError: the run in ``out`` has another recipe or other training images.
     """
-    return _run(RunFolder(Path(out), recipe), Start.RESUME, device, progress, strict)
+    return _run(_folder(out, recipe), Start.RESUME, device, progress, strict)
+
+
+def _folder(out: str | Path, recipe: Recipe) -> RunFolder:
+    if not isinstance(recipe, Recipe):
+        raise WrongType(
+            f"`recipe` is {shown(recipe)}; give a Recipe, as in ik.Recipe(data='photos/')"
+        )
+    return RunFolder(path_argument(out, "out"), recipe)
 
 
 def _run(

@@ -139,6 +139,17 @@ def refusal(
     return kind(f"{said}; give {example.typed if isinstance(value, str) else example.python}")
 
 
+def path_argument(value: Any, name: str) -> Path:
+    """Convert an argument to a path.
+
+    Raises:
+        WrongType: if it is neither text nor a path.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    raise WrongType(f"`{name}` is {shown(value)}; give a path, as in `{name}='out/mine'`")
+
+
 def possible_path(path: Path) -> Path:
     """Return a path, unless no file can have it: most functions raise `OSError` for such a one.
 

@@ -14,7 +14,7 @@ from typing_extensions import TypeVar, dataclass_transform
 
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import WrongType
-from interpret_kit.models.argument_values import Converter
+from interpret_kit.models.argument_values import Converter, path_argument
 from interpret_kit.results import registry
 from interpret_kit.results.save import save_result
 from interpret_kit.results.shown import html_of, lines_of, show
@@ -179,7 +179,7 @@ class Result(Generic[A_co]):
 
     def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
         """Write manifest, arrays, tables (and figures) as one folder; see `save_result`."""
-        return save_result(self, Path(folder), figures=figures, force=force)
+        return save_result(self, path_argument(folder, "folder"), figures=figures, force=force)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
+from interpret_kit.models.argument_values import path_argument
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, write_whole
 from interpret_kit.results.lock import alone_in
@@ -98,9 +99,9 @@ def sweep(
         UnreadableImage: with ``how.strict``, images that are not used or cannot be read.
     """
     refuse_within_import()
-    out = Path(out)
+    out = path_argument(out, "out")
     if not isinstance(study, Study):
-        study = read_study(Path(study))
+        study = read_study(path_argument(study, "study"))
     check_out(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
     planned, hopeless = _plan(trials.values(), out / TRIALS, how, listener)
