@@ -195,7 +195,7 @@ def test_the_maps_of_an_activation_that_also_serves_a_vector_are_the_maps():
     [(0, "is 0; it must be at least 1"), (-1, "at least 1"), (1.5, "is 1.5; give an integer")],
 )
 def test_a_number_of_filters_per_forward_pass_that_is_none_is_refused(count, said):
-    with pytest.raises(UsageError, match=f"^perturbations_per_eval .*{said}"):
+    with pytest.raises(UsageError, match=f"^`perturbations_per_eval` .*{said}"):
         FilterAblation(SmallNet(), "conv1").attribute(
             inputs_of(), target=0, perturbations_per_eval=count
         )

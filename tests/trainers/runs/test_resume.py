@@ -203,13 +203,13 @@ def test_a_finished_run_is_returned_as_it_is(whole, recipe):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"lr": 0.5}, "its lr is 0.02, not 0.5"),
-        ({"epochs": 9}, "its epochs is 3, not 9"),
+        ({"lr": 0.5}, "its `lr` is 0.02, not 0.5"),
+        ({"epochs": 9}, "its `epochs` is 3, not 9"),
         (
             {"epochs": 9, "lr": 0.5},
-            "its epochs is 3, not 9; its lr is 0.02, not 0.5; repeat the recipe",
+            "its `epochs` is 3, not 9; its `lr` is 0.02, not 0.5; repeat the recipe",
         ),
-        ({"channels": (4, 8)}, r"its channels is \(4, 6\), not \(4, 8\)"),
+        ({"channels": (4, 8)}, r"its `channels` is \(4, 6\), not \(4, 8\)"),
     ],
 )
 def test_another_recipe_is_refused_by_all_fields_that_differ(
