@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import BadWeights, InterpretError, UsageError
 from interpret_kit.models.checkpoints.name_matching import best_match, fill
 from interpret_kit.models.checkpoints.tied_weights import save_weights
-from interpret_kit.models.checkpoints.weights import read_checkpoint
+from interpret_kit.models.checkpoints.weights import first_line, read_checkpoint
 from interpret_kit.models.classes.imagenet import imagenet_names
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.architectures import create
@@ -109,7 +110,9 @@ def _load(spec: str | Path | None, arch: str | None, said: Said) -> Classifier:
 def _from_folder(folder: Path, weights: Path | None, said: Said) -> Classifier:
     config = read_json(folder)
     if is_timms(config):
-        return from_timm_folder(timm_folder(folder, config), weights, said)
+        with _made_of(folder / CONFIG):
+            described = timm_folder(folder, config)
+        return from_timm_folder(described, weights, said)
     return load_run(folder, weights.name if weights else WEIGHTS)
 
 
@@ -142,12 +145,27 @@ def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> Non
     aside.replace(folder / CONFIG)
 
 
+@contextmanager
+def _made_of(file: Path) -> Iterator[None]:
+    """Say of a network's recorded arguments that they make none: they raise whatever they do."""
+    try:
+        yield
+    except InterpretError:
+        raise
+    except Exception as error:
+        raise BadWeights(
+            f"{file} does not describe a network ({first_line(error)}); it was not written by "
+            "'ikit train' or timm"
+        ) from error
+
+
 def load_run(folder: Path, weights: str = WEIGHTS) -> Classifier:
     """Load the classifier of a training run, by default with its best weights."""
     config = read_config(folder)
     arguments = config.get("arguments", {})
     refuse_foreign(arguments, folder)
-    network = create(config["architecture"], **arguments)
+    with _made_of(folder / CONFIG):
+        network = create(config["architecture"], **arguments)
     match, _ = best_match(network, read_checkpoint(folder / weights))
     fill(network, match)
     preprocessing = Preprocessing(

@@ -25,10 +25,30 @@ from interpret_kit.models.loading.model_folders import (
 )
 from interpret_kit.models.loading.overrides import Said
 from interpret_kit.models.loading.timm_names import refuse_unknown
+from interpret_kit.models.schema import misfit
 
 EMBEDDED = "embedded"
 EMBEDDED_SIZE = (224, 224)
 EMBEDDED_NAME = "embedded EfficientNet-Lite0 (ImageNet)"
+_NEEDED = ("architecture", "size", "mean", "std", "classes")
+_OF_THE_IMAGE = ("size", "mean", "std", "crop", "interpolation", "crop_mode")
+_FIELDS = {  # of a run's ``config.json``, as far as they are read
+    "architecture": str,
+    "arguments": dict[str, Any],
+    "size": tuple[int, int],
+    "mean": tuple[float, ...],
+    "std": tuple[float, ...],
+    "crop": float,
+    "interpolation": str,
+    "crop_mode": str,
+    "classes": tuple[str, ...],
+    "data": str,
+    "seed": int,
+    "recipe": dict[str, Any],
+    "metrics": dict[str, float],
+    "finished": bool,
+    "versions": dict[str, str],
+}
 _A_NAME = re.compile(r"[\w.-]+")  # neither a path nor a repository
 _LOCAL = "local-dir:"  # timm's prefix of folders
 
@@ -164,15 +184,35 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         NothingThere: if the folder is not a run.
+        BadWeights: naming the field that is missing, or is not what it must be.
     """
     config = read_json(folder)
-    needed = ("architecture", "size", "mean", "std", "classes")
-    missing = [each for each in needed if each not in config]
+    missing = [each for each in _NEEDED if each not in config]
     if missing:
         raise BadWeights(
             f"{folder / CONFIG} lacks {', '.join(missing)}; it was not written by 'ikit train'"
         )
+    wrong = _misfit_of(config)
+    if wrong is not None:
+        raise BadWeights(f"{folder / CONFIG}: {wrong}; it was not written by 'ikit train'")
     return config
+
+
+def _misfit_of(config: dict[str, Any]) -> str | None:
+    """Describe the first field that is not what it must be; None if all are."""
+    from interpret_kit.models.classes.names import class_names
+    from interpret_kit.models.preprocessing import Preprocessing
+
+    for name, hint in _FIELDS.items():
+        if name in config and (wrong := misfit(name, config[name], hint)) is not None:
+            return wrong
+    try:
+        of_image = {name: config[name] for name in _OF_THE_IMAGE if name in config}
+        Preprocessing(**of_image)
+        class_names(config["classes"])
+    except UsageError as error:
+        return str(error)
+    return None if config["classes"] else "classes is empty"
 
 
 def runs_by_age(folder: Path) -> list[Path]:
