@@ -63,7 +63,7 @@ def test_a_field_of_another_type_or_range_is_named_with_its_file(tmp_path, field
 
 
 @pytest.mark.parametrize("arguments", [{"filters": "many"}, {"filters": [0]}, {"nonsense": 1}])
-def test_arguments_that_make_no_network_are_told_from_the_file(tmp_path, arguments):
+def test_arguments_that_make_no_network_are_refused(tmp_path, arguments):
     with pytest.raises(InterpretError) as refused:
         load_run(write(tmp_path, {**GOOD, "arguments": arguments}))
     assert len(str(refused.value).splitlines()) == 1
