@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,10 @@ from interpret_kit.models.argument_values import possible_path, shown
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
+from interpret_kit.results.holds import DECLARED
 from interpret_kit.results.result import Origin, Result
 from interpret_kit.results.save import ARRAYS, FORMAT
+from interpret_kit.results.schema import check_result
 
 # Fields that earlier versions saved under another name.
 _RENAMED = {
@@ -27,7 +30,10 @@ _RENAMED = {
     "picture_ids": "input_image_ids",
     "silenced_at": "ablated_at",
 }
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error)
+_DAMAGED = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError),
+    *(EOFError, BadZipFile, zlib.error, NotImplementedError, RecursionError, struct.error),
+)
 
 
 def load_result(folder: str | Path) -> Result:
@@ -82,7 +88,11 @@ def _read(manifest: Mapping[str, Any], folder: Path) -> Result:
     with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {_RENAMED.get(name, name): stored[name] for name in manifest["arrays"]}
     facts = {_RENAMED.get(name, name): _as_tuple(v) for name, v in manifest["facts"].items()}
-    result: Result = registry.RESULTS[name](analysis, Origin(**origin), **arrays, **facts)
+    made_of = Origin(**origin)
+    check_result(name, made_of, arrays, facts)
+    result: Result = registry.RESULTS[name](analysis, made_of, **arrays, **facts)
+    if name in DECLARED:  # ours have a summary, which fails if fields contradict each other
+        result.summary()
     return result
 
 
