@@ -89,7 +89,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "ray": {
         "metavar": "ADDRESS",
         "help": "share the work among workers of a Ray cluster: auto for the one that this machine "
-        "belongs to, local, or ray://HOST:10001; needs interpret-kit[ray]",
+        "belongs to, local to start one, or HOST:PORT; needs interpret-kit[ray]",
     },
     "gpus_per_worker": {
         "type": click.FloatRange(0),

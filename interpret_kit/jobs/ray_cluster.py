@@ -53,7 +53,7 @@ class RayCluster:
         if not isinstance(self.address, str) or not self.address.strip():
             raise UsageError(
                 f"`address` is {shown(self.address)}; give 'auto' for the cluster of this machine, "
-                "'local' for one that is started here, or ray://HOST:10001"
+                "'local' for one that is started here, or 'HOST:PORT'"
             )
 
     @contextmanager
@@ -187,11 +187,11 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     own = {"include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, logging_level="warning", log_to_driver=False, **own)
-    except (ConnectionError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, too, if a cluster does not start in time
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise NothingThere(
-            f"no Ray cluster at {address} ({reason}); start one with 'ray start --head', or use "
-            f"the address {LOCAL} for one on this machine"
+            f"no Ray cluster at {address} ({reason.rstrip('.')}); start one with 'ray start "
+            f"--head', or use the address {LOCAL} for one on this machine"
         ) from error
     try:
         yield

@@ -69,7 +69,14 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
         pass
 
 
-def test_a_cluster_that_is_not_there_is_refused_in_a_sentence(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("Could not find any running Ray instance.\nMore lines."),
+        Exception("Could not find any running Ray instance."),  # Ray raises bare ones, too
+    ],
+)
+def test_a_cluster_that_is_not_there_is_refused_in_a_sentence(error, monkeypatch):
     class Ray:
         @staticmethod
         def is_initialized():
@@ -77,11 +84,11 @@ def test_a_cluster_that_is_not_there_is_refused_in_a_sentence(monkeypatch):
 
         @staticmethod
         def init(**_):
-            raise ConnectionError("Could not find any running Ray instance.\nMore lines.")
+            raise error
 
     monkeypatch.setitem(sys.modules, "ray", Ray)
     with (
-        pytest.raises(NothingThere, match=r"at auto \(Could not .* instance\.\); start one with"),
+        pytest.raises(NothingThere, match=r"at auto \(Could not .* instance\); start one with"),
         RayCluster().crew(Positions(), 1),
     ):
         pass
