@@ -24,6 +24,7 @@ HELD = (  # to hold another folder or file to these words, add its path
     "tests",
     "interpret_kit/captum_api",
     "interpret_kit/incremental",
+    "interpret_kit/jobs",
     "trainers",
     "interpret_kit/analyses",
     "interpret_kit/background_imports.py",

@@ -63,7 +63,7 @@ class LocalWorkers:
             self._pools[worker].shutdown()
         # A fork of a process with threads may hang.
         context = multiprocessing.get_context("spawn")
-        pool = self._pools[worker] = ProcessPoolExecutor(1, context, _live_with_parent)
+        pool = self._pools[worker] = ProcessPoolExecutor(1, context, live_with_parent)
         with _starting():
             before = set(multiprocessing.active_children())
             future = pool.submit(_begin, self._work, worker)
@@ -165,8 +165,8 @@ def _without_ctrl_c() -> Iterator[None]:
 _counts: list[Callable[[Part], State]] = []  # in a worker process: its work
 
 
-def _live_with_parent() -> None:
-    """Leave nothing running behind a parent that was killed."""
+def live_with_parent() -> None:
+    """Leave Ctrl-C to the parent, and nothing running behind one that was killed."""
     os.environ.pop(_STARTING, None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -102,8 +102,8 @@ class RayWorkers:
     def __init__(self, ray: ModuleType, cluster: RayCluster, work: Work, count: int) -> None:
         self.count, self._ray = count, ray
         self.died: tuple[type[BaseException], ...] = (ray.exceptions.RayActorError,)
-        # As bytes, in a list: so the worker unpacks them itself, and can say why it cannot. Held
-        # here, for workers that are started again.
+        # As bytes, in a list: so the worker unpacks them itself, and can say why it cannot. They go
+        # with each call: Ray may fail to start an actor again whose constructor was given them.
         self._sent = [ray.put(packed(work, ray.cloudpickle.dumps))]
         actor = ray.remote(
             num_cpus=cluster.cpus_per_worker,
@@ -111,15 +111,15 @@ class RayWorkers:
             max_restarts=-1,
             max_task_retries=DEATHS - 1,
         )(_Actor)
-        self.actors = [actor.remote(self._sent, worker) for worker in range(count)]
+        self.actors = [actor.remote(worker) for worker in range(count)]
 
     def start(self, worker: int) -> Future[Any]:
         """See `Workers.start`: Ray has started it again."""
-        return self._future(self.actors[worker].begin.remote())
+        return self._future(self.actors[worker].begin.remote(self._sent))
 
     def submit(self, worker: int, part: Part) -> Future[State]:
         """See `Workers.submit`."""
-        return self._future(self.actors[worker].count.remote(part))
+        return self._future(self.actors[worker].count.remote(self._sent, part))
 
     def not_started(self, worker: int) -> InterpretError:
         """See `Workers.not_started`."""
@@ -147,23 +147,23 @@ class RayWorkers:
 class _Actor:
     """A worker: begins when it is first used, also after Ray has started it again."""
 
-    def __init__(self, sent: list[Any], worker: int) -> None:
-        self._sent, self._worker = sent, worker
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
         self._counts: Callable[[Part], State] | None = None
 
-    def begin(self) -> None:
+    def begin(self, sent: list[Any]) -> None:
         """Make ready.
 
         Raises:
             NotSupported: this machine cannot import what was sent.
         """
         if self._counts is None:
-            work = unpacked(_imported().get(self._sent[0]))
+            work = unpacked(_imported().get(sent[0]))
             self._counts = work.begin(self._worker)
 
-    def count(self, part: Part) -> State:
+    def count(self, sent: list[Any], part: Part) -> State:
         """Count the images of a part."""
-        self.begin()
+        self.begin(sent)
         assert self._counts is not None
         return self._counts(part)
 

@@ -1,16 +1,20 @@
-"""How are trials trained in several processes at once, so that one cannot bring down the others?"""
+"""How are trials trained in several processes at once, so that one cannot bring down the others?
+
+Each has a process of its own, whose exit code is what remains of a trial that ends it. Shards,
+which are small, share processes: see `interpret_kit.jobs.processes`.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
 from interpret_kit.errors import UsageError
+from interpret_kit.jobs.processes import live_with_parent
 
 Job = Callable[[], object]  # that can be pickled: a function, or a partial of one
 
@@ -69,14 +73,5 @@ def refuse_within_import() -> None:
 
 def _do(work: Job) -> None:
     _begun.set()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    live_with_parent()
     work()
-
-
-def _end_with_parent() -> None:
-    """Leave nothing running behind a parent that was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
