@@ -7,7 +7,6 @@ the results by relative paths, and to nothing else.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interpret_kit.errors import CannotWrite, OutputExists
 from interpret_kit.report.contents import Link, PageSection, contents_of_result, contents_of_run
+from interpret_kit.results.atomic import write_whole
 
 INDEX = "index.html"
 _HERE = Path(__file__).parent
@@ -116,17 +116,8 @@ def _plain(value: Any) -> str:
 
 def _replace(file: Path, text: str) -> None:
     """Write a file atomically: it appears complete or not at all."""
-    aside = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-        aside = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        aside.chmod(0o644)
-        aside.replace(file)
+        write_whole(file, text)
     except OSError as error:
         raise CannotWrite(f"cannot write {file}: {error.strerror or error}") from error
-    finally:
-        if aside is not None:
-            aside.unlink(missing_ok=True)

@@ -20,7 +20,11 @@ _PLAIN = (bool, int, float, str, tuple)
 
 
 def fingerprint_of(network: nn.Module) -> str:
-    """Hash weights, attributes and structure: equal hashes mean equal outputs, as far as seen."""
+    """Hash weights, attributes and structure: equal hashes mean equal outputs, as far as seen.
+
+    Unlike `Classifier.fingerprint`, which is saved and equal on every machine, it is for this
+    process alone: it sees hooks and attributes, and hashes large weights in threads.
+    """
     digest = hashlib.sha256(repr(network).encode())
     for module in network.modules():  # what its Python reads is in the graph
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}

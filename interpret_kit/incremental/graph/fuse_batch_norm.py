@@ -150,6 +150,7 @@ class _Folding:
         assert mean is not None, "in eval mode a normalisation has its statistics"
         assert variance is not None, "both of them"
         # In float64: fused once, the rounding of the weights is that of one operation, not three.
+        # Not by `torch.nn.utils.fusion.fuse_conv_bn_weights`, which computes in their own type.
         scale = (variance.double() + norm.arguments["eps"]).rsqrt()
         if value["weight"] is not None:
             scale = scale * value["weight"].double()
