@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.flips import FlipCounts
+from interpret_kit.analyses.counting.flips import FlipCounts, counts_of
+from interpret_kit.analyses.counting.records import Records
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
-from interpret_kit.analyses.counting.tally import Records, Sums, Tally
+from interpret_kit.analyses.counting.tally import Sums, Tally
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import flag_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 LEAST_AT_ONCE = 256  # pairs of an image and a filter: fewer do not fill a batch
 REPORTS = 8  # how often progress is reported for each layer
-_FLIP, _NONE = ("row", "id", "label", "before", "after"), np.empty(0, np.int64)
+FLIP = {"row": np.int32, "id": np.int64, "label": np.int32, "before": np.int32, "after": np.int32}
+"""What is recorded of a changed prediction, and as which type: there may be very many."""
 
 
 @dataclass(frozen=True)
@@ -175,19 +177,16 @@ class AblationFold(Fold[AblationResult]):
         was, now = before[image].argmax(1), after.argmax(1)
         flipped = ((was == labels) != (now == labels)).cpu().numpy()
         columns = (rows, *(each.cpu().numpy() for each in (batch.ids[image], labels, was, now)))
-        flips = zip(_FLIP, columns, strict=True)
-        self.tally.flips.add({name: column[flipped] for name, column in flips})
+        flips = zip(FLIP.items(), columns, strict=True)
+        self.tally.flips.add({name: each[flipped].astype(kind) for (name, kind), each in flips})
 
     def finish(self, origin: Origin) -> AblationResult:
         """Order the changed predictions by filter and image, and count them by class."""
         notes = site_notes((layer for layer, _ in self.chosen), self.analysis.site)
         origin = replace(origin, notes=(*origin.notes, *notes))
         tally, flips = self.tally, self.tally.flips.columns(order=("row", "id"))
-        row, image, label, before, after = (flips.get(each, _NONE) for each in _FLIP)
-        broken = np.zeros((self.rows, self.classes), np.int64)
-        repaired = np.zeros_like(broken)
-        np.add.at(broken, (row[before == label], label[before == label]), 1)
-        np.add.at(repaired, (row[after == label], label[after == label]), 1)
+        flips = flips or {name: np.empty(0, kind) for name, kind in FLIP.items()}
+        broken, repaired = counts_of(flips, (self.rows, self.classes))
         sizes = [len(filters) for _, filters in self.chosen]
         images = (tally.correct if self.analysis.only_right else tally.total).values.sum()
         return AblationResult(
@@ -200,11 +199,7 @@ class AblationFold(Fold[AblationResult]):
             broken=broken,
             repaired=repaired,
             confidence_lost=(tally.lost.values / max(images, 1)).astype(np.float32),
-            flip_row=row,
-            flip_id=image,
-            flip_label=label,
-            flip_before=before,
-            flip_after=after,
+            **{f"flip_{name}": column for name, column in flips.items()},
             layers=tuple(layer.label for layer, _ in self.chosen),
             ablated_at=tuple(layer.at(self.analysis.site)[0] for layer, _ in self.chosen),
         )

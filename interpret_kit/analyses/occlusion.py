@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.tally import Records
+from interpret_kit.analyses.counting.records import Records
 from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_image
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.unseen import outside, unseen
@@ -227,6 +227,9 @@ class OcclusionFold(Fold[OcclusionResult]):
             if own is not None:
                 uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
             confidence, predicted = self._under_windows(batch, i, images[i], int(target))
+            confidence = confidence.reshape(self.grid.shape)
+            # Image by image, so that the last bits do not depend on the size of the batch.
+            attribution = self.grid.spread((uncovered[i, target] - confidence)[None])[0]
             rows.append(
                 {
                     "ids": batch.ids[i].cpu().numpy(),
@@ -235,7 +238,8 @@ class OcclusionFold(Fold[OcclusionResult]):
                     "target": target,
                     "uncovered": uncovered[i, target],
                     "uncovered_predicted": uncovered[i].argmax(),
-                    "confidence": confidence.reshape(self.grid.shape),
+                    "confidence": confidence,
+                    "attribution": attribution,
                     "predicted": predicted.reshape(self.grid.shape),
                     "unseen": np.float64(cropped[i]),
                 }
@@ -285,13 +289,11 @@ class OcclusionFold(Fold[OcclusionResult]):
         return np.array([self.targets[each] for each in batch.ids.tolist()])
 
     def finish(self, origin: Origin) -> OcclusionResult:
-        """Stack the images by id, and average the drops in confidence per pixel."""
+        """Stack the images by id."""
         stacked = self.tally.columns(order=["ids"])
-        drops = stacked["uncovered"][:, None, None] - stacked["confidence"]
         return OcclusionResult(
             self.analysis,
             origin,
-            attribution=self.grid.spread(drops),
             window=self.grid.window,
             stride=self.grid.stride,
             crop=self.classifier.preprocessing.crop,

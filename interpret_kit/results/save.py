@@ -11,10 +11,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from interpret_kit.errors import CannotWrite
 from interpret_kit.results.atomic import MANIFEST, whole_folder
+from interpret_kit.results.mapped import write_compressed
 from interpret_kit.results.table import Table, write_csv
 
 if TYPE_CHECKING:
@@ -70,15 +69,15 @@ def save_result(result: Savable, folder: Path, *, figures: bool, force: bool) ->
             written, nothing is left behind.
     """
     with whole_folder(folder, force=force) as aside:
-        np.savez_compressed(
-            aside / ARRAYS, **{f.name: getattr(result, f.name) for f in result.array_fields()}
-        )
+        arrays = {each.name: getattr(result, each.name) for each in result.array_fields()}
+        write_compressed(aside / ARRAYS, arrays)
         for name, table in result.tables().items():
             write_csv(table, aside / f"{name}.csv")
         for name, page in result.pages().items():
             (aside / name).write_text(page, encoding="utf-8")
-        text = json.dumps(manifest(result), indent=2, default=_plain)
-        (aside / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        with (aside / MANIFEST).open("w", encoding="utf-8") as stream:
+            json.dump(manifest(result), stream, indent=2, default=_plain)
+            stream.write("\n")
         failure = _draw_into(aside, result) if figures else None
     if failure is not None:
         _report_missing_figures(folder, failure)

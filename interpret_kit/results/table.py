@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from interpret_kit.errors import RunError
 
@@ -17,13 +19,49 @@ if TYPE_CHECKING:
 _FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]")  # also the wide forms of these
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed(Sequence[Row]):
+    """Rows that are made when they are read, for tables that would fill the memory."""
+
+    length: int
+    rows: Callable[[], Iterator[Row]]  # makes them from the first on
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.rows()
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, index: int | slice) -> Row | tuple[Row, ...]:
+        """Make the rows up to the last one that is needed."""
+        chosen = range(self.length)[index]
+        if isinstance(chosen, int):
+            return next(islice(self.rows(), chosen, None))
+        if chosen.step < 0:
+            return tuple(self)[index]
+        return tuple(islice(self.rows(), chosen.start, chosen.stop, chosen.step))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all rows are the same."""
+        return isinstance(other, (Streamed, tuple)) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self.length)
+
 
 @dataclass(frozen=True)
 class Table:
     """Rows with named columns, saved as a CSV file or printed as a table."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: Sequence[Row]
 
     def __len__(self) -> int:
         return len(self.rows)

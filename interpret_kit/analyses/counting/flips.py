@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.results.mapped import pieces
 from interpret_kit.results.result import A_co, Array, Result, array
-from interpret_kit.results.table import Table
+from interpret_kit.results.table import Streamed, Table
+
+MOST_FLIPS = 1_000_000  # rows of flips.csv: about 100 MB; more are in arrays.npz only
 
 
 def filters_table(result: FlipCounts[Any]) -> Table:
@@ -33,42 +38,58 @@ def filters_table(result: FlipCounts[Any]) -> Table:
 
 def classes_table(result: FlipCounts[Any]) -> Table:
     """List the classes with changed predictions for each filter, the most frequent first."""
-    rows = [
-        (
-            result.layers[result.layer[row]],
-            int(result.filter[row]),
-            result.origin.classes[k],
-            int(result.broken[row, k]),
-            int(result.repaired[row, k]),
-            int(result.correct[k]),
-            int(result.total[k]),
-        )
-        for row in range(len(result.filter))
-        for k in np.argsort(-result.broken[row], kind="stable").tolist()
-        if result.broken[row, k] or result.repaired[row, k]
-    ]
     columns = ("layer", "filter", "class", "frequency", "repaired", "correct before", "images")
-    return Table(columns, tuple(rows))
+    count = sum(
+        int(((b > 0) | (r > 0)).sum()) for b, r in zip(result.broken, result.repaired, strict=True)
+    )
+    return Table(columns, Streamed(count, partial(_rows_by_class, result)))
+
+
+def _rows_by_class(result: FlipCounts[Any]) -> Iterator[tuple[Any, ...]]:
+    for row, (broken, repaired) in enumerate(zip(result.broken, result.repaired, strict=True)):
+        order = np.argsort(-broken, kind="stable")
+        for k in order[(broken > 0)[order] | (repaired > 0)[order]].tolist():
+            yield (
+                result.layers[result.layer[row]],
+                int(result.filter[row]),
+                result.origin.classes[k],
+                int(broken[k]),
+                int(repaired[k]),
+                int(result.correct[k]),
+                int(result.total[k]),
+            )
 
 
 def flips_table(result: FlipCounts[Any]) -> Table:
     """List every image that becomes misclassified or correct, by filter."""
-    classes = result.origin.classes
-    rows = tuple(
-        (
-            result.layers[result.layer[result.flip_row[k]]],
-            int(result.filter[result.flip_row[k]]),
-            "repaired" if result.flip_after[k] == result.flip_label[k] else "broken",
-            int(result.flip_id[k]),
-            result.origin.names[int(result.flip_id[k])],
-            classes[result.flip_label[k]],
-            classes[result.flip_before[k]],
-            classes[result.flip_after[k]],
-        )
-        for k in range(len(result.flip_id))
-    )
     columns = ("layer", "filter", "flip", "id", "image", "true class", "before", "after")
-    return Table(columns, rows)
+    return Table(columns, Streamed(len(result.flip_id), partial(_rows_by_flip, result)))
+
+
+def _rows_by_flip(result: FlipCounts[Any]) -> Iterator[tuple[Any, ...]]:
+    classes, names = result.origin.classes, result.origin.names
+    flips = ("flip_row", "flip_id", "flip_label", "flip_before", "flip_after")
+    for piece in pieces({name: getattr(result, name) for name in flips}):
+        columns = (column.tolist() for column in piece.values())
+        for row, image, label, before, after in zip(*columns, strict=True):
+            yield (
+                result.layers[result.layer[row]],
+                int(result.filter[row]),
+                "repaired" if after == label else "broken",
+                image,
+                names[image],
+                *(classes[each] for each in (label, before, after)),
+            )
+
+
+def counts_of(flips: Mapping[str, Array], shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Count flips by row and true class: broken and repaired, int64 of ``shape``."""
+    broken, repaired = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for piece in pieces(flips):
+        for counts, correct in ((broken, piece["before"]), (repaired, piece["after"])):
+            mine = correct == piece["label"]
+            np.add.at(counts, (piece["row"][mine], piece["label"][mine]), 1)
+    return broken, repaired
 
 
 @dataclass(frozen=True)
@@ -95,13 +116,16 @@ class FlipCounts(Result[A_co]):
     ablated_at: tuple[str, ...] = ()  # for each layer, the module whose output is overwritten
 
     def tables(self) -> dict[str, Table]:
-        """Return tables by filter, by filter and class, by layer, and of every changed image."""
-        return {
+        """Return tables by filter, by filter and class, by layer, and of every changed image.
+
+        Without the last if it would have more than `MOST_FLIPS` rows.
+        """
+        tables = {
             "filters": filters_table(self),
             "classes": classes_table(self),
             "layers": self.summary(),
-            "flips": flips_table(self),
         }
+        return tables if len(self.flip_id) > MOST_FLIPS else {**tables, "flips": flips_table(self)}
 
     @property
     def score(self) -> Score:
@@ -117,14 +141,23 @@ class FlipCounts(Result[A_co]):
         return self.score.numbers()
 
     def notes(self) -> tuple[str, ...]:
-        """Add a note if no image is correct, so that none can become misclassified."""
-        if self.score.correct:
-            return super().notes()
-        return (
-            *super().notes(),
-            "no image is classified correctly with all filters, so none can become misclassified; "
-            "`labels='predicted'` compares with the network's own predictions",
-        )
+        """Add a note if no image can become misclassified, or if not every flip is in a table."""
+        told = list(super().notes())
+        if not self.score.correct:
+            told.append(
+                "no image is classified correctly with all filters, so none can become "
+                "misclassified; `labels='predicted'` compares with the network's own predictions"
+            )
+        if len(self.flip_id) > MOST_FLIPS:
+            told.append(
+                f"{len(self.flip_id):,} changed predictions are too many for flips.csv; they are "
+                "in arrays.npz as flip_row, flip_id, ..., and in the table `result.flips()`"
+            )
+        return tuple(told)
+
+    def flips(self) -> Table:
+        """List every image that becomes misclassified or correct, by filter, however many."""
+        return flips_table(self)
 
     def summary(self) -> Table:
         """Compare the layers by the number of newly misclassified images per filter."""

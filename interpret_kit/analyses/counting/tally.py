@@ -8,7 +8,7 @@ has not been seen is not there. Sums of floats depend on the order in which they
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -40,7 +40,7 @@ def within(state: State, prefix: str) -> dict[str, Array]:
 A = TypeVar("A", bound=Accumulator)
 
 
-class _Named:
+class Named:
     """Several accumulators as one; the names in a state are those of the parts, with "/"."""
 
     def parts(self) -> Mapping[str, Accumulator]:
@@ -67,7 +67,7 @@ class _Named:
             part.restore(within(state, f"{name}/"))
 
 
-class Tally(_Named):
+class Tally(Named):
     """All that one analysis counts: subclasses are dataclasses whose fields are accumulators."""
 
     def parts(self) -> Mapping[str, Accumulator]:
@@ -76,7 +76,7 @@ class Tally(_Named):
         return {each.name: getattr(self, each.name) for each in fields}
 
 
-class PerLayer(_Named, dict[str, A]):
+class PerLayer(Named, dict[str, A]):
     """An accumulator for each of several layers, by a name without "/"."""
 
     def parts(self) -> Mapping[str, Accumulator]:
@@ -102,44 +102,3 @@ class Sums:
     def restore(self, state: State) -> None:
         """Take over the sums."""
         self.values = state["values"].copy()
-
-
-class Records:
-    """Rows of a table with named columns, one per image or per event, in the order they came."""
-
-    def __init__(self) -> None:
-        self._blocks: list[dict[str, Array]] = []
-
-    def add(self, columns: Mapping[str, Array]) -> None:
-        """Append rows: columns of the same length by name, each (rows, ...)."""
-        self._blocks.append(dict(columns))
-
-    def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows one by one, with the same names in each."""
-        if rows:
-            self.add({name: np.stack([each[name] for each in rows]) for name in rows[0]})
-
-    def merge(self, other: Records) -> None:
-        """Append the other's rows."""
-        self._blocks.extend(other._blocks)
-
-    def state(self) -> dict[str, Array]:
-        """All rows, by column."""
-        return self.columns()
-
-    def restore(self, state: State) -> None:
-        """Take over the rows."""
-        self._blocks = [dict(state)] if state else []
-
-    def columns(self, order: Iterable[str] = ()) -> dict[str, Array]:
-        """All rows by column, sorted by the columns named, the first of them first.
-
-        Empty if nothing was added.
-        """
-        names = self._blocks[0] if self._blocks else ()
-        whole = {name: np.concatenate([each[name] for each in self._blocks]) for name in names}
-        keys = [whole[name] for name in order if whole]
-        if keys:
-            rows = np.lexsort(keys[::-1])
-            whole = {name: column[rows] for name, column in whole.items()}
-        return whole
