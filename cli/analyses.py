@@ -27,6 +27,7 @@ from interpret_kit.jobs.folder import job_argument
 from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
+from interpret_kit.results.memory import memory_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,9 @@ FEW = {"occlusion": 8, "activations": 8}
 CHOOSING = ("occlusion", "ablation")
 """The commands that have windows or ablated filters, and so a choice of the engine."""
 
+RECORDING = ("occlusion", "activations", "ablation")
+"""The commands that record something of every image; the others only count."""
+
 
 def command_of(asked: type[Analysis[Any]]) -> click.Command:
     """Make the command of an analysis."""
@@ -66,6 +70,7 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
             *shared("out", out=place),
             *shared("device", "batch_size", *(["engine"] if asked.name in CHOOSING else [])),
             *shared("workers", "ray", "gpus_per_worker"),
+            *shared(*(["memory"] if asked.name in RECORDING else [])),
             *shared("strict", "job", "resume", "force", "json", "quiet"),
         ],
         callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
@@ -86,6 +91,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     if given["job"] or not given["out"]:
         job_argument(given["job"], resume=given["resume"])
     where = _where(given)
+    memory_argument(given.get("memory"), "memory")
     result, kept = _answer(ctx, analysis, terminal, where)
     with kept.resumable():
         # Determined again: another command may have taken the folder meanwhile.
@@ -146,6 +152,7 @@ def _answer(
             job=kept.job,
             resume=kept.resume,
             workers=where,
+            memory=given.get("memory"),
         )
     return result, kept
 

@@ -97,6 +97,12 @@ _SHARED: dict[str, dict[str, Any]] = {
         "show_default": True,
         "help": "GPUs of each worker of the --ray cluster; a share such as 0.5 for two on one GPU",
     },
+    "memory": {
+        "metavar": "SIZE",
+        "help": "how much what is recorded of the images may take, such as 4G; the rest goes to "
+        "temporary files in the --job folder, else in TMPDIR or /var/tmp; default: half of what is "
+        "free",
+    },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},
     "quiet": {"is_flag": True, "help": "print only warnings and errors"},

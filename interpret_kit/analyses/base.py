@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar, dataclass_transform
 
+from interpret_kit.analyses.counting.records import keep_within
 from interpret_kit.analyses.counting.shards import Shards
+from interpret_kit.analyses.counting.spill import Room, temporary_folder
 from interpret_kit.analyses.counting.tally import Accumulator
 from interpret_kit.analyses.counting.workers import (
     HERE,
@@ -24,17 +26,17 @@ from interpret_kit.analyses.counting.workers import (
     count_apart,
     device_of,
     threads_of,
-    workers_argument,
 )
+from interpret_kit.analyses.manner import Manner
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
 from interpret_kit.jobs.folder import at_work, in_temporary_folder, job_argument
 from interpret_kit.jobs.identity import Identity
 from interpret_kit.jobs.processes import refuse_within_import
-from interpret_kit.models.argument_values import count_argument, flag_argument
 from interpret_kit.models.arguments import named
-from interpret_kit.models.engines import AUTO, engine_argument
+from interpret_kit.models.engines import AUTO
+from interpret_kit.results.memory import free_memory
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
@@ -139,6 +141,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         job: str | Path | None = None,
         resume: bool = False,
         workers: Where = HERE,
+        memory: int | str | None = None,
     ) -> R_co:
         """Run the analysis on all images.
 
@@ -162,6 +165,9 @@ class Analysis(Question, ABC, Generic[R_co]):
                 They read the images under the same paths. An image that ends its process three
                 times is named and left out. The bytes of the result are those of one process with
                 as many threads as a worker.
+            memory: how much what is recorded of the images may take, in bytes or as "4G"; half of
+                the free memory by default. The rest goes to temporary files in the ``job`` folder,
+                else in TMPDIR or /var/tmp, and the arrays of the result are read from there.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
@@ -172,11 +178,12 @@ class Analysis(Question, ABC, Generic[R_co]):
                 images or batch size.
             OutputExists: the ``job`` folder is taken.
             RunError: workers do not start, or die, and no single image is the reason.
+            CannotWrite: there is no space for what goes to files.
         """
-        manner = _Manner(batch_size, strict, progress, engine, job, resume, workers)
+        manner = Manner(batch_size, strict, progress, engine, job, resume, workers, memory)
         return self._run(classifier, images, manner)
 
-    def _run(self, classifier: Classifier, given: Spec, manner: _Manner) -> R_co:
+    def _run(self, classifier: Classifier, given: Spec, manner: Manner) -> R_co:
         from interpret_kit.analyses.counting.work import using_threads
         from interpret_kit.analyses.subjects import as_classifier
         from interpret_kit.data.load import load_images
@@ -207,6 +214,8 @@ class Analysis(Question, ABC, Generic[R_co]):
                 pace.once = kept.once
             pace.progress = stack.enter_context(reporting(manner.progress, self.name))
             fold = asked.begin(classifier, images, pace)
+            memory = manner.memory or free_memory() // 2
+            keep_within(fold.tally, Room(memory, folder or temporary_folder()))
             preprocessing = classifier.preprocessing
             reading = images.read(preprocessing, manner.batch_size, strict=manner.strict)
             shards = Shards(images, self.shard, reading, classifier.device, pace, kept)
@@ -245,32 +254,11 @@ def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origi
     )
 
 
-@dataclass(frozen=True)
-class _Manner:
-    """How a question is answered: the keywords of `Analysis.run`."""
-
-    batch_size: int
-    strict: bool
-    progress: Progress | bool | None
-    engine: str
-    job: str | Path | None
-    resume: bool
-    workers: Where
-
-    def __post_init__(self) -> None:
-        """Check what was given."""
-        object.__setattr__(self, "batch_size", count_argument(self.batch_size, "batch_size"))
-        object.__setattr__(self, "engine", engine_argument(self.engine, "engine"))
-        object.__setattr__(self, "workers", workers_argument(self.workers, "workers"))
-        for name in ("strict", "resume"):
-            object.__setattr__(self, name, flag_argument(getattr(self, name), name))
-
-
 def _identity(
     analysis: Analysis[Any],
     classifier: Classifier,
     images: ImageSet,
-    manner: _Manner,
+    manner: Manner,
     threads: int,
 ) -> Identity:
     """All that decides the bytes of the result."""

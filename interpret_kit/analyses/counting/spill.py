@@ -9,8 +9,9 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from interpret_kit.analyses.counting.tally import Array
 from interpret_kit.errors import CannotWrite
 from interpret_kit.results.mapped import pieces
 
-_BUFFER = 2**20  # bytes that are collected before they are written
+_BUFFER = 2**16  # bytes that are collected before they are written
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class _Column:
     """Rows (rows, ...) in a file."""
 
     def __init__(self, folder: Path, like: Array) -> None:
-        # Open until it is read: no name is left that a `with` block would have to remove.
         self.file: Any = tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)  # noqa: SIM115
+        weakref.finalize(self, _close, self.file)  # arrays that are mapped keep the file
         self.dtype, self.shape, self.rows = like.dtype, like.shape[1:], 0
 
     def add(self, rows: Array) -> None:
@@ -81,6 +82,11 @@ class _Column:
             return np.empty(shape, self.dtype)
         buffer = mmap.mmap(self.file.fileno(), 0, access=access)
         return np.frombuffer(buffer, self.dtype).reshape(shape)
+
+
+def _close(file: Any) -> None:
+    with suppress(OSError):  # of a disk without space: the rows are not needed any more
+        file.close()
 
 
 class Spilled:

@@ -1,4 +1,4 @@
-"""How much memory may a run use for what it records, and how much is there?"""
+"""How much memory may the records of a run take, and how much is free?"""
 
 from __future__ import annotations
 
