@@ -13,10 +13,10 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.flips import FlipCounts, counts_of
-from interpret_kit.analyses.counting.records import Records
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED
 from interpret_kit.analyses.counting.tally import Sums, Tally
 from interpret_kit.analyses.progress import RunProgress
+from interpret_kit.analyses.recording.records import Records
 from interpret_kit.models.argument_values import flag_argument
 from interpret_kit.models.arguments import ALL, LAST, Filters, Layers, filters_argument
 from interpret_kit.models.layers.selectors import LAYERS, SITE, parse_filters, site_notes

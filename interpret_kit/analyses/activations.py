@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.records import Records
 from interpret_kit.analyses.counting.tally import Tally
 from interpret_kit.analyses.progress import RunProgress
+from interpret_kit.analyses.recording.records import Records
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
 from interpret_kit.models.arguments import ALL, LAST, Filters, OneLayer, filters_argument

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar, dataclass_transform
 
-from interpret_kit.analyses.counting.records import keep_within
 from interpret_kit.analyses.counting.shards import Shards
-from interpret_kit.analyses.counting.spill import Room, temporary_folder
 from interpret_kit.analyses.counting.tally import Accumulator
 from interpret_kit.analyses.counting.workers import (
     HERE,
@@ -29,6 +27,8 @@ from interpret_kit.analyses.counting.workers import (
 )
 from interpret_kit.analyses.manner import Manner
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
+from interpret_kit.analyses.recording.records import keep_within
+from interpret_kit.analyses.recording.spill import Room, temporary_folder
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.errors import NoImages
 from interpret_kit.jobs.folder import at_work, in_temporary_folder, job_argument
@@ -156,8 +156,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             progress: True for a progress bar, or a function of (images done, images in total).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
                 or an ablated filter changes; "auto" for the one that is expected to be faster.
-            job: a folder that keeps what has been computed, shard by shard, so that a run that is
-                interrupted can be resumed.
+            job: a folder that keeps what has been computed, shard by shard, for ``resume``.
             resume: take what an interrupted run has left in the ``job`` folder, if there is
                 anything: the result has the same bytes as that of a run without interruption.
             workers: how many processes on this machine share the work, each with its share of the
@@ -165,23 +164,21 @@ class Analysis(Question, ABC, Generic[R_co]):
                 They read the images under the same paths. An image that ends its process three
                 times is named and left out. The bytes of the result are those of one process with
                 as many threads as a worker.
-            memory: how much what is recorded of the images may take, in bytes or as "4G"; half of
-                the free memory by default. The rest goes to temporary files in the ``job`` folder,
-                else in TMPDIR or /var/tmp, and the arrays of the result are read from there.
+            memory: how much the records of the images may take, in bytes or as "4G"; by default,
+                half of what is free. More go to files in ``job``, else in TMPDIR or /var/tmp.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
             UnreadableImage: if ``strict`` is given and a file was omitted.
             NotSupported: if ``engine`` is "incremental", and full forward passes are needed.
             NoImages: if no image is left.
-            JobMismatch: with ``resume``, if the job was begun with another analysis, classifier,
-                images or batch size.
+            JobMismatch: the ``job`` is of another analysis, classifier, images or batch size.
             OutputExists: the ``job`` folder is taken.
             RunError: workers do not start, or die, and no single image is the reason.
-            CannotWrite: there is no space for what goes to files.
+            CannotWrite: no space for temporary files.
         """
-        manner = Manner(batch_size, strict, progress, engine, job, resume, workers, memory)
-        return self._run(classifier, images, manner)
+        given = (batch_size, strict, progress, engine, job, resume, workers, memory)
+        return self._run(classifier, images, Manner(*given))
 
     def _run(self, classifier: Classifier, given: Spec, manner: Manner) -> R_co:
         from interpret_kit.analyses.counting.work import using_threads

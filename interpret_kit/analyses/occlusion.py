@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.records import Records
+from interpret_kit.analyses.counting.windows import changes_table, images_table
 from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_image
 from interpret_kit.analyses.progress import RunProgress
+from interpret_kit.analyses.recording.records import Records
 from interpret_kit.analyses.unseen import outside, unseen
 from interpret_kit.captum_api.targets import targets_by_id
 from interpret_kit.errors import NoImages
@@ -84,25 +85,7 @@ class OcclusionResult(Result["Occlusion"], of="occlusion"):
 
     def changes(self) -> Table:
         """List the windows that change the prediction, and the new prediction."""
-        boxes = self.grid.boxes()
-        flat = self.predicted.reshape(len(self.ids), -1)
-        image, position = np.nonzero(flat != self.uncovered_predicted[:, None])
-        confidence = self.confidence.reshape(len(self.ids), -1)
-        rows = tuple(
-            (
-                int(self.ids[i]),
-                self.origin.names[int(self.ids[i])],
-                int(p) // self.predicted.shape[2],
-                int(p) % self.predicted.shape[2],
-                *map(int, boxes[p]),
-                self.origin.classes[self.uncovered_predicted[i]],
-                self.origin.classes[flat[i, p]],
-                round(float(confidence[i, p]), 6),
-            )
-            for i, p in zip(image, position, strict=True)
-        )
-        columns = ("id", "image", "row", "col", "y0", "x0", "y1", "x1", "from", "to")
-        return Table((*columns, "target confidence"), rows)
+        return changes_table(self)
 
     def notes(self) -> tuple[str, ...]:
         """Say how much of the images is cropped away and so cannot be occluded."""
@@ -114,26 +97,7 @@ class OcclusionResult(Result["Occlusion"], of="occlusion"):
 
     def summary(self) -> Table:
         """Return a row per image: the target, its confidence, and the most harmful window."""
-        names = self.origin.classes
-        rows = []
-        for i, each in enumerate(self.ids):
-            lowest = np.unravel_index(self.confidence[i].argmin(), self.confidence[i].shape)
-            flips = self.predicted[i] != self.uncovered_predicted[i]
-            to = np.bincount(self.predicted[i][flips], minlength=1) if flips.any() else None
-            rows.append(
-                (
-                    self.origin.names[int(each)],
-                    names[self.uncovered_predicted[i]],
-                    names[self.target[i]],
-                    round(float(self.uncovered[i]), 4),
-                    round(float(self.confidence[i].min()), 4),
-                    f"{lowest[0]},{lowest[1]}",
-                    f"{int(flips.sum())} of {flips.size}",
-                    names[int(to.argmax())] if to is not None else "",
-                )
-            )
-        columns = ("image", "predicted", "target", "confidence", "lowest", "at row,col")
-        return Table((*columns, "windows that change it", "mostly to"), tuple(rows))
+        return images_table(self)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.counting import flips as counting_flips
-from interpret_kit.analyses.counting import spill
-from interpret_kit.analyses.counting.records import Records, ascending, counting_sort
-from interpret_kit.analyses.counting.spill import Room, temporary_folder
 from interpret_kit.analyses.occlusion import Occlusion
+from interpret_kit.analyses.recording import spill
+from interpret_kit.analyses.recording.records import Records, ascending, counting_sort
+from interpret_kit.analyses.recording.spill import Room, temporary_folder
 from interpret_kit.errors import CannotWrite
 from interpret_kit.results import mapped
 from interpret_kit.results.load import load_result

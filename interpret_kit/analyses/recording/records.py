@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from interpret_kit.analyses.counting.spill import Room, Spilled, blank
 from interpret_kit.analyses.counting.tally import Accumulator, Array, Named, State
+from interpret_kit.analyses.recording.spill import Room, Spilled, blank
 from interpret_kit.results.mapped import forget, pieces
 
 _COPIES = 2  # the unsorted and the sorted rows

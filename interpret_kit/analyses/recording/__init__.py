@@ -1,0 +1,1 @@
+"""What is recorded of each image, in memory or on the disk."""
