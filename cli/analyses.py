@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpret_kit.analyses import ANALYSES
+from interpret_kit.analyses.recording.memory import memory_argument
 from interpret_kit.background_imports import importing, importing_torch
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
@@ -27,7 +28,6 @@ from interpret_kit.jobs.folder import job_argument
 from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
-from interpret_kit.results.memory import memory_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ from typing import Any
 
 from interpret_kit.analyses.counting.workers import Where, workers_argument
 from interpret_kit.analyses.progress import Progress
+from interpret_kit.analyses.recording.memory import memory_argument
 from interpret_kit.models.argument_values import count_argument, flag_argument
 from interpret_kit.models.engines import engine_argument
-from interpret_kit.results.memory import memory_argument
 
 
 @dataclass(frozen=True)

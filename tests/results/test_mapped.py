@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from interpret_kit.analyses.recording import memory
+from interpret_kit.analyses.recording.memory import free_memory, memory_argument
 from interpret_kit.errors import UsageError, WrongType
-from interpret_kit.results import mapped, memory
-from interpret_kit.results.memory import free_memory, memory_argument
+from interpret_kit.results import mapped
 from interpret_kit.results.table import Streamed, Table, write_csv
 
 ARRAYS = {
