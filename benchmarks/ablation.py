@@ -282,12 +282,13 @@ def main() -> None:
     if not asked.short:
         report.note(f"The ConvNets were trained on generated shapes for {EPOCHS} epochs.")
     report.note(
-        f"Loop and Captum: measured on one filter and at most {FEW} images, and extrapolated."
+        f"The loop and Captum are measured on one filter and at most {FEW} images, and "
+        "extrapolated."
     )
     report.note(
-        "Ours keeps freed memory in the process while it runs. 'default malloc': the others run "
-        "as usual; 'trimming disabled': all keep it. By layer: the speed-up over the loop with "
-        "trimming disabled."
+        "Ours keeps freed memory in the process while it runs. With 'default malloc', the others "
+        "use the system's default settings; with 'trimming disabled', all contenders keep freed "
+        "memory. The tables by layer show the speed-up over the loop with trimming disabled."
     )
     report.note(
         "The ceiling is the ratio of multiply-adds: full forward passes over the layers after "

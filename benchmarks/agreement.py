@@ -105,15 +105,15 @@ def incremental(asked: argparse.Namespace) -> None:
     names = ["resnet18"] if asked.short else list(NETWORKS)
     rows = [measured(name).row() for name in names]
     title = f"Windows of {SMALL_WINDOW} px every {SMALL_STRIDE} px"
-    columns = ("network", "image", "windows compared", *Measured.COLUMNS)
+    columns = ("network", "image size", "windows compared", *Measured.COLUMNS)
     report.table(title, columns, rows)
     report.note(
-        "Random weights and statistics, except for the embedded model; an image of noise. "
-        "Effect: the largest change of a logit by a window. Shifted: the same error if patches "
-        "are deliberately read one cell off. Single full forward passes of occluded images are "
-        "what Captum does. Captum's map: IncrementalOcclusion's attribution of one class against "
-        f"captum.attr.Occlusion's, for adjacent windows of {CAPTUMS} px, relative to the logit "
-        "scale."
+        "Weights and statistics are random, except for those of the embedded model; the image is "
+        "noise. The reference is one full forward pass for each occluded image, as in Captum. "
+        "'Effect' is the largest change of a logit caused by a window. 'Shifted' is the same error "
+        "if patches are deliberately read one cell off. 'Captum's map' compares the attribution of "
+        "one class by IncrementalOcclusion with that by captum.attr.Occlusion, for adjacent "
+        f"windows of {CAPTUMS} px, relative to the logit scale."
     )
     report.save()
 
@@ -135,7 +135,7 @@ class Measured:
         "error / effect",
         "error of confidence",
         "shifted: error / effect",
-        "off Captum's map / logit",
+        "difference from Captum's map / logit",
     )
 
     def row(self) -> list[object]:

@@ -1,4 +1,4 @@
-"""Does the network wait for the files?
+"""Is decoding image files a bottleneck?
 
 Reading and predicting files takes at least as long as the forward passes alone, and as decoding
 alone; and if both share the cores, at least the sum of their CPU times over the number of cores.
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=16)
     asked = parser.parse_args()
-    report = Report("input", "Does the network wait for the files?", asked)
+    report = Report("input", "Is decoding image files a bottleneck?", asked)
     classifier = ik.load_classifier().eval()
     images = ik.load_images(asked.data).take(32 if asked.short else asked.images)
 
@@ -63,7 +63,7 @@ def main() -> None:
     best = min(spread(each)["median"] for name, each in times.items() if name.startswith("dec"))
     cpu = shares["forward passes alone"] + shares["decoding alone, 0 threads"]
     floor = max(alone, best, cpu / torch.get_num_threads())
-    columns = ("way", "seconds", "CPU seconds", "over the floor")
+    columns = ("configuration", "seconds", "CPU seconds", "time / floor")
     rows = [
         (name, median, round(shares[name], 2), round(median / floor, 3))
         for name, median in ((name, spread(each)["median"]) for name, each in times.items())

@@ -63,8 +63,8 @@ def main() -> None:
             what = {"network": name, "images": images, "batch size": size}
             report.add(what, times, base="bare loop", facts=facts)
     report.note(
-        "resnet18 has random weights. zennit-crp keeps the 40 strongest of each filter, "
-        "ours 9; it ran on contiguous maps, which it needs."
+        "resnet18 has random weights. zennit-crp keeps the 40 strongest units of each "
+        "filter, ours 9; it was given contiguous feature maps, which it requires."
     )
     report.note(
         "All contenders keep freed memory for the next map "

@@ -42,12 +42,13 @@ def main() -> None:
     report.note(
         "One-off tracing of the network is excluded and has its own column. The ceiling is the "
         "ratio of multiply-adds: full forward passes over the cells that change. Folding batch "
-        "normalisation saves more."
+        "normalisation saves even more."
     )
     report.note(
         "Ours keeps freed memory in the process while it runs "
-        "(interpret_kit/incremental/allocator.py). 'default malloc': the others run as usual; "
-        "'trimming disabled': all keep freed memory, which isolates the algorithm."
+        "(interpret_kit/incremental/allocator.py). With 'default malloc', the others use the "
+        "system's default settings; with 'trimming disabled', all contenders keep freed memory, "
+        "which isolates the effect of the algorithm."
     )
     names = asked.network or ((next(iter(CONVNETS)), "resnet18") if asked.short else NETWORKS)
     for name in names:
@@ -100,8 +101,8 @@ def _facts(name: str, sides: Sides, few: Sides, plain_batch: int) -> dict[str, o
         "ceiling": occlusion_ceiling(made, image, grid_of(image, *sides)),
         "tracing and first run, s": round(first, 2),
         "peak memory, MiB": peak_memory(ours, name, sides),
-        "plain loop's, MiB": peak_memory(plain, name, sides, plain_batch),
-        "off Captum, of the logit scale": float(f"{(own - theirs).abs().max() / scale:.1e}"),
+        "plain loop's peak memory, MiB": peak_memory(plain, name, sides, plain_batch),
+        "difference from Captum / logit scale": float(f"{(own - theirs).abs().max() / scale:.1e}"),
     }
 
 

@@ -32,13 +32,14 @@ def main() -> None:
     question = "Is incremental evaluation ever slower than full forward passes?"
     report = Report("occlusion_families", question, asked)
     report.note(
-        f"Plain loop: batches of {BATCH}, channels last, inference mode. Ours is traced before, "
-        "and runs as in `Occlusion`; 'full' means that incremental evaluation would save nothing."
+        f"The plain loop uses batches of {BATCH}, channels last and inference mode. Ours is traced "
+        "beforehand, and chooses its method as `Occlusion` does; 'full' means that incremental "
+        "evaluation would save nothing."
     )
     report.note(
-        f"Windows of {WINDOW} px every {STRIDE} px; both sides keep freed memory. A ratio of at "
-        "least 0.95 is no more than 5 % slower; it is the median of the ratios round by round, "
-        "which need not be the ratio of the medians."
+        f"Windows are {WINDOW} px wide, with a stride of {STRIDE} px; both contenders keep freed "
+        "memory. A ratio of at least 0.95 means at most 5 % slower; it is the median of the ratios "
+        "of single rounds, which can differ from the ratio of the medians."
     )
     for name in FAMILIES[8:10] if asked.short else FAMILIES:
         if name not in timm.list_models(name):
@@ -57,7 +58,7 @@ def main() -> None:
             contenders = {"ours": ours, "plain loop": plain_loop(made, image, grid, BATCH)}
             times = interleaved(contenders, asked.rounds)
         way = "full" if isinstance(quick, occluding.FullOcclusion) else "incremental"
-        report.add({"network": name}, times, base="ours", facts={"ours runs": way})
+        report.add({"network": name}, times, base="ours", facts={"method of ours": way})
         report.save()
 
 

@@ -32,7 +32,7 @@ STRIDES: tuple[Case, ...] = ((224, 32, 8), (224, 32, 16), (224, 32, 32))
 def main() -> None:
     """Time one network over a row of cases for each question."""
     asked = options(__doc__, rounds=3).parse_args()
-    report = Report("occlusion_growth", "How does the time of an occlusion scale?", asked)
+    report = Report("occlusion_growth", "How does the run time of occlusion scale?", asked)
     rows = []
     for what, cases, column in (
         ("image size", SIDES, 0),
@@ -53,10 +53,10 @@ def main() -> None:
         "ms per window",
         "plain loop / ours",
     )
-    report.table(NETWORK, (*columns, "ceiling", "of the ceiling"), rows)
+    report.table(NETWORK, (*columns, "ceiling", "fraction of the ceiling"), rows)
     report.note(
-        "Both sides keep freed memory; the plain loop is timed on 36 windows and extrapolated. "
-        "Cases listed twice were measured twice, which shows the uncertainty."
+        "Both contenders keep freed memory; the plain loop is timed on 36 windows and "
+        "extrapolated. Cases listed twice were measured twice, to show the uncertainty."
     )
     report.note(
         "The ceiling is the ratio of multiply-adds: full forward passes over the cells that "

@@ -23,13 +23,13 @@ MARKS = "<!-- made by benchmarks/table.py -->\n", "<!-- until here -->"
 
 HEAD = """# Benchmarks
 
-Each section is one question, one program and one run. The programs run all contenders in turn,
-one warm-up round and then several timed rounds; times are medians in seconds, with the quartiles in
-brackets. A ratio is the median of the paired ratios: "Captum / ours" of 9 means that Captum took 9
-times as long in the same round. `photos` is a folder of 200 photos of ImageNet classes; any other
-folder of photos works, and mining adds flipped copies if it holds too few. `benchmarks/clock.py`
-documents the timing, `python benchmarks/table.py` makes this page. `make bench` runs short forms of
-all programs.
+Each section answers one question with one run of one program. The programs run all contenders in
+turn, in one warm-up round and then in several timed rounds; times are medians in seconds, with
+the quartiles in brackets. A ratio is the median of the paired ratios: "Captum / ours" of 9 means
+that Captum took 9 times as long in the same round. `photos` is a folder of 200 photos of ImageNet
+classes; any other folder of photos works, and `mining.py` adds flipped copies if there are too
+few. `benchmarks/clock.py` documents the timing, and `python benchmarks/table.py` makes this page.
+`make bench` runs short versions of all programs.
 """
 
 

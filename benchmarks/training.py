@@ -141,8 +141,8 @@ def compare(report: Report, recipe: Recipe, asked: argparse.Namespace) -> None:
         (name, round(speeds[name]), round(statistics.median(each) / mine, 2))
         for name, each in times.items()
     ]
-    columns = ("way", "images/s", "its seconds over ours")
-    report.table("images/s of all ways, an epoch", columns, rows)
+    columns = ("configuration", "images/s", "time / ours")
+    report.table("images/s of each configuration, over one epoch", columns, rows)
 
 
 def trained_on(recipe: Recipe) -> int:
@@ -160,8 +160,8 @@ def whole_run(report: Report, recipe: Recipe, device: str) -> None:
         speed, share = (history[name][epoch] for name in ("images_per_second", "learning_share"))
         in_steps = share * trained_on(recipe) / speed / history["seconds"][epoch]
         rows.append((epoch + 1, round(speed), round(share, 3), round(in_steps, 3)))
-    columns = ("epoch", "images/s", "steps, of the pass", "steps, of the epoch with validation")
-    report.table("a whole run of ours", columns, rows)
+    columns = ("epoch", "images/s", "steps / training pass", "steps / epoch with validation")
+    report.table("a complete run of ours", columns, rows)
 
 
 def main() -> None:

@@ -198,9 +198,9 @@ def _cell(outcome: Outcome | None, reasons: dict[str, int]) -> str:
 
 _PAGE = """# Which architectures work
 
-{total} of [timm](https://github.com/huggingface/pytorch-image-models): on each, the five analyses
-are compared with brute force, which occludes one image at a time for a full forward pass, and reads
-or overwrites channels with forward hooks. In total: {counts}.
+This page covers {total} of [timm](https://github.com/huggingface/pytorch-image-models). On each,
+the five analyses are compared with a brute-force implementation, which runs a full forward pass for
+every occluded image, and reads or overwrites channels with forward hooks. In total: {counts}.
 
 - *works*: the results match brute force; occlusion and ablation were evaluated incrementally.
 - *full forward passes*: the results match, but without the speed-up, for the reason in the note.
@@ -208,9 +208,9 @@ or overwrites channels with forward hooks. In total: {counts}.
 - *WRONG*: the error exceeds four times that of brute force in float32 (measured against float64),
   or the rounding error of its largest terms.
 
-The networks have random weights and ten classes, the images are coarse noise, and the layer is the
-middle one of those with a number. `python docs/models/make_models.py` makes this page; the test
-suite checks a sample of it.
+The networks have random weights and ten classes, the images are coarse noise, and the layer
+analysed is the middle one of the numbered layers. `python docs/models/make_models.py` makes this
+page; the test suite checks a sample of it.
 
 | architecture | family | side (px) | {analyses} |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -16,10 +16,10 @@ def filters(network: Numbers, chosen: Sequence[Any], test: Numbers) -> list[str]
     """Describe two filters of each layer: what they respond to, and what they are for."""
     parts = [
         "## 3. What do its filters respond to, and what are they for?",
-        "The two filters of each layer whose ablation breaks most test images. First their "
-        "responses to the eight images from above; then the patches of all test images that "
-        "activate them most; then the classes of the images that they break. A filter is ablated "
-        "by setting its feature map to zero at the convolution's output.",
+        "For each layer, this section shows the two filters whose ablation breaks the most test "
+        "images: first their responses to the eight images above, then the patches of all test "
+        "images that activate them most, then the classes of the images that they break. A filter "
+        "is ablated by setting its feature map to zero at the convolution's output.",
     ]
     for number, (layer, pair) in enumerate(zip(network["layers"], chosen, strict=True), 1):
         parts += _layer(number, layer, pair, test)

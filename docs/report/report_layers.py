@@ -19,23 +19,25 @@ def layers(numbers: Numbers) -> list[str]:
     return [
         "## 4. Are later layers more important?",
         f"Every filter of every layer is ablated once, and all {here['images']} test images are "
-        f"classified again; {here['correct']} of them are correct with all filters.",
+        f"classified again; {here['correct']} of them are correct with all filters intact.",
         figure("ablation", "Images broken per filter, layer by layer", "Each dot is one filter."),
-        "**Per filter.** What does one filter do?",
+        "**Per filter.** What is the effect of a single filter?",
         per_filter(here["layers"]),
-        "The mean is what a filter drawn at random from the layer breaks. The last column: how "
-        "often a random filter of this layer breaks more than a random one of the layer before; "
-        "50 % means no difference.",
-        "Over all filters, Spearman's rank correlation of a filter's layer and the images it "
-        "breaks (1: always more in later layers, -1: always less, 0: no order) is "
+        "The mean is the expected number of images that a random filter of the layer breaks. The "
+        "last column is the probability that a random filter of this layer breaks more images "
+        "than a random filter of the layer before; 50 % means no difference.",
+        "Over all filters, Spearman's rank correlation between the layer of a filter and the "
+        "number of images it breaks (1: always more in later layers, -1: always fewer, 0: no "
+        "order) is "
         f"{by_filter(here)}",
-        "**Per layer.** What do all of its filters do, still one at a time?",
+        "**Per layer.** What is the total effect of a layer's filters, still ablated one by one?",
         per_layer(here["layers"], numbers["network"]["layers"]),
         f"{by_layer(here['layers'])} A layer with more filters has more chances to break an "
-        "image; a hundredth of the sum is what one per cent of its filters break.",
+        "image; on average, one per cent of its filters break a hundredth of the sum.",
         *at_once(numbers["at_once"], here),
-        "**Where is the zero?** Behind a convolution with batch normalisation, a zero feature map "
-        "becomes a constant. Ablated after the activation, it stays zero:",
+        "**Where is the feature map set to zero?** After a convolution, batch normalisation turns "
+        "a zero feature map into a constant. If it is ablated after the activation instead, it "
+        "stays zero:",
         sites(here["layers"], there["layers"]),
         f"After the activation, the rank correlation is {by_filter(there)} "
         f"{by_layer(there['layers'])}",
@@ -95,8 +97,9 @@ def by_filter(compared: Numbers) -> str:
     """State the result per filter, by the sign of the rank correlation."""
     found = compared["spearman"]
     if found is None or abs(found) < LITTLE:
-        return f"{rho(compared)}: depth says next to nothing about what a filter breaks."
-    return f"{rho(compared)}: the later its layer, the {'more' if found > 0 else 'less'} it breaks."
+        return f"{rho(compared)}: depth says next to nothing about how many images a filter breaks."
+    more = "more" if found > 0 else "fewer"
+    return f"{rho(compared)}: filters of later layers tend to break {more} images."
 
 
 def by_layer(lines: Sequence[Numbers]) -> str:
@@ -104,13 +107,13 @@ def by_layer(lines: Sequence[Numbers]) -> str:
     sums = [line["sum"] for line in lines]
     steps = [b - a for a, b in pairwise(sums)]
     if all(step > 0 for step in steps):
-        return "Summed up, each layer breaks more than the one before."
+        return "In total, each layer breaks more images than the one before."
     if all(step < 0 for step in steps):
-        return "Summed up, each layer breaks less than the one before."
+        return "In total, each layer breaks fewer images than the one before."
     most, least = sums.index(max(sums)) + 1, sums.index(min(sums)) + 1
     return (
-        f"Summed up, the layers do not rise or fall throughout: layer {most} breaks most "
-        f"({max(sums)}), layer {least} least ({min(sums)})."
+        f"The sums neither rise nor fall steadily with depth: layer {most} breaks the most images "
+        f"({max(sums)}), layer {least} the fewest ({min(sums)})."
     )
 
 
@@ -127,8 +130,8 @@ def at_once(lines: Sequence[Numbers], compared: Numbers) -> list[str]:
         for k, line in enumerate(lines, 1)
     ]
     return [
-        f"**At once.** One filter can be redundant. With {100 * share:.0f} % of a layer's filters "
-        f"ablated together, drawn at random {draws} times, the accuracy of "
+        f"**Several at once.** A single filter can be redundant. With {100 * share:.0f} % of a "
+        f"layer's filters ablated together, in {draws} random draws, the accuracy of "
         f"{percent(compared['correct'] / images)} falls to:",
         table(("layer", "filters ablated", "accuracy, mean", "lowest to highest"), rows),
     ]
@@ -153,13 +156,15 @@ def matches(lines: Sequence[Numbers]) -> list[str]:
     gains = [each["own"] - each["shuffled"] for each in lines]
     above = sum(gain > each["interval"] for gain, each in zip(gains, lines, strict=True))
     below = sum(gain < -each["interval"] for gain, each in zip(gains, lines, strict=True))
-    most = f" Most in layer {gains.index(max(gains)) + 1}: {100 * max(gains):.1f} points."
+    most = f" The difference is largest in layer {gains.index(max(gains)) + 1}: "
+    most += f"{100 * max(gains):.1f} points."
     return [
-        "**Does a filter break the classes that activate it?** The share of the images that a "
-        "filter breaks whose class is among its nine top patches; and, for comparison, the same "
-        "share with the patches of any filter of its layer, which is chance: its mean, and 1.96 "
-        "standard deviations, over the permutations of these patches among the layer's filters.",
+        "**Does a filter break the classes that activate it?** Of the images that a "
+        "filter breaks, the table shows the share whose class is also a class of its nine top "
+        "patches. For comparison, it shows the same share with the patches of any filter of its "
+        "layer, which is the chance level: the mean, and 1.96 standard deviations, over "
+        "permutations of these patches among the layer's filters.",
         table(("layer", "its own patches", "patches of any filter of the layer"), rows),
-        f"Its own are clearly more than chance in {above} of {len(lines)} layers, and clearly less "
+        f"The share is clearly above chance in {above} of {len(lines)} layers, and clearly below "
         f"in {below}.{most if above else ''}",
     ]

@@ -54,24 +54,24 @@ def opening(numbers: Numbers) -> list[str]:
         ),
         (
             "[What are its filters for?](#3-what-do-its-filters-respond-to-and-what-are-they-for)",
-            f"one filter breaks, on average, layer by layer: {means} images",
+            f"one filter breaks, on average, {means} images, from the first layer to the last",
         ),
         (
             "[Are later layers more important?](#4-are-later-layers-more-important)",
-            f"rank correlation of depth and images broken, over {every(compared)} filters: "
+            f"rank correlation between depth and images broken, over {every(compared)} filters: "
             f"{rho(compared)}",
         ),
     ]
     if peaks:
-        hits = f"at the object in {percent(peaks[0]['own'])} of the correct images"
-        hits += f"; a random point: {percent(peaks[0]['chance'])}"
+        hits = f"at the object in {percent(peaks[0]['own'])} of the correctly classified images"
+        hits += f" (a random point: {percent(peaks[0]['chance'])})"
         rows.insert(1, ("[Where does it look?](#2-where-does-it-look)", hits))
     return [
         "# What is inside a network of five convolutions?",
-        f"It was trained on {images}. This page runs every analysis of the toolkit on the "
-        f"{test['images']} test images. Ablating a filter **breaks** an image if it is newly "
-        "misclassified: correct with all filters, misclassified without this one. It **repairs** "
-        "an image if it is newly correct.",
+        f"The network was trained on {images}. This page shows every analysis of the toolkit on "
+        f"the {test['images']} test images. Ablating a filter **breaks** the images that are newly "
+        "misclassified: they are classified correctly with all filters, but not without this one. "
+        "It **repairs** the images that are newly correct.",
         table(("question", "number"), rows),
     ]
 
@@ -87,10 +87,10 @@ def accuracy(network: Numbers, test: Numbers) -> list[str]:
     caption = "Under each image: its true class, the predicted class and its confidence."
     return [
         "## 1. How accurate is it?",
-        f"**{percent(test['accuracy'])}** of {test['images']} test images are correct "
-        f"({test['correct']}; 95 % interval ± {100 * test['interval']:.1f}). The report that this "
-        f"page follows reached {KNOWN} % with five convolutions, on 33 other classes, so the two "
-        "numbers are not comparable.",
+        f"**{percent(test['accuracy'])}** of {test['images']} test images are classified correctly "
+        f"({test['correct']}; 95 % interval ± {100 * test['interval']:.1f}). The earlier report on "
+        f"which this page is modelled reached {KNOWN} % with five convolutions, but on 33 other "
+        "classes, so the two numbers are not comparable.",
         recipe(network),
         figure("history", "Loss and accuracy by epoch", _history(network["recipe"])),
         table(("best class", "accuracy", "worst class", "accuracy", "mostly predicted as"), pairs),
@@ -134,7 +134,7 @@ def _history(recipe: Numbers) -> str:
     caption = "Loss and accuracy, epoch by epoch."
     if recipe["mixup"] or recipe["cutmix"]:
         caption += " The training images are mixed (mixup, cutmix), which makes them harder than"
-        caption += " the test images: the training accuracy may stay below the test accuracy."
+        caption += " the test images, so the training accuracy may stay below the test accuracy."
     if recipe["val_too"]:
         caption += " The training set includes the val images, so there is no validation curve."
     return caption
@@ -153,15 +153,15 @@ def occlusion(numbers: Numbers) -> list[str]:
     return [
         "## 2. Where does it look?",
         f"Occlusion with a grey window of {side} x {side} px and a stride of "
-        f"{numbers['stride']} px: {shown[0]['windows']} positions, each a binary mask, with one "
-        "prediction each. Shown is the first correct test image of eight classes, spread evenly "
-        "over the alphabet.",
+        f"{numbers['stride']} px has {shown[0]['windows']} positions, each with a binary mask and "
+        "a prediction. The figures show the first correctly classified test image of eight "
+        "classes, chosen at equal steps through the alphabet.",
         *(figure(f"occlusion-{k}", f"Occlusion of test images, part {k} of {pages}",
                  "One colour scale for all eight images.") for k in range(1, pages + 1)),
         table(("image", "confidence", "lowest, occluded", "windows that change the prediction",
                "mostly to"), rows),
-        f"In detail, the image whose prediction most windows change, *{name(closest['class'])}* "
-        f"({closest['changing']} of {closest['windows']}):",
+        "In detail, the image whose prediction is changed by the most windows, "
+        f"*{name(closest['class'])}* ({closest['changing']} of {closest['windows']}):",
         figure("closely-image", "One image, its attribution and its confidence array",
                "Left: the worst window. Right: the confidence with the window at each position."),
         figure("closely-windows", "Masks, and the occluded images",
@@ -184,14 +184,14 @@ def peaks(lines: Sequence[Numbers], without_box: int) -> list[str]:
                "another image's peak", "centre of the image")  # fmt: skip
     smallest = f" On the smallest boxes it {against(lines[-1], 'middle')}."
     return [
-        "**Does it look at the object?** The peak is the pixel with the largest attribution. Boxes "
-        "are large and objects are central, so that many hits are due to chance: the table "
-        "includes three baselines that do not see the image.",
+        "**Does it look at the object?** The peak is the pixel with the largest attribution. "
+        "Bounding boxes are large and objects are central, which makes many hits likely by chance; "
+        "the table therefore includes three baselines that do not use the image.",
         table(columns, rows),
-        "As a guess of where the object is, image by image, the peak "
+        "Compared image by image as a prediction of where the object is, the peak "
         f"{against(lines[0], 'others')} and {against(lines[0], 'middle')}."
         + (smallest if len(lines) > 1 else "")
-        + (f" Excluded: {without_box} without a box, or with an empty one." if without_box else ""),
+        + (f" Excluded: {without_box} images with no box or an empty one." if without_box else ""),
     ]
 
 

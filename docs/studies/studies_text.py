@@ -82,11 +82,11 @@ def _introduction(tables: Sequence[SweepResult], machine: str) -> str:
     return (
         "An earlier report asked eight questions about the recipe of a convolutional network, and "
         f"drew a conclusion from each. This page repeats them on {images}: {trials} training runs, "
-        f"whose epochs took {_time(hours)} in total, on {machine}. Trials may have shared the "
-        "cores: compare multiply-adds (MACs) rather than seconds.\n\n"
-        "Of the numbers of that report, only the accuracy of its last network is known here, "
-        f"{KNOWN} % on 33 other classes. The numbers below can therefore not be compared with it; "
-        "they test its conclusions."
+        f"whose epochs took {_time(hours)} in total, on {machine}. Since trials may have "
+        "shared the cores, compare multiply-adds (MACs) rather than seconds.\n\n"
+        "The only number known from that report is the accuracy of its last network, "
+        f"{KNOWN} % on 33 other classes. The numbers below therefore cannot be compared with it, "
+        "but they test its conclusions."
     )
 
 
@@ -114,13 +114,13 @@ def _verdicts(swept: Mapping[str, Swept]) -> str:
 def _rules(tables: Iterable[SweepResult]) -> str:
     scored = ", ".join(dict.fromkeys(str(table.scored.get("val", "?")) for table in tables))
     return (
-        "The verdicts are computed. The mean accuracies of two recipes differ *clearly* if they "
-        "are more than two standard errors apart. The standard error combines the spread "
-        "between seeds, pooled over the recipes of a study, and the sampling error of the "
-        f"{scored} validation images, sqrt(p (1 - p) / n) for each recipe. A smaller difference "
-        "is *undecided*: evidence neither of an effect nor of its absence. "
-        "[studies_rules.py](studies_rules.py) has the rule of each claim. The verdicts apply to "
-        "these images at this scale only.\n\n"
+        "The verdicts are computed from the numbers. The mean accuracies of two recipes differ "
+        "*clearly* if they are more than two standard errors apart. The standard error combines "
+        "the spread between seeds, pooled over the recipes of a study, and the sampling error of "
+        f"the {scored} validation images, sqrt(p (1 - p) / n) for each recipe. A smaller "
+        "difference is *undecided*: evidence neither of an effect nor of its absence. "
+        "[studies_rules.py](studies_rules.py) defines the rule for each claim. The verdicts apply "
+        "to these images at this scale only.\n\n"
         "Tables and figures report the epoch with the best validation accuracy. The validation "
         "set thus both selects the epoch and scores it, which favours every recipe, and recipes "
         "with more epochs most: if recipes differ in their epochs, their verdict uses the last "

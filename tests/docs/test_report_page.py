@@ -38,11 +38,11 @@ def test_only_layers_clear_of_chance_are_counted():
     keys = ("own", "shuffled", "interval")
     text = "\n".join(matches([dict(zip(keys, line, strict=True)) for line in lines]))
     assert "| 1 | 30.0 % | 20.0 % ± 5.0 |" in text
-    assert "clearly more than chance in 1 of 3 layers, and clearly less in 1." in text
-    assert "Most in layer 1: 10.0 points." in text
+    assert "clearly above chance in 1 of 3 layers, and clearly below in 1." in text
+    assert "The difference is largest in layer 1: 10.0 points." in text
     none = "\n".join(matches([dict(zip(keys, lines[1], strict=True))]))
-    assert "clearly more than chance in 0 of 1 layers" in none
-    assert "Most in" not in none
+    assert "clearly above chance in 0 of 1 layers" in none
+    assert "largest in" not in none
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,8 @@ def test_the_first_correct_images_of_evenly_spread_classes_are_shown():
 
 
 @pytest.mark.parametrize(
-    ("rho", "words"), [(0.5, "the more"), (-0.5, "the less"), (0.01, "nothing"), (None, "nothing")]
+    ("rho", "words"),
+    [(0.5, "break more"), (-0.5, "break fewer"), (0.01, "nothing"), (None, "nothing")],
 )
 def test_the_conclusion_per_filter_follows_the_correlation(rho, words):
     assert words in by_filter({"spearman": rho})
@@ -87,7 +88,11 @@ def test_the_conclusion_per_filter_follows_the_correlation(rho, words):
 
 @pytest.mark.parametrize(
     ("sums", "words"),
-    [((1, 2, 9), "more than"), ((3, 2, 1), "less than"), ((2, 7, 1), "layer 2 breaks most (7)")],
+    [
+        ((1, 2, 9), "more images than"),
+        ((3, 2, 1), "fewer images than"),
+        ((2, 7, 1), "layer 2 breaks the most images (7)"),
+    ],
 )
 def test_the_conclusion_per_layer_follows_the_sums(sums, words):
     assert words in by_layer([{"sum": each} for each in sums])
@@ -190,12 +195,12 @@ def test_the_page_is_rewritten_from_its_numbers(made, monkeypatch):
 
 def test_the_data_set_is_named_only_if_its_classes_are_those_of_that_name(made):
     out, _ = made
-    assert "It was trained on 2 classes." in (out / make_report.PAGE).read_text()
+    assert "The network was trained on 2 classes." in (out / make_report.PAGE).read_text()
     numbers = json.loads((out / make_report.NUMBERS).read_text())
     numbers["test"]["correct_by_class"] = dict.fromkeys(reversed(ANIMALS), 1)
-    assert "It was trained on 33 animal classes of Tiny ImageNet." in opening(numbers)[1]
+    assert "The network was trained on 33 animal classes of Tiny ImageNet." in opening(numbers)[1]
     numbers["test"]["correct_by_class"] = {**dict.fromkeys(list(ANIMALS)[1:], 1), "house": 1}
-    assert "It was trained on 33 classes." in opening(numbers)[1]
+    assert "The network was trained on 33 classes." in opening(numbers)[1]
 
 
 def test_boxes_of_other_images_only_omit_the_section_on_peaks(made, tmp_path, monkeypatch):
