@@ -5,8 +5,12 @@
 Each analysis runs in two processes of its own, over N and over several times N generated images of
 64 x 64 pixels, which are drawn one by one and never kept, with a small network of three
 convolutions; a third number counts saving, too. What is measured is the largest resident memory of
-the whole process, mapped files included. ``--flips`` instead streams the flips of an ablation
-of many filters, drawn at random, into the counts: the network is left out.
+the whole process, mapped files included.
+
+    python benchmarks/memory.py --flips 0.05 --filters 26560 --images 2000 --memory 512M
+
+streams the changed predictions of an ablation of that many filters into the counts instead, each
+pair of filter and image with this probability: the classifier is left out.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ from clock import Report, options
 from PIL import Image
 
 import interpret_kit as ik
+from interpret_kit.data.pinned import Content
 
 SIDE, CLASSES = 64, ("ant", "bee", "cat", "dog", "eel")
 MIB = 2**20
@@ -52,16 +58,17 @@ class Generated:
         """A name like those of files in folders of classes."""
         return f"{CLASSES[image % len(CLASSES)]}/{image:08d}.png"
 
-    def decode(self, image: int) -> Image.Image:
-        """Draw an image; its number is the seed."""
-        generator = np.random.default_rng(image)
-        ground = generator.integers(0, 200, (1, 1, 3))
-        pixels = (ground + generator.integers(0, 56, (SIDE, SIDE, 3))).astype(np.uint8)
-        return Image.fromarray(pixels)
+    def read(self, image: int) -> Content:
+        """The number of an image stands for its bytes, and is the seed that it is drawn with."""
+        return Content(str(image).encode(), partial(drawn_image, image))
 
-    def content(self, image: int) -> bytes:
-        """The seed stands for the pixels."""
-        return str(image).encode()
+
+def drawn_image(seed: int) -> Image.Image:
+    """Draw an image."""
+    generator = np.random.default_rng(seed)
+    ground = generator.integers(0, 200, (1, 1, 3))
+    pixels = (ground + generator.integers(0, 56, (SIDE, SIDE, 3))).astype(np.uint8)
+    return Image.fromarray(pixels)
 
 
 def measured(what: str, images: int, memory: str) -> dict[str, float]:
@@ -87,13 +94,42 @@ def run_one(what: str, images: int, memory: str) -> dict[str, float]:
     classifier = ik.Classifier(network, size=(SIDE, SIDE), mean=half, std=half, classes=CLASSES)
     ids = np.arange(images)
     given = ik.ImageSet(Generated(images), ids, ids % len(CLASSES), CLASSES, "generated")
-    given.__dict__["fingerprint"] = "0" * 16
     start = time.perf_counter()
     result = QUESTIONS[what].run(classifier, given, **({"memory": memory} if memory else {}))
     seconds, peak = time.perf_counter() - start, peak_of_this_process()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         result.save(Path(folder) / "result")
     return {"run": peak, "saved": peak_of_this_process(), "seconds": seconds}
+
+
+def count_flips(share: float, filters: int, images: int, memory: str) -> dict[str, float]:
+    """Record, sort and count changed predictions drawn at random, and measure this process."""
+    from interpret_kit.analyses.ablation import FLIP
+    from interpret_kit.analyses.counting.flips import counts_of
+    from interpret_kit.analyses.recording.memory import free_memory, memory_argument
+    from interpret_kit.analyses.recording.records import Records
+    from interpret_kit.analyses.recording.spill import Room, temporary_folder
+
+    drawn, before = np.random.default_rng(0), peak_of_this_process()
+    flips, classes = Records(), 1000
+    budget = memory_argument(memory or None, "memory") or free_memory() // 2
+    flips.room = Room(budget, temporary_folder())
+    start = time.perf_counter()
+    for first in range(0, images, 32):
+        shard = Records()
+        row, image = np.nonzero(drawn.random((filters, min(32, images - first))) < share)
+        label = (first + image) % classes
+        columns = (row, first + image, label, label, drawn.integers(0, classes, len(row)))
+        named = zip(FLIP.items(), columns, strict=True)
+        shard.add({name: column.astype(kind) for (name, kind), column in named})
+        flips.merge(shard)
+    found = flips.columns(order=("row", "id"))
+    broken, _ = counts_of(found, (filters, classes))
+    seconds = round(time.perf_counter() - start, 1)
+    beyond = round(peak_of_this_process() - before, 1)
+    return {"flips": len(found["row"]), "broken": int(broken.sum()), "beyond": beyond} | {
+        "seconds": seconds
+    }
 
 
 def peak_of_this_process() -> float:
@@ -110,10 +146,15 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=10, help="how many times N")
     parser.add_argument("--memory", default="", help="budget of the run")
     parser.add_argument("--only", nargs="+", default=list(QUESTIONS), help="some analyses")
+    parser.add_argument("--flips", type=float, help="share of pairs whose prediction changes")
+    parser.add_argument("--filters", type=int, default=26_560, help="filters of --flips")
     parser.add_argument("--one", help="measure one analysis in this process")
     asked = parser.parse_args()
     if asked.one:
         print(json.dumps(run_one(asked.one, asked.images, asked.memory)))
+        return
+    if asked.flips:
+        print(json.dumps(count_flips(asked.flips, asked.filters, asked.images, asked.memory)))
         return
     few, times = (50, 2) if asked.short else (asked.images, asked.times)
     rows: list[tuple[Any, ...]] = []
