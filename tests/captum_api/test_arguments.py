@@ -22,7 +22,7 @@ both = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 not_inputs = pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        (noisy_images(2), "not an ImageSet; give .* an ImageSet to the run of an analysis"),
+        (noisy_images(2), "not an ImageSet; give .* an analysis"),
         (np.zeros((2, 3, 12, 10), np.float32), r"not a ndarray; give torch.from_numpy\(array\)"),
         ([torch.zeros(2, 3, 12, 10)], "not a list"),
         ("photo.jpg", "not a str"),
@@ -86,9 +86,9 @@ def test_occlusion_says_which_inputs_do_not_fit(inputs, said):
 @both
 @counts
 def test_perturbations_per_eval_is_an_integer_of_at_least_one(network, count, said):
-    with pytest.raises(UsageError, match=f"perturbations_per_eval {said}"):
+    with pytest.raises(UsageError, match=f"`perturbations_per_eval` {said}"):
         FilterAblation(network, 1).attribute(noise(2), target=0, perturbations_per_eval=count)
-    with pytest.raises(UsageError, match=f"perturbations_per_eval {said}"):
+    with pytest.raises(UsageError, match=f"`perturbations_per_eval` {said}"):
         IncrementalOcclusion(network).attribute(
             noise(2), WINDOW, target=0, perturbations_per_eval=count
         )

@@ -92,8 +92,8 @@ def test_the_best_run_is_of_the_best_recipe_and_every_trial_names_its_own():
     higher = np.array([[0.3, 0.55], [0.4, nan], [nan, nan]])
     assert by_hand(runs=runs, val_accuracy=higher).best_run() == "trials/3-1"
     (column,) = (k for k, name in enumerate(table.tables()["trials"].columns) if name == "run")
-    runs = [row[column] for row in table.tables()["trials"].rows]
-    assert runs == ["trials/3-0", "trials/3-1", "trials/5-0", "trials/5-1", "", ""]
+    listed = [row[column] for row in table.tables()["trials"].rows]
+    assert listed == ["trials/3-0", "trials/3-1", "trials/5-0", "trials/5-1", "", ""]
     never_right = np.array([[nan, nan], [0.0, nan], [nan, nan]])
     assert by_hand(runs=runs, val_accuracy=never_right).best_run() == "trials/5-0"
     none = np.full((3, 2), nan)

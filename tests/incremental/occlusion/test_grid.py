@@ -127,7 +127,7 @@ def test_what_is_typed_and_not_a_size_says_what_is(said):
 
 @pytest.mark.parametrize("said", [(1, 2, 3), 2.5, (2.5, 3), None, [], True, {"a": 1}])
 def test_what_is_not_a_size_says_what_is(said):
-    with pytest.raises(UsageError, match=r"^window .* give window=32, or window=\(16, 24\)"):
+    with pytest.raises(UsageError, match=r"^`window` .* give window=32, or window=\(16, 24\)"):
         sides_argument(said, "window")
 
 
@@ -209,7 +209,7 @@ def test_what_is_typed_and_not_a_fill_says_what_is(fill):
     ],
 )
 def test_what_is_not_a_fill_says_what_is(fill):
-    with pytest.raises(UsageError, match=r"^fill .*; give fill=0\.5 \(a brightness from 0, black"):
+    with pytest.raises(UsageError, match=r"^`fill` .*; give fill=0\.5 \(a brightness from 0, black"):
         fill_argument(fill)
 
 
