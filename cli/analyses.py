@@ -58,7 +58,7 @@ RECORDING = ("occlusion", "activations", "ablation")
 def command_of(asked: type[Analysis[Any]]) -> click.Command:
     """Make the command of an analysis."""
     few = FEW.get(asked.name)
-    most = f"maximum number of images, drawn evenly over the classes; {few} if no IMAGES are named"
+    most = f"maximum number of images, drawn evenly over the classes; {few} if no IMAGES are given"
     place = f"output folder; default: {OUT}/{_dashed(asked.name)}-1, -2, ..."
     return click.Command(
         _dashed(asked.name),
@@ -111,7 +111,7 @@ def _where(given: Mapping[str, Any]) -> Where:
         gpus = given["gpus_per_worker"]
         return RayCluster(given["ray"], given["workers"], gpus_per_worker=gpus)
     if given["gpus_per_worker"]:
-        raise UsageError("--gpus-per-worker is of the workers of a --ray cluster; name it")
+        raise UsageError("--gpus-per-worker only applies to a Ray cluster; name one with --ray")
     workers: int = given["workers"]
     return workers
 

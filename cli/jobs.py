@@ -43,8 +43,8 @@ def _lines(status: JobStatus) -> list[str]:
 jobs = click.Command(
     "jobs",
     help=(
-        "Show how far a job is: shards and images done, speed, and time left.\n\n"
-        "FOLDER is what an analysis was given as --job.\n\n" + example_of("ikit jobs jobs/mine")
+        "Show the progress of a job: shards and images done, speed, and time left.\n\n"
+        "FOLDER is the --job folder of an analysis.\n\n" + example_of("ikit jobs jobs/mine")
     ),
     params=[click.Argument(["folder"]), *shared("json")],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

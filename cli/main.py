@@ -37,7 +37,7 @@ COMMANDS = {
     "top-patches": Entry("analyses", "Which patches of the images activate each filter most?"),
     "ablation": Entry("analyses", "What is each filter for? Errors when it is ablated."),
     "misclassifications": Entry("analyses", "Per-class errors and confusions."),
-    "jobs": Entry("jobs", "How far is a long run that was given --job?"),
+    "jobs": Entry("jobs", "Show the progress of a run that has a --job folder."),
     "show": Entry("show", "Redraw a saved result."),
     "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),
 }

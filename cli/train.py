@@ -57,7 +57,7 @@ def _run(ctx: click.Context) -> None:
 def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
     """The folder of the run; `train` refuses one that is in use."""
     if given["resume"] and not given["out"]:
-        raise UsageError("--resume resumes the run in --out; name that folder with --out")
+        raise UsageError("--resume needs the folder of the interrupted run; give it with --out")
     if given["resume"] and given["force"]:
         raise UsageError("--resume continues a run and --force replaces it; drop one of them")
     return Path(given["out"] or next_free(RUNS, Path(recipe.data).name or "run"))

@@ -55,7 +55,9 @@ class Recipe:
         1.0, "fraction of each class's training images to train on, always the same ones"
     )
     size: int | tuple[int, ...] = parameter(64, "input size in pixels: one side, or height,width")
-    arch: str = parameter(OURS, "architecture: ours, with the options below, or a timm name")
+    arch: str = parameter(
+        OURS, "architecture: ours, configured by the options below, or a timm name"
+    )
     pretrained: bool = parameter(False, "start from timm's pretrained weights")
     channels: tuple[int, ...] = parameter((16, 32, 64, 64, 64), "filters of each convolution")
     kernel: int | tuple[int, ...] = parameter(3, "kernel size in pixels: one, or one per layer")

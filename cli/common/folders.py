@@ -32,7 +32,7 @@ def check_force(ctx: click.Context) -> None:
     """Refuse --force on the command line without an --out to replace."""
     typed = ctx.get_parameter_source("force") is ParameterSource.COMMANDLINE
     if typed and ctx.params["force"] and not ctx.params["out"]:
-        raise UsageError("--force replaces the folder of --out; name it, or drop --force")
+        raise UsageError("--force replaces the folder given with --out; give one, or drop --force")
 
 
 def check_place(folder: Path, *, force: bool) -> None:

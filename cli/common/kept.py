@@ -70,8 +70,8 @@ def refuse_other_temporary_job(given: Mapping[str, Any]) -> None:
     job = job_beside(Path(given["out"]))
     if given["resume"] and not (job / JOB).is_file():
         raise NothingThere(
-            "there is no job to resume: name its folder with --job; or --out, if a run was "
-            f"interrupted that had none ({job} is not there)"
+            f"there is no job to resume: {job} does not exist; give the folder of the job with "
+            "--job or, if the run was interrupted without one, its --out"
         )
     if not given["resume"] and job.exists():
         raise OutputExists(

@@ -37,8 +37,8 @@ _BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
 _SHARED: dict[str, dict[str, Any]] = {
     **models.OPTIONS,
     "data": {
-        "help": "a folder, a file, 'shapes' or a data set such as cifar10, if no IMAGES are named; "
-        "default: the run's own data set, else 'shapes'"
+        "help": "images to use if no IMAGES are given: a folder, a file, 'shapes' or a data set "
+        "such as cifar10; default: the run's own data set, else 'shapes'"
     },
     "split": {
         "help": "train, val or test, if the images have splits; default: test, else val, else train"
@@ -63,45 +63,45 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": click.Choice(ENGINES),
         "default": AUTO,
         "show_default": True,
-        "help": "full forward passes, or incremental: only what a window or an ablated filter "
-        "changes; auto takes the one that is expected to be faster. Changes only the speed",
+        "help": "full: full forward passes; incremental: recompute only what a window or an "
+        "ablated filter changes; auto: whichever is expected to be faster; affects only the speed",
     },
     "strict": {
         "is_flag": True,
-        "help": "fail if a file cannot be read, or if images of the folder are not used",
+        "help": "fail if a file cannot be read, or if an image in the folder is not used",
     },
     "job": {
         "metavar": "FOLDER",
-        "help": "folder that keeps what has been computed, so that a long run can be resumed",
+        "help": "folder that stores partial results, so that a long run can be resumed",
     },
     "resume": {
         "is_flag": True,
-        "help": "resume the run in the --job folder, or begin it if there is none; without --job, "
-        "the interrupted run of --out",
+        "help": "resume the run in the --job folder, or start it if there is none; without --job, "
+        "resume the interrupted run of --out",
     },
     "workers": {
         "type": click.IntRange(0),
         "default": 0,
         "show_default": True,
-        "help": "processes that share the work, each with its share of the threads; 0 for this one "
-        "alone; with --ray, 0 for as many as the cluster has room for",
+        "help": "number of worker processes, which divide the CPU threads among them; 0: none "
+        "or, with --ray, as many as the cluster has room for",
     },
     "ray": {
         "metavar": "ADDRESS",
-        "help": "share the work among workers of a Ray cluster: auto for the one that this machine "
-        "belongs to, local to start one, or HOST:PORT; needs interpret-kit[ray]",
+        "help": "run the workers on a Ray cluster: auto for the one that this machine belongs to, "
+        "local to start one, or HOST:PORT; needs interpret-kit[ray]",
     },
     "gpus_per_worker": {
         "type": click.FloatRange(0),
         "default": 0.0,
         "show_default": True,
-        "help": "GPUs of each worker of the --ray cluster; a share such as 0.5 for two on one GPU",
+        "help": "GPUs per worker of the --ray cluster; 0.5 lets two workers share a GPU",
     },
     "memory": {
         "metavar": "SIZE",
-        "help": "how much what is recorded of the images may take, such as 4G; the rest goes to "
-        "temporary files in the --job folder, else in TMPDIR or /var/tmp; default: half of what is "
-        "free",
+        "help": "memory for the recorded results of the images, such as 4G; the rest goes to "
+        "temporary files in the --job folder, else in TMPDIR or /var/tmp; default: half of the "
+        "free memory",
     },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},

@@ -66,7 +66,9 @@ class Ablation(Analysis[AblationResult]):
 
     layer: Layers = parameter(LAST, *LAYERS)
     filters: Filters = parameter(
-        ALL, "which filters of each layer, from 0, as 0,5 or 0-7; or all", filters_argument(ALL)
+        ALL,
+        "filters of each layer, from 0, such as 0,5 or 0-7; or all",
+        filters_argument(ALL),
     )
     site: str = parameter("convolution", *SITE)
     labels: str = parameter(GIVEN, *LABELS)

@@ -76,10 +76,10 @@ class Activations(Analysis[ActivationsResult]):
     layer: OneLayer = parameter(LAST, *LAYER)
     filters: Filters = parameter(
         STRONGEST,
-        "which filters, from 0, as 0,5 or 0-7; or strongest, or all",
+        "filters, from 0, such as 0,5 or 0-7; or strongest, or all",
         filters_argument(STRONGEST, ALL),
     )
-    top: int = parameter(STRONGEST_SHOWN, "how many of the strongest filters", count_argument)
+    top: int = parameter(STRONGEST_SHOWN, "number of strongest filters", count_argument)
     site: str = parameter("activation", *SITE)
 
     def check(self) -> None:

@@ -160,9 +160,7 @@ class Misclassifications(Analysis[MisclassificationsResult]):
     )
     site: str = parameter("convolution", *SITE)
     labels: str = parameter(GIVEN, *LABELS)
-    mistakes: int = parameter(
-        16, "how many of the most confident mistakes to collect", count_argument
-    )
+    mistakes: int = parameter(16, "number of most confident mistakes to collect", count_argument)
 
     def asks_labels(self) -> bool:
         """Whether the labels of the images are used."""

@@ -138,9 +138,9 @@ class TopPatches(Analysis[TopPatchesResult]):
     name: ClassVar[str] = "top_patches"
 
     layer: Layers = parameter(LAST, *LAYERS)
-    top: int = parameter(9, "how many patches per filter", count_argument)
+    top: int = parameter(9, "number of patches per filter", count_argument)
     per_image: int = parameter(
-        1, "how many patches of a filter may come from the same image", count_argument
+        1, "maximum number of patches of a filter from the same image", count_argument
     )
     site: str = parameter("pre-activation", *SITE)
 

@@ -106,8 +106,8 @@ def _pair(item: Any, columns: Columns | None, number: int) -> LabelledItem:
         label = columns.label if columns else next((e for e in _LABEL if e in item), None)
         if image is None:
             raise UsageError(
-                f"item {number} has {', '.join(map(str, item))}, and no image under one of "
-                f"{', '.join(_IMAGE)}; rename its column"
+                f"item {number} has the columns {', '.join(map(str, item))}, but none called "
+                f"{' or '.join(_IMAGE)}; rename the column of images"
             )
         return LabelledItem(item[image], None if label is None else item[label])
     if isinstance(item, (list, tuple)) and item and is_pixels(item[0]):

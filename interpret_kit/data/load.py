@@ -84,8 +84,8 @@ def _at(paths: Sequence[str | Path], split: str | None) -> ImageSet:
 def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageSet:
     if split is not None:
         raise UsageError(
-            f"`split` is {split!r}, but only a folder has splits, and {source} is none; omit "
-            "`split`"
+            f"`split` is {split!r}, but only a folder has splits, and {source} is not a folder; "
+            "omit `split`"
         )
     return _from_listing(list_files(paths), source)
 

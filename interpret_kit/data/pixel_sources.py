@@ -44,8 +44,8 @@ class ValueScale:
         """Return the pixels before the normalisation, channels last."""
         if not np.issubdtype(pixels.dtype, np.floating):
             raise UsageError(
-                f"normalized is given, and the pixels are {pixels.dtype}, which nothing was "
-                "subtracted from; omit it"
+                f"normalized is given, but the pixels are {pixels.dtype}, so they are not "
+                "normalized; omit it"
             )
         if len(self.mean) == 1 and (pixels.ndim == 3 and pixels.shape[-1] != 1):
             gray: NDArray[Any] = pixels * self.std[0] + self.mean[0]  # no axis of channels
@@ -72,7 +72,7 @@ def part_of(image: Any, scale: ValueScale | None, first: int) -> tuple[Part, int
     """
     if isinstance(image, Image.Image):
         if scale is not None:
-            raise UsageError("normalized is given, and a PIL image has not been; omit it")
+            raise UsageError("normalized is given, but a PIL image is not normalized; omit it")
         try:
             return rgb_of(image), 1
         except UnreadableImage as error:

@@ -88,7 +88,7 @@ def job_argument(job: str | Path | None, *, resume: bool) -> Path | None:
     """
     if job is None:
         if flag_argument(resume, "resume"):
-            raise UsageError("there is no job to resume: name its folder with `job`")
+            raise UsageError("there is no job to resume: give its folder as `job`")
         return None
     if not isinstance(job, (str, Path)) or not str(job).strip() or "\0" in str(job):
         raise UsageError(f"`job` is {shown(job)}; give a folder, such as jobs/mine")
@@ -141,11 +141,11 @@ def refuse_other_folder(path: Path, *, resume: bool) -> None:
     if (path / JOB).is_file():
         if not resume:
             raise OutputExists(
-                f"{path} holds a job already; resume it with `resume=True`, or take "
+                f"{path} already holds a job; resume it with `resume=True`, or use "
                 "another job folder"
             )
     elif path.is_dir() and any(each.name not in {LOCK, _PART} for each in path.iterdir()):
-        raise OutputExists(f"{path} holds files and no job (no {JOB}); take another job folder")
+        raise OutputExists(f"{path} holds files but no job (no {JOB}); use another job folder")
 
 
 _PART = f".{JOB}.part"  # of a process that was killed when it began
@@ -166,8 +166,8 @@ def read_job(path: Path) -> dict[str, Any]:
         known = False
     if not known:
         raise OutputExists(
-            f"{path / JOB} cannot be read: it is damaged, or of another version of interpret-kit; "
-            "take another job folder"
+            f"{path / JOB} cannot be read: it is damaged, or from another version of "
+            "interpret-kit; use another job folder"
         )
     return dict(record)
 
@@ -176,8 +176,8 @@ def _refuse_other_job(path: Path, identity: Identity) -> None:
     reasons = list(differences(read_job(path), identity.plain()))
     if reasons:
         raise JobMismatch(
-            f"cannot resume {path}: {'; '.join(reasons)}; run it as it was begun, or take another "
-            "job folder"
+            f"cannot resume {path}: {'; '.join(reasons)}; repeat the run that was started, or use "
+            "another job folder"
         )
 
 
@@ -187,7 +187,7 @@ def _read(file: Path) -> dict[str, Array] | None:
     except FileNotFoundError:
         return None
     except DamagedState as error:
-        _log.warning("%s: it is computed again", error)
+        _log.warning("%s: the shard is computed again", error)
         return None
 
 
@@ -198,5 +198,5 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise CannotWrite(
             f"cannot write to {path}: {error.strerror or error}; what was computed before is kept: "
-            "make room, or give permission, and resume it"
+            "free some space or grant write permission, then resume it"
         ) from error

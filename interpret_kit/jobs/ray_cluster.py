@@ -48,7 +48,7 @@ class RayCluster:
         count_argument(self.cpus_per_worker, "cpus_per_worker")
         if not isinstance(self.gpus_per_worker, (int, float)) or self.gpus_per_worker < 0:
             raise UsageError(
-                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a share, as 0.5"
+                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a share: 0.5"
             )
         if not isinstance(self.address, str) or not self.address.strip():
             raise UsageError(
@@ -81,12 +81,12 @@ class RayCluster:
         if not room and not self.workers:
             raise UsageError(
                 f"the Ray cluster has {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} "
-                f"GPUs, and a worker needs {self.cpus_per_worker} and {self.gpus_per_worker:g}; "
-                "use less of `cpus_per_worker` or `gpus_per_worker`"
+                f"GPUs, but a worker needs {self.cpus_per_worker} and {self.gpus_per_worker:g}; "
+                "reduce `cpus_per_worker` or `gpus_per_worker`"
             )
         if self.workers > room:
             _log.warning(
-                "the Ray cluster has room for %d of %d workers: the others begin when there is "
+                "the Ray cluster has room for %d of %d workers: the others start when there is "
                 "room for them",
                 room,
                 self.workers,

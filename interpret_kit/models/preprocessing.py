@@ -113,7 +113,7 @@ def preprocessing_for(
     if missing:
         raise UsageError(
             f"{name} does not say which {', '.join(missing)} it was trained with; give "
-            f"Classifier(network, {_EXAMPLE}) with its own numbers"
+            f"Classifier(network, {_EXAMPLE}) with its own values"
         )
     return Preprocessing(**said)
 

@@ -145,14 +145,14 @@ BROUGHT = {
         r"sigmoid per class \(multi-label\)",
     ),
     "compiled": (compiled, Net, 1e-6),
-    "dynamically quantised": (dynamically_quantised, r"'8' \(Linear\) mixes the rows of a batch"),
+    "dynamically quantised": (dynamically_quantised, r"'8' \(Linear\) mixes the images of a batch"),
     "quantised": (quantised, dequantised, 0.1),
     "masks of -inf": (Masked, MaskedByHand, 1e-5),
     "half precision": (lambda: Net().half(), Net, 1e-2),
     "half of half precision": (lambda: Net().bfloat16(), Net, 1e-1),
     "double precision": (lambda: Net().double(), Net, 1e-5),
     "in train mode": (training, Net, 1e-6),
-    "mixes rows": (mixing, r"'4' \(BatchNorm2d\) mixes the rows of a batch"),
+    "mixes rows": (mixing, r"'4' \(BatchNorm2d\) mixes the images of a batch"),
     "scripted": (scripted, Net, 1e-6),
 }
 SOFTMAX = nn.Softmax(1)

@@ -46,7 +46,7 @@ MISTAKES = {
     "occlusion photo.png --device gpu": "no device 'gpu'",
     "occlusion photo.png --model nowhere.pth": "there is no file nowhere.pth",
     "occlusion photo.png --model text.jpg": "text.jpg is not a run folder or timm model; if it",
-    "occlusion photo.png --model run/config.json": "lies in a folder of a model; give the folder",
+    "occlusion photo.png --model run/config.json": "is part of a model folder; give the folder",
     "predict photo.png --model weights.pth": "weights.pth holds only weights: give their timm",
     "occlusion photo.png --model embedded --arch resnet18": "--arch only applies to checkpoint",
     "layers --model resnet81": "'resnet81' is not a file, run folder or timm model; close names: r",

@@ -50,7 +50,7 @@ def test_a_folder_without_a_job_is_reported_in_a_line(tmp_path):
 def test_resume_without_a_job_is_refused_before_a_model_is_loaded(tmp_path):
     done = CliRunner().invoke(ikit, ["occlusion", "--resume", "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
-    assert "there is no job to resume: name its folder with --job" in done.output
+    assert "give the folder of the job with --job" in done.output
 
 
 def test_a_job_is_resumed_by_the_same_command_with_resume():
@@ -185,10 +185,10 @@ def test_resuming_what_was_not_interrupted_is_refused(place, monkeypatch):
     done = command("misclassifications --out mine --resume", monkeypatch)
     assert done.exit_code == 2
     assert "there is no job to resume" in done.stderr
-    assert "(mine.job is not there)" in done.stderr
+    assert "mine.job does not exist" in done.stderr
 
 
 def test_gpus_are_of_the_workers_of_a_cluster(place, monkeypatch):
     done = command("misclassifications --gpus-per-worker 1", monkeypatch)
     assert done.exit_code == 2
-    assert "--gpus-per-worker is of the workers of a --ray cluster; name it" in done.stderr
+    assert "--gpus-per-worker only applies to a Ray cluster; name one with --ray" in done.stderr

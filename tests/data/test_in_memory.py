@@ -198,7 +198,11 @@ def test_every_run_takes_what_load_images_takes():
         ((PIXELS, LABELS[:3]), UsageError, "3 labels for 5 images: give one for each"),
         ([PIXELS[0], "a.jpg"], WrongType, "item 1 is 'a.jpg'; images in memory are tensors"),
         ([(PIXELS[0], 1.5)], WrongType, "the label of image 0 is 1.5; give a class by index"),
-        ([{"photo": 1, "image": PIXELS[0]}, {"x": 1}], UsageError, "item 1 has x, and no image"),
+        (
+            [{"photo": 1, "image": PIXELS[0]}, {"x": 1}],
+            UsageError,
+            "the columns x, but none called",
+        ),
         (3.5, WrongType, "3.5 is not a path; give a file, a folder.*or images in memory"),
         (DataLoader(TensorDataset(PIXELS[:0])), NoImages, "the DataLoader is empty"),
     ],
@@ -214,8 +218,8 @@ def test_what_holds_no_pixels_is_refused_with_the_way_out(given, kind, said):
         (NORMAL, (0.5, 0.5), "normalized does not hold the mean and std that were used"),
         (NORMAL, 0.5, r"normalized is 0.5; give the mean and std, as in normalized=\(\(0.485"),
         (NORMAL, ((123.7, 116.3, 103.5), (58, 57, 57)), "divide both by 255"),
-        (LEVELS, (MEAN, STD), "the pixels are uint8, which nothing was subtracted from; omit it"),
-        (Photos(), (MEAN, STD), "a PIL image has not been; omit it"),
+        (LEVELS, (MEAN, STD), "the pixels are uint8, so they are not normalized; omit it"),
+        (Photos(), (MEAN, STD), "a PIL image is not normalized; omit it"),
         ("shapes", (MEAN, STD), "for float pixels in memory, and files have none; omit it"),
     ],
 )

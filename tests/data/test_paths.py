@@ -74,6 +74,7 @@ def test_a_path_behind_a_closed_folder_is_not_called_missing(tmp_path, monkeypat
 
 def test_one_file_has_no_splits(folder):
     with pytest.raises(
-        UsageError, match=r"`split` is 'test', but only a folder has splits, and .*0\.png is none"
+        UsageError,
+        match=r"`split` is 'test', but only a folder has splits, and .*0\.png is not a folder",
     ):
         load_images(folder / "cat" / "0.png", "test")

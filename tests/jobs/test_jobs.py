@@ -92,7 +92,7 @@ def test_a_damaged_shard_is_computed_again(analysis, classifier, images, tmp_pat
     again = analysis.run(classifier, images, job=tmp_path / "job", resume=True)
     assert bytes_of(again) == bytes_of(whole)
     assert [each for each in caplog.messages if "computed again" in each] == [
-        f"{file} is damaged: it is computed again" for file in files[1:]
+        f"{file} is damaged: the shard is computed again" for file in files[1:]
     ]
 
 
@@ -183,13 +183,13 @@ def test_a_job_folder_is_refused_before_anything_is_computed(classifier, images,
     (tmp_path / "other" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     classifier.network.forward = no_forward
-    with pytest.raises(OutputExists, match="holds a job already; resume it with `resume=True`"):
+    with pytest.raises(OutputExists, match="already holds a job; resume it with `resume=True`"):
         TopPatches().run(classifier, images, job=tmp_path / "job")
-    with pytest.raises(OutputExists, match="holds files and no job"):
+    with pytest.raises(OutputExists, match="holds files but no job"):
         TopPatches().run(classifier, images, job=tmp_path / "other", resume=True)
     with pytest.raises(OutputExists, match="is a file; give a folder"):
         TopPatches().run(classifier, images, job=tmp_path / "file")
-    with pytest.raises(UsageError, match="no job to resume: name its folder with `job`"):
+    with pytest.raises(UsageError, match="no job to resume: give its folder as `job`"):
         TopPatches().run(classifier, images, resume=True)
     for job in ("", 3, "a\0b"):
         with pytest.raises(UsageError, match="give a folder, such as jobs/mine"):

@@ -73,7 +73,7 @@ def test_a_link_is_not_replaced_by_a_result(tmp_path, force):
             raise AssertionError("the work has begun")
         assert (tmp_path / name).is_symlink()
     assert (tmp_path / "real" / "manifest.json").read_text() == "{}"
-    with pytest.raises(CannotWrite, match="dangling: it is a link to nothing"):
+    with pytest.raises(CannotWrite, match="dangling: it is a broken link"):
         RunFolder(tmp_path / "dangling", Recipe()).check(force=False)
     below = pytest.raises(InterpretError, match="cannot write")
     with below, whole_folder(tmp_path / "dangling" / "in", force=force):

@@ -161,7 +161,7 @@ class RunFolder:
         """
         possible_path(self.path)
         if self.path.is_symlink() and not self.path.exists():
-            raise CannotWrite(f"cannot write a run to {self.path}: it is a link to nothing")
+            raise CannotWrite(f"cannot write a run to {self.path}: it is a broken link")
         nearest = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
         if not nearest.is_dir():
             raise CannotWrite(f"cannot write a run to {self.path}: {nearest} is a file")

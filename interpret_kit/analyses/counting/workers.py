@@ -37,7 +37,7 @@ def workers_argument(given: Any, name: str) -> Where:
             f"`{name}=ik.RayCluster()`"
         )
     if number < 0:
-        raise UsageError(f"`{name}` is {number}; it must be at least 0, for this process alone")
+        raise UsageError(f"`{name}` is {number}; it must be at least 0 (no worker processes)")
     return number
 
 

@@ -28,8 +28,8 @@ def untraceable_if_it_fails() -> Iterator[None]:
         raise
     except Exception as error:
         raise Untraceable(
-            f"it met a case that it does not handle ({type(error).__name__}); if the network is "
-            "not secret, please report it with the log at debug level"
+            f"an unexpected error occurred ({type(error).__name__}); if the network is not "
+            "confidential, please report it with the log at debug level"
         ) from error
 
 
@@ -53,11 +53,11 @@ def why_not_traced(network: nn.Module, error: Exception) -> str:
     said = f"{type(error).__name__} {error}"
     if "data-dependent" in said.lower() or "DataDependent" in said:
         return (
-            f"the forward() of {kind} decides by the values in a tensor (if, while, assert, int() "
+            f"the forward() of {kind} branches on the values of a tensor (if, while, assert, int() "
             "or .item() on it)"
         )
     if "numpy" in said:
-        return f"the forward() of {kind} leaves PyTorch for NumPy"
+        return f"the forward() of {kind} converts tensors to NumPy"
     for name, module in modules:
         if isinstance(module, torch.jit.ScriptModule):
             return (
@@ -80,5 +80,5 @@ def why_other_outputs(network: nn.Module, inputs: Tensor) -> str:
     if not torch.allclose(
         alone.flatten(), among[:1].flatten(), 1e-3, 1e-3 * float(alone.abs().max())
     ):
-        return f"in {kind} the images of a batch change each other's outputs"
+        return f"in {kind} the images of a batch affect each other's outputs"
     return f"the incremental output of {kind} disagrees with its full forward pass"

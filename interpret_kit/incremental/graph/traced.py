@@ -67,7 +67,7 @@ class TracedNetwork(RunnableGraph):
                 ours = self.run(inputs, ())[self.output]
             except Exception as error:
                 raise Untraceable(
-                    f"the forward() of {kind} is made for one number of images, or loops over them"
+                    f"the forward() of {kind} works for one batch size only, or loops over it"
                 ) from error
             if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
                 theirs = theirs.reshape(ours.shape)

@@ -45,13 +45,13 @@ class Selectable(Protocol):
 L = TypeVar("L", bound=Selectable)
 
 _LAYER = (
-    "a convolution or transformer block by its number from 1 ('ikit layers' lists them), last, "
-    "or a layer by its module name"
+    "number of a convolution or transformer block, from 1 ('ikit layers' lists them); last; or "
+    "the name of a module"
 )
 
 # Help text and converter of fields, as arguments of `parameter` after the default.
 LAYER = _LAYER, layer_argument
-LAYERS = f"{_LAYER}; several as 1,3 or 1-3; all for all numbered layers", layers_argument
+LAYERS = f"{_LAYER}; several layers as 1,3 or 1-3; all: all numbered layers", layers_argument
 SITE = (
     "convolution: the layer's own output; pre-activation: after its normalisation; activation: "
     "after its activation",

@@ -31,9 +31,9 @@ _BEGUN = (
 _KINDS = {  # by a file name in the folder
     "trials.csv": "is a sweep; its trials.csv names the folder of each run",
     **dict.fromkeys((HISTORY, STATE, LOCK), _BEGUN),
-    ".metadata": "is a distributed checkpoint; make it one file with python -m "
+    ".metadata": "is a distributed checkpoint; convert it to a single file with python -m "
     "torch.distributed.checkpoint.format_utils dcp_to_torch {folder} weights.pth",
-    "saved_model.pb": "is a model of TensorFlow, not one of timm or PyTorch",
+    "saved_model.pb": "is a TensorFlow model, not one of timm or PyTorch",
     "data.pkl": "is an unpacked checkpoint; give the original file",
 }
 _OF_THE_SOURCE = {"url", "file", "hf_hub_id", "hf_hub_filename", "source", "state_dict"}

@@ -123,7 +123,7 @@ def _without_arch(file: Path) -> str:
             "`arch='resnet18'`"
         )
     if (file.parent / CONFIG).is_file():
-        return f"{file} lies in a folder of a model; give the folder: {file.parent}"
+        return f"{file} is part of a model folder; give the folder: {file.parent}"
     return (
         f"{file} is not a run folder or timm model; if it holds weights, give their timm "
         "architecture, for example `arch='resnet18'`"

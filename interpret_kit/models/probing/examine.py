@@ -116,7 +116,7 @@ def mixing(network: nn.Module, inputs: Tensor, name: str) -> str:
     )
     return (
         f"{name} returns different outputs for an image alone and in a batch: {where} mixes the "
-        f"rows of a batch; {_to_separate(module)}"
+        f"images of a batch; {_to_separate(module)}"
     )
 
 

@@ -242,7 +242,7 @@ def test_the_network_comes_back_as_it_was(fails):
     before = state_of(network)
     if fails:
         with pytest.raises(
-            Untraceable, match=r"the forward\(\) of Restless decides by the values in a tensor"
+            Untraceable, match=r"the forward\(\) of Restless branches on the values of a tensor"
         ):
             trace(network, IMAGE)
     else:

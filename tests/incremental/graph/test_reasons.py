@@ -59,9 +59,9 @@ def script_of_two():
 
 
 REASONS = {
-    "decides": (lambda: Small(by_a_value), "the forward() of Small decides by the values"),
-    "numpy": (lambda: Small(through_numpy), "the forward() of Small leaves PyTorch for NumPy"),
-    "loop": (lambda: Small(one_after_the_other), "is made for one number of images, or loops"),
+    "decides": (lambda: Small(by_a_value), "the forward() of Small branches on the values"),
+    "numpy": (lambda: Small(through_numpy), "the forward() of Small converts tensors to NumPy"),
+    "loop": (lambda: Small(one_after_the_other), "works for one batch size only, or loops"),
     "script": (lambda: Small(scripted, inner=script_of_two()), "'inner' of Small is TorchScript"),
 }
 
@@ -158,7 +158,7 @@ def test_what_has_no_outputs_of_its_own_is_named(network, said):
 
 def test_images_that_change_each_others_outputs_are_the_reason():
     network = Small(lambda net, maps: maps - maps.mean(0, keepdim=True) / 2).eval()
-    said = "in Small the images of a batch change each other's outputs"
+    said = "in Small the images of a batch affect each other's outputs"
     with evaluating(network), pytest.raises(Untraceable, match=said):
         IncrementalAblation(network, [("conv", 1)], torch.rand(2, 3, *SIZE))
 

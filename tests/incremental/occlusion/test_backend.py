@@ -126,7 +126,7 @@ def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_s
     (said,) = [each.getMessage() for each in caplog.records if each.name.startswith("interpret")]
     assert said == (
         "incremental evaluation unavailable, using full forward passes (same results, slower): the "
-        "forward() of Branching decides by the values in a tensor (if, while, assert, int() or "
+        "forward() of Branching branches on the values of a tensor (if, while, assert, int() or "
         ".item() on it)"
     )
 

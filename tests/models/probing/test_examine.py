@@ -45,10 +45,10 @@ class Pinned(nn.BatchNorm2d):
 MIXING = {
     "no statistics": (nn.BatchNorm2d(4, track_running_stats=False), "track_running_stats=True"),
     "pinned": (Pinned(4), "stays in training mode, so let eval"),
-    "softmax of the batch": (nn.Softmax(0), "mixes the rows of a batch; compute each row by"),
-    "less the mean": (Doing(lambda x: x - x.mean(0, keepdim=True)), "'1' .Doing. mixes the rows"),
-    "by the largest": (Doing(lambda x: x / x.abs().max()), "'1' .Doing. mixes the rows"),
-    "rolled": (Doing(lambda x: x.roll(1, 0)), "'1' .Doing. mixes the rows"),
+    "softmax of the batch": (nn.Softmax(0), "mixes the images of a batch; compute each row by"),
+    "less the mean": (Doing(lambda x: x - x.mean(0, keepdim=True)), "'1' .Doing. mixes the images"),
+    "by the largest": (Doing(lambda x: x / x.abs().max()), "'1' .Doing. mixes the images"),
+    "rolled": (Doing(lambda x: x.roll(1, 0)), "'1' .Doing. mixes the images"),
 }
 
 
