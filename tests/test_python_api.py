@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from networks_on_paper import drawn
+from networks_on_paper import drawn, small_classifier
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -161,7 +161,29 @@ PIXELS = np.zeros((2, 12, 10, 3), np.uint8)
         ),
         (lambda: ik.resume("photos", "out"), TypeError, "^`recipe` is 'photos'; give a Recipe"),
         (lambda: ik.train(ik.Recipe(), None), TypeError, "^`out` is None; give a path, as in `out"),
-        (lambda: ik.sweep({"lr": [1]}, "out"), TypeError, "^`study` is .*; give a path, as in"),
+        (
+            lambda: ik.sweep({"lr": [1]}, "out"),
+            TypeError,
+            "^`study` is .*; give an ik.Study, as in",
+        ),
+        (lambda: ik.load_classifier(torch.nn.ReLU()), TypeError, r"ik.Classifier\(network, size="),
+        (lambda: ik.load_classifier(small_classifier()), TypeError, "loaded already; use it as it"),
+        (
+            lambda: ik.load_classifier(3),
+            TypeError,
+            r"^3 is not a model; .*load_classifier\('resnet5",
+        ),
+        (lambda: small_classifier().class_index(None), TypeError, "as None; give its index or its"),
+        (lambda: small_classifier().class_index(True), TypeError, "as True; give its index or its"),
+        (lambda: ik.write_report("out", []), ValueError, "^`sections` is empty; give a folder"),
+        (lambda: ik.write_report("out", None), TypeError, r"^`sections` is None; .*\['out/occ"),
+        (lambda: ik.write_report("out", [3]), TypeError, "^a section is 3; give the folder of a s"),
+        (lambda: ik.write_report(None, ["x"]), TypeError, "^`folder` is None; give a path, as in"),
+        (
+            lambda: ik.write_report("out", ["x"], "Birds"),
+            TypeError,
+            r"give Front\(title='Birds'\)$",
+        ),
         (lambda: ik.Recipe(lr="0.1"), TypeError, "^`lr` is '0.1'; give a number, as in `lr=0.003`"),
         (
             lambda: ik.Recipe(size="64"),
@@ -176,6 +198,28 @@ def test_what_other_libraries_take_is_refused_with_what_to_write_instead(call, k
     with pytest.raises(InterpretError, match=said) as error:
         call()
     assert isinstance(error.value, kind)
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (ik.load_images, "file"),
+        (lambda url: ik.load_images([url, "b.jpg"]), "file"),
+        (ik.load_result, "folder"),
+        (lambda url: ik.sweep(url, "out"), "file"),
+        (lambda url: ik.load_classifier(f"{url}/model.pth"), "file with `arch`"),
+        (lambda url: ik.train(ik.Recipe(data=url), "out"), "file"),
+    ],
+)
+def test_a_url_is_refused_with_what_to_download(call, what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"^https://a.org/b.* is a URL; .*give the {what}$"):
+        call("https://a.org/b")
+
+
+def test_a_folder_to_write_is_not_a_url():
+    with pytest.raises(UsageError, match=r"^`folder` is the URL s3://b; give a path, as in"):
+        ik.write_report("s3://b", ["out"])
 
 
 def images(**settings):

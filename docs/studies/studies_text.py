@@ -9,7 +9,8 @@ import studies_rules as rules
 from studies_images import about
 from studies_rules import Finding, Rule
 
-from interpret_kit.results.sweep_table import SweepResult, markdown
+from interpret_kit.results.sweep_table import SweepResult
+from interpret_kit.results.table import markdown
 
 KNOWN = 59.77  # percent: the accuracy of the earlier report's last network, on 33 other classes
 

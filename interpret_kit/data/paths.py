@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from interpret_kit.errors import NothingThere, UsageError, WrongType, close_files
-from interpret_kit.models.argument_values import shown
+from interpret_kit.models.argument_values import refuse_url, shown
 
 
 def given_paths(spec: object) -> list[str | Path]:
@@ -66,7 +66,12 @@ def at_home(path: str | Path) -> Path:
 
 
 def missing_file(path: Path) -> NothingThere:
-    """Make the error for a path that is not there: what is missing of it, and similar names."""
+    """Make the error for a path that is not there: what is missing of it, and similar names.
+
+    Raises:
+        NothingThere: if it is a URL.
+    """
+    refuse_url(path)
     kind = "file" if path.suffix else "file or folder"
     if is_there(path.parent):
         return NothingThere(f"no {kind} {str(path)!r}{close_files(path)}")

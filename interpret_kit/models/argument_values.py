@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from interpret_kit.errors import UsageError, WrongType
+from interpret_kit.errors import NothingThere, UsageError, WrongType
 
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a `Path` keeps one slash
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on Linux; other systems allow no more
 
 Converter = Callable[[Any, str], Any]  # from an argument and its name to the canonical value
@@ -144,10 +146,25 @@ def path_argument(value: Any, name: str) -> Path:
 
     Raises:
         WrongType: if it is neither text nor a path.
+        UsageError: if it is a URL.
     """
-    if isinstance(value, (str, os.PathLike)):
-        return Path(value)
-    raise WrongType(f"`{name}` is {shown(value)}; give a path, as in `{name}='out/mine'`")
+    if not isinstance(value, (str, os.PathLike)):
+        raise WrongType(f"`{name}` is {shown(value)}; give a path, as in `{name}='out/mine'`")
+    if _URL.match(os.fspath(value)):
+        raise UsageError(f"`{name}` is the URL {value}; give a path, as in `{name}='out/mine'`")
+    return Path(value)
+
+
+def refuse_url(path: str | os.PathLike[str], what: str = "file") -> None:
+    """Refuse to read a URL.
+
+    Raises:
+        NothingThere: saying that ``what`` is at the URL must be downloaded.
+    """
+    text = os.fspath(path)
+    if _URL.match(text):
+        url = text if "://" in text else text.replace(":/", "://", 1)
+        raise NothingThere(f"{url} is a URL; download it, and give the {what}")
 
 
 def possible_path(path: Path) -> Path:

@@ -7,7 +7,7 @@ the results by relative paths, and to nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +16,12 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from interpret_kit.errors import CannotWrite, OutputExists
+from interpret_kit.errors import CannotWrite, OutputExists, UsageError, WrongType
+from interpret_kit.models.argument_values import path_argument
+from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.report.contents import Link, PageSection, contents_of_result, contents_of_run
 from interpret_kit.results.atomic import write_whole
+from interpret_kit.results.result import Result
 
 INDEX = "index.html"
 _HERE = Path(__file__).parent
@@ -45,7 +48,7 @@ class Front:
 
 def write_report(
     folder: str | Path,
-    sections: Sequence[Section | str | Path],
+    sections: Section | str | Path | Iterable[Section | str | Path],
     front: Front = Front(),
     *,
     force: bool = False,
@@ -54,23 +57,58 @@ def write_report(
 
         ik.write_report("out", ["out/occlusion", "out/ablation"])
 
-    A section is a folder of a result or a run, or a `Section`, which adds words to it.
+    A section is a folder of a saved result or a run, or a `Section`, which adds words to it.
 
     Save the results inside the folder if you want to move or send it as a whole. All names are
     escaped.
 
     Raises:
+        UsageError: if a section is something else, such as a result that was not saved, or there
+            is none.
         NothingThere: if a section's folder holds neither a result nor a run.
         OutputExists: if the folder already has a page and ``force`` is not given.
         CannotWrite: if permission or disk space is missing.
     """
-    file = Path(folder) / INDEX
+    file = path_argument(folder, "folder") / INDEX
     if file.exists() and not force:
         raise OutputExists(f"{file} exists already; remove it, or write the page elsewhere")
-    shown = [each if isinstance(each, Section) else Section(Path(each)) for each in sections]
+    shown = [_section(each) for each in _listed(sections)]
+    if not isinstance(front, Front):
+        raise WrongType(f"`front` is {shown_value(front)}; give Front(title='Birds')")
     entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in shown]
     _replace(file, _render(entries, front))
     return file
+
+
+def _listed(sections: Any) -> list[Any]:
+    if isinstance(sections, (Section, str, os.PathLike, Result)):
+        return [sections]
+    if not isinstance(sections, Iterable):
+        raise WrongType(
+            f"`sections` is {shown_value(sections)}; give the folders of saved results, as in "
+            "['out/occlusion']"
+        )
+    listed = list(sections)
+    if not listed:
+        raise UsageError("`sections` is empty; give a folder at least, as in ['out/occlusion']")
+    return listed
+
+
+def _section(given: Any) -> Section:
+    if isinstance(given, Section):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return Section(Path(given))
+    if isinstance(given, Result):
+        name = given.analysis.name
+        raise WrongType(
+            f"a page links to the files of saved results: save the {type(given).__name__} first, "
+            f"and give its folder, as in result.save('out/{name}', figures=True)"
+        )
+    raise WrongType(
+        f"a section is {shown_value(given)}; give the folder of a saved result, as in "
+        "'out/occlusion'"
+    )
 
 
 def _contents(folder: Path, link: Link) -> PageSection:

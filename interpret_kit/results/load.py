@@ -15,7 +15,7 @@ import numpy as np
 
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import NothingThere, RunError, WrongType, close_files, shortened
-from interpret_kit.models.argument_values import possible_path, shown
+from interpret_kit.models.argument_values import possible_path, refuse_url, shown
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
@@ -45,6 +45,7 @@ def load_result(folder: str | Path) -> Result:
     """
     if not isinstance(folder, (str, os.PathLike)):
         raise WrongType(f"{shown(folder)} is not a folder; give the folder an analysis wrote")
+    refuse_url(folder, "folder")
     folder = possible_path(Path(folder))
     file = folder / MANIFEST
     if not folder.is_dir():

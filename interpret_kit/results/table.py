@@ -109,3 +109,13 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def markdown(table: Table) -> str:
+    """Write a table in Markdown; the cells of None are empty."""
+    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else " ".join(str(value).replace("|", r"\|").split())

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from networks_on_paper import HALVES, SmallNet, noise
+from networks_on_paper import HALVES, SmallNet, noise, noisy_images
 from pages import Page, assert_safe_and_whole
 from PIL import Image
 from small_runs import write_run
@@ -102,6 +102,22 @@ def test_a_page_says_what_was_asked_and_of_what(hostile):
         assert asked in hostile.text
     assert "fingerprint of the model" in hostile.text
     assert "torch " in hostile.text
+
+
+def test_a_result_that_was_not_saved_is_refused_and_one_folder_is_a_section(tmp_path, classifier):
+    result = Misclassifications().run(classifier, noisy_images(3))
+    for given in (result, [result]):
+        with pytest.raises(
+            TypeError, match=r"save the MisclassificationsResult first, .*result.sa"
+        ):
+            write_report(tmp_path, given)
+    saved = str(result.save(tmp_path / "counts"))
+    one, two = (
+        write_report(tmp_path / name, each).read_text("utf-8")
+        for name, each in (("one", saved), ("two", [saved]))
+    )
+    assert one == two
+    assert "../counts/manifest.json" in one
 
 
 def test_figures_come_in_the_order_of_the_result_and_the_first_are_unfolded(tmp_path, classifier):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError
-from interpret_kit.models.argument_values import path_argument
+from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError, WrongType
+from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, write_whole
 from interpret_kit.results.lock import alone_in
@@ -27,7 +28,7 @@ from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.progress import TrainingProgress
-from interpret_kit.trainers.sweep.study import GridIndex, Trial, read_study, trials_of
+from interpret_kit.trainers.sweep.study import GridIndex, Trial, checked, read_study, trials_of
 from interpret_kit.trainers.sweep.table import compared
 from interpret_kit.trainers.sweep.trial import (
     TRIALS,
@@ -100,8 +101,7 @@ def sweep(
     """
     refuse_within_import()
     out = path_argument(out, "out")
-    if not isinstance(study, Study):
-        study = read_study(path_argument(study, "study"))
+    study = _study(study)
     check_out(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
     planned, hopeless = _plan(trials.values(), out / TRIALS, how, listener)
@@ -116,6 +116,17 @@ def sweep(
         table = compared(study, planned, outcomes)
         _save(table, out)
     return table
+
+
+def _study(given: Study | str | Path) -> Study:
+    if isinstance(given, Study):
+        return checked(given)
+    if isinstance(given, (str, os.PathLike)):
+        return read_study(Path(given))
+    raise WrongType(
+        f"`study` is {shown(given)}; give an ik.Study, as in ik.Study(vary={{'lr': [0.01, 0.1]}}), "
+        "or the path of a TOML file"
+    )
 
 
 def _plan(

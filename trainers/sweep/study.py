@@ -25,7 +25,8 @@ from types import MappingProxyType
 from typing import Any
 
 from interpret_kit.errors import NothingThere, UsageError, close_names
-from interpret_kit.results.sweep_table import Study, trial_name
+from interpret_kit.models.argument_values import refuse_url
+from interpret_kit.results.sweep_table import Study, distinct, trial_name
 from interpret_kit.trainers.recipe import OURS, Recipe
 
 if sys.version_info >= (3, 11):
@@ -126,6 +127,7 @@ def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
         NothingThere: no such file.
         UsageError: it is not TOML, or names a field that recipes do not have.
     """
+    refuse_url(file)
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -147,29 +149,29 @@ def _study(content: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
     for name in changed.keys() & vary.keys():
         raise UsageError(f"the study varies `{name}`; drop `{name}`")
     base = {**base, **changed}
-    for name, value in base.items():
-        _check(name, value)
     for name, values in vary.items():
-        if name in base:
-            raise UsageError(f"`{name}` is in [recipe] and in [vary]; keep one of them")
-        for value in _several(f"[vary] {name}", values):
-            _check(name, value)
-    seeds = _several("seeds", about.get("seeds", [0]))
-    if not all(_is(each, int) and each >= 0 for each in seeds):
-        raise UsageError(f"`seeds` is {seeds}; they must be integers of at least 0")
+        distinct(f"[vary] {name}", values)
     for name in ("title", "question"):
         if not isinstance(about.get(name), str) or not about[name].strip():
             raise UsageError(f'[study] has no {name}: a line such as {name} = "kernel" is needed')
-    study = Study(about["title"], about["question"], base, vary, tuple(seeds))
-    return dataclasses.replace(study, report=_report(about.get("report", []), len(study.grid)))
+    seeds, report = about.get("seeds", [0]), about.get("report", [])
+    return checked(Study(about["title"], about["question"], base, vary, seeds, report))
 
 
-def _report(given: Any, recipes: int) -> tuple[float, ...]:
-    if not _is(given, tuple[float, ...]) or len(given) not in (0, recipes):
-        raise UsageError(
-            f"`report` is {given}; it must be one accuracy in percent for each of {recipes} recipes"
-        )
-    return tuple(float(each) for each in given)
+def checked(study: Study) -> Study:
+    """Check the names and types of all hyper-parameters of a study, each by itself.
+
+    Raises:
+        UsageError: if recipes have no such field, or one of another type.
+    """
+    for name, value in study.recipe.items():
+        _check(name, value)
+        if name in study.vary:
+            raise UsageError(f"`{name}` is in [recipe] and in [vary]; keep one of them")
+    for name, values in study.vary.items():
+        for value in values:
+            _check(name, value)
+    return study
 
 
 def _section(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -177,14 +179,6 @@ def _section(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{name} is {found!r}; it must be a section [{name}]")
     return found
-
-
-def _several(name: str, values: Any) -> list[Any]:
-    if not isinstance(values, list) or not values:
-        raise UsageError(f"{name} is {values!r}; it must be a list of at least one value")
-    if any(values.count(each) > 1 for each in values):
-        raise UsageError(f"{name} is {values}; a value is listed twice")
-    return values
 
 
 def _known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
@@ -195,7 +189,7 @@ def _known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
 
 def _check(name: str, value: Any) -> None:
     if name == "seed":
-        raise UsageError("each trial has its own seed; list them as seeds in [study]")
+        raise UsageError("each trial has its own seed; list them as `seeds` of the study")
     _known({name: value}, tuple(FIELD_TYPES), "field of a recipe")
     if not _is(value, FIELD_TYPES[name]):
         raise UsageError(f"`{name}` is {value!r}; it must be: {_words(FIELD_TYPES[name])}")

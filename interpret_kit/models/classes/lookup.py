@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Protocol
 
-from interpret_kit.errors import ClassNotFound, close_names
+from interpret_kit.errors import ClassNotFound, WrongType, close_names
+from interpret_kit.models.argument_values import integer, shown
 
 
 class HasClasses(Protocol):
@@ -38,7 +39,12 @@ class ClassLookup:
 
         Raises:
             ClassNotFound: with the closest names; ``owner`` is the name of the classifier.
+            WrongType: if it is neither an index nor a name.
         """
+        number = integer(spec)
+        if number is None and not isinstance(spec, str):
+            raise WrongType(f"a class is given as {shown(spec)}; give its index or its name")
+        spec = spec if number is None else number
         text, count = str(spec).strip(), len(self.classes)
         if isinstance(spec, str) and self.classes.count(text) == 1:  # a name, were it "7"
             return self.classes.index(text)

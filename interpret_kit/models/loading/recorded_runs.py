@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from interpret_kit.errors import BadWeights, NothingThere, UsageError
-from interpret_kit.models.argument_values import possible_path
+from interpret_kit.errors import BadWeights, NothingThere, UsageError, WrongType
+from interpret_kit.models.argument_values import possible_path, shown
 from interpret_kit.models.loading.model_folders import (
     CHECKPOINTS,
     CONFIG,
@@ -115,6 +115,22 @@ def check_model(
         refuse_unknown(str(spec))
 
 
+def _no_spec(given: object) -> WrongType:
+    """What is wrong with a model that is not the name or the path of one."""
+    if hasattr(given, "preprocessing"):
+        return WrongType("the classifier is loaded already; use it as it is")
+    if hasattr(given, "named_modules"):
+        kind = type(given).__name__
+        return WrongType(
+            f"a {kind} is a network already; give it to "
+            "ik.Classifier(network, size=..., mean=..., std=...)"
+        )
+    return WrongType(
+        f"{shown(given)} is not a model; give a run folder, a checkpoint file, or the name of a "
+        "timm model, as in ik.load_classifier('resnet50')"
+    )
+
+
 def _without_arch(file: Path) -> str:
     """What is wrong with a file that is named without its architecture."""
     if file.suffix in CHECKPOINTS:
@@ -131,7 +147,13 @@ def _without_arch(file: Path) -> str:
 
 
 def place_of(spec: str | Path | None) -> Path:
-    """Return the path, if it is one; also with timm's prefix of folders."""
+    """Return the path, if it is one; also with timm's prefix of folders.
+
+    Raises:
+        WrongType: if it is neither text nor a path, such as a network.
+    """
+    if not (spec is None or isinstance(spec, (str, os.PathLike))):
+        raise _no_spec(spec)
     return possible_path(Path(str(spec or EMBEDDED).removeprefix(_LOCAL)).expanduser())
 
 

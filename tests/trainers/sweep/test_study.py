@@ -103,7 +103,7 @@ def test_a_study_may_be_one_recipe_and_its_data_another(tmp_path):
         (ABOUT + "tilte = 1\n", r"no field of \[study\] 'tilte'; close names: title"),
         (ABOUT + "[recipe]\nkernels = 3\n", "no field of a recipe 'kernels'; close names: kernel"),
         (ABOUT + "[vary]\nepoch = [3]\n", "no field of a recipe 'epoch'; close names: epochs"),
-        (ABOUT + "[recipe]\nseed = 3\n", r"list them as seeds in \[study\]"),
+        (ABOUT + "[recipe]\nseed = 3\n", r"list them as `seeds` of the study"),
         (ABOUT + "[recipe]\nlr = true\n", "`lr` is True; it must be: number"),
         (ABOUT + "[recipe]\nchannels = 3\n", "`channels` is 3; it must be: list of integers"),
         (ABOUT + '[vary]\nkernel = [3, "4"]\n', "'4'; it must be: integer or list of integers"),
