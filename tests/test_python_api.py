@@ -71,6 +71,15 @@ def test_a_single_file_keeps_the_label_of_its_class_folder(network, folder):
     assert (result.labels.tolist(), result.target.tolist()) == ([1], [1])
 
 
+def test_a_single_file_keeps_the_label_of_its_labels_csv(network, tmp_path):
+    for name in ("a", "b"):
+        Image.new("RGB", (32, 32)).save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,redwing\nb.png,fieldfare\n")
+    classifier = ik.Classifier(network, **SCALE, classes=["redwing", "fieldfare", "ring ouzel"])
+    result = ik.Occlusion(window=32, target="label").run(classifier, tmp_path / "b.png")
+    assert result.target.tolist() == [1]
+
+
 def test_a_normalising_loader_gives_the_results_of_the_folder(network, folder):
     normalising = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
     dataset = torchvision.datasets.ImageFolder(folder, normalising)

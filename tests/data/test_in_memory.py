@@ -184,6 +184,42 @@ def test_every_run_takes_what_load_images_takes():
 
 
 @pytest.mark.parametrize(
+    "given",
+    [
+        *[ik.ImageSet.from_arrays(LEVELS), PIXELS, LEVELS, LEVELS[0], list(LEVELS)],
+        [Image.fromarray(each) for each in LEVELS],
+        *[Photos(), DataLoader(TensorDataset(PIXELS, LABELS), batch_size=2), Rows()],
+    ],
+    ids=[
+        *["an ImageSet", "a tensor", "an array", "one HWC image", "arrays", "PIL images"],
+        *["a Dataset", "a DataLoader", "a datasets.Dataset"],
+    ],
+)
+def test_a_run_reads_the_pixels_of(given):
+    found = ik.Occlusion(window=10, target="dog").run(small_classifier(), given, engine="full")
+    count = 1 if getattr(given, "ndim", 4) == 3 else 5
+    assert found.target.tolist() == [3] * count  # "dog"
+    np.testing.assert_array_equal(found.input_images[0], LEVELS[0])
+
+
+def test_pixels_out_of_range_or_of_bytes_are_refused_in_the_same_words_everywhere():
+    classifier = small_classifier()
+    takers = (classifier, lambda x: ik.FilterAblation(classifier, 1).attribute(x, target=0))
+    for given in (PIXELS * 255, NORMAL, PIXELS - 1):
+        with pytest.raises(UsageError, match=r"^pixels range from .* before any norm") as expected:
+            ik.ImageSet.from_arrays(given.permute(0, 2, 3, 1).numpy())
+        for taker in takers:
+            with pytest.raises(UsageError, match=r"^pixels range from ") as found:
+                taker(given)
+            assert str(found.value) == str(expected.value)
+    for taker in takers:
+        with pytest.raises(
+            UsageError, match=r"^pixels of type torch.uint8: .*pixels.float\(\) / 25"
+        ):
+            taker((PIXELS * 255).byte())
+
+
+@pytest.mark.parametrize(
     ("given", "kind", "said"),
     [
         (NORMAL, UsageError, r"before any normalisation; to undo it, .*normalized=\(\(0.485"),

@@ -83,6 +83,28 @@ def test_any_other_network_must_be_told_and_the_error_says_how():
     assert len(Classifier(network, size=2, **HALVES).classes) == 2
 
 
+def test_crop_mode_and_all_else_come_from_timm_unless_they_are_given():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    network.pretrained_cfg = {
+        "input_size": (3, 2, 2), "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6),
+        "crop_pct": 0.75, "interpolation": "bicubic", "crop_mode": "squash",
+    }  # fmt: skip
+    expected = Preprocessing((2, 2), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.75, "bicubic", "squash")
+    assert Classifier(network).preprocessing == expected
+    given = {"crop": 1.0, "interpolation": "bilinear", "crop_mode": "border"}
+    found = Classifier(network, **given).preprocessing
+    assert found == Preprocessing((2, 2), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), **given)
+
+
+@pytest.mark.parametrize(
+    "classes", [["cat", "dog"], {0: "cat", 1: "dog"}, {1: "dog", 0: "cat"}, {"dog": 1, "cat": 0}]
+)
+def test_a_classifier_takes_its_classes_as_a_list_or_a_dict_both_ways(classes):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    classifier = Classifier(network, size=2, **HALVES, classes=classes)
+    assert (classifier.classes, classifier.class_index("dog")) == (("cat", "dog"), 1)
+
+
 @pytest.mark.parametrize("size", [64, (64, 64), [64, 64], np.int64(64), np.array([64, 64])])
 def test_one_side_is_a_square(size):
     assert Preprocessing(size, **HALVES).size == (64, 64)

@@ -209,7 +209,9 @@ def test_what_is_typed_and_not_a_fill_says_what_is(fill):
     ],
 )
 def test_what_is_not_a_fill_says_what_is(fill):
-    with pytest.raises(UsageError, match=r"^`fill` .*; give fill=0\.5 \(a brightness from 0, black"):
+    with pytest.raises(
+        UsageError, match=r"^`fill` .*; give fill=0\.5 \(a brightness from 0, black"
+    ):
         fill_argument(fill)
 
 
