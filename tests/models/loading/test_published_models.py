@@ -122,7 +122,7 @@ def test_a_folder_with_too_few_names_or_no_weights_says_so(folder):
         ({"trials.csv": ""}, "is a sweep"),
         ({"data.pkl": "", "version": "3"}, "is an unpacked checkpoint"),
         ({".metadata": "", "__0_0.distcp": ""}, r"dcp_to_torch .*net weights\.pth"),
-        ({"saved_model.pb": ""}, "is a model of TensorFlow"),
+        ({"saved_model.pb": ""}, "is a TensorFlow model"),
     ],
 )
 def test_a_folder_that_is_nearly_a_model_says_what_it_is(tmp_path, files, message):
