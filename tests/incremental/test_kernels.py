@@ -29,12 +29,7 @@ AGREEMENT = [
     f"captum_api/{WEAK}",
 ]
 # What PyTorch's own kernels may use, what oneDNN's may, and threads.
-SETTINGS = [
-    ("default", "SSE41", "1"),
-    ("default", "AVX2", "2"),
-    ("avx2", "SSE41", "2"),
-    ("avx2", "AVX2", "1"),
-]
+SETTINGS = [("default", "SSE41", "2"), ("avx2", "AVX2", "1")]
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 

@@ -94,17 +94,18 @@ def test_names_in_a_notebook_are_escaped(results):
     assert "<script>alert(1)</script>" in page.text
 
 
-def test_show_opens_a_page_with_every_figure_or_says_how_to_keep_them(results, monkeypatch):
+def test_show_opens_a_page_with_every_figure_or_says_how_to_keep_them(monkeypatch):
+    result = QUESTIONS["occlusion"].run(small_classifier(), noisy_images(2))
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
-    results["occlusion"].show()
+    result.show()
     page = Tags(Path(opened[0].removeprefix("file://")).read_text(encoding="utf-8"))
     Path(opened[0].removeprefix("file://")).unlink()
     shown = [tag for tag, _ in page.found].count("img")
-    assert shown == len(results["occlusion"].figures()) > 1
+    assert shown == len(result.figures()) > 1
     monkeypatch.setattr(webbrowser, "open", lambda url: False)
     with pytest.raises(RunError, match="no browser to show it in; write the figures with"):
-        results["occlusion"].show()
+        result.show()
 
 
 def test_a_class_loads_its_own_results_only(results, tmp_path):
