@@ -14,7 +14,7 @@ WIDTH, COLOURS = 1000, 256
 FIGURES = {  # the figure of the demo, and the share of its height to keep, from the top
     "occlusion": ("photo-occlusion-uniform/image_0.png", 1.0),
     "windows": ("occlusion/overview.png", 1.0),
-    "top-patches": ("top-patches/layer_conv4.png", 0.39),
+    "top-patches": ("top-patches/layer_conv4.png", 0.396),
     "ablation": ("ablation/layers.png", 1.0),
 }
 SCALED = {"occlusion", "windows"}  # no palette, as it would change the colours of the colour bar
