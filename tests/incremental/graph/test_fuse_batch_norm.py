@@ -126,17 +126,17 @@ def test_a_folded_network_answers_as_it_did_for_any_number_of_rows(name):
 
 
 def test_a_folded_kernel_is_scaled_and_shifted_as_on_paper():
-    network = plain(nn.Conv2d(1, 1, 1), norm := nn.BatchNorm2d(1, eps=0.0)).eval()
+    network = plain(nn.Conv2d(1, 1, 1), norm := nn.BatchNorm2d(1, eps=0.25)).eval()
     with torch.no_grad():
         network[0].weight.fill_(3.0)
         network[0].bias.fill_(1.0)
-        for each, value in (("running_mean", 2.0), ("running_var", 4.0)):
+        for each, value in (("running_mean", 2.0), ("running_var", 3.75)):
             getattr(norm, each).fill_(value)
         norm.weight.fill_(5.0)
         norm.bias.fill_(7.0)
     found = folded(TracedNetwork(network, torch.randn(1, 1, 2, 3)))
     (conv,) = [node for node in found.graph.nodes if node.op == "conv2d"]
-    # 5 (3 x + 1 - 2) / 2 + 7 = 7.5 x + 4.5
+    # 5 (3 x + 1 - 2) / sqrt(3.75 + 0.25) + 7 = 7.5 x + 4.5
     assert found.weight(conv.arguments["weight"]).item() == 7.5
     assert found.weight(conv.arguments["bias"]).item() == 4.5
 
