@@ -183,6 +183,7 @@ PIXELS = np.zeros((2, 12, 10, 3), np.uint8)
             r"^3 is not a model; .*load_classifier\('resnet5",
         ),
         (lambda: small_classifier().class_index(None), TypeError, "as None; give its index or its"),
+        (lambda: small_classifier().classes_called(None), TypeError, "called None; give its name"),
         (lambda: small_classifier().class_index(True), TypeError, "as True; give its index or its"),
         (lambda: ik.write_report("out", []), ValueError, "^`sections` is empty; give a folder"),
         (lambda: ik.write_report("out", None), TypeError, r"^`sections` is None; .*\['out/occ"),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from interpret_kit.errors import UsageError
 from interpret_kit.models.arguments import Layers, layers_argument, named
-from interpret_kit.models.classes.lookup import ClassLookup
+from interpret_kit.models.classes.lookup import NamedClasses
 from interpret_kit.models.classes.names import class_names
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.layers.find import catalogue
@@ -31,7 +31,7 @@ from interpret_kit.models.probing.output_kind import probabilities, refuse_headl
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what PIL's convert("L") uses
 
 
-class Classifier(nn.Module):
+class Classifier(NamedClasses, nn.Module):
     """A network that takes RGB pixels in [0, 1] and normalises them itself.
 
         classifier = Classifier(network, size=(64, 64), mean=(0.5,) * 3, std=(0.25,) * 3,
@@ -192,22 +192,6 @@ class Classifier(nn.Module):
     def example(self, batch: int = 2) -> Tensor:
         """Return mid-gray pixels of the right size, (batch, 3, height, width)."""
         return torch.full((batch, 3, *self.size), 0.5, device=self.device)
-
-    def class_index(self, spec: int | str) -> int:
-        """Return the index of a class given by index or by name (or synonym).
-
-        Raises:
-            ClassNotFound: with the closest names.
-        """
-        return self._lookup.index(spec, self.name)
-
-    def classes_called(self, name: str) -> tuple[int, ...]:
-        """Find the classes with this name or synonym; case, "_" and "-" are ignored."""
-        return self._lookup.called(name)
-
-    @cached_property
-    def _lookup(self) -> ClassLookup:
-        return ClassLookup(self.classes, self.synonyms)
 
     def layers(self) -> tuple[Layer, ...]:
         """Return all layers with feature maps, in the order of execution."""

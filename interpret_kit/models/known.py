@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from interpret_kit.models.arguments import layers_argument, parts_of
 from interpret_kit.models.classes.imagenet import imagenet_names
-from interpret_kit.models.classes.lookup import ClassLookup
+from interpret_kit.models.classes.lookup import NamedClasses
 from interpret_kit.models.layers.selectors import find_layers, parse_filters
 from interpret_kit.models.loading.recorded_runs import (
     EMBEDDED_NAME,
@@ -39,29 +38,13 @@ class KnownLayer:
 
 
 @dataclass(frozen=True)
-class KnownModel:
+class KnownModel(NamedClasses):
     """The classes of a model, and its layers as far as they are known."""
 
     name: str
     classes: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...] = ()
     layers: tuple[KnownLayer, ...] = ()  # none if only the network determines them
-
-    @cached_property
-    def _lookup(self) -> ClassLookup:
-        return ClassLookup(self.classes, self.synonyms)
-
-    def class_index(self, spec: int | str) -> int:
-        """Return the index of a class given by index or by name (or synonym).
-
-        Raises:
-            ClassNotFound: with the closest names.
-        """
-        return self._lookup.index(spec, self.name)
-
-    def classes_called(self, name: str) -> tuple[int, ...]:
-        """Find the classes with this name or synonym."""
-        return self._lookup.called(name)
 
     def check_layers(self, spec: Any, filters: Any = ()) -> None:
         """Refuse layers and filters that the network does not have, if its layers are known.

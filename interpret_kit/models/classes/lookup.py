@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from interpret_kit.errors import ClassNotFound, WrongType, close_names
 from interpret_kit.models.argument_values import integer, shown
@@ -63,7 +63,13 @@ class ClassLookup:
         raise ClassNotFound(f"no class {text!r} in {owner}; {close_names(text, self.classes)}")
 
     def called(self, name: str) -> tuple[int, ...]:
-        """Find the classes with this name or synonym; case, "_" and "-" are ignored."""
+        """Find the classes with this name or synonym; case, "_" and "-" are ignored.
+
+        Raises:
+            WrongType: if it is not a name.
+        """
+        if not isinstance(name, str):
+            raise WrongType(f"a class is called {shown(name)}; give its name")
         wanted = folded(name)
         return self._by_name.get(wanted) or self._by_synonym.get(wanted, ())
 
@@ -87,3 +93,37 @@ def _indices(names: Sequence[Iterable[str]]) -> dict[str, tuple[int, ...]]:
         for name in dict.fromkeys(map(folded, each)):
             found.setdefault(name, []).append(index)
     return {name: tuple(indices) for name, indices in found.items()}
+
+
+class NamedClasses:
+    """What has classes that are found by name: a network, or what is known of it before loading."""
+
+    name: str  # of the owner, for errors
+    synonyms: Sequence[Sequence[str]]  # further names of each class; empty if there are none
+
+    if TYPE_CHECKING:  # at run time, a dataclass would take the property for a field's default
+
+        @property
+        def classes(self) -> tuple[str, ...]:
+            """One name per class."""
+
+    @cached_property
+    def _lookup(self) -> ClassLookup:
+        return ClassLookup(self.classes, self.synonyms)
+
+    def class_index(self, spec: int | str) -> int:
+        """Return the index of a class given by index or by name (or synonym).
+
+        Raises:
+            ClassNotFound: with the closest names.
+            WrongType: if it is neither an index nor a name.
+        """
+        return self._lookup.index(spec, self.name)
+
+    def classes_called(self, name: str) -> tuple[int, ...]:
+        """Find the classes with this name or synonym; case, "_" and "-" are ignored.
+
+        Raises:
+            WrongType: if it is not a name.
+        """
+        return self._lookup.called(name)

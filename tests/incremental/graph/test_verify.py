@@ -142,7 +142,8 @@ def test_a_network_that_magnifies_rounding_is_not_refused(factor):
     network = Difference(torch.sinh, factor).eval()  # no sum: of the terms nothing is known
     with evaluating(network):
         IncrementalAblation(network, [CONV], noise())
-        PartialOcclusion(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1))
+        found = PartialOcclusion(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1))
+    assert found.network.plans[0].patches  # not full forward passes under another name
 
 
 # --- planted errors ---
