@@ -106,9 +106,15 @@ def test_dropout_is_seeded_too(recipe, tmp_path):
     assert first.history["train_loss"] == second.history["train_loss"]
 
 
-def test_progress_is_reported_after_each_batch(recipe, tmp_path):
-    reports = []
-    train(changed(recipe, epochs=2), tmp_path / "run", "cpu", reports.append)
+def test_progress_is_reported_while_images_are_decoded_and_after_each_batch(
+    recipe, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("IKIT_CACHE", str(tmp_path / "cache"))  # an empty one: all are decoded
+    everything = []
+    train(changed(recipe, epochs=2), tmp_path / "run", "cpu", everything.append)
+    decoding = [(each.batch, each.batches) for each in everything if each.epoch == 0]
+    assert sorted(decoding) == [(12, 12), (12, 12), (48, 48)]  # test, val and train
+    reports = everything[len(decoding) :]
     # 48 images in batches of 8: 6 steps an epoch.
     assert [(each.epoch, each.batch) for each in reports] == [
         (epoch, batch) for epoch in (1, 2) for batch in range(1, 7)
