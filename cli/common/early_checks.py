@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from interpret_kit.analyses.occlusion import LABEL, PREDICTED
+from interpret_kit.analyses.inputs.chosen_targets import LABEL, PREDICTED
 from interpret_kit.captum_api.targets import targets_by_id
 from interpret_kit.models.known import known_model
 

@@ -182,7 +182,7 @@ class Analysis(Question, ABC, Generic[R_co]):
 
     def _run(self, classifier: Classifier, given: Spec, manner: Manner) -> R_co:
         from interpret_kit.analyses.counting.work import using_threads
-        from interpret_kit.analyses.subjects import as_classifier
+        from interpret_kit.analyses.inputs.subjects import as_classifier
         from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory
         from interpret_kit.models.probing.evaluation import alone_with, evaluating

@@ -10,12 +10,11 @@ import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.windows import changes_table, images_table
-from interpret_kit.analyses.fills import MEAN, Fill, fill_argument, fill_image
+from interpret_kit.analyses.inputs.chosen_targets import LABEL, PREDICTED, ChosenTargets
+from interpret_kit.analyses.inputs.fills import MEAN, Fill, fill_argument, fill_image
+from interpret_kit.analyses.inputs.unseen import outside, unseen
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.recording.records import Records
-from interpret_kit.analyses.unseen import outside, unseen
-from interpret_kit.captum_api.targets import targets_by_id
-from interpret_kit.errors import NoImages
 from interpret_kit.incremental.occlusion.grid import (
     AUTO,
     Sides,
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from interpret_kit.data.loader import Batch
     from interpret_kit.incremental.occlusion.backend import OcclusionBackend
     from interpret_kit.models.classifier import Classifier
-
-PREDICTED, LABEL = "predicted", "label"
 
 
 @dataclass(frozen=True)
@@ -150,9 +147,6 @@ class Occlusion(Analysis[OcclusionResult]):
     def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> OcclusionFold:
         """Check window and target against the classifier."""
         grid = grid_for(classifier.size, self.window, self.stride)
-        if self.target == LABEL and (images.labels < 0).any():
-            missing = f"{(images.labels < 0).sum()} of the {len(images)} images have no label"
-            raise NoImages(f"`target` is 'label', but {missing}; give 'predicted' or a class")
         return OcclusionFold(self, classifier, images, grid, pace)
 
 
@@ -168,9 +162,7 @@ class OcclusionFold(Fold[OcclusionResult]):
         pace: RunProgress,
     ) -> None:
         self.analysis, self.classifier, self.grid = analysis, classifier, grid
-        self.pace, self.targets = pace, dict[int, int]()
-        if analysis.target not in {PREDICTED, LABEL}:
-            self.targets = targets_by_id(analysis.target, classifier, images)
+        self.pace, self.targets = pace, ChosenTargets(analysis.target, classifier, images)
         mean = partial(images.mean_colour, classifier.preprocessing)
         self.mean = pace.once("mean", mean) if analysis.fill == MEAN else np.zeros(3)
         self.backend: OcclusionBackend | None = None
@@ -185,7 +177,7 @@ class OcclusionFold(Fold[OcclusionResult]):
         images, cropped = batch.uint8_images(), unseen(batch.sizes, self.classifier.preprocessing)
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         rows = []
-        for i, target in enumerate(self._targets(batch, uncovered)):
+        for i, target in enumerate(self.targets.of(batch, uncovered)):
             inputs = self.classifier.normalised(batch.pixels[i : i + 1])
             own = self._backend().uncovered(inputs)
             if own is not None:
@@ -244,13 +236,6 @@ class OcclusionFold(Fold[OcclusionResult]):
                 network, self.grid, example, pace.images, pace.batch_size, engine=pace.engine
             )
         return self.backend
-
-    def _targets(self, batch: Batch, uncovered: Array) -> Array:
-        if self.analysis.target == PREDICTED:
-            return np.asarray(uncovered.argmax(1))
-        if self.analysis.target == LABEL:
-            return np.asarray(batch.labels.cpu().numpy())
-        return np.array([self.targets[each] for each in batch.ids.tolist()])
 
     def finish(self, origin: Origin) -> OcclusionResult:
         """Stack the images by id."""

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.fills import fill_words
+from interpret_kit.analyses.inputs.fills import fill_words
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.render.page import (
     GREY,

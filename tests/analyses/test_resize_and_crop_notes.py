@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 from interpret_kit import Classifier, Occlusion, load_images
-from interpret_kit.analyses.unseen import outside
+from interpret_kit.analyses.inputs.unseen import outside
 from interpret_kit.models.resize_and_crop import Framing
 
 

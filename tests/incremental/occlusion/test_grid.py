@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interpret_kit.analyses.fills import fill_argument, fill_image
+from interpret_kit.analyses.inputs.fills import fill_argument, fill_image
 from interpret_kit.errors import DoesNotFit, UsageError
 from interpret_kit.incremental.occlusion.grid import WindowGrid, as_pair, grid_for, sides_argument
 
