@@ -1,10 +1,10 @@
-# make setup | demo | test | check | bench: each does its own set-up first.
+# make setup | demo | test | check | bench | docs: each does its own set-up first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test bench check types format clean
+.PHONY: setup demo test bench check types docs sources format clean
 
 setup: $(READY)
 
@@ -30,14 +30,21 @@ check: setup types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# As it is installed, with cli and trainers inside: mypy does not read package-dir. The examples and
-# the calls of a user come after it.
-types: setup
+# As it is installed, with cli and trainers inside: neither mypy nor griffe reads package-dir.
+sources:
 	rm -rf build/types && mkdir -p build/types/interpret_kit
 	ln -s $(CURDIR)/interpret_kit/* $(CURDIR)/trainers $(CURDIR)/cli build/types/interpret_kit/
+
+# The examples and the calls of a user come after the package.
+types: setup sources
 	ln -s $(CURDIR)/examples $(CURDIR)/tests/typed_calls.py build/types/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
 	  interpret_kit examples/*.py typed_calls.py
+
+# build/site/index.html opens from disk
+docs: setup sources
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "open build/site/index.html"
 
 format: setup
 	$(BIN)/ruff check --fix .

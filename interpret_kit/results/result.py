@@ -75,8 +75,10 @@ A_co = TypeVar("A_co", covariant=True, default=Question)
 class Result(Generic[A_co]):
     """Named arrays on the CPU, with their provenance. Subclasses add the arrays.
 
-    def strides(result: ik.Result[ik.Occlusion]) -> object:
-        return result.analysis.stride  # known to a type checker
+        def stride(result: ik.Result[ik.Occlusion]) -> object:
+            return result.analysis.stride
+
+    A type checker knows of a result to which analysis it belongs.
     """
 
     analysis: A_co

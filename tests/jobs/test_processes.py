@@ -40,8 +40,8 @@ def positions(states):
     return {shard: state["counted"].tolist() for shard, state in sorted(states.items())}
 
 
-def test_two_processes_share_the_work_and_are_gone_afterwards():
-    states = counted_by(Positions(seconds=0.05))
+def test_two_processes_share_the_work_and_are_gone_afterwards(tmp_path):
+    states = counted_by(Positions(folder=str(tmp_path), together=2))
     assert positions(states) == {0: [0, 1, 2], 1: [3, 4, 5], 2: [6, 7]}
     processes = {int(state["process"]) for state in states.values()}
     assert len(processes) == 2

@@ -12,6 +12,8 @@ import numpy as np
 
 from interpret_kit.errors import UsageError
 
+PATIENCE = 120.0  # seconds until a process that should have begun is missing
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -24,6 +26,7 @@ class Positions:
     refuses: bool = False  # whether beginning raises an error
     dies: bool = False  # whether beginning ends the process
     seconds: float = 0.0  # for each part
+    together: int = 0  # processes that must have begun before any part is counted
 
     def begin(self, worker):
         if self.refuses:
@@ -35,11 +38,21 @@ class Positions:
     def count(self, part):
         counted = [each for each in part.images if each not in part.without]
         time.sleep(self.seconds)
+        self._meet()
         if self.once in counted and not Path(self.folder, "died-once").exists():
             self._die("once")
         if set(self.deadly) & set(counted) and len(self._died()) < self.deaths:
             self._die(os.getpid())
         return {"counted": np.array(counted), "process": np.array(os.getpid())}
+
+    def _meet(self):
+        if self.together:
+            Path(self.folder, f"begun-{os.getpid()}").touch()
+            latest = time.monotonic() + PATIENCE
+            while len(list(Path(self.folder).glob("begun-*"))) < self.together:
+                if time.monotonic() > latest:
+                    raise TimeoutError(f"{self.together} processes do not work at the same time")
+                time.sleep(0.01)
 
     def _die(self, name):
         Path(self.folder, f"died-{name}").touch()
