@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import EMBEDDED, load_classifier
-from interpret_kit.render.photo import sample_photo
+from interpret_kit.render.photo import SamplePhoto, sample_photos
 from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.results.atomic import whole_folder
 from interpret_kit.results.result import Result
@@ -37,7 +37,7 @@ ReportStep = Callable[
 
 PHOTOS = "photos"
 TRAINED = "A network trained on the spot"
-IMAGENET = "A network trained on ImageNet, and a photo"
+IMAGENET = "A network trained on ImageNet, and photos"
 UNIFORM = "military uniform"  # what ImageNet calls the photo
 
 INTRODUCTION = (
@@ -93,24 +93,24 @@ WITHOUT_FILTER = (
 PHOTO_GUESS = (
     "photo-occlusion",
     "Where does it look for its top prediction?",
-    "The photo shows Grace Hopper, a computer scientist and rear admiral, in her uniform. Its "
-    "ImageNet class is “military uniform”; the network may predict another one, and this is the "
-    "evidence for its prediction.",
+    "Each photo is occluded by a gray square. Red marks what the network's own prediction depends "
+    "on, whether or not it is correct. Photos: {}.",
 )
 PHOTO_UNIFORM = (
     "photo-occlusion-uniform",
     "Where does it see the uniform?",
-    "The same photo and the same windows, for the confidence in “military uniform”. Blue marks "
-    "evidence against it.",
+    "This photo shows Grace Hopper, a computer scientist and rear admiral, in her uniform. The "
+    "same windows, for the confidence in “military uniform”, which need not be the prediction. "
+    "Blue marks evidence against it.",
 )
 PHOTO_ACTIVATIONS = (
     "photo-activations-{}",
-    "What does layer {} respond to in the photo?",
+    "What does layer {} respond to in the photos?",
     "The filters with the strongest activations.",
 )
 PHOTO_ABLATION = (
     "photo-ablation",
-    "Which filters does its prediction depend on?",
+    "Which filters do its predictions depend on?",
     "Every filter of a few layers, from the first to the last block, is ablated in turn. The "
     "network's own prediction is the label here: broken means that the prediction changes, and "
     "the table of flips lists the new one.",
@@ -131,6 +131,7 @@ class Demo:
     photo_layers: tuple[int, ...] = (1, 18)  # of EfficientNet-Lite0, whose activations are shown
     photo_ablated: str = "1,6,18,36,48"  # those whose filters are ablated
     photo_window: int = 32
+    photos: int = 8  # at most
 
 
 def write_demo(
@@ -165,7 +166,7 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
         (f"ikit misclassifications --silence 3:17 --model {run}", "which classes need a filter"),
         (
             f"ikit ablation --layer 48 --labels predicted --model embedded --data {photos}",
-            "which filters the prediction for the photo depends on",
+            "which filters the predictions for the photos depend on",
         ),
         ("ikit train --data FOLDER", "a network of your own, on a folder of class folders"),
     )
@@ -249,22 +250,28 @@ def _most_damaging(counts: AblationResult) -> str:
 
 
 def _imagenet(writer: _Writer, demo: Demo) -> None:
-    """Run the analyses on the embedded network and a photo."""
+    """Run the analyses on the embedded network and photos."""
     writer.part = IMAGENET
-    classifier, photo = load_classifier(EMBEDDED, device=demo.device), _photo(writer)
+    samples = sample_photos()[: demo.photos]
+    classifier, photos = load_classifier(EMBEDDED, device=demo.device), _photos(writer, samples)
+    uniform = photos.only([k for k in photos.ids.tolist() if photos.name(k).startswith(UNIFORM)])
     guess = Occlusion(window=demo.photo_window, stride=demo.photo_window // 2)
-    writer.run(PHOTO_GUESS, guess, classifier, photo)
-    writer.run(PHOTO_UNIFORM, dataclasses.replace(guess, target=UNIFORM), classifier, photo)
+    folder, title, text = PHOTO_GUESS
+    sources = "; ".join(f"{each.label} ({each.credit})" for each in samples)
+    writer.run((folder, title, text.format(sources)), guess, classifier, photos)
+    writer.run(PHOTO_UNIFORM, dataclasses.replace(guess, target=UNIFORM), classifier, uniform)
     for layer in demo.photo_layers:
-        writer.run(_about(PHOTO_ACTIVATIONS, layer), Activations(layer=layer), classifier, photo)
+        writer.run(_about(PHOTO_ACTIVATIONS, layer), Activations(layer=layer), classifier, photos)
     ablation = Ablation(layer=demo.photo_ablated, labels=PREDICTED)
-    writer.run(PHOTO_ABLATION, ablation, classifier, photo)
+    writer.run(PHOTO_ABLATION, ablation, classifier, photos)
 
 
-def _photo(writer: _Writer) -> ImageSet:
-    """A photo, labelled by its folder, that commands can be tried on later."""
-    folder = writer.aside / PHOTOS / UNIFORM
-    folder.mkdir(parents=True)
-    shutil.copyfile(sample_photo(), folder / sample_photo().name)
+def _photos(writer: _Writer, samples: Sequence[SamplePhoto]) -> ImageSet:
+    """Photos, labelled by their folders, that commands can be tried on later."""
+    for each in samples:
+        assert each.path is not None
+        folder = writer.aside / PHOTOS / each.label
+        folder.mkdir(parents=True)
+        shutil.copyfile(each.path, folder / each.path.name)
     images = load_images(writer.aside / PHOTOS)
     return dataclasses.replace(images, source=str(writer.out / PHOTOS))

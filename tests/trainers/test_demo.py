@@ -29,7 +29,7 @@ def small(tmp_path_factory):
     recipe = Recipe(data=str(folder), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
     return demo.Demo(
         recipe, shown=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,
-        photo_layers=(1,), photo_ablated="3",
+        photo_layers=(1,), photo_ablated="3", photos=1,
     )  # fmt: skip
 
 
