@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +111,9 @@ def _where(given: Mapping[str, Any]) -> Where:
     """Where the work is done: in this process, in others, or on a cluster."""
     if given["ray"]:
         gpus = given["gpus_per_worker"]
-        return RayCluster(given["ray"], given["workers"], gpus_per_worker=gpus)
+        cluster = RayCluster(given["ray"], given["workers"], gpus_per_worker=gpus)
+        cluster.check()
+        return cluster
     if given["gpus_per_worker"]:
         raise UsageError("--gpus-per-worker only applies to a Ray cluster; name one with --ray")
     workers: int = given["workers"]
@@ -141,7 +145,9 @@ def _answer(
     progress = terminal.progress(str(ctx.info_name), len(images))
     long = len(images) > analysis.shard
     kept = kept_by(given, OUT, str(ctx.info_name), long=long)
-    with drawing, kept.resumable(), progress as step:
+    # Ray prints the deaths of workers to stdout, which is for the summary or for JSON.
+    redirected = redirect_stdout(sys.stderr) if given["ray"] else nullcontext()
+    with drawing, kept.resumable(), progress as step, redirected:
         result: Result = analysis.run(
             classifier,
             images,

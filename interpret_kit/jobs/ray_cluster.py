@@ -6,8 +6,11 @@ https://docs.ray.io/en/latest/ray-core/fault_tolerance/actors.html
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import logging
+import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -23,6 +26,16 @@ from interpret_kit.models.argument_values import count_argument, integer, shown
 
 _log = logging.getLogger(__name__)
 LOCAL = "local"  # the address of a cluster that is started on this machine, and ended
+_ATTEMPTS = 3  # to start it: on a busy machine, Ray gives up after a minute
+_REACHED = 5.0  # seconds in which a cluster elsewhere must accept a connection
+_PATIENCE = 15.0  # seconds before it is said what is waited for
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a client greets a server of gRPC, as Ray's is: RFC 9113, section 3.4, and empty settings."""
+_GENEROUS = {  # seconds; Ray's own limits are too short to start a cluster on a busy machine
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_worker_register_timeout_seconds": "300",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,18 @@ class RayCluster:
                 "'local' for one that is started here, or 'HOST:PORT'"
             )
 
+    def check(self) -> None:
+        """Refuse a cluster that cannot be used, before anything is loaded for it.
+
+        Raises:
+            NotSupported: Ray is not installed.
+            NothingThere: no cluster is at the address.
+        """
+        if importlib.util.find_spec("ray") is None:
+            raise _not_installed()
+        if self.address != LOCAL:
+            _refuse_unreachable(self.address)
+
     @contextmanager
     def crew(self, work: Work, most: int) -> Iterator[Workers]:
         """Workers on the cluster for the block, at most this many.
@@ -64,6 +89,9 @@ class RayCluster:
             NothingThere: there is no such cluster.
             NotSupported: Ray is not installed, or cannot send the network or the images.
         """
+        if self.address == LOCAL:
+            for name, value in _GENEROUS.items():  # Ray reads them when it is imported
+                os.environ.setdefault(name, value)
         ray = _imported()
         with _connected(ray, self.address):
             workers = RayWorkers(ray, self, work, min(self._count(ray), most))
@@ -115,11 +143,16 @@ class RayWorkers:
 
     def start(self, worker: int) -> Future[Any]:
         """See `Workers.start`: Ray has started it again."""
-        return self._future(self.actors[worker].begin.remote(self._sent))
+        begun = self._future(self.actors[worker].begin.remote(self._sent))
+        _tell_if_slow(begun, f"worker {worker} of the Ray cluster, which imports PyTorch")
+        return begun
 
     def submit(self, worker: int, part: Part) -> Future[State]:
         """See `Workers.submit`."""
-        return self._future(self.actors[worker].count.remote(self._sent, part))
+        count = self.actors[worker].count
+        if part.probe and len(part.images) > 1:  # one death is enough to bisect it
+            count = count.options(max_task_retries=0)
+        return self._future(count.remote(self._sent, part))
 
     def not_started(self, worker: int) -> InterpretError:
         """See `Workers.not_started`."""
@@ -145,10 +178,11 @@ class RayWorkers:
 
 
 class _Actor:
-    """A worker: begins when it is first used, also after Ray has started it again."""
+    """A worker: begins what it is sent, also after Ray has started it again."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
+        self._begun: Any = None  # reference of the work that it counts
         self._counts: Callable[[Part], State] | None = None
 
     def begin(self, sent: list[Any]) -> None:
@@ -157,9 +191,9 @@ class _Actor:
         Raises:
             NotSupported: this machine cannot import what was sent.
         """
-        if self._counts is None:
+        if self._begun != sent[0]:
             work = unpacked(_imported().get(sent[0]))
-            self._counts = work.begin(self._worker)
+            self._counts, self._begun = work.begin(self._worker), sent[0]
 
     def count(self, sent: list[Any], part: Part) -> State:
         """Count the images of a part."""
@@ -172,10 +206,14 @@ def _imported() -> ModuleType:
     try:
         return importlib.import_module("ray")
     except ImportError as error:
-        raise NotSupported(
-            "Ray is not installed; pip install 'interpret-kit[ray]', or use `workers=2` for "
-            "processes on this machine"
-        ) from error
+        raise _not_installed() from error
+
+
+def _not_installed() -> NotSupported:
+    return NotSupported(
+        "Ray is not installed; pip install 'interpret-kit[ray]', or use `workers=2` for "
+        "processes on this machine"
+    )
 
 
 @contextmanager
@@ -184,16 +222,62 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    own = {"include_dashboard": False} if address == LOCAL else {}
+    if address != LOCAL:
+        _refuse_unreachable(address)
+    connecting = Future[None]()
+    what = "a Ray cluster to start on this machine" if address == LOCAL else f"Ray at {address}"
+    _tell_if_slow(connecting, what)
     try:
-        ray.init(address=address, logging_level="warning", log_to_driver=False, **own)
-    except Exception as error:  # Ray raises bare ones, too, if a cluster does not start in time
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise NothingThere(
-            f"no Ray cluster at {address} ({reason.rstrip('.')}); start one with 'ray start "
-            f"--head', or use the address {LOCAL} for one on this machine"
-        ) from error
+        _connect(ray, address)
+    finally:
+        connecting.set_result(None)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str, **own: Any) -> None:
+    if address == LOCAL:
+        own = {"include_dashboard": False, **own}
+    for left in reversed(range(_ATTEMPTS if address == LOCAL else 1)):
+        try:
+            ray.init(address=address, logging_level="warning", log_to_driver=False, **own)
+        except Exception as error:  # Ray raises bare ones, too, if a cluster does not start in time
+            ray.shutdown()
+            if not left or "timed out" not in str(error):
+                raise _not_there(address, error) from error
+        else:
+            return
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Refuse an address at which no server of gRPC is; Ray itself would try for minutes."""
+    place = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
+    host, _, port = place.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # a name that Ray knows
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED) as reached:
+            reached.sendall(_HTTP2)
+            spoken = reached.recv(4)[3:] == b"\4" or "RAY_USE_TLS" in os.environ
+    except (OSError, OverflowError) as error:
+        raise _not_there(place, error) from error
+    if not spoken:
+        raise _not_there(place, ConnectionError("another program answers there"))
+
+
+def _not_there(address: str, error: Exception) -> NothingThere:
+    reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return NothingThere(
+        f"no Ray cluster at {address} ({reason.splitlines()[0].rstrip('.')}); start one with 'ray "
+        f"start --head', or use the address {LOCAL} for one on this machine"
+    )
+
+
+def _tell_if_slow(awaited: Future[Any], what: str) -> None:
+    """Log what is waited for, if that takes long."""
+    told = threading.Timer(_PATIENCE, _log.warning, ("waiting for %s", what))
+    told.daemon = True
+    told.start()
+    awaited.add_done_callback(lambda _: told.cancel())
