@@ -62,14 +62,15 @@ def read_channels(_ctx: click.Context, _option: click.Parameter, value: Any) -> 
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "model": {
-        "help": "a run folder, a timm name, hf-hub:OWNER/NAME, a checkpoint file (with --arch), or "
+        "help": "a run folder, a timm name, hf-hub:OWNER/NAME, torchvision:NAME, a checkpoint file "
+        "(with --arch), FILE.py:FUNCTION (which runs the file; the function returns a network), or "
         "'embedded'; default: the newest run under ./runs, else 'embedded'"
     },
     "arch": {"help": "the timm architecture of a checkpoint file"},
     "classes": {
         "metavar": "FILE",
-        "help": "class names of a checkpoint in the order of its outputs, one per line or as JSON; "
-        f"or {IMAGENET}",
+        "help": "class names of a checkpoint or network in the order of its outputs, one per line "
+        f"or as JSON; or {IMAGENET}",
     },
     "size": {
         "metavar": "N|HxW",

@@ -19,6 +19,7 @@ from interpret_kit.models.classes.imagenet import imagenet_names
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.architectures import create
 from interpret_kit.models.loading.assemble import wrapped
+from interpret_kit.models.loading.beyond_timm import classifier_beyond_timm
 from interpret_kit.models.loading.hub import create_pretrained
 from interpret_kit.models.loading.model_folders import (
     is_timms,
@@ -71,8 +72,10 @@ def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
 
     Args:
         spec: a run folder, a timm name ("resnet50"), a repository of the Hugging Face Hub
-            ("hf-hub:OWNER/NAME"), a folder of timm's ``save_for_hf``, a checkpoint file (with
-            ``arch``), or nothing: the embedded EfficientNet-Lite0 with its ImageNet weights.
+            ("hf-hub:OWNER/NAME"), a name of torchvision's ("torchvision:resnet50"), a folder of
+            timm's ``save_for_hf``, a checkpoint file (with ``arch``), a function of a Python file
+            that returns a network or `Classifier` ("nets.py:make", which **runs that file**), or
+            nothing: the embedded EfficientNet-Lite0 with its ImageNet weights.
         arch: the timm architecture of a checkpoint file.
         device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
         classes: names in the order of the outputs, a dict between indices and names, a file of
@@ -96,7 +99,9 @@ def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
 
 
 def _load(spec: str | Path | None, arch: str | None, said: Said) -> Classifier:
-    path = place_of(spec)
+    path, found = place_of(spec), classifier_beyond_timm(spec, said)
+    if found is not None:
+        return found
     if is_embedded(spec):
         return _embedded()
     if path.is_file() and arch is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from interpret_kit.errors import BadWeights, NothingThere, UsageError, WrongType
 from interpret_kit.models.argument_values import possible_path, shown
+from interpret_kit.models.loading.beyond_timm import functions_in, made_by_file
 from interpret_kit.models.loading.model_folders import (
     CHECKPOINTS,
     CONFIG,
@@ -87,23 +88,18 @@ def check_model(
     """
     check_device(device)
     said, path = said or Said(), place_of(spec)
-    if is_embedded(spec):
-        said.refuse_for("the embedded model")
-    elif path.is_file():
-        if arch is None and is_in_a_folder(path):
-            _check_folder(path.parent, said)
-        elif arch is None:
-            raise UsageError(_without_arch(path))
-        else:
-            refuse_unknown(arch)
+    if path.is_file():
+        _check_file(path, arch, said)
         return
     if arch is not None:
         raise UsageError(
             f"`arch` only applies to checkpoint files, and {path} is not one; omit `arch={arch!r}`"
         )
     if is_embedded(spec):
-        return
-    if path.is_dir():
+        said.refuse_for("the embedded model")
+    elif (made := made_by_file(spec)) is not None:
+        made.check()
+    elif path.is_dir():
         _check_folder(path, said)
     elif "://" in str(spec) and path.suffix in CHECKPOINTS:
         raise NothingThere(f"{spec} is a URL; download it, and give the file with `arch`")
@@ -113,6 +109,15 @@ def check_model(
         raise NothingThere(f"there is no folder {path}; check the path")
     elif _A_NAME.fullmatch(str(spec)):
         refuse_unknown(str(spec))
+
+
+def _check_file(path: Path, arch: str | None, said: Said) -> None:
+    if arch is not None:
+        refuse_unknown(arch)
+    elif is_in_a_folder(path):
+        _check_folder(path.parent, said)
+    else:
+        raise UsageError(_without_arch(path))
 
 
 def _no_spec(given: object) -> WrongType:
@@ -133,6 +138,12 @@ def _no_spec(given: object) -> WrongType:
 
 def _without_arch(file: Path) -> str:
     """What is wrong with a file that is named without its architecture."""
+    if file.suffix == ".py":
+        there = ", ".join(functions_in(file)) or "no function"
+        return (
+            f"{file} is a Python file; name the function that returns the network, as "
+            f"{file}:FUNCTION (it has {there})"
+        )
     if file.suffix in CHECKPOINTS:
         return (
             f"{file} holds only weights: give their timm architecture, for example "
