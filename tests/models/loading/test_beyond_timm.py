@@ -70,9 +70,10 @@ def test_a_classifier_of_a_file_is_used_as_it_is(nets):
 
 
 def test_what_a_file_does_not_have_or_cannot_make_is_said_in_a_sentence(nets, tmp_path):
+    line = NETS.splitlines().index("    return Tiny(3)") + 1
     for spec, kind, said in (
         (f"{nets}:classifer", NothingThere, "has no function 'classifer'; close names: classifier"),
-        (f"{nets}:broken", UsageError, rf"{nets}, line 19: TypeError: .*takes 1 positional"),
+        (f"{nets}:broken", UsageError, rf"{nets}, line {line}: TypeError: .*takes 1 positional"),
         (f"{nets}:number", WrongType, "returns a int; return a torch.nn.Module"),
         (f"{nets}:Tiny", UsageError, "does not say which size, mean, std"),
         (f"{nets}", UsageError, r"FUNCTION \(it has Tiny, classifier, broken, number\)"),
