@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.defaults import RUNS, how
@@ -22,6 +24,8 @@ from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, rea
 from interpret_kit.models.loading.timm_names import refuse_unknown
 from interpret_kit.trainers.recipe import Recipe
 
+COMMANDLINE = ParameterSource.COMMANDLINE
+
 if TYPE_CHECKING:
     from interpret_kit.trainers.runs.folder import TrainedRun
     from interpret_kit.trainers.runs.progress import TrainingProgress
@@ -31,14 +35,15 @@ def _run(ctx: click.Context) -> None:
     given = ctx.params
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts
     terminal = Terminal(given["json"] and first, given["quiet"] or not first)
-    recipe = from_options(Recipe, given)
+    recipe = _recipe(ctx)
     check_force(ctx)
     out = _place(given, recipe)
     check_trainable(recipe.data)
     check_device(given["device"])
     refuse_unknown(recipe.arch)
     check_writable(out)
-    terminal.say(f"data: {recipe.data} ({how(ctx, 'data')})")
+    source = how(ctx, "data") if recipe.data == given["data"] else f"the data set of {out}"
+    terminal.say(f"data: {recipe.data} ({source})")
     with terminal.progress("training") as step:
         told = _Epochs(terminal, step, out)
         with telling_how_to_resume(("--out", str(out)), RESUME, without=["--force"]):
@@ -52,6 +57,21 @@ def _run(ctx: click.Context) -> None:
     terminal.say(wrote(out))
     terminal.say(f"next: ikit occlusion --model {out}")
     terminal.answer(read_config(out))
+
+
+def _recipe(ctx: click.Context) -> Recipe:
+    """The recipe of the options; to resume, that of the run with the options that are given."""
+    given = ctx.params
+    if not (given["resume"] and given["out"]):
+        return from_options(Recipe, given)
+    from interpret_kit.trainers.runs.checkpoint import recorded_recipe
+
+    recorded = recorded_recipe(Path(given["out"]))
+    if recorded is None:
+        return from_options(Recipe, given)
+    fields = [each.name for each in dataclasses.fields(Recipe)]
+    typed = [each for each in fields if ctx.get_parameter_source(each) is COMMANDLINE]
+    return dataclasses.replace(recorded, **{each: given[each] for each in typed})
 
 
 def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
@@ -144,7 +164,7 @@ train = click.Command(
         click.Option(
             ["--resume"],
             is_flag=True,
-            help="resume the interrupted run in --out, or start it if there is none",
+            help="resume the run in --out with its recipe, or start it if there is none",
         ),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from interpret_kit.errors import WrongType
+from interpret_kit.errors import NothingThere, WrongType
 from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.trainers.distributed import accelerated, summed
 from interpret_kit.trainers.evaluate import concluded, judged
 from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.checkpoint import Checkpoint
+from interpret_kit.trainers.runs.checkpoint import Checkpoint, recorded_recipe
 from interpret_kit.trainers.runs.folder import EvaluationScore, RunFolder, TrainedRun
 from interpret_kit.trainers.runs.progress import (
     ReportTraining,
@@ -70,7 +70,7 @@ def train(  # noqa: PLR0913  # the last two are flags
 
 
 def resume(
-    recipe: Recipe,
+    recipe: Recipe | None,
     out: str | Path,
     device: str = "auto",
     progress: ReportTraining | None = None,
@@ -79,13 +79,22 @@ def resume(
 ) -> TrainedRun:
     """Resume an interrupted run, bit-identically on a CPU; start it if ``out`` holds none.
 
+        run = ik.resume(None, "runs/photos")  # with the recipe it was started with
         run = ik.resume(ik.Recipe(data="photos/", epochs=20), "runs/photos")
 
-    The arguments are those of `train`.
+    The arguments are those of `train`, except that the recipe may be omitted (None).
 
     Raises:
         UsageError: the run in ``out`` has another recipe or other training images.
+        NothingThere: no recipe is given, and ``out`` holds no run.
     """
+    if recipe is None:
+        recipe = recorded_recipe(path_argument(out, "out"))
+        if recipe is None:
+            raise NothingThere(
+                f"{out} holds no run to resume; give the recipe of a new one, as in "
+                "ik.resume(ik.Recipe(data='photos/'), out)"
+            )
     return _run(_folder(out, recipe), Start.RESUME, device, progress, strict)
 
 

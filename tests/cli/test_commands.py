@@ -355,6 +355,12 @@ class TestOtherCommands:
         assert "run was already finished" in said
         assert "nothing to resume" not in said
         assert "epoch 1 of 1" not in said
+        alone = run("train --resume --out run --device cpu").stdout  # with the run's own recipe
+        assert alone.startswith("data: labelled (the data set of run)\n")
+        assert "run was already finished" in alone
+        other = CliRunner().invoke(ikit, ["train", "--resume", "--out", "run", "--epochs", "2"])
+        assert other.exit_code == 2
+        assert "cannot resume run: its --epochs is 1, not 2" in other.stderr
 
     def test_training_says_how_many_images_it_used_if_these_are_not_those_asked_for(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --device cpu"

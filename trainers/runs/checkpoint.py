@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from interpret_kit.errors import BadWeights, UsageError
 from interpret_kit.models.checkpoints.weights import first_line, refuse_unsafe_pickles
-from interpret_kit.models.loading.recorded_runs import STATE
+from interpret_kit.models.loading.recorded_runs import CONFIG, STATE, read_config
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History, RunFolder
@@ -94,15 +95,31 @@ def read_state(file: Path) -> dict[str, Any]:
     return state
 
 
+def recorded_recipe(folder: Path) -> Recipe | None:
+    """Read the recipe with which a run was started; None if the folder holds no run.
+
+    Raises:
+        BadWeights: the folder's ``config.json`` or checkpoint is damaged.
+    """
+    if (folder / CONFIG).is_file():
+        return _recipe(read_config(folder).get("recipe", {}))
+    return _recipe(read_state(folder / STATE)["recipe"]) if (folder / STATE).is_file() else None
+
+
+def _recipe(recorded: Mapping[str, Any]) -> Recipe:
+    known = {each.name for each in dataclasses.fields(Recipe)}
+    return Recipe(**{name: value for name, value in recorded.items() if name in known})
+
+
 def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> None:
     """Refuse to resume with another recipe.
 
     Raises:
         UsageError: names every field that differs, with both values.
     """
-    known = {each.name for each in dataclasses.fields(Recipe)}
-    was = Recipe(**{name: value for name, value in before.items() if name in known})
-    pairs = {name: (getattr(was, name), getattr(now, name)) for name in sorted(known)}
+    was = _recipe(before)
+    known = sorted(each.name for each in dataclasses.fields(Recipe))
+    pairs = {name: (getattr(was, name), getattr(now, name)) for name in known}
     differing = [
         f"its `{name}` is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new
     ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_runs import small_recipe, write_splits
 
-from interpret_kit.errors import BadWeights, OutputExists, UsageError
+from interpret_kit.errors import BadWeights, NothingThere, OutputExists, UsageError
 from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.models.loading.recorded_runs import unfinished
 from interpret_kit.results.lock import alone_in
@@ -175,6 +175,18 @@ def test_a_run_stopped_while_it_is_completed_is_completed(recipe, whole, tmp_pat
             train(recipe, tmp_path / "run", "cpu")
     assert (tmp_path / "run" / "resume.pt").exists()
     assert_same_run(resume(recipe, tmp_path / "run", "cpu"), whole)
+
+
+def test_without_a_recipe_a_run_is_resumed_by_its_own(recipe, whole, tmp_path):
+    def stop(now):
+        if (now.epoch, now.batch) == (2, 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", "cpu", stop)
+    assert_same_run(resume(None, tmp_path / "run", "cpu"), whole)
+    with pytest.raises(NothingThere, match=r"holds no run to resume; give the recipe of a new"):
+        resume(None, tmp_path / "nothing", "cpu")
 
 
 def test_without_a_run_to_resume_one_begins(recipe, whole, tmp_path):
