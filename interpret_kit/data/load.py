@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.data import torchvision_sets as published
+from interpret_kit.data.containers.load import images_in
+from interpret_kit.data.containers.places import container_files
 from interpret_kit.data.folders.listing import Listing, list_files, list_folder
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.in_memory import images_in_memory
@@ -63,22 +65,25 @@ def _at(paths: Sequence[str | Path], split: str | None) -> ImageSet:
     """The images at these paths; one alone may be the name of a data set."""
     if not paths:
         raise NoImages("no images were given; give a file, a folder, or 'shapes'")
-    if len(paths) > 1:
-        return _from_files([at_home(each) for each in paths], split, f"{len(paths)} files")
-    (only,) = paths
-    path = at_home(only)
-    name = only.casefold() if isinstance(only, str) else ""  # a Path is never a data set's name
-    if name == "shapes":
+    only, source = paths[0], str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
+    name = only.casefold() if isinstance(only, str) and len(paths) == 1 else ""
+    if name == "shapes":  # a Path is never a data set's name
         return _shapes(split)
     if name in published.NAMES:
         return _published(name, split)
+    containers = container_files(paths, split)
+    if containers is not None:
+        return images_in(containers, source)
+    if len(paths) > 1:
+        return _from_files([at_home(each) for each in paths], split, source)
+    path = at_home(only)
     if is_there(path) and path.is_dir():
         listing = list_folder(path, split)
         seen_through = listing.folder not in (None, path)
         return _from_listing(listing, str(listing.folder if seen_through else only))
     if not is_there(path):
         raise published.no_such_data(str(only))
-    return _from_files([path], split, str(only))
+    return _from_files([path], split, source)
 
 
 def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageSet:

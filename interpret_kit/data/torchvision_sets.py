@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from interpret_kit.data.containers.opening import is_url
+from interpret_kit.data.containers.places import kind_of_container
 from interpret_kit.data.paths import at_home, is_there, missing_file
 from interpret_kit.errors import NothingThere, RunError, UsageError, close_files, shortened
 from interpret_kit.models.argument_values import shown
@@ -103,6 +105,11 @@ def check_trainable(spec: str) -> None:
     """
     if spec.casefold() in ("shapes", *NAMES):
         return
+    if is_url(spec) or kind_of_container(spec):
+        raise UsageError(
+            f"{spec} cannot be trained on: training needs a folder with one folder of images per "
+            "class; tar and Parquet files and URLs are for the analyses"
+        )
     if not is_there(at_home(spec)):
         raise no_such_data(spec)
     if not at_home(spec).is_dir():

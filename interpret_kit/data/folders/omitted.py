@@ -18,17 +18,20 @@ MOST_NAMES = 5  # names kept per reason
 
 
 class Reason(Enum):
-    """Why something is not used; from OTHER on, no image is lost."""
+    """Why something is not used; from FURTHER on, no image is lost."""
 
     FORMAT = "images of a format that is not read"
     UNNAMED = "images without the suffix of an image"
     HIDDEN = "hidden images"
     BIN = "images in folders of thumbnails or deleted files"
     CLOSED = "folders that cannot be opened"
+    DAMAGED = "damaged tar or Parquet files"
     SPECIAL = "not regular files"
     EMPTY = "empty folders"
     UNLABELLED = "images without a row in labels.csv"
     STRAY = "rows of labels.csv without a file"
+    NOT_A_LABEL = "labels that are neither a number nor a name"
+    FURTHER = "further images of a sample"
     OTHER = "other files"
     LOOP = "links to folders that are listed already"
     SYSTEM = "files of the system"
@@ -36,7 +39,7 @@ class Reason(Enum):
     @property
     def loses(self) -> bool:
         """Whether an image, a class or a label may be lost."""
-        return self not in (Reason.OTHER, Reason.LOOP, Reason.SYSTEM)
+        return self not in (Reason.FURTHER, Reason.OTHER, Reason.LOOP, Reason.SYSTEM)
 
 
 Note = Callable[[Reason, str], object]
@@ -61,7 +64,7 @@ class Omitted:
 class Omissions:
     """A counter of what is not used: call it for each, then read `listed`."""
 
-    folder: Path  # names are relative to it
+    folder: Path | None = None  # names are relative to it
     names: dict[Reason, list[str]] = field(default_factory=dict)
     counts: dict[Reason, int] = field(default_factory=dict)
 

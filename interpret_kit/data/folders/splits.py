@@ -47,6 +47,12 @@ def split_of(name: str) -> str | None:
     return _SPLIT_OF[found[1]] if found else None
 
 
+def split_in(name: str) -> str | None:
+    """Return the split that one word of a name denotes, as in "train-00000-of-00004"; else None."""
+    part = _parts(name)
+    return None if part is None else part[0]
+
+
 def split_folders(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """Sort folders that hold images into splits; empty if they are classes.
 

@@ -37,12 +37,21 @@ def read_class_names(file: Path) -> Sequence[str] | Mapping[Any, Any]:
         text = file.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise UsageError(f"class names cannot be read from {file} ({error}); {_HOW}") from error
-    if file.suffix.lower() == ".json" or text.lstrip()[:1] in ("{", "["):
+    return parse_class_names(text, str(file))
+
+
+def parse_class_names(text: str, file: str) -> Sequence[str] | Mapping[Any, Any]:
+    """Read the text of a file; its name is for JSON, and for messages.
+
+    Raises:
+        UsageError: if it does not list names.
+    """
+    if file.lower().endswith(".json") or text.lstrip()[:1] in ("{", "["):
         return _of_json(text, file)
     return _of_lines(text, file)
 
 
-def _of_lines(text: str, file: Path) -> Sequence[str] | Mapping[int, str]:
+def _of_lines(text: str, file: str) -> Sequence[str] | Mapping[int, str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"{file} is empty; {_HOW}")
@@ -55,7 +64,7 @@ def _of_lines(text: str, file: Path) -> Sequence[str] | Mapping[int, str]:
     return lines
 
 
-def _of_json(text: str, file: Path) -> Sequence[str] | Mapping[Any, Any]:
+def _of_json(text: str, file: str) -> Sequence[str] | Mapping[Any, Any]:
     try:
         stored: Any = json.loads(text)
     except ValueError as error:

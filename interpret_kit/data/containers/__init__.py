@@ -1,0 +1,1 @@
+"""Images in tar files and in Parquet files, on disk or at a URL."""
