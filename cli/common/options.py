@@ -38,7 +38,8 @@ _SHARED: dict[str, dict[str, Any]] = {
     **models.OPTIONS,
     "data": {
         "help": "images to use if no IMAGES are given: a folder, a file, tar files such as "
-        "'train-{000..099}.tar', a URL of these, 'shapes' or a data set such as cifar10; default: the run's own data set, else 'shapes'"
+        "'train-{000..099}.tar', a URL of tar files, 'shapes' or a data set such as cifar10; "
+        "default: the run's own data set, else 'shapes'"
     },
     "split": {
         "help": "train, val or test, if the images have splits; default: test, else val, else train"
