@@ -139,7 +139,7 @@ def _answer(
         check_names(analysis, images, str(model.spec))
     # All that needs no network has been checked; from here on torch is imported.
     with importing_torch():
-        _take_full_float32()
+        take_full_float32()
         classifier = models.load(model.spec, ctx, terminal, given["device"])
     drawing = importing(f"interpret_kit.render.{analysis.name}")
     progress = terminal.progress(str(ctx.info_name), len(images))
@@ -163,7 +163,7 @@ def _answer(
     return result, kept
 
 
-def _take_full_float32() -> None:
+def take_full_float32() -> None:
     """Disable TF32, which GPUs use for convolutions by default and which keeps three digits.
 
     Incremental and full evaluation would disagree. The library leaves this to its callers; a

@@ -37,6 +37,7 @@ COMMANDS = {
     "top-patches": Entry("analyses", "Which patches of the images activate each filter most?"),
     "ablation": Entry("analyses", "What is each filter for? Errors when it is ablated."),
     "misclassifications": Entry("analyses", "Per-class errors and confusions."),
+    "atlas": Entry("atlas", "Write linked pages about layers, filters, classes."),
     "jobs": Entry("jobs", "Show the progress of a run that has a --job folder."),
     "show": Entry("show", "Redraw a saved result."),
     "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.occlusion import OcclusionResult as OcclusionResult
     from interpret_kit.analyses.top_patches import TopPatches as TopPatches
     from interpret_kit.analyses.top_patches import TopPatchesResult as TopPatchesResult
+    from interpret_kit.atlas.build import write_atlas as write_atlas
+    from interpret_kit.atlas.settings import AtlasSettings as AtlasSettings
     from interpret_kit.captum_api.filter_ablation import FilterAblation as FilterAblation
     from interpret_kit.captum_api.occlusion import IncrementalOcclusion as IncrementalOcclusion
     from interpret_kit.data.image_set import ImageSet as ImageSet
@@ -57,6 +59,7 @@ _HOMES = {
     "Activations": "analyses.activations",
     "ActivationsResult": "analyses.activations",
     "Analysis": "analyses.base",
+    "AtlasSettings": "atlas.settings",
     "Classifier": "models.classifier",
     "ConvNet": "models.convnet",
     "FilterAblation": "captum_api.filter_ablation",
@@ -81,6 +84,7 @@ _HOMES = {
     "resume": "trainers.train",
     "sweep": "trainers.sweep.runner",
     "train": "trainers.train",
+    "write_atlas": "atlas.build",
     "write_report": "report.page",
 }
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom to the top: each may import those below it, and what stands in its own folder.
 ORDER = [
     "errors", "models", "data", "results", "jobs", "incremental", "captum_api", "analyses",
-    "render", "report", "trainers", "cli",
+    "render", "report", "atlas", "trainers", "cli",
 ]  # fmt: skip
 ANYWHERE = {"background_imports"}  # needs nothing of ours
 ABOVE = {"__init__", "__main__"}  # the package itself: names and registers what is in it

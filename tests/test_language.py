@@ -27,6 +27,7 @@ HELD = (  # to hold another folder or file to these words, add its path
     "interpret_kit/jobs",
     "trainers",
     "interpret_kit/analyses",
+    "interpret_kit/atlas",
     "interpret_kit/background_imports.py",
     "interpret_kit/data",
     "interpret_kit/errors.py",

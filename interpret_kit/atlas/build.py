@@ -1,0 +1,134 @@
+"""How is an atlas made? One folder of static pages about one's own network."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from interpret_kit.analyses.inputs.subjects import as_classifier
+from interpret_kit.analyses.recording.spill import Room, temporary_folder
+from interpret_kit.atlas.gather import gather
+from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep
+from interpret_kit.atlas.measures import Measures
+from interpret_kit.atlas.pages.class_ import class_page
+from interpret_kit.atlas.pages.filter_ import filter_page
+from interpret_kit.atlas.pages.image import image_page
+from interpret_kit.atlas.pages.layer import layer_page
+from interpret_kit.atlas.pages.network import network_page
+from interpret_kit.atlas.pages.site import Site
+from interpret_kit.atlas.selection import shown_ids
+from interpret_kit.atlas.settings import AtlasSettings
+from interpret_kit.atlas.tiles import write_images
+from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import Spec, load_images
+from interpret_kit.errors import WrongType
+from interpret_kit.models.argument_values import count_argument, path_argument
+from interpret_kit.models.argument_values import shown as shown_value
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.engines import AUTO, engine_argument
+from interpret_kit.results.atomic import whole_folder
+
+INDEX = "index.html"
+_USUAL = AtlasSettings()
+_NO_MEMORY = 0  # bytes: what is recorded of each image and filter goes to files at once
+
+
+def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
+    classifier: Classifier,
+    images: Spec,
+    folder: str | Path,
+    settings: AtlasSettings = _USUAL,
+    *,
+    batch_size: int = 32,
+    engine: str = AUTO,
+    progress: AtlasStep | None = None,
+    command: str = "",
+    force: bool = False,
+) -> Path:
+    """Write linked pages about a network, its layers, filters and classes; return the first one.
+
+        ik.write_atlas(classifier, "photos/", "site")
+
+    The pages open from disk and from any web server, and load nothing from outside the folder.
+
+    Args:
+        classifier: the classifier.
+        images: anything that `load_images` accepts, with labels that are its classes.
+        folder: the new folder, which appears once all of it is there.
+        settings: what to show, and on how many images to measure it.
+        batch_size: images per forward pass; it affects only the speed.
+        engine: of occlusion and ablation, as in `Analysis.run`; it affects only the speed.
+        progress: called with (what is done, parts done, parts in all).
+        command: what makes the same atlas again, for the foot of each page.
+        force: replace an atlas or a result in the folder.
+
+    Raises:
+        UsageError: if the settings or the labels do not fit the classifier.
+        NoImages: if no image has a label, or none can be read.
+        OutputExists: if something is in the folder and ``force`` is not given.
+        CannotWrite: if permission or disk space is missing.
+    """
+    place, classifier = path_argument(folder, "folder"), as_classifier(classifier)
+    batch_size, engine = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
+    found = _checked(classifier, images, settings)
+    step = progress or _ignore
+    with (
+        whole_folder(place, force=force) as aside,
+        tempfile.TemporaryDirectory(dir=temporary_folder()) as records,
+    ):
+        room = Room(_NO_MEMORY, Path(records))
+        inputs = AtlasInputs(classifier, found, room, step, batch_size, engine)
+        findings = gather(inputs, settings)
+        site = Site(aside, findings, Measures(findings), command or _call(inputs))
+        write_shown_images(site, inputs)
+        write_pages(site, step)
+    return place / INDEX
+
+
+def _checked(classifier: Classifier, images: Spec, settings: AtlasSettings) -> ImageSet:
+    """Return the labelled images; refuse settings that do not fit the classifier."""
+    if not isinstance(settings, AtlasSettings):
+        raise WrongType(
+            f"`settings` is {shown_value(settings)}; give AtlasSettings(ablation_images=200)"
+        )
+    settings.occlusion.check_size(classifier.size)
+    return load_images(images).pinned().with_classes_of(classifier).only_labelled("atlas")
+
+
+def _ignore(_what: str, _done: float, _total: float) -> None:
+    """Ignore the progress."""
+
+
+def _call(inputs: AtlasInputs) -> str:
+    """Write the call that makes the atlas again, as far as its arguments have names."""
+    classifier, images = inputs.classifier.name, inputs.images.source
+    given = f"ik.load_classifier({classifier!r}), ik.load_images({images!r}), 'site'"
+    return f"ik.write_atlas({given})"
+
+
+def write_shown_images(site: Site, inputs: AtlasInputs) -> None:
+    """Write every image that some page shows, and the sheets of the layers."""
+    places = [site.folder / site.layer_folder(k) for k in range(len(site.findings.layers))]
+    folder = site.folder / "images"
+    for each in (*places, folder):
+        each.mkdir(parents=True)
+    write_images(inputs.only(shown_ids(site.findings)), site.findings, places, folder)
+
+
+def write_pages(site: Site, step: AtlasStep) -> None:
+    """Write all pages."""
+    findings = site.findings
+    site.write_assets()
+    site.write(INDEX, "network.html", network_page(site))
+    total, done = len(findings.tops.filter), 0
+    for k, layer in enumerate(findings.layers):
+        site.write(site.layer_link(k), "layer.html", layer_page(site, k))
+        for number in range(layer.filters):
+            address = f"{site.layer_folder(k)}/{number}.html"
+            site.write(address, "filter.html", filter_page(site, k, number))
+            done += 1
+            step("pages", done, total)
+    for label in range(len(findings.classes)):
+        site.write(site.class_link(label), "class.html", class_page(site, label))
+    for index, image in enumerate(findings.occlusion.ids.tolist()):
+        site.write(site.image_link(image), "image.html", image_page(site, index))

@@ -1,0 +1,114 @@
+"""Which numbers describe each filter? One row per filter, for sorting and comparing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.atlas.findings import Findings
+from interpret_kit.atlas.significance import q_values
+from interpret_kit.results.result import Array
+
+_CHUNK = 4096  # images whose activations are read at once
+_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What is measured of each filter; a row is a filter, over all layers."""
+
+    findings: Findings
+
+    @property
+    def images(self) -> int:
+        """On how many images filters were ablated."""
+        return int(self.findings.ablation.total.sum())
+
+    @cached_property
+    def broken(self) -> Array:
+        """Newly misclassified images of each ablated filter, (filters,)."""
+        return np.asarray(self.findings.ablation.broken.sum(1))
+
+    @cached_property
+    def repaired(self) -> Array:
+        """Newly correct images of each ablated filter, (filters,)."""
+        return np.asarray(self.findings.ablation.repaired.sum(1))
+
+    @cached_property
+    def q(self) -> Array:
+        """False discovery rate of each filter among those of its layer, (filters,) in [0, 1]."""
+        layers = range(len(self.findings.layers))
+        rows = [self.findings.filters_of(k) for k in layers]
+        return np.concatenate([q_values(self.broken[r], self.repaired[r]) for r in rows])
+
+    def share_broken(self, row: int) -> Score:
+        """Newly misclassified images of a filter, of all images on which it was ablated."""
+        return Score(int(self.broken[row]), self.images)
+
+    def layer_damage(self, layer: int) -> tuple[float, float, float]:
+        """Return the mean share of newly misclassified images per filter, with its 95 % interval.
+
+        The interval is for images drawn at random: normal, over how many filters break each image.
+        """
+        ablation, rows = self.findings.ablation, self.findings.filters_of(layer)
+        was_right = ablation.flip_after != ablation.flip_label
+        mine = was_right & np.isin(ablation.flip_row, rows)
+        _, counts = np.unique(ablation.flip_id[mine], return_counts=True)
+        shares = np.zeros(self.images)
+        shares[: len(counts)] = counts / len(rows)
+        mean = float(shares.mean())
+        half = _Z * float(shares.std(ddof=1)) / self.images**0.5 if self.images > 1 else 1.0
+        return mean, max(0.0, mean - half), min(1.0, mean + half)
+
+    @cached_property
+    def by_class(self) -> tuple[Array, ...]:
+        """For each layer, mean peak activation of each filter by true class, (filters, classes).
+
+        NaN for classes without images.
+        """
+        return tuple(self._by_class(k) for k in range(len(self.findings.layers)))
+
+    def _by_class(self, layer: int) -> Array:
+        survey, classes = self.findings.survey, len(self.findings.classes)
+        peaks = survey.layers[layer].peaks
+        total = np.zeros((classes, peaks.shape[1]))
+        for start in range(0, len(peaks), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            np.add.at(total, survey.labels[part], np.maximum(peaks[part], 0).astype(np.float64))
+        counts = np.bincount(survey.labels, minlength=classes).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((total / counts[:, None]).T)
+
+    @cached_property
+    def selectivity(self) -> Array:
+        """Class selectivity index of each filter, (filters,) in [0, 1].
+
+        (a - b) / (a + b): a is the mean peak activation in the class with the largest, b the mean
+        of that of the other classes. 0: the same in all classes; 1: only one class activates it.
+
+        Reference: Morcos et al., On the importance of single directions for generalization, ICLR
+        2018. https://arxiv.org/abs/1803.06959
+        """
+        return np.concatenate([selectivity_of(each) for each in self.by_class])
+
+    @cached_property
+    def best_class(self) -> Array:
+        """The class with the largest mean peak activation, (filters,); -1 for dead filters."""
+        found = [
+            np.where(np.nanmax(each, 1) > 0, np.nanargmax(each, 1), -1) for each in self.by_class
+        ]
+        return np.concatenate(found)
+
+
+def selectivity_of(means: Array) -> Array:
+    """Selectivity of filters with these means (filters, classes), (filters,)."""
+    known = means[:, ~np.isnan(means).any(0)]
+    if known.shape[1] < 2:
+        return np.zeros(len(known))
+    largest = known.max(1)
+    others = (known.sum(1) - largest) / (known.shape[1] - 1)
+    both = largest + others
+    return np.asarray(np.divide(largest - others, both, out=np.zeros_like(both), where=both > 0))

@@ -1,0 +1,1 @@
+"""The pages of an atlas: what each kind shows, and its template."""

@@ -1,0 +1,113 @@
+"""What does the page of an image show? Where the classifier looks, and which filters fire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from interpret_kit.analyses.inputs.fills import fill_words
+from interpret_kit.atlas.pages.site import FilterCard, Site
+from interpret_kit.atlas.sprites import write_webp
+from interpret_kit.render.occlusion import LEAST_LIMIT
+from interpret_kit.render.scales import CONFIDENCE, Scale, overlay
+from interpret_kit.results.result import Array
+
+STRONGEST = 4  # filters per layer
+LEAST_RANGE = 0.02  # of the colours of a grid: less would make noise look like a finding
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A position of the occlusion window."""
+
+    row: int
+    col: int
+    box: tuple[int, int, int, int]  # y0, x0, y1, x1 in pixels
+    confidence: float
+    predicted: int
+    changed: bool  # whether the prediction differs from that without a window
+    colour: str
+
+
+def image_page(site: Site, index: int) -> dict[str, Any]:
+    """Collect what the page shows of the ``index``-th occluded image, and draw its overlay."""
+    result = site.findings.occlusion
+    image = int(result.ids[index])
+    photo = site.photo(image)
+    scale = Scale.signed(result.attribution[index], at_least=LEAST_LIMIT)
+    drawn = overlay(result.input_images[index], result.attribution[index], scale)
+    write_webp(drawn, site.folder / "images" / f"{image}-occlusion.webp")
+    shades = _shades(result.confidence[index])
+    cells = _cells(site, index, shades)
+    lowest = min(cells, key=lambda each: each.confidence)
+    before, after = _beside(site, index)
+    return {
+        "photo": photo,
+        "target": int(result.target[index]),
+        "uncovered": float(result.uncovered[index]),
+        "limit": scale.high,
+        "cells": cells,
+        "shades": (shades.low, shades.high),
+        "grid": result.confidence.shape[1:],
+        "lowest": lowest,
+        "changing": sum(each.changed for each in cells),
+        "window": result.window,
+        "stride": result.stride,
+        "fill": fill_words(dict(result.analysis.fields())["fill"]),
+        "layers": [_strongest(site, k, image) for k in range(len(site.findings.layers))],
+        "previous": before,
+        "next": after,
+    }
+
+
+def _beside(site: Site, index: int) -> tuple[str, str]:
+    """Return the addresses of the images before and after this one."""
+    ids = site.findings.occlusion.ids.tolist()
+    before = site.image_link(ids[index - 1]) if index else ""
+    return before, site.image_link(ids[index + 1]) if index + 1 < len(ids) else ""
+
+
+def _shades(confidence: Array) -> Scale:
+    """Make the colour scale of one image's grid, from its lowest confidence to its highest."""
+    low, high = float(confidence.min()), float(confidence.max())
+    middle = (low + high) / 2
+    half = max(high - low, LEAST_RANGE) / 2
+    return Scale(max(middle - half, 0), min(middle + half, 1), CONFIDENCE)
+
+
+def _cells(site: Site, index: int, shades: Scale) -> list[Cell]:
+    result = site.findings.occlusion
+    confidence, predicted = result.confidence[index], result.predicted[index]
+    boxes = result.grid.boxes().reshape(*confidence.shape, 4).tolist()
+    colours = shades.rgb(confidence).tolist()
+    own = int(result.uncovered_predicted[index])
+    return [
+        Cell(
+            row,
+            col,
+            tuple(boxes[row][col]),
+            float(confidence[row, col]),
+            int(predicted[row, col]),
+            int(predicted[row, col]) != own,
+            "#{:02x}{:02x}{:02x}".format(*colours[row][col]),
+        )
+        for row in range(confidence.shape[0])
+        for col in range(confidence.shape[1])
+    ]
+
+
+def _strongest(site: Site, k: int, image: int) -> list[tuple[FilterCard, float]]:
+    """Return the filters of a layer that fire most, relative to their largest activation."""
+    findings = site.findings
+    surveyed = findings.survey.layers[k]
+    row = findings.survey.row_of(image)
+    limit = np.maximum(surveyed.peak, np.finfo(np.float32).tiny)
+    share = np.where(surveyed.peak > 0, surveyed.peaks[row] / limit, 0.0)
+    order = np.argsort(-share, kind="stable")[:STRONGEST]
+    return [
+        (site.card(findings.row(k, int(each))), float(share[each]))
+        for each in order
+        if share[each] > 0
+    ]

@@ -1,0 +1,161 @@
+"""Where is each page, and how do a template and what it shows become a file?
+
+File names are numbers: no name of a class, image or layer becomes part of an address. Pages load
+only files of their own folder, and a content security policy forbids everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from interpret_kit.atlas.findings import Findings
+from interpret_kit.atlas.measures import Measures
+from interpret_kit.atlas.pages.words import FILTERS
+from interpret_kit.atlas.sprites import Crop, SheetPlan
+from interpret_kit.atlas.tiles import plans
+
+_HERE = Path(__file__).parent
+_REPORT = _HERE.parents[1] / "report"
+ASSETS = "assets"
+
+
+class Photo(NamedTuple):
+    """An image of the data, and what was predicted for it."""
+
+    id: int
+    name: str
+    label: int
+    predicted: int
+    confidence: float
+
+    @property
+    def correct(self) -> bool:
+        """Whether it is classified correctly."""
+        return self.label == self.predicted
+
+
+@dataclass(frozen=True)
+class FilterCard:
+    """A filter as other pages show it."""
+
+    layer: int
+    number: int
+    row: int  # among all filters
+    label: str  # such as "conv2:36"
+    link: str  # relative to the folder of the atlas
+    folder: str  # of its sheets
+    block: Crop
+    sheet: tuple[int, int]  # width and height
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """The folder that the pages are written to, and what all of them need."""
+
+    folder: Path
+    findings: Findings
+    measures: Measures
+    command: str  # that makes the atlas again
+    plans: list[dict[str, SheetPlan]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plans", plans(self.findings))
+
+    @cached_property
+    def environment(self) -> Environment:
+        """The templates, with names escaped."""
+        environment = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters.update(FILTERS)
+        environment.globals.update(
+            range_of=range,
+            site=self,
+            findings=self.findings,
+            classes=self.findings.classes,
+            origin=self.origin,
+        )
+        return environment
+
+    @property
+    def origin(self) -> Any:
+        """The provenance: model, images, versions."""
+        return self.findings.tops.origin
+
+    def write(self, address: str, template: str, contents: Mapping[str, Any]) -> None:
+        """Render a page and write it to an address below the folder."""
+        root = "../" * address.count("/")
+        text = self.environment.get_template(template).render(root=root, here=address, **contents)
+        file = self.folder / address
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Names of files may hold bytes that are not valid UTF-8.
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def write_assets(self) -> None:
+        """Write the style sheet, the script and what the search looks through."""
+        assets = self.folder / ASSETS
+        assets.mkdir()
+        style = [_REPORT / "style.css", _HERE / "atlas.css"]
+        (assets / "atlas.css").write_text("\n".join(each.read_text("utf-8") for each in style))
+        (assets / "atlas.js").write_text((_HERE / "atlas.js").read_text("utf-8"))
+        index = {
+            "layers": [
+                [layer.label, f"{self.layer_folder(k)}/", layer.filters]
+                for k, layer in enumerate(self.findings.layers)
+            ],
+            "classes": list(self.findings.classes),
+        }
+        # A file opened from disk cannot fetch another one, but it may run a script beside it.
+        (assets / "search.js").write_text(f"window.ATLAS = {json.dumps(index)};\n", "ascii")
+
+    def layer_folder(self, layer: int) -> str:
+        """Return the folder of a layer's pages and sheets."""
+        number = self.findings.layers[layer].number
+        return f"layers/{number if number is not None else f'module-{layer + 1}'}"
+
+    def layer_link(self, layer: int) -> str:
+        """Return the address of a layer's page."""
+        return f"{self.layer_folder(layer)}/index.html"
+
+    def class_link(self, label: int) -> str:
+        """Return the address of a class's page."""
+        return f"classes/{label}.html"
+
+    def image_link(self, image: int) -> str:
+        """Return the address of an image's page; "" if it has none."""
+        return f"images/{image}.html" if image in self.with_pages else ""
+
+    @cached_property
+    def with_pages(self) -> frozenset[int]:
+        """The ids of the images that have a page."""
+        return frozenset(self.findings.occlusion.ids.tolist())
+
+    def card(self, row: int) -> FilterCard:
+        """Return how a filter is shown on other pages."""
+        tops = self.findings.tops
+        layer, number = int(tops.layer[row]), int(tops.filter[row])
+        folder, plan = self.layer_folder(layer), self.plans[layer]["patches"]
+        block = plan.block_of(number)
+        label = f"{self.findings.layers[layer].label}:{number}"
+        sheet = plan.size(block.sheet)
+        return FilterCard(
+            layer, number, row, label, f"{folder}/{number}.html", folder, block, sheet
+        )
+
+    def photo(self, image: int) -> Photo:
+        """Return what is known of an image of the data."""
+        survey = self.findings.survey
+        row = survey.row_of(image)
+        numbers = int(survey.labels[row]), int(survey.predicted[row]), float(survey.confidence[row])
+        return Photo(image, self.findings.name(image), *numbers)

@@ -1,0 +1,218 @@
+"""Does an atlas show the numbers of the network, resolve its links, and escape every name?"""
+
+import copy
+import json
+import re
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import torch
+from networks_on_paper import noisy_images, small_classifier
+from pages import Page
+from PIL import Image
+from small_atlas import CLASSES, DEAD, LONGEST, MARKUP, PER_CLASS, SETTINGS, write_small_atlas
+
+import interpret_kit as ik
+from interpret_kit.analyses.top_patches import TopPatches
+from interpret_kit.atlas.sprites import TOP, SheetPlan
+from interpret_kit.atlas.tiles import PATCH
+from interpret_kit.errors import NoImages, OutputExists, UsageError
+from interpret_kit.models.probing.evaluation import evaluating
+
+SCRIPTS = {"search.js", "atlas.js"}
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory):
+    return write_small_atlas(tmp_path_factory.mktemp("atlas"))
+
+
+@pytest.fixture(scope="module")
+def predicted(atlas):
+    """The predicted class of each image by id, one forward pass each."""
+    found = {}
+    labelled = atlas.images.with_classes_of(atlas.classifier)
+    for image in labelled.ids.tolist():
+        pixels = labelled.uint8_images([image], atlas.classifier.preprocessing)
+        pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            found[image] = int(atlas.classifier(pixels).argmax())
+    return found
+
+
+def labels(atlas):
+    labelled = atlas.images.with_classes_of(atlas.classifier)
+    return dict(zip(labelled.ids.tolist(), labelled.labels.tolist(), strict=True))
+
+
+def words(file):
+    """The text of a page without its markup, in one line."""
+    return " ".join("".join(Page(file).words).split())
+
+
+def test_the_accuracy_is_that_of_a_loop_over_the_images(atlas, predicted):
+    correct = sum(predicted[image] == label for image, label in labels(atlas).items())
+    share = 100 * correct / len(predicted)
+    said = words(atlas.folder / "index.html")
+    assert f"{share:.1f} % of {len(predicted)} images are classified correctly" in said
+
+
+def test_each_class_page_counts_its_mistakes_and_confusions(atlas, predicted):
+    for k in range(len(CLASSES)):
+        mine = [predicted[image] for image, label in labels(atlas).items() if label == k]
+        wrong = [each for each in mine if each != k]
+        said = words(atlas.folder / f"classes/{k}.html")
+        count = len(wrong) or "None"
+        assert f"{count} of {PER_CLASS} images {'is' if len(wrong) < 2 else 'are'} miscl" in said
+        shown = re.findall(r'<h3 id="as-(\d+)">', atlas.page(f"classes/{k}.html"))
+        assert set(map(int, shown)) == set(wrong)
+
+
+def test_the_damage_on_the_wall_is_that_of_zeroed_filters(atlas):
+    ablated_on = atlas.images.with_classes_of(atlas.classifier).spread(SETTINGS.ablation_images)
+    pixels = ablated_on.uint8_images(ablated_on.ids.tolist(), atlas.classifier.preprocessing)
+    pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    truth = torch.from_numpy(ablated_on.labels)
+    expected = {}
+    for filter_ in range(6):
+        other = copy.deepcopy(atlas.classifier)
+        with torch.no_grad(), evaluating(atlas.classifier), evaluating(other):
+            other.network.conv2.weight[filter_] = 0
+            before, after = atlas.classifier(pixels).argmax(1), other(pixels).argmax(1)
+        expected[filter_] = int(((before == truth) & (after != truth)).sum())
+    tiles = [each for each in Page(atlas.folder / "layers/2/index.html").all("li") if each]
+    shown = {-int(each["data-number"]): int(each["data-damage"]) for each in tiles}
+    assert shown == expected
+    assert list(shown.values()) == sorted(shown.values(), reverse=True)
+    assert max(expected.values()) > 0
+
+
+def test_a_dead_filter_is_said_to_be_dead(atlas):
+    tiles = [each for each in Page(atlas.folder / "layers/1/index.html").all("li") if each]
+    assert {-int(t["data-number"]) for t in tiles if t["data-dead"] == "1"} == {DEAD}
+    assert "This filter is dead" in words(atlas.folder / f"layers/1/{DEAD}.html")
+    assert "1 of 4 filters is dead" in words(atlas.folder / "layers/1/index.html")
+
+
+def test_the_tiles_of_a_sheet_are_the_patches_of_the_images(atlas):
+    tops = TopPatches(layer="all", top=TOP).run(atlas.classifier, atlas.images)
+    plan = SheetPlan(4, PATCH)
+    preprocessing = atlas.classifier.preprocessing
+    sheet = np.asarray(Image.open(atlas.folder / "layers/1/patches-0.webp").convert("RGBA"))
+    assert sheet.shape[:2] == plan.size(0)[::-1]
+    for row, rank in np.ndindex(4, TOP):
+        (pixels,) = atlas.images.uint8_images([tops.images[row, rank]], preprocessing)
+        opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255)])
+        y, x = np.array([tops.rows[row, rank], tops.cols[row, rank]])
+        field = np.pad(opaque, ((1, 1), (1, 1), (0, 0)))[y : y + 3, x : x + 3]  # of a 3 x 3 kernel
+        large = field.repeat(PATCH // 3, 0).repeat(PATCH // 3, 1)
+        _, x, y, width, height = plan.tile_of(row, rank)
+        tile = sheet[y : y + height, x : x + width].astype(int)
+        assert (tile[..., 3] == large[..., 3]).all()
+        seen = large[..., 3] == 255
+        assert np.abs(tile - large)[seen].mean() < 8  # levels of 256
+
+
+def test_every_link_leads_to_a_file_of_the_folder(atlas):
+    for file in atlas.pages:
+        page = Page(file)
+        found = [unquote(each).partition("#")[0] for each in page.addresses()]
+        missing = [each for each in found if each and not (file.parent / each).is_file()]
+        outside = [e for e in found if not (file.parent / e).resolve().is_relative_to(atlas.folder)]
+        assert (missing, outside) == ([], []), file
+
+
+def test_addresses_hold_no_name_of_the_data(atlas):
+    slug = re.compile(
+        r"index\.html|assets/(atlas\.css|atlas\.js|search\.js)|classes/\d+\.html"
+        r"|images/(cover|\d+(-occlusion)?)\.webp|images/\d+\.html"
+        r"|layers/\d+/(index\.html|\d+\.html|(patches|maps)-\d+\.webp)"
+    )
+    files = [each for each in atlas.folder.rglob("*") if each.is_file()]
+    names = [each.relative_to(atlas.folder).as_posix() for each in files]
+    assert [each for each in names if not slug.fullmatch(each)] == []
+
+
+def test_names_are_text_and_never_markup(atlas):
+    for file in atlas.pages:
+        page, source = Page(file), file.read_text("utf-8")
+        assert all(each.get("src") != "x" for each in page.all("img")), file
+        for tag, attributes in page.elements:
+            bad = [name for name in attributes if name.startswith("on") or name == "style"]
+            assert not bad, (file, tag)
+        assert {each["src"].rpartition("/")[2] for each in page.all("script")} == SCRIPTS
+        assert "<script>" not in source
+        assert MARKUP not in source
+    for k, name in enumerate(CLASSES):
+        assert name in words(atlas.folder / f"classes/{k}.html")
+    assert any(LONGEST in words(each) for each in (atlas.folder / "images").glob("*.html"))
+
+
+def test_every_page_forbids_what_is_not_its_own_and_says_how_it_was_made(atlas):
+    for file in atlas.pages:
+        page = Page(file)
+        (policy,) = [each["content"] for each in page.all("meta") if "http-equiv" in each]
+        rules = dict(each.strip().split(" ", 1) for each in policy.split(";"))
+        assert rules["default-src"] == "'none'"
+        assert "unsafe" not in policy
+        assert not re.search(r"https?:|//[a-z]|javascript:", file.read_text("utf-8"))
+        said = words(file)
+        assert f"weights {atlas.classifier.fingerprint}" in said
+        assert f"contents {atlas.images.with_classes_of(atlas.classifier).fingerprint}" in said
+        assert "ikit atlas --fast" in said
+        for image in page.all("img"):
+            assert image["alt"], file
+
+
+def test_style_and_script_are_small_and_load_nothing(atlas):
+    files = [atlas.folder / "assets" / name for name in ("atlas.css", "atlas.js")]
+    assert sum(each.stat().st_size for each in files) < 60_000
+    for file in files:
+        assert not re.search(r"https?:|@import|url\(|fetch\(|innerHTML|eval\(", file.read_text())
+    listed = (atlas.folder / "assets/search.js").read_text().partition("=")[2]
+    assert json.loads(listed.rstrip(";\n"))["classes"] == list(CLASSES)
+
+
+def test_an_image_page_holds_the_confidence_of_each_window(atlas):
+    page = sorted((atlas.folder / "images").glob("*.html"))[0]
+    image = int(page.stem)
+    result = ik.Occlusion(window=4, stride=3).run(atlas.classifier, atlas.images.only([image]))
+    cells = [each for each in Page(page).all("rect") if "data-c" in each]
+    shown = [float(each["data-c"]) for each in cells]
+    assert shown == pytest.approx(100 * result.confidence[0].ravel(), abs=0.006)
+    assert [int(each["data-p"]) for each in cells] == result.predicted[0].ravel().tolist()
+    boxes = [list(map(int, each["data-box"].split())) for each in cells]
+    assert boxes == result.grid.boxes().tolist()
+
+
+def test_an_atlas_is_not_overwritten_and_a_failed_one_leaves_nothing(tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExists, match="site exists already; give another folder"):
+        ik.write_atlas(small_classifier(), noisy_images(4), tmp_path / "site")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ik.write_atlas(small_classifier(), noisy_images(4), tmp_path / "other", progress=stop)
+    assert [each.name for each in tmp_path.iterdir()] == ["site"]
+
+
+def test_what_cannot_be_shown_is_refused_in_a_sentence(tmp_path):
+    classifier, images = small_classifier(), noisy_images(4)
+    with pytest.raises(NoImages, match="label"):
+        ik.write_atlas(classifier, images.unlabelled(), tmp_path / "a")
+    with pytest.raises(UsageError, match="larger than the image"):
+        ik.write_atlas(classifier, images, tmp_path / "a", ik.AtlasSettings(window=99))
+    with pytest.raises(TypeError, match=r"`settings` is 3; give AtlasSettings\("):
+        ik.write_atlas(classifier, images, tmp_path / "a", 3)
+    with pytest.raises(UsageError, match="`ablation_images` is 0; it must be at least 1"):
+        ik.AtlasSettings(ablation_images=0)
+
+
+def test_one_image_is_enough(tmp_path):
+    classifier, images = small_classifier(), noisy_images(1)
+    page = ik.write_atlas(classifier, images, tmp_path / "site", SETTINGS, engine="full")
+    assert "of 1 images are classified correctly" in words(page)

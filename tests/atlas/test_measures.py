@@ -1,0 +1,97 @@
+"""Are the statistics and the choice of images of an atlas those worked out on paper?"""
+
+import numpy as np
+import pytest
+
+from interpret_kit.atlas.measures import selectivity_of
+from interpret_kit.atlas.pages.words import counted, false_discovery, percent
+from interpret_kit.atlas.selection import at_quantiles
+from interpret_kit.atlas.significance import mcnemar, q_values
+from interpret_kit.atlas.sprites import Crop, SheetPlan
+from interpret_kit.atlas.tiles import map_tiles, patch_tile
+
+
+def test_the_exact_mcnemar_test_is_that_of_a_fair_coin():
+    assert mcnemar(0, 0) == 1
+    assert mcnemar(0, 5) == 2 / 2**5
+    assert mcnemar(1, 7) == 2 * (1 + 8) / 2**8
+    assert mcnemar(4, 4) == 1
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg():
+    # p: 2 / 32, 2 / 256, 1, 2 / 16; sorted with their ranks: 2/256 * 4, 2/32 * 4/2, 2/16 * 4/3, 1.
+    q = q_values(np.array([5, 0, 0, 4]), np.array([0, 8, 0, 0]))
+    assert q == pytest.approx([1 / 8, 1 / 32, 1, 1 / 6])
+
+
+def test_a_larger_p_never_has_a_smaller_q():
+    # p: 2 / 32 twice, of two tests: the first by rank would be 2 / 16, and is 2 / 32 as the second.
+    assert q_values(np.array([5, 0]), np.array([0, 5])) == pytest.approx([1 / 16, 1 / 16])
+
+
+def test_class_selectivity_is_zero_for_equal_classes_and_one_for_a_single_class():
+    means = np.array([[3.0, 1.0, 1.0], [2.0, 2.0, 2.0], [0.0, 4.0, 0.0], [0.0, 0.0, 0.0]])
+    assert selectivity_of(means).tolist() == [0.5, 0, 1, 0]
+    absent = np.array([[3.0, np.nan, 1.0]])  # no image of the second class
+    assert selectivity_of(absent).tolist() == [0.5]
+
+
+def test_images_at_a_quantile_are_those_beside_it():
+    peaks = np.arange(101.0)  # image k activates the filter by k
+    assert {q: rows.tolist() for q, rows in at_quantiles(peaks).items()} == {
+        0.95: [96, 95, 94],
+        0.9: [91, 90, 89],
+        0.75: [76, 75, 74],
+        0.5: [51, 50, 49],
+    }
+    assert at_quantiles(np.array([2.0]))[0.5].tolist() == [0]
+
+
+def test_the_blocks_of_filters_follow_each_other_on_the_sheets():
+    plan = SheetPlan(filters=70, tile=10)  # blocks of 3 x 10 px and two gaps of 2 px
+    assert (plan.block, plan.sheets) == (34, 2)
+    assert plan.block_of(0) == Crop(0, 0, 0, 34, 34)
+    assert plan.block_of(9) == Crop(0, 36, 36, 34, 34)
+    assert plan.tile_of(9, 5) == Crop(0, 36 + 24, 36 + 12, 10, 10)
+    assert plan.block_of(65) == Crop(1, 36, 0, 34, 34)
+    assert plan.size(0) == (8 * 36 - 2, 8 * 36 - 2)
+    assert plan.size(1) == (6 * 36 - 2, 34)
+
+
+def test_a_patch_at_the_edge_keeps_its_place_in_the_receptive_field():
+    image = np.full((6, 8, 3), 7, np.uint8)
+    tile = patch_tile(image, np.array([0, 6, 2, 8]), np.array([-2, 6, 2, 10]), 8)
+    # Of the field of 4 x 4 px, the lower left quarter lies in the image.
+    assert (tile[4:, :4] == (7, 7, 7, 255)).all()
+    assert (tile[:4, :, 3] == 0).all()
+    assert (tile[4:, 4:, 3] == 0).all()
+
+
+def test_a_field_that_is_larger_than_the_image_shows_the_whole_image():
+    image = np.full((4, 8, 3), 7, np.uint8)
+    tile = patch_tile(image, np.array([0, 0, 4, 8]), np.array([-9, -9, 12, 14]), 16)
+    assert (tile[4:12] == (7, 7, 7, 255)).all()
+    assert (tile[[3, 12], :, 3] == 0).all()
+
+
+def test_maps_hide_what_does_not_fire():
+    import torch
+
+    maps = torch.tensor([[[0.0, 4.0], [2.0, -1.0]]])
+    alpha = map_tiles(maps, np.array([4.0]), 2)[0, ..., 3]
+    assert alpha.tolist() == [[178, 0], [89, 178]]  # 0.7 of 255, times 1, 0, one half, 1
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0, "0"), (1, "100"), (0.0621, "6.2"), (0.0004, "0.04"), (0.99999, "100.0")],
+)
+def test_percents_have_the_digits_they_are_worth(share, said):
+    assert percent(share) == f"{said}\u00a0%"
+
+
+def test_counts_and_q_are_written_in_words():
+    assert counted(0, 12, "images") == "none of 12 images is"
+    assert counted(1, 12, "images") == "1 of 12 images is"
+    assert counted(1200, 3000, "images") == "1,200 of 3,000 images are"
+    assert (false_discovery(0.0004), false_discovery(0.0312)) == ("< 0.001", "0.031")

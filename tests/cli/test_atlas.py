@@ -1,0 +1,61 @@
+"""Does `ikit atlas` write the pages, and say how to make them again?"""
+
+import json
+import webbrowser
+
+import pytest
+from click.testing import CliRunner
+from pages import Page
+from small_runs import write_images, write_run
+
+from interpret_kit.cli.main import ikit
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a run of two layers, and labelled images."""
+    folder = tmp_path_factory.mktemp("atlas command")
+    write_run(folder / "run")
+    for name in ("red", "green"):
+        write_images(folder / "photos" / name, count=3)
+    return folder
+
+
+def run(place, *options):
+    line = ["atlas", "--model", str(place / "run"), "--data", str(place / "photos"), *options]
+    return CliRunner().invoke(ikit, line, env={"IKIT_ATLAS_ABLATION_IMAGES": "4"})
+
+
+def test_the_command_opens_the_first_page_and_its_foot_makes_it_again(place, monkeypatch):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    monkeypatch.chdir(place)
+    settings = ["--layer", "2", "--window", "12", "--engine", "full", "--out", "my site"]
+    result = run(place, *settings, "--open", "--json", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = json.loads(result.stdout)
+    page = place / "my site" / "index.html"
+    assert told["page"] == "my site/index.html"
+    assert told["pages"] == len([*page.parent.rglob("*.html")])
+    assert opened == [page.as_uri()]
+    again = (
+        f"ikit atlas --model '{place / 'run'}' --layer 2 --ablation-images 4 --window 12 "
+        f"--data '{place / 'photos'}' --out 'my site' --engine full"
+    )
+    assert again in " ".join("".join(Page(page).words).split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--window", "99"], "a window of 99x99 px is larger than the image of 24x24 px"),
+        (["--layer", "7"], "no layer 7; the layers are numbered from 1 to 2"),
+        (["--ablation-images", "0"], "--ablation-images is 0; it must be at least 1"),
+        (["--force"], "--force replaces the folder given with --out"),
+    ],
+)
+def test_mistakes_are_one_line(place, options, said):
+    result = run(place, *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
