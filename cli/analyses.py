@@ -1,4 +1,4 @@
-"""The five analyses as commands."""
+"""The analyses as commands."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ if TYPE_CHECKING:
 OUT = Path("ikit-out")
 EXAMPLES = {
     "occlusion": "ikit occlusion photo.jpg --window 32 --stride 16",
+    "attribution": "ikit attribution photo.jpg --method occlusion,gradcam,ig,saliency",
     "activations": "ikit activations photo.jpg --layer 3 --filters 0,5,7",
     "top_patches": "ikit top-patches --layer 1,3 --top 16 --data photos/",
     "ablation": "ikit ablation --layer all --data photos/ --most 200",
     "misclassifications": "ikit misclassifications --silence 3:7 --data photos/",
 }
-FEW = {"occlusion": 8, "activations": 8}
-"""How many images are used if none are named: these two save and draw every image."""
+FEW = {"occlusion": 8, "attribution": 8, "activations": 8}
+"""How many images are used if none are named: these save and draw every image."""
 
 
-CHOOSING = ("occlusion", "ablation")
+CHOOSING = ("occlusion", "attribution", "ablation")
 """The commands that have windows or ablated filters, and so a choice of the engine."""
 
-RECORDING = ("occlusion", "activations", "ablation")
+RECORDING = ("occlusion", "attribution", "activations", "ablation")
 """The commands that record something of every image; the others only count."""
 
 
@@ -199,6 +200,6 @@ def tell_a_person(result: Result, terminal: Terminal) -> None:
     terminal.left_out((result.origin.names[each], why) for each, why in result.origin.unreadable)
 
 
-occlusion, activations, top_patches, ablation, misclassifications = (
+occlusion, attribution, activations, top_patches, ablation, misclassifications = (
     command_of(ANALYSES[name]) for name in EXAMPLES
 )

@@ -33,6 +33,7 @@ COMMANDS = {
     "train": Entry("train", "Train a small CNN."),
     "sweep": Entry("sweep", "Run or resume a hyper-parameter sweep."),
     "occlusion": Entry("analyses", "Where does the classifier look? Occlusion maps."),
+    "attribution": Entry("analyses", "Occlusion beside Grad-CAM and other attribution maps."),
     "activations": Entry("analyses", "What do filters respond to? Feature maps of images."),
     "top-patches": Entry("analyses", "Which patches of the images activate each filter most?"),
     "ablation": Entry("analyses", "What is each filter for? Errors when it is ablated."),

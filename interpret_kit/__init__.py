@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.ablation import AblationResult as AblationResult
     from interpret_kit.analyses.activations import Activations as Activations
     from interpret_kit.analyses.activations import ActivationsResult as ActivationsResult
+    from interpret_kit.analyses.attribution import Attribution as Attribution
+    from interpret_kit.analyses.attribution import AttributionResult as AttributionResult
     from interpret_kit.analyses.base import Analysis as Analysis
     from interpret_kit.analyses.misclassifications import Misclassifications as Misclassifications
     from interpret_kit.analyses.misclassifications import (
@@ -60,6 +62,8 @@ _HOMES = {
     "ActivationsResult": "analyses.activations",
     "Analysis": "analyses.base",
     "AtlasSettings": "atlas.settings",
+    "Attribution": "analyses.attribution",
+    "AttributionResult": "analyses.attribution",
     "Classifier": "models.classifier",
     "ConvNet": "models.convnet",
     "FilterAblation": "captum_api.filter_ablation",

@@ -6,6 +6,7 @@ from typing import Any
 
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
@@ -13,6 +14,7 @@ from interpret_kit.analyses.top_patches import TopPatches
 
 _ALL: tuple[type[Analysis[Any]], ...] = (
     Occlusion,
+    Attribution,
     Activations,
     TopPatches,
     Ablation,

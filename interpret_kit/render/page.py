@@ -30,7 +30,7 @@ DPI = 110
 MARGIN = 0.2  # inches
 TITLE, NOTE, LABEL, SMALL = 12.0, 9.0, 8.0, 7.0  # points
 CELLS_FROM = 1.5  # enlargement from which each pixel of an image is drawn as a square
-GREY = "#555555"
+GREY, LIGHT_GREY = "#555555", "#bbbbbb"
 ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # outlines a white line
 
 

@@ -14,6 +14,7 @@ from interpret_kit.render.page import NOTE, SMALL, Area, Page
 from interpret_kit.results.result import Array
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
+PLAIN = (0.0, 0.38, 0.22)  # of values that are never negative
 OPAQUE = 0.8  # opacity of the strongest colour over an image
 
 
@@ -26,6 +27,9 @@ SIGNED: Colormap = LinearSegmentedColormap.from_list(
     "signed",
     [_over_white(COLD), (1.0, 1.0, 1.0), _over_white(HOT)],
     N=257,  # odd, so that 0 has a colour of its own
+)
+ONE_SIGN: Colormap = LinearSegmentedColormap.from_list(
+    "one sign", [(1.0, 1.0, 1.0), _over_white(PLAIN)]
 )
 CONFIDENCE, ACTIVATION, COUNTS = (mpl.colormaps[each] for each in ("viridis", "magma", "Blues"))
 
@@ -64,11 +68,12 @@ def overlay(image: Array, values: Array, scale: Scale) -> Array:
     """Blend signed values (height, width) over an image as colour, uint8 (height, width, 3).
 
     The image becomes light grey; red (above 0) and blue (below) cover it in proportion to the
-    value, so that every colour in the output comes from the values.
+    value, so that every colour in the output comes from the values. With a scale from 0, green
+    takes the place of red.
     """
     grey = 0.3 + 0.7 * (image @ np.array([0.30, 0.59, 0.11]))[..., None] / 255
     strength = np.clip(values / scale.high, -1, 1)[..., None]
-    colour = np.where(strength > 0, HOT, COLD)
+    colour = np.where(strength > 0, HOT if scale.low < 0 else PLAIN, COLD)
     cover = OPAQUE * np.abs(strength)
     covered: Array = np.rint(255 * ((1 - cover) * grey + cover * colour))
     return covered.astype(np.uint8)

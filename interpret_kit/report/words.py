@@ -39,6 +39,16 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "prediction.",
         ),
     ),
+    "attribution": (
+        Kind(
+            "image",
+            "Attribution maps side by side",
+            "The image, and the map of each method. Each map is divided by the 99th percentile of "
+            "its magnitudes: colours compare the pixels of a map, not the maps. Red supports the "
+            "class, blue counts against it; green marks methods that have no sign. Where methods "
+            "disagree, none of them is proof.",
+        ),
+    ),
     "activations": (
         Kind(
             "layer",

@@ -93,6 +93,16 @@ DECLARED: dict[str, dict[str, Holds]] = {
         "ids": ID,
         "input_images": PIXEL,
     },
+    "attribution": {
+        "maps": REAL,
+        "target": CLASS,
+        "confidence": SHARE,
+        "predicted": CLASS,
+        "change": REAL,
+        "ids": ID,
+        "labels": LABEL,
+        "input_images": PIXEL,
+    },
     "misclassifications": {
         "confusion": COUNT,
         "confusion_before": COUNT,

@@ -22,6 +22,7 @@ from PIL import Image
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.progress import RunProgress
@@ -35,6 +36,7 @@ from interpret_kit.results.load import load_result
 
 SMALL = [
     Occlusion(window=(5, 4), stride=3, fill="mean"),
+    Attribution(method="guided-gradcam,ig,saliency,occlusion", steps=4, fill="mean"),
     Activations(layer="conv1", top=3),
     TopPatches(layer="all", top=3, per_image=2),
     Ablation(layer="all"),

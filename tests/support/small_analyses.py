@@ -7,12 +7,14 @@ import pytest
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
 
 SMALL = [
     Occlusion(window=(5, 4), stride=3, fill="mean"),
+    Attribution(method="gradcam,ig", steps=2),
     Activations(layer="conv1", top=3),
     TopPatches(layer="all", top=3, per_image=2, site="convolution"),
     Ablation(layer="all"),

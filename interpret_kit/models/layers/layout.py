@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import Tensor
 
 from interpret_kit.models.layers.dimensions import BATCH, CHANNEL, COL, ROW, Dim, Dims, Factor
@@ -62,6 +63,17 @@ class OutputLayout:
         maps = parts.reshape(len(parts), parts.shape[1], self.rows, self.cols)
         rows, cols = self.rolled
         return maps.roll((-rows, -cols), (2, 3)) if rows or cols else maps
+
+    def replaced(self, output: Tensor, maps: Tensor) -> Tensor:
+        """Return a copy of an output with other ``maps``, as `maps` returns them, inside.
+
+        Gradients pass from the copy to both.
+        """
+        if self.is_plain:
+            return maps.clone()
+        cells = torch.arange(output.numel(), device=output.device).view(output.shape)
+        where = self.maps(cells).flatten()
+        return output.flatten().index_copy(0, where, maps.flatten()).view(output.shape)
 
     def channels(self, output: Tensor) -> Tensor:
         """View the complete output as (batch, filters, ...), for writing into it."""
