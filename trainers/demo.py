@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from interpret_kit.analyses.ablation import Ablation, AblationResult
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
@@ -61,6 +62,12 @@ OCCLUSION = (
     "Occlusion of a few test images by a gray square, with a stride of a third of its side. The "
     "confidence of a network that relies on the object, and not on the background, drops only "
     "where the object is occluded.",
+)
+ATTRIBUTION = (
+    "attribution",
+    "Do other methods agree?",
+    "The same images, explained by occlusion, Grad-CAM, integrated gradients and saliency. They "
+    "measure different things; a region that all of them mark is more convincing.",
 )
 ACTIVATIONS = (
     "activations-{}",
@@ -211,6 +218,8 @@ def _trained(writer: _Writer, demo: Demo) -> None:
     few, many = images.take(demo.shown, seed=0), images.spread(demo.counted)
     occlusion = Occlusion(window=demo.window, stride=max(1, demo.window // 3))
     writer.run(OCCLUSION, occlusion, classifier, few)
+    windows = {"window": occlusion.window, "stride": occlusion.stride}
+    writer.run(ATTRIBUTION, Attribution(**windows), classifier, few)
     for layer in demo.layers:
         writer.run(_about(ACTIVATIONS, layer), Activations(layer=layer), classifier, few)
     writer.run(TOP_PATCHES, TopPatches(layer="all"), classifier, many)

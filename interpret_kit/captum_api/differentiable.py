@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,12 +21,12 @@ from interpret_kit.models.probing.network_kinds import is_quantised, opaque
 _RECTIFYING = {"relu", "clamp_min", "threshold"}  # operations
 
 
-def refuse_without_gradient(scores: Scores, method: str) -> None:
+def refuse_without_gradient(scores: Scores, methods: Sequence[str]) -> None:
     """Refuse a network whose outputs have no gradient, or one that does not depend on the layer.
 
     Args:
         scores: the outputs; if they have a layer, its gradient is tried, too.
-        method: for which gradients are needed, for the message.
+        methods: for which gradients are needed, for the message.
 
     Raises:
         NotSupported: with the reason, and what to give instead.
@@ -33,14 +34,14 @@ def refuse_without_gradient(scores: Scores, method: str) -> None:
     classifier = scores.classifier
     why = _without_gradient(classifier)
     if why:
-        raise _cannot(classifier, method, why)
+        raise _cannot(classifier, methods, why)
     pixels = leaf(scores, two_images(classifier.size, classifier.device))
     with torch.enable_grad():
         outputs = scores(pixels)
         if not outputs.requires_grad:
-            raise _cannot(classifier, method, "its outputs are computed without them")
+            raise _cannot(classifier, methods, "its outputs are computed without them")
         if _gradient(outputs, pixels) is None:
-            raise _cannot(classifier, method, "its outputs do not depend on the pixels")
+            raise _cannot(classifier, methods, "its outputs do not depend on the pixels")
         gradient = _of_layer(scores, pixels) if scores.layer else None
     if scores.layer and (gradient is None or not gradient.any()):
         raise NotSupported(
@@ -78,10 +79,10 @@ def _without_gradient(classifier: Classifier) -> str:
     return ""
 
 
-def _cannot(classifier: Classifier, method: str, why: str) -> NotSupported:
+def _cannot(classifier: Classifier, methods: Sequence[str], why: str) -> NotSupported:
     return NotSupported(
-        f"method {method} needs gradients of {classifier.name}: {why}; `method='occlusion'` needs "
-        "none"
+        f"{' and '.join(methods)} need{'s' * (len(methods) == 1)} gradients of {classifier.name}: "
+        f"{why}; `method='occlusion'` needs none"
     )
 
 
@@ -106,7 +107,7 @@ def refuse_functional_relus(classifier: Classifier) -> None:
     name, network = classifier.name, classifier.network
     if opaque(network):
         raise NotSupported(
-            f"method guided-gradcam needs the modules of {name}, but {opaque(network)}; give the "
+            f"guided-gradcam needs the modules of {name}, but {opaque(network)}; give the "
             "nn.Module that it was made from, or `method='ig'`"
         )
     inputs = classifier.normalised(classifier.example())
@@ -119,12 +120,12 @@ def refuse_functional_relus(classifier: Classifier) -> None:
         kinds = sorted({type(each.module).__name__ for each in calls if _activates(each.module)})
         others = f" (its activations are {', '.join(kinds)})" if kinds else ""
         raise NotSupported(
-            f"method guided-gradcam changes the gradients of nn.ReLU modules, and {name} has none"
+            f"guided-gradcam changes the gradients of nn.ReLU modules, and {name} has none"
             f"{others}; {instead}"
         )
     if counter.count != modules:
         raise NotSupported(
-            f"method guided-gradcam changes the gradients of nn.ReLU modules, but "
+            f"guided-gradcam changes the gradients of nn.ReLU modules, but "
             f"{counter.count - modules} of the {counted(counter.count, 'ReLU')} of {name} "
             f"{'is' if counter.count - modules == 1 else 'are'} called as functions, such as "
             f"F.relu; use modules, or {instead}"

@@ -42,7 +42,7 @@ class GradientMethods:
         found = _layer(layer, classifier) if READS_LAYER & {*self.methods} else None
         self.scores = Scores(classifier, found, site)
         if self.methods:
-            refuse_without_gradient(self.scores, " and ".join(self.methods))
+            refuse_without_gradient(self.scores, self.methods)
         if GUIDED in self.methods:
             refuse_functional_relus(classifier)
 

@@ -125,7 +125,7 @@ def test_the_commands_that_have_the_choice_have_the_option(name):
 
     command = ikit.get_command(None, name.replace("_", "-"))
     options = {each.name: each for each in command.params}
-    assert ("engine" in options) == (name in {"occlusion", "ablation"})
+    assert ("engine" in options) == (name in {"occlusion", "attribution", "ablation"})
     if "engine" in options:
         assert options["engine"].type.choices == ("auto", "full", "incremental")
         assert options["engine"].default == "auto"

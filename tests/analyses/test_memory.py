@@ -12,6 +12,7 @@ from networks_on_paper import noisy_images, small_classifier
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.counting import flips as counting_flips
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.recording import spill
@@ -23,6 +24,7 @@ from interpret_kit.results.load import load_result
 
 RECORDING = [
     Occlusion(window=(5, 4), stride=3),
+    Attribution(method="gradcam,saliency"),
     Activations(layer="conv1", top=3),
     Ablation(layer="all"),
 ]

@@ -15,6 +15,7 @@ from interpret_kit.results.save import manifest
 
 NAMED = {
     "occlusion": "photos/3.png --window 12 --stride 12",
+    "attribution": "photos/3.png --method gradcam,ig --steps 2",
     "activations": "photos/3.png --layer 1",
     "top-patches": "--layer all --top 2",
     "ablation": "--layer all",
@@ -385,7 +386,7 @@ class TestOtherCommands:
         ("top_patches", "Did you mean 'top-patches'?"),
         ("Occlusion", "Did you mean 'occlusion'?"),
         ("my photo.jpg", "To analyse an image: ikit occlusion 'my photo.jpg'"),
-        ("xyz", "The commands are: layers, predict, train, sweep, occlusion, activations, "),
+        ("xyz", "The commands are: layers, predict, train, sweep, occlusion, attribution, "),
     ],
 )
 def test_a_command_that_does_not_exist_is_answered_with_what_to_type(typed, said):

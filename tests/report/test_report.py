@@ -12,6 +12,7 @@ from small_runs import write_run
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
@@ -27,6 +28,7 @@ SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x
 CLASSES = (SCRIPT, HANDLER, IMAGE)
 SMALL = [
     Occlusion(window=5, stride=4),
+    Attribution(method="gradcam,saliency"),
     Activations(layer=1, top=2),
     TopPatches(layer="all", top=2),
     Ablation(layer="all"),

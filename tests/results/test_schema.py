@@ -9,6 +9,7 @@ from networks_on_paper import noisy_images, small_classifier
 
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
@@ -19,6 +20,7 @@ from interpret_kit.results.load import load_result
 
 SMALL = [
     Occlusion(window=(5, 4), stride=4),
+    Attribution(method="gradcam,ig", steps=2),
     Activations(layer="conv1", top=3),
     TopPatches(layer="conv1", top=3),
     Ablation(layer="conv1"),

@@ -43,7 +43,7 @@ def refuse_unusable(network: object, name: str) -> None:
                 "network on 'cpu', or load its weights after network.to_empty(device='cpu')"
             )
     for weight_name, weight in _learned(network):
-        if weight.is_floating_point() and not torch.isfinite(weight).all():
+        if weight.is_floating_point() and not torch.isfinite(weight.detach()).all():
             raise not_finite(name, weight_name)
 
 
