@@ -235,6 +235,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize(("make", "method", "said"), REFUSED)
 def test_a_network_without_what_a_method_needs_is_refused_in_one_sentence(make, method, said):
     with pytest.raises(NotSupported, match=said) as error:
