@@ -218,8 +218,8 @@ def _trained(writer: _Writer, demo: Demo) -> None:
     few, many = images.take(demo.shown, seed=0), images.spread(demo.counted)
     occlusion = Occlusion(window=demo.window, stride=max(1, demo.window // 3))
     writer.run(OCCLUSION, occlusion, classifier, few)
-    windows = {"window": occlusion.window, "stride": occlusion.stride}
-    writer.run(ATTRIBUTION, Attribution(**windows), classifier, few)
+    attribution = Attribution(window=occlusion.window, stride=occlusion.stride)
+    writer.run(ATTRIBUTION, attribution, classifier, few)
     for layer in demo.layers:
         writer.run(_about(ACTIVATIONS, layer), Activations(layer=layer), classifier, few)
     writer.run(TOP_PATCHES, TopPatches(layer="all"), classifier, many)

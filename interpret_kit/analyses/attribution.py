@@ -205,7 +205,8 @@ class AttributionFold(Fold[AttributionResult]):
         self.grid = grid_for(classifier.size, analysis.window, analysis.stride)
         mean = partial(images.mean_colour, classifier.preprocessing)
         self.mean = pace.once("mean", mean) if analysis.fill == MEAN else np.zeros(3)
-        self.gradients = GradientMethods(analysis.method, classifier, analysis.layer, analysis.site)
+        layer, site = analysis.layer, analysis.site
+        self.gradients = GradientMethods(tuple(analysis.method), classifier, layer, site)
         self.occlusion: Any = None
         if OCCLUSION in analysis.method:
             names = ("window", "stride", "fill", "target")

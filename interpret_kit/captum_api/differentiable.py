@@ -86,7 +86,7 @@ def _cannot(classifier: Classifier, methods: Sequence[str], why: str) -> NotSupp
     )
 
 
-class _ReluCounter(DispatchMode):
+class _ReluCounter(DispatchMode):  # type: ignore[no-untyped-call]
     """Count the operations of a block that set what is negative to zero."""
 
     count = 0
@@ -112,7 +112,7 @@ def refuse_functional_relus(classifier: Classifier) -> None:
         )
     inputs = classifier.normalised(classifier.example())
     watch = TensorWatch(inputs)
-    with calls_of(network, watch) as calls, _ReluCounter() as counter:
+    with calls_of(network, watch) as calls, _ReluCounter() as counter:  # type: ignore[no-untyped-call]
         network(inputs)
     modules = sum(isinstance(each.module, nn.ReLU) for each in calls)
     instead = "`method='gradcam'` needs none"

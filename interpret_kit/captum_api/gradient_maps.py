@@ -99,7 +99,7 @@ def integrated_gradients(
         n_steps=path.steps,
         internal_batch_size=max(path.rows, len(pixels)),
     )
-    return maps.detach().sum(1)
+    return maps.sum(1)
 
 
 def change_of_output(scores: Scores, pixels: Tensor, targets: Tensor, baselines: Tensor) -> Tensor:
@@ -107,8 +107,9 @@ def change_of_output(scores: Scores, pixels: Tensor, targets: Tensor, baselines:
 
     Integrated gradients sum up to it, but for the error of the integral.
     """
-    both = scores(torch.cat([pixels, baselines])).double().chunk(2)
-    return (both[0] - both[1]).gather(1, targets[:, None])[:, 0]
+    outputs: Tensor = scores(torch.cat([pixels, baselines])).double()
+    here, there = outputs.chunk(2)
+    return (here - there).gather(1, targets[:, None])[:, 0]
 
 
 def grad_cam(scores: Scores, pixels: Tensor, targets: Tensor) -> Tensor:
@@ -127,7 +128,8 @@ def guided_grad_cam(scores: Scores, pixels: Tensor, targets: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)
         guided = GuidedBackprop(scores).attribute(leaf(scores, pixels), target=targets)
-    return (guided * _cam(scores, pixels, targets)).sum(1)
+    product: Tensor = guided * _cam(scores, pixels, targets)
+    return product.sum(1)
 
 
 MAPS: dict[str, Callable[[Scores, Tensor, Tensor], Tensor]] = {
