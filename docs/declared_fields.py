@@ -23,7 +23,7 @@ class DeclaredFields(griffe.Extension):
         if not any(str(each.value).startswith(DECLARATIONS) for each in cls.attributes.values()):
             return
         found = getattr(importlib.import_module(cls.module.path), cls.name)
-        for field in dataclasses.fields(found):
+        for field in dataclasses.fields(found) if dataclasses.is_dataclass(found) else ():
             if field.name in cls.attributes and field.metadata:
                 _describe(cls.attributes[field.name], field)
 

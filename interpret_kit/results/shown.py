@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.errors import RunError
-from interpret_kit.results.table import Table
+from interpret_kit.results.table import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = 10  # of a representation, at most
-ROWS = 12  # of a table in a notebook
 _WIDTH = 100  # characters
 
 
@@ -34,7 +33,7 @@ def lines_of(result: Any) -> str:
     ]
     table = result.summary()
     room = LINES - len(head) - 2  # for the columns, and for how many rows are left out
-    body = ["  " + " | ".join(map(_cell, row)) for row in (table.columns, *table.rows[:room])]
+    body = ["  " + " | ".join(map(one_line, row)) for row in (table.columns, *table.rows[:room])]
     rest = [f"  and {len(table) - room} more rows in .summary()"] if len(table) > room else []
     return "\n".join(map(_short, [*head, *body, *rest]))
 
@@ -43,7 +42,7 @@ def html_of(result: Any, *, every: bool = False) -> str:
     """The lead, the summary and the first figure, or ``every`` one: self-contained and escaped."""
     lead = result.lead()
     parts = [f"<p>{escape(line)}</p>" for line in (*([lead] if lead else []), *result.notes())]
-    parts.append(_table(result.summary()))
+    parts.append(result.summary()._repr_html_())
     figures = list(result.figures().values())
     parts += map(_image_of, figures if every else figures[:1])
     return f"<div><h4>{escape(type(result).__name__)}</h4>{''.join(parts)}</div>"
@@ -75,20 +74,6 @@ def _image_of(figure: Figure) -> str:
     figure.savefig(file, format="png", dpi=80)
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="figure" style="max-width: 100%" src="data:image/png;base64,{data}">'
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(_cell(each))}</th>" for each in table.columns)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(_cell(each))}</td>' for each in row)}</tr>"
-        for row in table.rows[:ROWS]
-    )
-    more = f"<p>and {len(table) - ROWS} more rows</p>" if len(table) > ROWS else ""
-    return f"<table><tr>{head}</tr>{rows}</table>{more}"
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else " ".join(str(value).split())
 
 
 def _short(line: str) -> str:

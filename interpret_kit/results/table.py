@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _FORMULA = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]")  # also the wide forms of these
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+ROWS = 12  # that are shown of a table in an interactive session
 
 Row = tuple[Any, ...]
 
@@ -56,7 +59,7 @@ class Streamed(Sequence[Row]):
         return hash(self.length)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Rows with named columns, saved as a CSV file or printed as a table."""
 
@@ -65,6 +68,26 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        """Align the columns of the first rows, and say how many rows there are more."""
+        cells = [tuple(map(one_line, row)) for row in (self.columns, *self.rows[:ROWS])]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+        return "\n".join([*lines, *self._rest()])
+
+    def _repr_html_(self) -> str:
+        """Show the first rows in a notebook."""
+        head = "".join(f"<th>{escape(one_line(each))}</th>" for each in self.columns)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(one_line(each))}</td>' for each in row)}</tr>"
+            for row in self.rows[:ROWS]
+        )
+        more = "".join(f"<p>{escape(each)}</p>" for each in self._rest())
+        return f"<table><tr>{head}</tr>{rows}</table>{more}"
+
+    def _rest(self) -> list[str]:
+        return [f"and {len(self) - ROWS} more rows"] if len(self) > ROWS else []
 
     def to_pandas(self) -> DataFrame:
         """Make a pandas DataFrame.
@@ -81,6 +104,11 @@ class Table:
     def head(self, rows: int) -> Table:
         """Return a table of the first ``rows`` rows."""
         return Table(self.columns, self.rows[:rows])
+
+
+def one_line(value: Any) -> str:
+    """Write a cell in one line without control characters; "" for None."""
+    return "" if value is None else _CONTROLS.sub("", " ".join(str(value).split()))
 
 
 def write_csv(table: Table, file: Path) -> None:

@@ -120,6 +120,18 @@ def test_a_class_loads_its_own_results_only(results, tmp_path):
         type(results["ablation"]).load(folder)
 
 
+def test_a_table_shows_its_first_rows_and_how_many_more_there_are():
+    table = Table(("class", "images"), tuple((f"<b>{k}", 10 * k) for k in range(14)))
+    lines = repr(table).splitlines()
+    assert lines[:3] == ["class  images", "<b>0   0", "<b>1   10"]
+    assert lines[12:] == ["<b>11  110", "and 2 more rows"]
+    page = Tags(table._repr_html_())
+    assert [tag for tag, _ in page.found].count("tr") == 13
+    assert "<b>11" in page.text
+    assert "and 2 more rows" in page.text
+    assert repr(Table(("a",), (("\x1b[31mred\n",), (None,)))) == "a\n[31mred\n"
+
+
 def test_a_table_becomes_a_data_frame_or_says_what_to_install(monkeypatch):
     table = Table(("image", "drop"), (("a.jpg", 0.5), ("b.jpg", None)))
     made = {}
