@@ -96,7 +96,7 @@ def _from_files(paths: Sequence[Path], split: str | None, source: str) -> ImageS
 
 
 def _from_listing(listing: Listing, source: str) -> ImageSet:
-    files = Files(listing.paths, listing.names)
+    files = Files(listing.root, listing.names)
     ids = np.arange(len(files))
     return ImageSet(
         files,

@@ -14,20 +14,25 @@ from PIL import Image
 
 from interpret_kit.data.decoding.decode import decode_rgb
 from interpret_kit.data.decoding.regular_files import read_file
+from interpret_kit.data.packed_text import PackedText
 from interpret_kit.data.pinned import Content
 from interpret_kit.errors import UsageError
 from interpret_kit.models.pixels import refuse_other_range
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Files:
     """Images in files."""
 
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
+    folder: Path
+    names: PackedText  # relative to it, with "/"
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
+
+    def path(self, image: int) -> Path:
+        """Return where an image is."""
+        return self.folder / self.names[image]
 
     def name(self, image: int) -> str:
         """Return the path relative to the listed folder, as text that can be encoded."""
@@ -35,7 +40,7 @@ class Files:
 
     def read(self, image: int) -> Content:
         """Read the file."""
-        held = read_file(self.paths[image])
+        held = read_file(self.path(image))
         return Content(held, partial(decode_rgb, held))
 
 

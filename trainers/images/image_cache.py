@@ -88,7 +88,7 @@ def _name(images: ImageSet, size: tuple[int, int]) -> str:
     place = hashlib.sha256(f"{Path(images.source).absolute()}\n{images.split}\n{size}".encode())
     state = hashlib.sha256(f"{FORMAT}\n{size}\n".encode())
     for image in images.ids.tolist():
-        path = images.store.paths[image]
+        path = images.store.path(image)
         state.update(f"{image}\n{os.fsencode(path.absolute())!r}\n{_stat(path)}\n".encode())
     return f"{place.hexdigest()[:16]}-{state.hexdigest()[:32]}"
 

@@ -54,8 +54,14 @@ def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
     return by_key
 
 
-def numbered(class_of: Sequence[str | None], classes: Sequence[str] = ()) -> Labels:
+def numbered(class_of: Iterable[str | None], classes: Sequence[str] = ()) -> Labels:
     """Return labels (images,), -1 for none; ``classes`` default to the names that occur."""
-    classes = classes or sorted({each for each in class_of if each is not None})
-    index: dict[str | None, int] = {name: label for label, name in enumerate(classes)}
-    return np.array([index.get(each, -1) for each in class_of], np.int64), classes
+    if classes:
+        index: dict[str | None, int] = {name: label for label, name in enumerate(classes)}
+        return np.fromiter((index.get(each, -1) for each in class_of), np.int64), classes
+    found: dict[str | None, int] = {None: 0}  # by name: the place of its first occurrence
+    places = np.fromiter((found.setdefault(each, len(found)) for each in class_of), np.int64)
+    classes = sorted(each for each in found if each is not None)
+    label_of = np.full(len(found), -1, np.int64)
+    label_of[[found[each] for each in classes]] = np.arange(len(classes))
+    return label_of[places], classes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from interpret_kit.data.folders.roles import CONTAINERS, note_on_parts, refuse_o
 from interpret_kit.data.folders.scanning import (
     FolderContents,
     entries_if_open,
-    entries_of,
     is_folder,
     look,
     look_for_table,
@@ -33,6 +32,7 @@ from interpret_kit.data.folders.scanning import (
     walk,
 )
 from interpret_kit.data.folders.splits import ORDER, pick, split_folders, split_of
+from interpret_kit.data.packed_text import PackedText
 from interpret_kit.data.paths import is_there, missing_file
 from interpret_kit.errors import (
     InterpretError,
@@ -49,8 +49,8 @@ DEPTH = 3  # folders above a file in which its labels.csv is looked for
 class Listing:
     """Image files in their final order, and the class of each."""
 
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]  # of the files, relative to the folder
+    root: Path
+    names: PackedText  # of the files, relative to the root, with "/"
     labels: NDArray[np.int64]  # (images,), index into classes; -1 where there is no label
     classes: tuple[str, ...] = ()
     split: str | None = None
@@ -73,11 +73,11 @@ def list_files(paths: Sequence[Path]) -> Listing:
             raise UsageError(f"{path} is a folder: give one folder, or several files")
     whole = [path.absolute() for path in paths]
     folder = Path(os.path.commonpath([path.parent for path in whole]))
-    names = tuple(path.relative_to(folder).as_posix() for path in whole)
+    names = PackedText(path.relative_to(folder).as_posix() for path in whole)
     class_of, notes = _classes_in_tables(whole)
     labels, classes = numbered([class_of.get(path) for path in whole])
     presumed = {k: path.parent.name for k, path in enumerate(whole)} if not class_of else {}
-    return Listing(tuple(paths), names, labels, tuple(classes), notes=notes, presumed=presumed)
+    return Listing(folder, names, labels, tuple(classes), notes=notes, presumed=presumed)
 
 
 def list_folder(folder: Path, split: str | None = None) -> Listing:
@@ -89,7 +89,7 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
         UsageError: the labels cannot be determined.
     """
     try:
-        entries_of(folder)
+        os.scandir(folder).close()
     except OSError as error:
         raise NothingThere(f"cannot look into {folder}: {error.strerror}") from error
     omissions = Omissions(folder)
@@ -197,14 +197,13 @@ def _listed(
         if Path(name) != level.table:
             omissions(reason, name)
 
-    paths = tuple(walk(level.folder, note))
-    if not paths:
+    names = PackedText(walk(level.folder, note))
+    if not len(names):
         line = line_of(omissions.listed())
         raise NoImages(
             f"{level.folder} holds no images ({shortened(suffixes(), most=6)}); give a file, a "
             f"folder of images or a folder of class folders{line and f'; {line}'}"
         )
-    names = tuple(path.relative_to(level.folder).as_posix() for path in paths)
     if level.table is not None:
         labels, classes = _labels_in_table(level.table, names, classes, omissions)
     else:
@@ -212,14 +211,13 @@ def _listed(
         notes = (*notes, *note_on_parts(level.folders))
     notes = (*notes, *twins(classes), *_splits_within(names))
     omitted = omissions.listed()
-    return Listing(
-        paths, names, labels, tuple(classes), folder=level.folder, omitted=omitted, notes=notes
-    )
+    listed = (names, labels, tuple(classes))
+    return Listing(level.folder, *listed, folder=level.folder, omitted=omitted, notes=notes)
 
 
-def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
+def _splits_within(names: Iterable[str]) -> tuple[str, ...]:
     """Note that class folders contain splits, whose images are used together."""
-    inner = {parts[1] for parts in (name.split("/") for name in names) if len(parts) > 2}
+    inner = {parts[1] for parts in (name.split("/", 2) for name in names) if len(parts) > 2}
     splits = sorted(each for each in inner if split_of(each))
     if len({split_of(each) for each in splits}) < 2:
         return ()
@@ -230,27 +228,23 @@ def _splits_within(names: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _labels_by_folder(
-    level: FolderContents, names: Sequence[str], classes: Sequence[str]
-) -> Labels:
-    loose = [name for name in names if "/" not in name]
-    if loose and len(loose) < len(names):
+def _labels_by_folder(level: FolderContents, names: PackedText, classes: Sequence[str]) -> Labels:
+    if level.loose and level.folders:
+        loose = [name for name in names if "/" not in name]
         raise UsageError(
             f"{level.folder} holds both images ({shortened(loose, most=3)}) and folders of images: "
             "give one of the folders, or the images as files; a folder of class folders must not "
             "hold other images"
         )
     refuse_other_roles(level)
-    if loose or note_on_parts(level.folders):
+    if level.loose or note_on_parts(level.folders):
         return np.full(len(names), -1, np.int64), ()
-    return numbered([name.split("/")[0] for name in names], classes)
+    return numbered((name.split("/", 1)[0] for name in names), classes)
 
 
-def _labels_in_table(
-    path: Path, names: Sequence[str], classes: Sequence[str], note: Note
-) -> Labels:
+def _labels_in_table(path: Path, packed: PackedText, classes: Sequence[str], note: Note) -> Labels:
     """Return labels, -1 for files without a row; these are noted, as are rows without a file."""
-    table = read_table(path)
+    table, names = read_table(path), list(packed)
     fitted = fit(table, names)
     if not fitted.class_of:
         raise none_fits(table, names)
@@ -259,7 +253,7 @@ def _labels_in_table(
             note(Reason.UNLABELLED, name)
     for stray in fitted.strays:
         note(Reason.STRAY, stray)
-    return numbered([fitted.class_of.get(name) for name in names], classes)
+    return numbered(map(fitted.class_of.get, names), classes)
 
 
 def _classes_in_tables(paths: Sequence[Path]) -> tuple[dict[Path, str], tuple[str, ...]]:

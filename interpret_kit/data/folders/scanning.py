@@ -49,7 +49,7 @@ class FolderContents:
     """The direct contents of a folder; nothing if it cannot be opened."""
 
     folder: Path
-    loose: tuple[Path, ...] = ()  # images beside the folders
+    loose: bool = False  # whether there are images beside the folders
     folders: tuple[Path, ...] = ()  # those that hold images, at any depth
     table: Path | None = None  # the labels.csv, whatever its case
 
@@ -60,11 +60,15 @@ def look(folder: Path) -> FolderContents:
         entries, root = entries_of(folder), real(folder)
     except OSError:
         return FolderContents(folder)
-    kept = [each for each in used(entries) if not leads_into(each, root)]
-    folders = [Path(each.path) for each in kept if is_folder(each)]
+    loose, folders = False, []
+    for each in used(entries):
+        if not is_folder(each):
+            loose = True
+        elif not leads_into(each, root):
+            folders.append(Path(each.path))
     return FolderContents(
         folder,
-        tuple(Path(each.path) for each in kept if not is_folder(each)),
+        loose,
         tuple(each for each in folders if holds_images(each, root)),
         next((Path(each.path) for each in entries if _is_table(each)), None),
     )
@@ -79,8 +83,10 @@ def look_for_table(folder: Path) -> Path | None:
         return None
 
 
-def walk(folder: Path, note: Note | None = None) -> Iterator[Path]:
-    """Yield image files at any depth, sorted by name within each folder.
+def walk(folder: Path, note: Note | None = None) -> Iterator[str]:
+    """Yield the names of image files at any depth, sorted within each folder.
+
+    They are relative to the folder, with "/".
 
     A link to a folder is followed, unless that folder is listed at its own place, or was already.
 
@@ -90,17 +96,19 @@ def walk(folder: Path, note: Note | None = None) -> Iterator[Path]:
     """
     root, visited = real(folder), set[tuple[int, int]]()
     # Not recursive: folders may be nested deeper than Python's stack.
-    levels = [iter(_entered(folder, visited, note))]
+    levels = [("", iter(_entered(folder, visited, note)))]
     while levels:
-        entry = next(levels[-1], None)
+        inside, entries = levels[-1]
+        entry = next(entries, None)
         if entry is None:
             levels.pop()
         elif not is_folder(entry):
-            yield Path(entry.path)
+            yield inside + entry.name
         elif leads_into(entry, root):
             _noted(note, Reason.LOOP, Path(entry.path))
         else:
-            levels.append(iter(_entered(Path(entry.path), visited, note)))
+            entered = iter(_entered(Path(entry.path), visited, note))
+            levels.append((f"{inside}{entry.name}/", entered))
 
 
 def _entered(
@@ -239,7 +247,7 @@ def _note_all(entry: FolderEntry, reason: Reason, note: Note) -> None:
 
     for image in walk(Path(entry.path), of_folder):
         count += 1
-        note(reason, str(image))
+        note(reason, str(Path(entry.path, image)))
     if not count:
         note(Reason.SYSTEM, entry.path)
 
