@@ -93,8 +93,8 @@ def test_the_short_table_has_the_medians_and_those_with_memory_kept(tmp_path):
     assert found.startswith(before)
     assert found.endswith(after)
     assert found[len(before) : -len(after)].splitlines()[2:] == [
-        "| occlusion, 8 px every 4: net | 6 | 10 | 2 | 10 |",
-        "| ablation, 3 filters on 5 images: net | 6 | 10 |  |  |",
+        "| occlusion, 8 px every 4: net | 2 | 10 | 6 | 10 |",
+        "| ablation, 3 filters on 5 images: net | - | - | 6 | 10 |",
     ]
 
 
