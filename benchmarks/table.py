@@ -59,7 +59,7 @@ def with_summary(text: str, folder: Path) -> str:
 
 
 def summary(folder: Path) -> str:
-    """Return the speed-ups at the same malloc settings, which are the method's own; then as used."""
+    """The speed-ups at the same malloc settings, which are the method's own; then as used."""
     rows: list[list[object]] = []
     for name, what, other in (
         ("occlusion", "occlusion, {window} px every {stride}: {network}", "plain loop"),
