@@ -7,7 +7,9 @@ from functools import partial
 
 import timm
 from timm.layers import ConvNormAct
+from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.densenet import DenseNet
+from timm.models.efficientnet import EfficientNet
 from timm.models.ghostnet import GhostNet
 from timm.models.inception_v3 import InceptionA, InceptionB, InceptionC
 from timm.models.regnet import RegNet, RegNetCfg
@@ -41,10 +43,12 @@ def _inception(classes: int) -> nn.Module:
 
 
 def _mobilenetv2(classes: int) -> nn.Module:
-    network: nn.Module = timm.create_model(
-        "mobilenetv2_050", num_classes=classes, depth_multiplier=0.1
-    )
-    return network
+    # Depthwise, and inverted residuals (ir): repeats, kernel, stride, expansion, filters.
+    blocks = [["ds_r1_k3_s1_c8"], ["ir_r2_k3_s2_e3_c8"], ["ir_r1_k3_s2_e6_c12"]]
+    return EfficientNet(
+        decode_arch_def(blocks), num_classes=classes, num_features=24, stem_size=8,
+        round_chs_fn=int, act_layer=nn.ReLU6,
+    )  # fmt: skip
 
 
 def _regnety(classes: int) -> nn.Module:

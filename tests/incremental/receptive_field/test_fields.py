@@ -202,7 +202,7 @@ def test_the_second_call_of_a_module_has_its_own_field():
 
 LAYERS = {
     "resnet, basic": ["conv1", "maxpool", "layer2.0.downsample.0", "layer3.0", "layer4.0.conv2"],
-    "mobilenetv2": ["conv_stem", "blocks.1.0.conv_dw", "blocks.3.0.conv_pw", "conv_head"],
+    "mobilenetv2": ["conv_stem", "blocks.1.0.conv_dw", "blocks.2.0.conv_pw", "conv_head"],
     "densenet": [
         "features.pool0",
         "features.denseblock1.denselayer2.conv2",
