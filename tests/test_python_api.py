@@ -218,13 +218,17 @@ def test_what_other_libraries_take_is_refused_with_what_to_write_instead(call, k
         (ik.load_result, "folder"),
         (lambda url: ik.sweep(url, "out"), "file"),
         (lambda url: ik.load_classifier(f"{url}/model.pth"), "file with `arch`"),
-        (lambda url: ik.train(ik.Recipe(data=url), "out"), "file"),
     ],
 )
 def test_a_url_is_refused_with_what_to_download(call, what, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=f"^https://a.org/b.* is a URL; .*give the {what}$"):
         call("https://a.org/b")
+
+
+def test_a_url_cannot_be_trained_on():
+    with pytest.raises(UsageError, match=r"^https://a.org/b cannot be trained on: training needs"):
+        ik.train(ik.Recipe(data="https://a.org/b"), "out")
 
 
 def test_a_folder_to_write_is_not_a_url():
