@@ -37,8 +37,8 @@ _BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
 _SHARED: dict[str, dict[str, Any]] = {
     **models.OPTIONS,
     "data": {
-        "help": "images to use if no IMAGES are given: a folder, a file, tar files such as "
-        "'train-{000..099}.tar', a URL of tar files, 'shapes' or a data set such as cifar10; "
+        "help": "images to use if no IMAGES are given: a folder, a file, tar or Parquet files "
+        "such as 'train-{000..099}.tar', a URL of these, 'shapes' or a data set such as cifar10; "
         "default: the run's own data set, else 'shapes'"
     },
     "split": {

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from interpret_kit.data.containers.places import ContainerFiles
+from interpret_kit.data.containers.listed import Listed
+from interpret_kit.data.containers.parquet_store import ParquetStore
+from interpret_kit.data.containers.places import TAR, ContainerFiles
 from interpret_kit.data.containers.sample_labels import LabelColumn, classes_beside
-from interpret_kit.data.containers.tar_images import tar_images
 from interpret_kit.data.containers.tar_store import TarStore
 from interpret_kit.data.decoding.formats import suffixes
-from interpret_kit.data.folders.omitted import Omissions, Reason, line_of
+from interpret_kit.data.folders.omitted import Note, Omissions, Reason, line_of
 from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.pinned import Store
 from interpret_kit.errors import NoImages, UnreadableImage, shortened
 
 
+class ContainerStore(Store, Protocol):
+    """The images of tar or Parquet files, which are listed file by file."""
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """What the files are called."""
+
+    def add_file(self, note: Note) -> Listed:
+        """List the next file, which counts as listed even if this raises `UnreadableImage`."""
+
+
 def images_in(found: ContainerFiles, source: str) -> ImageSet:
-    """List the images in tar files.
+    """List the images in tar or Parquet files.
 
     Raises:
         NoImages: there are none.
         ClassMismatch: their labels do not fit together.
+        UsageError: a Parquet file has no column of images.
     """
-    listing = TarListing(found)
+    listing = ContainerListing(found)
     while listing.list_next():
         pass
     return listing.images(source)
 
 
-class TarListing:
-    """The images of tar files, listed file by file."""
+class ContainerListing:
+    """The images of tar or Parquet files, listed file by file."""
 
     def __init__(self, found: ContainerFiles) -> None:
-        self.found, self.store = found, TarStore(found)
+        self.found = found
+        self.store: ContainerStore = (TarStore if found.kind == TAR else ParquetStore)(found)
         self.labels = LabelColumn(classes_beside(found.addresses[0]))
         self.omissions = Omissions()
         self.listed = 0  # files
@@ -40,16 +57,17 @@ class TarListing:
         """List the next file; return whether there was one."""
         if self.listed == len(self.found.addresses):
             return False
-        number, self.listed = self.listed, self.listed + 1
-        name = self.store.file_names[number]
+        name, first = self.store.file_names[self.listed], len(self.store)
+        self.listed += 1
         try:
-            images = tar_images(self.store.files, number, name, self.omissions)
+            labels, classes = self.store.add_file(self.omissions)
         except UnreadableImage as error:
             self.omissions(Reason.DAMAGED, f"{name}, as {error}")
-            images = []
-        self.store.add_file(images)
-        for each in images:
-            self.labels.add(each.label, f"{name}: {each.name}")
+            return True
+        if classes:
+            self.labels.name_classes(classes, name)
+        for image, label in enumerate(labels, first):
+            self.labels.add(label, self.store.name(image))
         return True
 
     def images(self, source: str) -> ImageSet:

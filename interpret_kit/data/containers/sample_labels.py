@@ -37,7 +37,7 @@ def label_in_cls(content: bytes) -> Label:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise NotALabel from error
-    return _as_label(int(text) if text.isascii() and text.isdecimal() else text)
+    return as_label(int(text) if text.isascii() and text.isdecimal() else text)
 
 
 def label_in_json(content: bytes) -> Label:
@@ -52,10 +52,15 @@ def label_in_json(content: bytes) -> Label:
         raise NotALabel from error
     if not isinstance(found, dict):
         return None
-    return _as_label(found.get("label", found.get("cls")))
+    return as_label(found.get("label", found.get("cls")))
 
 
-def _as_label(given: object) -> Label:
+def as_label(given: object) -> Label:
+    """Check a label; -1 and an empty text stand for none.
+
+    Raises:
+        NotALabel: it is neither an index from 0 nor a line of text.
+    """
     number = integer(given)
     if given is None or given == "" or number == _NO_LABEL:
         return None
@@ -74,6 +79,21 @@ class LabelColumn:
         self._codes = array("q")  # index, or position among the names
         self._names: dict[str, int] = {}
         self._first: dict[type, str] = {}  # where a number, or a name, occurred first
+
+    def name_classes(self, classes: Sequence[str], where: str) -> None:
+        """Use the class names that a file has for its labels.
+
+        Raises:
+            ClassMismatch: other files have other names, or none.
+        """
+        if not self._codes and not self.classes:
+            self.classes = tuple(classes)
+        if self.classes != tuple(classes):
+            others = shortened(self.classes, most=3) if self.classes else "none"
+            raise ClassMismatch(
+                f"{where} has the class names {shortened(classes, most=3)}, but the files before "
+                f"it have {others}; give files of one data set"
+            )
 
     def add(self, label: Label, where: str) -> None:
         """Append the label of the next sample; ``where`` names it in messages."""

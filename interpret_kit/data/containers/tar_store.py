@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
 from functools import partial
 
+from interpret_kit.data.containers.listed import Listed
 from interpret_kit.data.containers.opening import OpenFiles
 from interpret_kit.data.containers.places import ContainerFiles
-from interpret_kit.data.containers.tar_images import TarImage
+from interpret_kit.data.containers.tar_images import tar_images
 from interpret_kit.data.decoding.decode import decode_rgb
 from interpret_kit.data.decoding.regular_files import MOST_BYTES
+from interpret_kit.data.folders.omitted import Note
 from interpret_kit.data.packed_text import PackedText
 from interpret_kit.data.pinned import Content
 from interpret_kit.errors import UnreadableImage
@@ -27,13 +28,16 @@ class TarStore:
         self._names = PackedText()
         self._offsets, self._sizes = array("q"), array("q")  # bytes
 
-    def add_file(self, images: Iterable[TarImage]) -> None:
+    def add_file(self, note: Note) -> Listed:
         """Append the images of the next file."""
+        number = len(self._starts)
         self._starts.append(len(self))
+        images = tar_images(self.files, number, self.file_names[number], note)
         for each in images:
             self._names.append(each.name)
             self._offsets.append(each.offset)
             self._sizes.append(each.size)
+        return Listed([each.label for each in images])
 
     def __len__(self) -> int:
         return len(self._offsets)
