@@ -529,4 +529,4 @@ def test_mistakes_are_shown_with_their_confidence():
 
 def test_no_colour_map_is_a_rainbow():
     names = {each.name for each in vars(scales).values() if hasattr(each, "N")}
-    assert names == {"signed", "viridis", "magma", "Blues"}
+    assert names == {"signed", "one sign", "viridis", "magma", "Blues"}
