@@ -11,7 +11,7 @@ import torch
 from networks_on_paper import noisy_images, small_classifier
 from pages import Page
 from PIL import Image
-from small_atlas import CLASSES, DEAD, LONGEST, MARKUP, PER_CLASS, SETTINGS, write_small_atlas
+from small_atlas import CLASSES, DEAD, LONGEST, MARKUP, PER_CLASS, SETTINGS
 
 import interpret_kit as ik
 from interpret_kit.analyses.top_patches import TopPatches
@@ -21,11 +21,6 @@ from interpret_kit.errors import NoImages, OutputExists, UsageError
 from interpret_kit.models.probing.evaluation import evaluating
 
 SCRIPTS = {"search.js", "atlas.js"}
-
-
-@pytest.fixture(scope="module")
-def atlas(tmp_path_factory):
-    return write_small_atlas(tmp_path_factory.mktemp("atlas"))
 
 
 @pytest.fixture(scope="module")

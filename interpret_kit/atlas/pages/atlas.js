@@ -54,7 +54,7 @@
     }));
     if (input.value.trim() && !hits.length) {
       const none = document.createElement("li");
-      none.textContent = "Nothing is called so.";
+      none.textContent = "There is no such class, layer or filter.";
       found.append(none);
     } else if (hits.length > MOST) {
       const more = document.createElement("li");
