@@ -86,7 +86,7 @@ def test_nothing_is_left_on_the_disk_after_an_error(disk):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        RECORDING[2].run(classifier, images, batch_size=3, memory=1, progress=breaks)
+        RECORDING[-1].run(classifier, images, batch_size=3, memory=1, progress=breaks)
     assert list(disk.iterdir()) == []
 
 
@@ -207,7 +207,7 @@ def test_the_attribution_of_each_image_is_the_mean_drop_over_the_windows_of_a_pi
 
 
 def test_many_flips_are_in_the_arrays_and_not_in_a_csv_file(monkeypatch, tmp_path):
-    counts = RECORDING[2].run(small_classifier(), noisy_images())
+    counts = RECORDING[-1].run(small_classifier(), noisy_images())
     rows = tuple(counts.tables()["flips"].rows)
     assert len(rows) == len(counts.flip_id) == counts.broken.sum() + counts.repaired.sum() > 3
     monkeypatch.setattr(counting_flips, "MOST_FLIPS", 3)
