@@ -83,6 +83,15 @@ class Measures:
             return np.asarray((total / counts[:, None]).T)
 
     @cached_property
+    def similar(self) -> tuple[Array, ...]:
+        """For each layer, how alike its filters are, (filters, filters) in [-1, 1].
+
+        The correlation, over all images, of the largest activation per image; 0 for a filter with
+        itself, and for filters with the same activation on every image.
+        """
+        return tuple(correlations(layer.peaks) for layer in self.findings.survey.layers)
+
+    @cached_property
     def selectivity(self) -> Array:
         """Class selectivity index of each filter, (filters,) in [0, 1].
 
@@ -101,6 +110,33 @@ class Measures:
             np.where(np.nanmax(each, 1) > 0, np.nanargmax(each, 1), -1) for each in self.by_class
         ]
         return np.concatenate(found)
+
+
+def correlations(peaks: Array) -> Array:
+    """Correlate filters over images: peaks (images, filters) to (filters, filters)."""
+    filters = peaks.shape[1]
+    mean = peaks.mean(0, dtype=np.float64)
+    products = np.zeros((filters, filters))
+    for start in range(0, len(peaks), _CHUNK):
+        centred = peaks[start : start + _CHUNK] - mean
+        products += centred.T @ centred
+    scale = np.sqrt(np.diag(products))
+    both = np.outer(scale, scale)
+    found = np.divide(products, both, out=np.zeros_like(products), where=both > 0)
+    np.fill_diagonal(found, 0)
+    return np.asarray(found, np.float32)
+
+
+def chain(similar: Array) -> list[int]:
+    """Order filters so that each is followed by the most similar one of those that are left."""
+    left = set(range(len(similar)))
+    order = [0]
+    left.remove(0)
+    while left:
+        rest = sorted(left)
+        order.append(rest[int(similar[order[-1], rest].argmax())])
+        left.remove(order[-1])
+    return order
 
 
 def selectivity_of(means: Array) -> Array:

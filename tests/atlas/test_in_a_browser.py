@@ -80,7 +80,7 @@ def numbers(page):
 def test_the_wall_sorts_filters_and_takes_keys(visit):
     page = visit.open("layers/1/index.html")
     read = "(all, key) => all.map((each) => [each.dataset[key], each.dataset.number])"
-    for key in ("peak", "selectivity", "number", "damage"):
+    for key in ("peak", "selectivity", "place", "number", "damage"):
         page.select_option("#sort", key)
         pairs = page.locator(".wall li").evaluate_all(read, key)
         values = [(float(value), float(number)) for value, number in pairs]

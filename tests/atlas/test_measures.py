@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from interpret_kit.atlas.measures import selectivity_of
+from interpret_kit.atlas.measures import chain, correlations, selectivity_of
 from interpret_kit.atlas.pages.words import counted, false_discovery, percent
 from interpret_kit.atlas.selection import at_quantiles
 from interpret_kit.atlas.significance import mcnemar, q_values
@@ -34,6 +34,21 @@ def test_class_selectivity_is_zero_for_equal_classes_and_one_for_a_single_class(
     assert selectivity_of(means).tolist() == [0.5, 0, 1, 0]
     absent = np.array([[3.0, np.nan, 1.0]])  # no image of the second class
     assert selectivity_of(absent).tolist() == [0.5]
+
+
+def test_filters_are_alike_if_they_fire_on_the_same_images():
+    first = np.array([0.0, 1.0, 2.0, 3.0])
+    peaks = np.stack([first, 5 * first, 3 - first, first * 0, np.array([0, 1, 1, 0])], 1)
+    found = correlations(peaks.astype(np.float32))
+    assert found[0] == pytest.approx([0, 1, -1, 0, 0], abs=1e-6)
+    assert found[3].tolist() == [0] * 5
+
+
+def test_similar_filters_follow_each_other():
+    similar = np.zeros((4, 4))
+    similar[0, 2] = similar[2, 0] = 0.9
+    similar[2, 3] = similar[3, 2] = 0.8
+    assert chain(similar) == [0, 2, 3, 1]
 
 
 def test_images_at_a_quantile_are_those_beside_it():

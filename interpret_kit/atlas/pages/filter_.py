@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.atlas.pages.network import field_of
-from interpret_kit.atlas.pages.site import Photo, Site
+from interpret_kit.atlas.pages.site import FilterCard, Photo, Site
 from interpret_kit.atlas.selection import at_quantiles, flips_of
 from interpret_kit.atlas.significance import q_values
 from interpret_kit.atlas.sprites import Crop
@@ -16,6 +16,7 @@ from interpret_kit.atlas.sprites import Crop
 BINS = 24  # of the histogram
 CLASSES = 6  # that activate the filter most
 CHANGED = 10  # classes in the table of the ablation
+SIMILAR, LEAST_SIMILAR = 6, 0.5  # filters that are shown, at most, and their least correlation
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def filter_page(site: Site, k: int, number: int) -> dict[str, Any]:
         "lost": float(findings.ablation.confidence_lost[row]),
         "q": float(measures.q[row]),
         "rank": int((measures.broken > measures.broken[row]).sum()) + 1,
+        "similar": _similar(site, k, number),
         "changed": changed[:CHANGED],
         "more_changed": len(changed) - CHANGED,
         "broken_flips": [_flip(site, each) for each in broken.tolist()],
@@ -144,6 +146,16 @@ def _best(site: Site, k: int, number: int) -> list[tuple[int, float, float]]:
     order = np.argsort(-means, kind="stable")[:CLASSES]
     largest = means[order[0]]
     return [(int(c), float(means[c]), float(100 * means[c] / largest)) for c in order if means[c]]
+
+
+def _similar(site: Site, k: int, number: int) -> list[tuple[FilterCard, float]]:
+    """The filters of the layer that are most like this one, and their correlation."""
+    similar = site.measures.similar[k][number]
+    order = np.argsort(-similar, kind="stable")[:SIMILAR]
+    row = site.findings.row(k, 0)
+    return [
+        (site.card(row + int(o)), float(similar[o])) for o in order if similar[o] >= LEAST_SIMILAR
+    ]
 
 
 def _changed(site: Site, row: int) -> list[ChangedClass]:

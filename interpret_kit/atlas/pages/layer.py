@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.atlas.measures import chain
 from interpret_kit.atlas.pages.network import field_of
 from interpret_kit.atlas.pages.site import FilterCard, Site
+
+TWIN = 0.9  # correlation from which two filters count as near-duplicates
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class WallTile:
     selectivity: float  # class selectivity index, in [0, 1]
     best: int  # class with the largest mean peak; -1 for none
     dead: bool
+    place: int  # in an order in which similar filters follow each other
+    twin: int  # the filter of the layer that is almost the same; -1 for none
 
 
 def layer_page(site: Site, k: int) -> dict[str, Any]:
@@ -31,7 +36,8 @@ def layer_page(site: Site, k: int) -> dict[str, Any]:
     rows = findings.filters_of(k)
     worst_first = rows[np.argsort(-measures.broken[rows], kind="stable")]
     field, at_most = field_of(site, k)
-    tiles = [_tile(site, row) for row in worst_first.tolist()]
+    places = {number: place for place, number in enumerate(chain(measures.similar[k]))}
+    tiles = [_tile(site, row, places) for row in worst_first.tolist()]
     count = len(findings.layers)
     return {
         "k": k,
@@ -47,14 +53,18 @@ def layer_page(site: Site, k: int) -> dict[str, Any]:
     }
 
 
-def _tile(site: Site, row: int) -> WallTile:
+def _tile(site: Site, row: int, places: dict[int, int]) -> WallTile:
     tops, measures = site.findings.tops, site.measures
+    card = site.card(row)
+    similar = measures.similar[card.layer][card.number]
     return WallTile(
-        site.card(row),
+        card,
         measures.share_broken(row),
         int(measures.repaired[row]),
         float(tops.values[row, 0]),
         float(measures.selectivity[row]),
         int(measures.best_class[row]),
         bool(tops.dead[row]),
+        places[card.number],
+        int(similar.argmax()) if similar.max() >= TWIN else -1,
     )
