@@ -31,6 +31,7 @@ from interpret_kit.analyses.recording.memory import free_memory
 from interpret_kit.analyses.recording.records import keep_within
 from interpret_kit.analyses.recording.spill import Room, temporary_folder
 from interpret_kit.data.folders.omitted import refuse_losses
+from interpret_kit.data.image_names import ImageNames
 from interpret_kit.errors import NoImages
 from interpret_kit.jobs.folder import at_work, in_temporary_folder, job_argument
 from interpret_kit.jobs.identity import Identity
@@ -243,7 +244,7 @@ def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origi
         classes=classifier.classes,
         images=images.source,
         contents=images.fingerprint,
-        names={int(each): images.name(int(each)) for each in images.ids},
+        names=ImageNames(images.ids, map(images.name, map(int, images.ids))),
         unreadable=tuple((each.id, each.why) for each in reading.unreadable),
         versions=versions(),
         omitted=images.omitted,

@@ -241,13 +241,13 @@ class TopPatchesFold(Fold[TopPatchesResult]):
         input_images, lost = self.tally.images.show(
             ids_shown.tolist(), self.images, self.classifier.preprocessing
         )
-        label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
+        positions = np.searchsorted(self.images.ids, columns["images"])
         return TopPatchesResult(
             self.analysis,
             replace(origin, notes=(*origin.notes, *lost, *self._notes(top))),
             layer=layer,
             filter=np.concatenate([np.arange(size) for size in sizes]),
-            labels=np.vectorize(label_of.__getitem__, otypes=[np.int64])(columns["images"]),
+            labels=self.images.labels[positions],
             shown=shown,
             input_image_ids=ids_shown,
             input_images=input_images,

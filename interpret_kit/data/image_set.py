@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -35,6 +35,8 @@ from interpret_kit.models.classes.names import class_names
 if TYPE_CHECKING:
     from interpret_kit.models.classes.lookup import HasClasses
     from interpret_kit.models.preprocessing import Preprocessing
+
+_AT_ONCE = 4096  # images of which numbers are made at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +81,17 @@ class ImageSet:
         """Hash of ids, names, labels and contents: equal if all results are equal."""
         digest, store = hashlib.sha256(), self.pinned().store
         assert isinstance(store, PinnedStore)
-        for image, label in zip(self.ids.tolist(), self.labels.tolist(), strict=True):
+        for image, label in self._numbers():
             labelled = self.classes[label] if self.classes and label >= 0 else label
             content = store.digest(image)
             digest.update(f"{image}\n{self.name(image)!r}\n{labelled!r}\n{content}\n".encode())
         return digest.hexdigest()[:16]
+
+    def _numbers(self) -> Iterator[tuple[int, int]]:
+        """Yield id and label of each image, without a list of all."""
+        for start in range(0, len(self), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            yield from zip(self.ids[part].tolist(), self.labels[part].tolist(), strict=True)
 
     def pinned(self) -> ImageSet:
         """The same images for one run, in which each is what it was when it was first read.
@@ -126,7 +134,7 @@ class ImageSet:
 
     def between(self, start: int, stop: int) -> ImageSet:
         """Keep those from one position to another, as in a slice."""
-        return self._rows(np.arange(len(self))[start:stop])
+        return self._rows(slice(start, stop))
 
     def take(self, count: int, seed: int | None = None) -> ImageSet:
         """Keep the first ``count`` images, or all; with a seed, ``count`` drawn at random."""
@@ -145,7 +153,7 @@ class ImageSet:
         rows = order[np.argsort(turn, kind="stable")][: count_argument(count, "count")]
         return self._rows(np.sort(rows))
 
-    def _rows(self, rows: NDArray[np.int64]) -> ImageSet:
+    def _rows(self, rows: NDArray[np.int64] | slice) -> ImageSet:
         boxes = None if self.boxes is None else self.boxes[rows]
         return dataclasses.replace(self, ids=self.ids[rows], labels=self.labels[rows], boxes=boxes)
 
@@ -203,12 +211,12 @@ class ImageSet:
 
     def mean_colour(self, preprocessing: Preprocessing) -> NDArray[np.float64]:
         """Mean RGB of all images that can be read, as the classifier sees them: (3,), 0 to 255."""
-        means = [
-            image.mean((0, 1), dtype=np.float64)
-            for batch in self.read(preprocessing)
-            for image in batch.uint8_images()
-        ]
-        return np.mean(means, axis=0)  # type: ignore[no-any-return]
+        total, count = np.zeros(3), 0
+        for batch in self.read(preprocessing):
+            for image in batch.uint8_images():
+                total += image.mean((0, 1), dtype=np.float64)
+            count += len(batch)
+        return total / count
 
     def unlabelled(self) -> ImageSet:
         """Drop the labels, for a classifier with other classes."""
@@ -253,7 +261,7 @@ class ImageSet:
         missing = len(self) - len(labelled)
         note = f"{missing} of the {len(self)} images have no label and are not counted"
         notes = (*self.notes, note) if missing else self.notes
-        return dataclasses.replace(self.only(self.ids[labelled]), notes=notes)
+        return dataclasses.replace(self._rows(labelled), notes=notes)
 
 
 def _ids(given: Iterable[int]) -> NDArray[np.int64]:

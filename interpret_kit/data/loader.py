@@ -166,12 +166,12 @@ class Reading:
             refuse_losses(self.images.omitted, self.images.source)
         self.unreadable.clear()
         self.noted.clear()
-        label_of = dict(zip(self.images.ids.tolist(), self.images.labels.tolist(), strict=True))
         rows: list[tuple[int, int, _Seen]] = []
         # `closing`: if the caller stops early, so do the threads
         with closing(self._readable()) as readable:
-            for image, seen in readable:
-                rows.append((image, label_of[image], seen))
+            for position, seen in readable:
+                image, label = self.images.ids[position], self.images.labels[position]
+                rows.append((int(image), int(label), seen))
                 if len(rows) == self.batch_size:
                     yield _batch(rows)
                     rows = []
@@ -185,7 +185,7 @@ class Reading:
         )
 
     def _readable(self) -> Generator[tuple[int, _Seen], None, None]:
-        """Yield ids and pixels of readable images; note the others."""
+        """Yield positions and pixels of readable images; note the others."""
         transform = self.preprocessing.transform()
 
         def read(image: int) -> _Seen | Unreadable:
@@ -198,14 +198,15 @@ class Reading:
             except UnreadableImage as error:
                 return Unreadable(image, self.images.name(image), str(error))
 
-        ids = self.images.ids.tolist()
-        outcomes = _in_order(read, ids, self.workers, ahead=self.batch_size + 2 * self.workers)
+        ahead = self.batch_size + 2 * self.workers
+        outcomes = _in_order(read, map(int, self.images.ids), self.workers, ahead)
         with closing(outcomes):
-            for image, outcome in zip(ids, outcomes, strict=True):
+            for position, outcome in enumerate(outcomes):
                 if not isinstance(outcome, Unreadable):
                     for note in outcome.notes:
-                        self.noted.setdefault(note, []).append(self.images.name(image))
-                    yield image, outcome
+                        name = self.images.name(int(self.images.ids[position]))
+                        self.noted.setdefault(note, []).append(name)
+                    yield position, outcome
                 elif self.strict:
                     raise UnreadableImage(str(outcome))
                 else:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from interpret_kit.errors import UnreadableImage
 
-_NOTHING = hashlib.sha256().hexdigest()  # of a file that could not be read
+_NOTHING = hashlib.sha256().digest()  # of a file that could not be read
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,9 @@ class Content:
     decode: Callable[[], Image.Image]  # from these bytes to RGB; raises `UnreadableImage`
 
     @cached_property
-    def digest(self) -> str:
-        """Return the SHA-256 of the bytes, in hexadecimal digits."""
-        return hashlib.sha256(self.held).hexdigest()
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the bytes."""
+        return hashlib.sha256(self.held).digest()
 
 
 class Store(Protocol):
@@ -49,7 +52,13 @@ class PinnedStore:
     """The images of another store, as each was when it was first read."""
 
     store: Store
-    digests: dict[int, str] = field(default_factory=dict)  # by image, of those that were read
+    digests: NDArray[np.uint8] = field(init=False)
+    """(images, 32) SHA-256; zeros, which no digest is, if an image was not read. The system gives
+    memory only for those that were."""
+
+    def __post_init__(self) -> None:
+        empty = np.zeros((len(self.store), hashlib.sha256().digest_size), np.uint8)
+        object.__setattr__(self, "digests", empty)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -63,17 +72,26 @@ class PinnedStore:
         try:
             content = self.store.read(image)
         except UnreadableImage:
-            self.digests.setdefault(image, _NOTHING)
+            self._first(image, _NOTHING)
             raise
-        if self.digests.setdefault(image, content.digest) != content.digest:
+        if self._first(image, content.digest) != content.digest:
             raise UnreadableImage("it changed during the run")
         return content
 
+    def _first(self, image: int, digest: bytes) -> bytes:
+        """Keep the digest of an image that was not read before; return the one that is kept."""
+        row = self.digests[image]
+        if not row.any():
+            row[:] = np.frombuffer(digest, np.uint8)
+        return row.tobytes()
+
     def digest(self, image: int) -> str:
-        """Return the SHA-256 of an image's bytes when they were first read, which may be now."""
-        if image not in self.digests:
-            try:
+        """Return the SHA-256 of an image's bytes when they were first read, which may be now.
+
+        In hexadecimal digits.
+        """
+        row = self.digests[image]
+        if not row.any():
+            with suppress(UnreadableImage):
                 self.read(image)
-            except UnreadableImage:
-                return self.digests[image]
-        return self.digests[image]
+        return row.tobytes().hex()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ARRAYS = "arrays.npz"
 FORMAT = 1
+MOST_RECORDS = 1000  # rows of the summary in the manifest; occlusion has one per image
 COMPRESS = 1  # zlib level for figures: level 6 takes three times as long
 _log = logging.getLogger(__name__)
 
@@ -76,8 +78,7 @@ def save_result(result: Savable, folder: Path, *, figures: bool, force: bool) ->
         for name, page in result.pages().items():
             (aside / name).write_text(page, encoding="utf-8")
         with (aside / MANIFEST).open("w", encoding="utf-8") as stream:
-            json.dump(manifest(result), stream, indent=2, default=_plain)
-            stream.write("\n")
+            stream.writelines(_written(result))
         failure = _draw_into(aside, result) if figures else None
     if failure is not None:
         _report_missing_figures(folder, failure)
@@ -110,14 +111,34 @@ def _report_missing_figures(folder: Path, failure: Exception) -> None:
     _log.warning("%s; %s", state, again)
 
 
+def _written(result: Savable) -> Iterator[str]:
+    """The text of `manifest`, in which the names of the images are made one by one."""
+    text = json.dumps(_manifest(result, names={}), indent=2, default=_plain)
+    before, names, after = text.partition('"names": {}')
+    yield before + names.removesuffix("}")
+    row = -1
+    for row, (image, name) in enumerate(result.origin.names.items()):
+        yield f'{"," if row else ""}\n      "{image}": {json.dumps(name)}'
+    yield "}" if row < 0 else "\n    }"
+    yield after + "\n"
+
+
 def manifest(result: Savable) -> dict[str, Any]:
-    """Return everything but the arrays: parameters, results, provenance, meaning of arrays."""
+    """Return everything but the arrays: parameters, results, provenance, meaning of arrays.
+
+    Of a longer summary, the first `MOST_RECORDS` rows; the tables have all.
+    """
+    return _manifest(result, dict(result.origin.names))
+
+
+def _manifest(result: Savable, names: dict[int, str]) -> dict[str, Any]:
+    origin = dataclasses.replace(result.origin, names=names)
     return {
         "format": FORMAT,
         "analysis": result.analysis.name,
         "fields": dict(result.analysis.fields()),
-        "results": {**result.numbers(), "summary": _records(result.summary())},
-        "origin": dataclasses.asdict(result.origin),
+        "results": {**result.numbers(), "summary": _records(result.summary().head(MOST_RECORDS))},
+        "origin": dataclasses.asdict(origin),
         "facts": {each.name: getattr(result, each.name) for each in result.fact_fields()},
         "arrays": {
             each.name: {

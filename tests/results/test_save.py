@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import CannotWrite, OutputExists, RunError
+from interpret_kit.results import save
 from interpret_kit.results.atomic import check_free, whole_folder
 from interpret_kit.results.load import load_result
+from interpret_kit.results.save import manifest
 from interpret_kit.results.table import Table, write_csv
 
 
@@ -156,3 +159,21 @@ def test_class_names_of_any_script_are_kept(tmp_path):
     back = load_result(result.save(tmp_path / "out"))
     assert back.origin.classes == classes
     assert back.tables() == result.tables()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_names_of_images_are_written_one_by_one_as_json_would(result, count, monkeypatch):
+    monkeypatch.setattr(type(result), "tables", lambda _: {})  # which use all names
+    names = {each: f'"names": {{}} \\ {each} größe' for each in range(count)}
+    origin = dataclasses.replace(result.origin, names=names)
+    result = dataclasses.replace(result, origin=origin)
+    text = "".join(save._written(result))
+    assert text == json.dumps(manifest(result), indent=2, default=save._plain) + "\n"
+    assert json.loads(text)["origin"]["names"] == {str(k): name for k, name in names.items()}
+
+
+def test_a_long_summary_is_cut_in_the_manifest(result, monkeypatch):
+    whole = manifest(result)["results"]["summary"]
+    assert len(whole) > 2
+    monkeypatch.setattr(save, "MOST_RECORDS", 2)
+    assert manifest(result)["results"]["summary"] == whole[:2]
