@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from interpret_kit.analyses.batch_sizes import fastest_batch
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.options import AtLeastOne, example_of, images_argument, shared
 from interpret_kit.cli.common.terminal import Step, Terminal
+from interpret_kit.models.engines import AUTO
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ def _run(ctx: click.Context) -> None:
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
     classifier = models.load(model.spec, ctx, terminal, given["device"])
-    settings = {"batch_size": given["batch_size"], "strict": given["strict"]}
-    reading = images.read(classifier.preprocessing, **settings)
+    batch_size = given["batch_size"]
+    if batch_size == AUTO:
+        batch_size = fastest_batch(classifier, len(images))
+    reading = images.read(classifier.preprocessing, batch_size, strict=given["strict"])
     with terminal.progress("predict", len(images)) as step:
         answers = _ask(classifier, reading, given["top"], step)
     if not terminal.json:

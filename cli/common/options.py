@@ -32,6 +32,16 @@ class AtLeastOne(click.IntRange):
             self.fail(f"{value!r} is not an integer of at least 1.", param, ctx)
 
 
+class BatchSize(AtLeastOne):
+    """An integer of at least 1, or "auto"."""
+
+    name = "integer or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert the text of an option."""
+        return value if value == AUTO else super().convert(value, param, ctx)
+
+
 _BATCH_SIZE = inspect.signature(Analysis.run).parameters["batch_size"].default
 
 _SHARED: dict[str, dict[str, Any]] = {
@@ -55,10 +65,11 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "auto (a GPU if there is one), cpu, cuda, cuda:1, ...",
     },
     "batch_size": {
-        "type": AtLeastOne(),
+        "type": BatchSize(),
         "default": _BATCH_SIZE,
         "show_default": True,
-        "help": "images per forward pass; affects only the speed",
+        "help": "images per forward pass, or auto for the fastest of a few that are tried; halved "
+        "if memory runs out; affects only the speed",
     },
     "engine": {
         "type": click.Choice(ENGINES),

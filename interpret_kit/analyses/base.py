@@ -12,10 +12,12 @@ import hashlib
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from typing_extensions import TypeVar, dataclass_transform
 
+from interpret_kit.analyses.batch_sizes import BatchSize, Fitting
 from interpret_kit.analyses.counting.shards import Shards
 from interpret_kit.analyses.counting.tally import Accumulator
 from interpret_kit.analyses.counting.workers import (
@@ -25,7 +27,7 @@ from interpret_kit.analyses.counting.workers import (
     device_of,
     threads_of,
 )
-from interpret_kit.analyses.manner import Manner
+from interpret_kit.analyses.manner import BATCH_SIZE, Manner
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.analyses.recording.memory import free_memory
 from interpret_kit.analyses.recording.records import keep_within
@@ -135,7 +137,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         classifier: Classifier,
         images: Spec,
         *,
-        batch_size: int = 32,
+        batch_size: BatchSize = 32,
         strict: bool = False,
         progress: Progress | bool | None = None,
         engine: str = AUTO,
@@ -152,7 +154,8 @@ class Analysis(Question, ABC, Generic[R_co]):
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.
-            batch_size: images per forward pass; it does not change the result.
+            batch_size: images per forward pass; it does not change the result. "auto" finds the
+                fastest by trying a few. It is halved if memory runs out.
             strict: raise an error instead of omitting unreadable or unused files.
             progress: True for a progress bar, or a function of (images done, images in total).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
@@ -175,7 +178,8 @@ class Analysis(Question, ABC, Generic[R_co]):
             NoImages: if no image is left.
             JobMismatch: the ``job`` is of another analysis, classifier, images or batch size.
             OutputExists: the ``job`` folder is taken.
-            RunError: workers do not start, or die, and no single image is the reason.
+            RunError: workers do not start, or die, and no single image is the reason; or there is
+                not enough memory for one image.
             CannotWrite: no space for temporary files.
         """
         given = (batch_size, strict, progress, engine, job, resume, workers, memory)
@@ -199,9 +203,10 @@ class Analysis(Question, ABC, Generic[R_co]):
             images, asked = self.labelled(images, classifier), self.on(classifier)
             stack.enter_context(evaluating(classifier))
             stack.enter_context(kept_memory())
-            pace = RunProgress(manner.batch_size, len(images), engine=manner.engine)
             threads = threads_of(manner.workers, folder)
             stack.enter_context(using_threads(threads))
+            manner = manner.with_batch(classifier, self.shard, folder)
+            pace = RunProgress(manner.images_per_pass, len(images), engine=manner.engine)
             kept = None
             if folder is not None:
                 about = _identity(asked, classifier, images, manner, threads)
@@ -211,16 +216,19 @@ class Analysis(Question, ABC, Generic[R_co]):
             if kept is not None:
                 pace.once = kept.once
             pace.progress = stack.enter_context(reporting(manner.progress, self.name))
-            fold = asked.begin(classifier, images, pace)
+            fitting = Fitting(partial(asked.begin, classifier, images, pace), pace)
+            tally = fitting.fold.empty()
             memory = manner.memory or free_memory() // 2
-            keep_within(fold.tally, Room(memory, folder or temporary_folder()))
+            keep_within(tally, Room(memory, folder or temporary_folder()))
             preprocessing = classifier.preprocessing
-            reading = images.read(preprocessing, manner.batch_size, strict=manner.strict)
+            reading = images.read(preprocessing, pace.batch_size, strict=manner.strict)
             shards = Shards(images, self.shard, reading, classifier.device, pace, kept)
             if manner.workers != HERE:
                 count_apart(shards, asked, classifier, manner.workers)
-            shards.count(fold)
-            return fold.finish(_origin(classifier, images, reading))
+            shards.count(fitting, tally)
+            fold: Any = fitting.fold
+            fold.tally = tally
+            return fold.finish(_origin(classifier, images, reading))  # type: ignore[no-any-return]
 
     def labelled(self, images: ImageSet, classifier: HasClasses) -> ImageSet:
         """Return the images with labels of the classifier, without those that cannot be counted.
@@ -269,7 +277,7 @@ def _identity(
         count=len(images),
         shard=analysis.shard,
         settings={
-            "batch_size": manner.batch_size,
+            BATCH_SIZE: manner.batch_size,
             "engine": manner.engine,
             "device": device_of(manner.workers, classifier),
             "threads": threads,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,8 +18,13 @@ Progress = Callable[[float, float], None]  # called with (images done, images in
 Once = Callable[[str, Callable[[], NDArray[Any]]], NDArray[Any]]
 
 
-def _computed(_name: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-    return compute()
+class _Remembered(dict[str, NDArray[Any]]):
+    """What was computed before, by name."""
+
+    def once(self, name: str, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        if name not in self:
+            self[name] = compute()
+        return self[name]
 
 
 @dataclass
@@ -31,7 +36,8 @@ class RunProgress:
     progress: Progress | None = None
     engine: str = AUTO
     done: int = 0  # images
-    once: Once = _computed  # finds what takes a pass of its own over all images; a job keeps it
+    once: Once = field(default_factory=lambda: _Remembered().once)
+    """Finds what takes a pass of its own over all images; a job keeps it."""
 
     def within(self, share: float, images: int = 1) -> None:
         """Report that a share in [0, 1] of the next ``images`` images is done."""

@@ -1,4 +1,4 @@
-"""How are the names of a million images kept? As one text, and where each name ends.
+"""How are the names of a million images kept? Packed, and found by id.
 
 A dictionary of them takes several times the memory of the names.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-_ENCODING, _ERRORS = "utf-8", "surrogatepass"
+from interpret_kit.data.packed_text import PackedText
 
 
 class ImageNames(Mapping[int, str]):
@@ -27,18 +27,13 @@ class ImageNames(Mapping[int, str]):
             ids: (images,), ascending.
             names: of each.
         """
-        self._ids, self._text = ids, bytearray()
-        self._ends = np.empty(len(ids), np.int64)  # of each name in the text
-        for row, name in enumerate(names):
-            self._text += name.encode(_ENCODING, _ERRORS)
-            self._ends[row] = len(self._text)
+        self._ids, self._names = ids, PackedText(names)
 
     def __getitem__(self, image: int) -> str:
         row = int(np.searchsorted(self._ids, image))
         if row == len(self._ids) or self._ids[row] != image:
             raise KeyError(image)
-        start = int(self._ends[row - 1]) if row else 0
-        return self._text[start : int(self._ends[row])].decode(_ENCODING, _ERRORS)
+        return self._names[row]
 
     def __iter__(self) -> Iterator[int]:
         return map(int, self._ids)

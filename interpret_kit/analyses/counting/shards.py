@@ -21,6 +21,7 @@ from interpret_kit.errors import UnreadableImage
 if TYPE_CHECKING:
     import torch
 
+    from interpret_kit.analyses.batch_sizes import Fitting
     from interpret_kit.analyses.progress import RunProgress
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch, Reading
@@ -52,22 +53,21 @@ class Shards:
     pace: RunProgress
     job: JobFolder | None = None  # where counted shards are kept
 
-    def count(self, fold: Counting) -> None:
-        """Count all images into a fold that has seen nothing, shard by shard.
+    def count(self, fitting: Fitting, total: Accumulator) -> None:
+        """Count all images into a tally that has seen nothing, shard by shard.
 
         Raises:
+            RunError: if there is not enough memory for one image.
             NoImages: if not one can be read.
             UnreadableImage: if one cannot, and the reading is strict.
         """
-        total = fold.tally
         for number, images in enumerate(self._parts()):
-            fold.tally = fold.empty()
             reading = self.whole.of(images)
-            if not self._found(number, fold.tally, reading):
-                self._counted(number, fold, reading)
+            tally = self._found(number, fitting.fold.empty(), reading)
+            if tally is None:
+                tally = self._counted(number, fitting, reading)
+            total.merge(tally)
             self.whole.take_in(reading)
-            total.merge(fold.tally)
-        fold.tally = total
         self.whole.refuse_nothing_read()
 
     def ranges(self) -> Iterator[range]:
@@ -79,24 +79,23 @@ class Shards:
         for each in self.ranges():
             yield self.images.between(each.start, each.stop)
 
-    def _counted(self, number: int, fold: Counting, reading: Reading) -> None:
-        for batch in reading.batches():
-            fold.add(batch.to(self.device))
-            self.pace.advance(len(batch))
+    def _counted(self, number: int, fitting: Fitting, reading: Reading) -> Accumulator:
+        tally = fitting.count(reading, self.device)
         if self.job is not None:
-            self.job.save(number, state_of(fold.tally, reading))
+            self.job.save(number, state_of(tally, reading))
+        return tally
 
-    def _found(self, number: int, tally: Accumulator, reading: Reading) -> bool:
-        """Whether a job has kept this shard; then tally and reading are as they were."""
+    def _found(self, number: int, tally: Accumulator, reading: Reading) -> Accumulator | None:
+        """What a job has kept of this shard, if it has; then the reading is as it was."""
         state = None if self.job is None else self.job.load(number)
         if state is None:
-            return False
+            return None
         _restore(reading, state[_READING])
         if reading.strict and reading.unreadable:
             raise UnreadableImage(str(reading.unreadable[0]))
         tally.restore(within(state, _TALLY))
         self.pace.advance(len(reading.images) - len(reading.unreadable))
-        return True
+        return tally
 
 
 def state_of(tally: Accumulator, reading: Reading) -> dict[str, Array]:

@@ -6,10 +6,12 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from interpret_kit.analyses.batch_sizes import Fitting
 from interpret_kit.analyses.counting.shards import Counting, state_of
 from interpret_kit.analyses.counting.tally import Array
 from interpret_kit.analyses.progress import RunProgress
@@ -52,8 +54,9 @@ class AnalysisWork:
         _ = classifier.examined  # now: forward passes of its own would meet the hooks later
         pace = RunProgress(self.reading.batch_size, len(self.images), engine=self.engine)
         pace.once = lambda name, _compute: self.once[name]
+        begin = partial(self.asked.begin, classifier, self.images, pace)
         with evaluating(classifier):
-            return Counter(self, classifier, self.asked.begin(classifier, self.images, pace))
+            return Counter(self, classifier, Fitting(begin, pace))
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,16 @@ class Counter:
 
     work: AnalysisWork
     classifier: Classifier
-    fold: Counting
+    fitting: Fitting
 
     def __call__(self, part: Part) -> State:
         """Count the images of a part; return what is kept of it."""
         images = self.work.images.between(part.images.start, part.images.stop)
         left_out = {int(images.ids[each - part.images.start]): ENDS for each in part.without}
         reading = self.work.reading.of(images, left_out)
-        self.fold.tally = self.fold.empty()
         with evaluating(self.classifier), kept_memory():
-            for batch in reading.batches():
-                self.fold.add(batch.to(self.classifier.device))
-        return {} if part.probe else state_of(self.fold.tally, reading)
+            tally = self.fitting.count(reading, self.classifier.device)
+        return {} if part.probe else state_of(tally, reading)
 
 
 @dataclass(frozen=True)
