@@ -83,7 +83,7 @@ class PinnedStore:
         row = self.digests[image]
         if not row.any():
             row[:] = np.frombuffer(digest, np.uint8)
-        return row.tobytes()
+        return bytes(row.tobytes())
 
     def digest(self, image: int) -> str:
         """Return the SHA-256 of an image's bytes when they were first read, which may be now.
@@ -94,4 +94,4 @@ class PinnedStore:
         if not row.any():
             with suppress(UnreadableImage):
                 self.read(image)
-        return row.tobytes().hex()
+        return bytes(row.tobytes()).hex()
