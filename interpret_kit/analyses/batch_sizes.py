@@ -15,8 +15,7 @@ from interpret_kit.models.argument_values import count_argument, shown
 from interpret_kit.models.engines import AUTO
 
 if TYPE_CHECKING:
-    from interpret_kit.analyses.counting.shards import Counting
-    from interpret_kit.analyses.counting.tally import Accumulator
+    from interpret_kit.analyses.counting.tally import Accumulator, Counting
     from interpret_kit.analyses.progress import RunProgress
     from interpret_kit.data.loader import Reading
     from interpret_kit.models.classifier import Classifier

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,22 +24,10 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.batch_sizes import Fitting
     from interpret_kit.analyses.progress import RunProgress
     from interpret_kit.data.image_set import ImageSet
-    from interpret_kit.data.loader import Batch, Reading
+    from interpret_kit.data.loader import Reading
     from interpret_kit.jobs.folder import JobFolder
 
 _TALLY, _READING = "tally/", "reading"  # names in the state of a shard
-
-
-class Counting(Protocol):
-    """What counts: see `interpret_kit.analyses.base.Fold`."""
-
-    tally: Accumulator
-
-    def empty(self) -> Accumulator:
-        """A tally that has seen nothing."""
-
-    def add(self, batch: Batch) -> None:
-        """Count the next images into the tally."""
 
 
 @dataclass(frozen=True)

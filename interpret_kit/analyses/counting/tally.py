@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from interpret_kit.data.loader import Batch
 
 Array = NDArray[Any]
 State = Mapping[str, Array]
@@ -29,6 +32,18 @@ class Accumulator(Protocol):
 
     def restore(self, state: State) -> None:
         """Take over a state, in place of what was counted."""
+
+
+class Counting(Protocol):
+    """What counts: see `interpret_kit.analyses.base.Fold`."""
+
+    tally: Accumulator
+
+    def empty(self) -> Accumulator:
+        """A tally that has seen nothing."""
+
+    def add(self, batch: Batch) -> None:
+        """Count the next images into the tally."""
 
 
 def within(state: State, prefix: str) -> dict[str, Array]:

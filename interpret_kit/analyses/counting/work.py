@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from interpret_kit.analyses.batch_sizes import Fitting
-from interpret_kit.analyses.counting.shards import Counting, state_of
-from interpret_kit.analyses.counting.tally import Array
+from interpret_kit.analyses.counting.shards import state_of
+from interpret_kit.analyses.counting.tally import Array, Counting
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.jobs.schedule import DEATHS, Part, State
