@@ -32,7 +32,7 @@ class AtLeastOne(click.IntRange):
             self.fail(f"{value!r} is not an integer of at least 1.", param, ctx)
 
 
-class BatchSize(AtLeastOne):
+class AtLeastOneOrAuto(AtLeastOne):
     """An integer of at least 1, or "auto"."""
 
     name = "integer or auto"
@@ -65,7 +65,7 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "auto (a GPU if there is one), cpu, cuda, cuda:1, ...",
     },
     "batch_size": {
-        "type": BatchSize(),
+        "type": AtLeastOneOrAuto(),
         "default": _BATCH_SIZE,
         "show_default": True,
         "help": "images per forward pass, or auto for the fastest of a few that are tried; halved "
