@@ -154,8 +154,8 @@ class Analysis(Question, ABC, Generic[R_co]):
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.
-            batch_size: images per forward pass; it does not change the result. "auto" finds the
-                fastest by trying a few. It is halved if memory runs out.
+            batch_size: images per forward pass, which do not change the result, or "auto" for the
+                fastest of a few that are tried; halved if memory runs out.
             strict: raise an error instead of omitting unreadable or unused files.
             progress: True for a progress bar, or a function of (images done, images in total).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
@@ -178,8 +178,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             NoImages: if no image is left.
             JobMismatch: the ``job`` is of another analysis, classifier, images or batch size.
             OutputExists: the ``job`` folder is taken.
-            RunError: workers do not start, or die, and no single image is the reason; or there is
-                not enough memory for one image.
+            RunError: workers do not start or die for another reason than an image, or memory ends.
             CannotWrite: no space for temporary files.
         """
         given = (batch_size, strict, progress, engine, job, resume, workers, memory)

@@ -159,7 +159,7 @@ class Fitting:
             ) from error
         self._pace.batch_size = size // 2
         _log.warning(
-            "out of memory with %d images per forward pass: going on with %d", size, size // 2
+            "out of memory with %d images per forward pass: continuing with %d", size, size // 2
         )
 
 

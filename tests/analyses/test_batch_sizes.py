@@ -65,8 +65,8 @@ def test_the_batch_is_halved_until_it_fits_and_the_result_is_that_of_such_batche
     assert max(done for done, _ in seen) == 17
     # Shards of five images: a batch of 5 does not fit, nor does one of 4.
     assert said(caplog) == [
-        "out of memory with 8 images per forward pass: going on with 4",
-        "out of memory with 4 images per forward pass: going on with 2",
+        "out of memory with 8 images per forward pass: continuing with 4",
+        "out of memory with 4 images per forward pass: continuing with 2",
     ]
 
 
@@ -75,7 +75,7 @@ def test_memory_of_any_device_may_run_out(error, full, caplog):
     plain = Misclassifications().run(full(99), noisy_images(), batch_size=2)
     again = Misclassifications().run(full(3, error), noisy_images(), batch_size=4)
     assert bytes_of(again) == bytes_of(plain)
-    assert said(caplog) == ["out of memory with 4 images per forward pass: going on with 2"]
+    assert said(caplog) == ["out of memory with 4 images per forward pass: continuing with 2"]
 
 
 def test_no_room_for_one_image_is_an_error_in_a_sentence(full):
@@ -84,7 +84,7 @@ def test_no_room_for_one_image_is_an_error_in_a_sentence(full):
         Misclassifications().run(full(0), noisy_images(), batch_size=4)
 
 
-def test_other_errors_of_the_network_are_not_taken_for_it(full):
+def test_other_errors_of_the_network_are_passed_on(full):
     error = RuntimeError("no such kernel")
     with pytest.raises(RuntimeError, match="no such kernel") as found:
         Misclassifications().run(full(3, error), noisy_images(), batch_size=4)
