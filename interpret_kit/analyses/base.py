@@ -154,8 +154,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.
-            batch_size: images per forward pass, which do not change the result, or "auto" for the
-                fastest of a few that are tried; halved if memory runs out.
+            batch_size: images per forward pass, or "auto" for the fastest; halved if memory ends.
             strict: raise an error instead of omitting unreadable or unused files.
             progress: True for a progress bar, or a function of (images done, images in total).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
