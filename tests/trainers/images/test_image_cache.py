@@ -1,6 +1,9 @@
 """Are images decoded once, and never confused with others?"""
 
+import json
 import os
+import shutil
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -164,3 +167,87 @@ def test_images_in_memory_are_not_copied_to_disk(cache):
     assert np.array_equal(found.pixels.numpy(), pixels)
     assert packed(ImageSet.from_arrays(pixels, [0, 1]), (4, 4), Told()).pixels.shape == (2, 4, 4, 3)
     assert not cache.exists()
+
+
+def zeroed(file):
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def one_bit(file):
+    content = bytearray(file.read_bytes())
+    content[-7] ^= 4
+    file.write_bytes(content)
+
+
+def reordered(file):
+    """The second image before the first."""
+    content, image = file.read_bytes(), 8 * 8 * 3
+    file.write_bytes(content[image : 2 * image] + content[:image] + content[2 * image :])
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def longer(file):
+    file.write_bytes(file.read_bytes() + b"0")
+
+
+DAMAGE = {
+    "pixels.bin": (zeroed, one_bit, reordered, cut, longer, os.unlink),
+    "manifest.json": (zeroed, one_bit, cut, longer, os.unlink),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [(name, each) for name, kinds in DAMAGE.items() for each in kinds]
+)
+def test_a_damaged_entry_is_decoded_again_and_that_is_said_once(cache, folder, name, damage):
+    whole, _ = pack(folder)
+    right = whole.pixels.clone()
+    (entry,) = cache.iterdir()
+    damage(entry / name)
+    again, decoded = pack(folder)
+    assert decoded
+    assert again.note.startswith(f"decoded the images again: {entry / name} ")
+    assert again.ids.tolist() == list(range(9))
+    assert np.array_equal(again.pixels.numpy(), right.numpy())
+    found, decoded = pack(folder)
+    assert (decoded, found.note) == (False, "")
+    assert np.array_equal(found.pixels.numpy(), right.numpy())
+    assert list(cache.iterdir()) == [entry]
+
+
+def test_a_manifest_of_other_images_is_not_believed(cache, folder):
+    """Its checksum is right, as if a stranger had written it."""
+    pack(folder)
+    (entry,) = cache.iterdir()
+    _, text = json.loads((entry / "manifest.json").read_text())
+    held = json.loads(text)
+    for change in (
+        {"ids": [0, 0, *range(2, 9)]},
+        {"ids": list(range(8)), "shape": [8, 8, 8, 3]},
+        {"shape": [9, 4, 16, 3]},
+        {"ids": "0"},
+        {"notes": [1]},
+    ):
+        text = json.dumps({**held, **change})
+        (entry / "manifest.json").write_text(json.dumps([zlib.crc32(text.encode()), text]))
+        found, decoded = pack(folder)
+        assert decoded
+        assert "manifest.json" in found.note
+
+
+def test_a_disk_that_does_not_return_what_was_written_is_not_trained_on(cache, folder, monkeypatch):
+    whole, _ = pack(folder, (6, 6))
+    put = file._put_in_place
+
+    def wrong(aside, entry):
+        one_bit(aside / "pixels.bin")
+        put(aside, entry)
+
+    shutil.rmtree(cache)
+    monkeypatch.setattr(file, "_put_in_place", wrong)
+    found = packed(load_images(folder), (6, 6), Told())
+    assert np.array_equal(found.pixels.numpy(), whole.pixels.numpy())
+    assert "pixels.bin is not what was written" in found.note
