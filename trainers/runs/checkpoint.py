@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History, RunFolder
 from interpret_kit.trainers.timing import EpochSums
 
+_AT_ONCE = 1 << 20  # bytes
+_DIGEST = 64  # hexadecimal digits of a SHA-256, on the first line of the file
 EVERY = 300.0  # seconds from one checkpoint inside an epoch to the next; the end of each has one
 
 
@@ -56,8 +61,15 @@ class Checkpoint:
             "sums": dataclasses.asdict(self.sums),
             "learner": self.learner.state(),
         }
-        with aside.open("wb") as file:
+        with aside.open("w+b") as file:
+            file.write(b"0" * _DIGEST + b"\n")
             torch.save(state, file)
+            file.seek(_DIGEST + 1)
+            digest = hashlib.sha256()
+            for part in iter(partial(file.read, _AT_ONCE), b""):
+                digest.update(part)
+            file.seek(0)
+            file.write(digest.hexdigest().encode())
             file.flush()
             os.fsync(file.fileno())  # so that the previous checkpoint survives a power failure
 
@@ -82,16 +94,24 @@ def read_state(file: Path) -> dict[str, Any]:
     """Read what `Checkpoint.save` wrote, as pure data.
 
     Raises:
-        BadWeights: it is something else.
+        BadWeights: it is something else, or damaged.
     """
     refuse_unsafe_pickles(file, torch.__version__)
+    content = file.read_bytes()
+    digest, saved = content[:_DIGEST], content[_DIGEST + 1 :]
+    if hashlib.sha256(saved).hexdigest().encode() != digest:
+        raise BadWeights(
+            f"{file} is not a checkpoint of a run, or it is damaged; start again with `force=True`"
+        )
     try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(BytesIO(saved), map_location="cpu", weights_only=True)
     except Exception as error:  # pickle raises whatever the bytes lead to
         raise BadWeights(
             f"{file} is not a checkpoint of a run ({first_line(error)}); start again with "
             "`force=True`"
         ) from error
+    if not isinstance(state, dict) or not {"recipe", "data", "history", "sums"} <= state.keys():
+        raise BadWeights(f"{file} is not a checkpoint of a run; start again with `force=True`")
     return state
 
 

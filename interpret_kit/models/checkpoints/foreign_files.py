@@ -14,12 +14,12 @@ from interpret_kit.errors import shortened
 from interpret_kit.models.checkpoints.safe_types import plain_types
 
 _HEAD = 512  # bytes
-_COPY_AGAIN = "copy or download it again"
+COPY_AGAIN = "copy or download it again"
 # First bytes of files that are mistaken for weights, in lower case.
 _BEGINNINGS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the weights; fetch them: git lfs pull"),
-    (b"<!doctype html", f"is an HTML page, not the weights behind its link; {_COPY_AGAIN}"),
-    (b"<html", f"is an HTML page, not the weights behind its link; {_COPY_AGAIN}"),
+    (b"<!doctype html", f"is an HTML page, not the weights behind its link; {COPY_AGAIN}"),
+    (b"<html", f"is an HTML page, not the weights behind its link; {COPY_AGAIN}"),
     (b"\x89hdf", "is an HDF5 file (Keras, TensorFlow), not weights of PyTorch"),
     (b"\x93numpy", "is a NumPy array, not named weights of PyTorch"),
     (b"gguf", "is a GGUF file, not weights of PyTorch"),
@@ -48,7 +48,7 @@ def why_no_weights(path: Path, said: str) -> str:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
-        return f"is empty (0 bytes); {_COPY_AGAIN}"
+        return f"is empty (0 bytes); {COPY_AGAIN}"
     if zipfile.is_zipfile(path):
         return _of_archive(path, said)
     return _of_beginning(path, head) or _of_pickle(path, head, said)
@@ -107,7 +107,7 @@ def _of_pickle(path: Path, head: bytes, said: str) -> str:
             f"{_NO_CODE} ({shortened(found, most=4)}); save its state_dict alone, with "
             "safetensors.torch.save_file or torch.save, and give that"
         )
-    return f"is not a file of weights, or it is damaged or truncated; {_COPY_AGAIN}"
+    return f"is not a file of weights, or it is damaged or truncated; {COPY_AGAIN}"
 
 
 def _refused_types(path: Path, said: str) -> list[str]:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from interpret_kit.models.checkpoints.digest import DIGEST, digest_of
+
 
 def save_weights(file: Path, network: nn.Module) -> None:
     """Write a network's weights as safetensors.
 
     A tensor of several names is written under the first; the metadata lists the others, as
     ``safetensors.torch.save_model`` does. Tensors that share memory in other ways (one is part of
-    the other) are written separately.
+    the other) are written separately. A digest goes with them, which is checked on reading.
     """
     from safetensors.torch import save_file
 
@@ -29,7 +31,8 @@ def save_weights(file: Path, network: nn.Module) -> None:
         name: each.clone() if memory.count(each.untyped_storage().data_ptr()) > 1 else each
         for name, each in kept.items()
     }
-    save_file(apart, file, {name: kept for name, kept in first.items() if name != kept})
+    shared = {name: kept for name, kept in first.items() if name != kept}
+    save_file(apart, file, {**shared, DIGEST: digest_of(apart, shared)})
 
 
 def first_names(weights: Mapping[str, Tensor]) -> dict[str, str]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from interpret_kit.errors import BadWeights
-from interpret_kit.models.checkpoints.foreign_files import why_no_weights
+from interpret_kit.models.checkpoints.digest import DIGEST, digest_of
+from interpret_kit.models.checkpoints.foreign_files import COPY_AGAIN, why_no_weights
 from interpret_kit.models.checkpoints.safe_types import plain_types
 from interpret_kit.models.checkpoints.unwrap import CheckpointFile, checkpoint_of
 
@@ -66,10 +67,16 @@ def _read_safetensors(path: Path) -> CheckpointFile:
     try:
         with safe_open(path, framework="pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            kept_once = file.metadata() or {}
+            kept_once = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         what = why_no_weights(path, str(error))
         raise BadWeights(f"{path} is not a safetensors file: it {what}") from error
+    digest = kept_once.pop(DIGEST, None)  # of files that are not ours, nothing can be said
+    if digest is not None and digest != digest_of(stored, kept_once):
+        raise BadWeights(
+            f"{path} is damaged: it does not hold the weights that were saved; {COPY_AGAIN}, or "
+            "train again"
+        )
     # A tensor with two names is stored under one of them; the other is in the metadata.
     shared = {name: stored[kept] for name, kept in kept_once.items() if kept in stored}
     return checkpoint_of({**shared, **stored}, path)

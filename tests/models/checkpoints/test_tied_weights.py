@@ -1,5 +1,7 @@
 """Are tensors that share memory saved once, and loaded back equal?"""
 
+import random
+
 import pytest
 import timm
 import torch
@@ -7,6 +9,8 @@ from safetensors import safe_open
 from torch import nn
 
 from interpret_kit.errors import BadWeights
+from interpret_kit.models.checkpoints.digest import DIGEST, digest_of
+from interpret_kit.models.checkpoints.weights import read_weights
 from interpret_kit.models.loading.load import load_classifier, load_run, save_run, save_weights
 
 CONFIG = {
@@ -52,7 +56,8 @@ def test_a_tied_network_is_saved_once_and_comes_back_equal(tmp_path, network, me
     save_run(tmp_path, network, CONFIG)
     with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
         assert set(file.keys()) == {"a.weight", "a.bias", "c.weight", "c.bias", "head.weight"}
-        assert file.metadata() == {
+        assert {**file.metadata(), DIGEST: ""} == {
+            DIGEST: "",
             "b.weight": "a.weight",
             "b.bias": "a.bias",
             "head.bias": "a.bias",
@@ -84,7 +89,44 @@ def test_a_tied_tensor_that_a_file_holds_twice_and_unlike_is_refused(tmp_path, n
         load_classifier(tmp_path / "w.pth", arch="tied", device="cpu")
 
 
-def test_the_metadata_of_a_network_without_ties_is_empty(tmp_path):
+def test_the_metadata_of_a_network_without_ties_is_its_digest(tmp_path):
     save_weights(tmp_path / "w.safetensors", nn.Linear(2, 2))
     with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
-        assert not file.metadata()
+        assert set(file.metadata()) == {DIGEST}
+
+
+def test_weights_that_were_changed_after_they_were_saved_are_refused(tmp_path, network):
+    """Every bit counts: of values, of names, of shapes, of what is tied to what."""
+    save_run(tmp_path, network, CONFIG)
+    file = tmp_path / "model.safetensors"
+    whole, drawn = file.read_bytes(), random.Random(0)
+    right = network.state_dict()
+    refused, silent = 0, set()
+    for at in sorted(drawn.sample(range(len(whole)), 150)):
+        content = bytearray(whole)
+        content[at] ^= 1 << drawn.randrange(8)
+        file.write_bytes(content)
+        try:
+            read = read_weights(file)
+        except BadWeights:
+            refused += 1
+            continue
+        assert read.keys() == right.keys()
+        assert all(torch.equal(read[name], each) for name, each in right.items())
+        silent.add(at)
+    key = whole.index(DIGEST.encode())
+    assert all(key <= each < key + len(DIGEST) for each in silent), "a digest of another name"
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BadWeights, match="is damaged: it does not hold the weights that were sav"):
+        load_run(tmp_path)
+
+
+def test_weights_of_all_types_are_checked_with_their_shapes():
+    types = [torch.float64, torch.bfloat16, torch.int64, torch.bool, torch.complex64]
+    weights = {str(each): torch.ones(3, 2).to(each) for each in types}
+    weights |= {"scalar": torch.tensor(2.0), "empty": torch.ones(0, 3)}
+    right = digest_of(weights, {})
+    assert digest_of(dict(reversed(weights.items())), {}) == right
+    changes = [{"scalar": torch.tensor([2.0])}, {"empty": torch.ones(3, 0)}]
+    changes += [{str(torch.bool): torch.zeros(3, 2, dtype=torch.bool)}]
+    assert len({right, *(digest_of({**weights, **each}, {}) for each in changes)}) == 4

@@ -1,5 +1,7 @@
 """Is a run that was killed and resumed the same run, bit for bit?"""
 
+import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -269,7 +271,25 @@ def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
 
 def test_a_state_that_is_not_a_checkpoint_is_refused(recipe, tmp_path):
     (tmp_path / "resume.pt").write_bytes(b"PK nothing")
-    with pytest.raises(BadWeights, match=r"is not a checkpoint of a run .*`force=True`"):
+    with pytest.raises(BadWeights, match=r"is not a checkpoint of a run, .*`force=True`"):
+        resume(recipe, tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("where", [0.01, 0.2, 0.5, 0.9, 0.999])
+def test_a_checkpoint_in_which_one_bit_has_changed_is_refused(recipe, killed, tmp_path, where):
+    content = bytearray((killed / "twice-4" / "resume.pt").read_bytes())
+    content[int(where * len(content))] ^= 1
+    (tmp_path / "resume.pt").write_bytes(content)
+    with pytest.raises(BadWeights, match=r"is damaged; start again with `force=True`"):
+        resume(recipe, tmp_path, "cpu")
+
+
+def test_a_checkpoint_of_something_else_is_refused(recipe, tmp_path):
+    held = io.BytesIO()
+    torch.save({"recipe": [1]}, held)
+    digest = hashlib.sha256(held.getvalue()).hexdigest().encode()
+    (tmp_path / "resume.pt").write_bytes(digest + b"\n" + held.getvalue())
+    with pytest.raises(BadWeights, match=r"is not a checkpoint of a run; start again"):
         resume(recipe, tmp_path, "cpu")
 
 
