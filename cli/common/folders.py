@@ -69,4 +69,5 @@ def check_writable(folder: Path) -> None:
 
 def wrote(folder: Path) -> str:
     """The line that says what lies in a folder now."""
-    return f"wrote {folder} ({shortened(sorted(each.name for each in folder.iterdir()))})"
+    names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    return f"wrote {folder} ({shortened(names)})"

@@ -24,6 +24,8 @@ from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.result import Result
 
 INDEX = "index.html"
+_GENERATOR = b'<meta name="generator" content="interpret_kit">'  # by which `force` knows a page
+_HEAD = 2000  # bytes of a page that hold it
 _HERE = Path(__file__).parent
 
 
@@ -66,18 +68,31 @@ def write_report(
         UsageError: if a section is something else, such as a result that was not saved, or there
             is none.
         NothingThere: if a section's folder holds neither a result nor a run.
-        OutputExists: if the folder already has a page and ``force`` is not given.
+        OutputExists: if the folder already has a page, and ``force`` is not given or the page was
+            written by something else.
         CannotWrite: if permission or disk space is missing.
     """
     file = path_argument(folder, "folder") / INDEX
     if file.exists() and not force:
         raise OutputExists(f"{file} exists already; remove it, or write the page elsewhere")
+    if file.exists() and not _is_ours(file):
+        raise OutputExists(
+            f"{file} is not a page that interpret_kit wrote, and `force` replaces nothing else; "
+            "remove it, or write the page elsewhere"
+        )
     shown = [_section(each) for each in _listed(sections)]
     if not isinstance(front, Front):
         raise WrongType(f"`front` is {shown_value(front)}; give Front(title='Birds')")
     entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in shown]
     _replace(file, _render(entries, front))
     return file
+
+
+def _is_ours(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as page:
+        return _GENERATOR in page.read(_HEAD)
 
 
 def _listed(sections: Any) -> list[Any]:

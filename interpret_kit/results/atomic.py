@@ -14,9 +14,9 @@ from pathlib import Path
 
 from interpret_kit.errors import CannotWrite, InterpretError, OutputExists
 from interpret_kit.models.argument_values import possible_path
+from interpret_kit.results.marker import MARKER, is_ours, mark
 
 MANIFEST = "manifest.json"  # of a result
-OURS = (MANIFEST, "index.html")  # a folder with one of these is an output of this library
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
@@ -25,12 +25,24 @@ def write_whole(file: Path, content: str | bytes) -> None:
     This holds after a power failure, too: file and folder are on the disk when this returns.
     """
     aside = file.with_name(f".{file.name}.part")
-    with aside.open("wb") as opened:
-        opened.write(content.encode() if isinstance(content, str) else content)
-        opened.flush()
-        os.fsync(opened.fileno())
-    aside.replace(file)
-    _settle(file.parent)
+    aside.write_bytes(content.encode() if isinstance(content, str) else content)
+    put(aside, file)
+
+
+def put(aside: Path, target: Path) -> None:
+    """Rename a file or folder, so that after a power failure it is complete or not there.
+
+    Raises:
+        OSError: among others, if some of it does not get to the disk.
+    """
+    for each in (aside, *(aside.rglob("*") if aside.is_dir() else ())):
+        if each.is_dir():
+            _settle(each)
+        else:
+            with each.open("rb+") as file:
+                os.fsync(file.fileno())
+    aside.replace(target)
+    _settle(target.parent)
 
 
 def _settle(folder: Path) -> None:
@@ -47,7 +59,7 @@ def check_free(folder: Path, *, force: bool) -> None:
     """Refuse an output folder that exists and is not empty, before the work starts.
 
     Raises:
-        OutputExists: unless ``force`` is given and the folder holds an output of this library.
+        OutputExists: unless ``force`` is given and the folder is marked as ours.
         UsageError: no folder can have this name.
     """
     if possible_path(folder).is_symlink():  # to replace it would leave its target behind
@@ -62,10 +74,10 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise OutputExists(
             f"{folder} exists already; give another folder, or `force=True` to replace it"
         )
-    if not any((folder / each).is_file() for each in OURS):
+    if not is_ours(folder):
         raise OutputExists(
-            f"{folder} holds files that are not a result, and `force` replaces results only; "
-            "give another folder"
+            f"{folder} holds files that are not a result, and `force` replaces results only, which "
+            f"it knows by a file {MARKER}; give another folder"
         )
 
 
@@ -84,6 +96,7 @@ def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
         raise CannotWrite(f"cannot write {folder}: {error.strerror or error}") from error
     try:
         yield aside
+        mark(aside)
         aside.chmod(0o755)
         check_free(folder, force=force)  # another run may have taken the place meanwhile
         _put_in_place(aside, folder)
@@ -97,12 +110,12 @@ def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
 
 def _put_in_place(aside: Path, folder: Path) -> None:
     if not folder.exists():
-        aside.replace(folder)
+        put(aside, folder)
         return
     old = aside.with_name(f"{aside.name}-old")
     folder.replace(old)
     try:
-        aside.replace(folder)
+        put(aside, folder)
     except OSError:
         old.replace(folder)
         raise

@@ -17,6 +17,7 @@ from networks_on_paper import (
     pixels_of,
     small_classifier,
 )
+from odd_surroundings import odd_surroundings
 from PIL import Image
 
 from interpret_kit.analyses import ANALYSES
@@ -294,6 +295,7 @@ def test_the_manifest_is_plain_json_and_names_every_file(analysis, tmp_path):
     assert manifest["origin"]["weights"] == small_classifier().fingerprint
     assert manifest["origin"]["contents"] == noisy_images().fingerprint
     assert {each.name for each in folder.iterdir()} == {
+        ".interpret_kit",
         "manifest.json",
         "arrays.npz",
         *manifest["tables"],
@@ -384,10 +386,12 @@ def test_labels_are_matched_to_the_classes_by_name(analysis, classifier, images)
 
 
 @every_analysis
-def test_inference_mode_around_a_run_changes_nothing(analysis, classifier, images):
+def test_the_surroundings_of_a_run_change_nothing_and_are_put_back(analysis, classifier, images):
     expected = answer(analysis)
-    with torch.inference_mode():
-        assert_same(expected, analysis.run(classifier, images))
+    with odd_surroundings() as still_there:
+        result = analysis.run(classifier, images)
+        still_there()
+    assert_same(expected, result)
 
 
 @every_analysis

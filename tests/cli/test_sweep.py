@@ -43,8 +43,8 @@ def test_the_command_prints_the_table_and_ends_with_1_if_a_trial_failed(data, tm
     assert "1 of 2: kernel 3, seed 0: validation accuracy" in result.output
     assert "2 of 2: kernel 9, seed 0: failed: conv1 (kernel 9, padding 0)" in result.output
     assert {each.name for each in out.iterdir()} == {
-        "arrays.npz", "manifest.json", "study.json", "sweep.csv", "sweep.md", "sweep.png",
-        "trials", "trials.csv",
+        ".interpret_kit", "arrays.npz", "manifest.json", "study.json", "sweep.csv", "sweep.md",
+        "sweep.png", "trials", "trials.csv",
     }  # fmt: skip
     good = run(*arguments, "--force", "--scale", "0.5", "--json")
     assert good.exit_code == 1

@@ -15,13 +15,12 @@ import torch
 from click.testing import CliRunner
 from networks_on_paper import small_classifier
 from PIL import Image
-from small_runs import write_images, write_run
+from small_runs import save_run, write_images, write_run
 
 from interpret_kit import ImageSet, Occlusion
 from interpret_kit.cli.common import folders
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import UsageError
-from interpret_kit.models.loading.load import save_run
 
 USAGE, FAILED = 2, 1
 

@@ -23,6 +23,7 @@ from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.report.words import KINDS
 from interpret_kit.results import registry
 from interpret_kit.results.load import load_result
+from interpret_kit.results.marker import MARKER
 
 SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x onerror=alert(1)>"
 CLASSES = (SCRIPT, HANDLER, IMAGE)
@@ -73,7 +74,7 @@ def test_every_figure_and_every_table_is_on_the_page(hostile):
     written = {
         file.resolve()
         for file in hostile.folder.rglob("*")
-        if file.is_file() and file.parent != hostile.folder
+        if file.is_file() and file.parent != hostile.folder and file.name != MARKER
     }
     assert linked == written
 
@@ -179,6 +180,10 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     assert "first" in Page(tmp_path / "index.html").text
     write_report(tmp_path, sections, Front("second"), force=True)
     assert "second" in Page(tmp_path / "index.html").text
+    (tmp_path / "index.html").write_text("<title>mine</title>")
+    with pytest.raises(OutputExists, match=r"index\.html is not a page that interpret_kit wrote"):
+        write_report(tmp_path, sections, Front("third"), force=True)
+    assert (tmp_path / "index.html").read_text() == "<title>mine</title>"
 
 
 def test_a_run_is_not_a_result_and_is_reported_to_be_a_network(tmp_path):

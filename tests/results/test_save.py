@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import CannotWrite, OutputExists, RunError
 from interpret_kit.results import save
-from interpret_kit.results.atomic import check_free, whole_folder
+from interpret_kit.results.atomic import check_free, whole_folder, write_whole
 from interpret_kit.results.load import load_result
+from interpret_kit.results.marker import MARKER, mark
 from interpret_kit.results.save import manifest
+from interpret_kit.results.sweep_table import Study
 from interpret_kit.results.table import Table, write_csv
+from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.folder import History, RunFolder
+from interpret_kit.trainers.sweep.runner import check_out
 
 
 @pytest.fixture
@@ -24,11 +30,17 @@ def result(classifier, images):
 
 
 def left_in(folder):
-    return sorted(each.name for each in folder.iterdir())
+    return sorted(each.name for each in folder.iterdir() if each.name != MARKER)
 
 
 def fill(folder, name="new"):
     (folder / name).write_text(name)
+
+
+def an_output(folder):
+    folder.mkdir()
+    fill(folder, "manifest.json")
+    mark(folder)
 
 
 def test_a_folder_appears_whole(tmp_path):
@@ -42,8 +54,7 @@ def test_a_folder_appears_whole(tmp_path):
 @pytest.mark.parametrize("there", [False, True])
 def test_a_folder_that_was_not_finished_leaves_everything_as_it_was(tmp_path, there):
     if there:
-        (tmp_path / "out").mkdir()
-        fill(tmp_path / "out", "manifest.json")
+        an_output(tmp_path / "out")
 
     def breaks():
         with whole_folder(tmp_path / "out", force=True) as aside:
@@ -58,8 +69,7 @@ def test_a_folder_that_was_not_finished_leaves_everything_as_it_was(tmp_path, th
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
-    (tmp_path / "out").mkdir()
-    fill(tmp_path / "out", "manifest.json")
+    an_output(tmp_path / "out")
     replace = Path.replace
 
     def full(self, target):
@@ -91,10 +101,84 @@ def test_an_empty_folder_is_free_and_a_file_never_is(tmp_path):
             check_free(tmp_path / "empty" / "manifest.json", force=force)
 
 
-def test_force_replaces_results_only(tmp_path):
-    fill(tmp_path, "thesis.txt")
-    with pytest.raises(OutputExists, match="holds files that are not a result"):
-        check_free(tmp_path, force=True)
+NOT_OURS = {
+    "documents": {"thesis.txt": "mine"},
+    "a website": {"index.html": "<h1>mine</h1>", "thesis.txt": ""},
+    "an extension of a browser": {"manifest.json": '{"name": "mine", "version": "1"}'},
+    "a marker of something else": {".interpret_kit": "", "manifest.json": "{}"},
+    "a model of another library": {"config.json": "{}", "model.safetensors": ""},
+    "a copy of a run without its marker": {"config.json": "{}", "resume.pt": ""},
+    "a sweep of something else": {"study.json": '{"title": "t"}', "trials/a": ""},
+}
+
+
+@pytest.mark.parametrize("files", NOT_OURS.values(), ids=NOT_OURS)
+def test_force_deletes_only_what_has_a_marker_of_ours(tmp_path, files, result):
+    for name, text in files.items():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text(text)
+    study, out = Study("s", "q", {"data": str(tmp_path)}, {"lr": [0.1]}, (0,)), tmp_path / "out"
+    for replace in (
+        lambda: result.save(out, force=True),
+        lambda: RunFolder(out, Recipe()).check(force=True),
+        lambda: check_out(out, study, force=True),
+    ):
+        with pytest.raises(OutputExists, match="holds files that are not a"):
+            replace()
+    if "config.json" in files:
+        with pytest.raises(OutputExists, match="holds files that are not a run"):
+            RunFolder(out, Recipe()).save_history(History())  # the first to be written
+    assert {each: (out / each).read_text() for each in files} == files
+
+
+def test_a_link_to_a_marker_does_not_count(tmp_path):
+    an_output(tmp_path / "ours")
+    (tmp_path / "mine").mkdir()
+    fill(tmp_path / "mine", "thesis.txt")
+    (tmp_path / "mine" / MARKER).symlink_to(tmp_path / "ours" / MARKER)
+    with pytest.raises(OutputExists, match=r"which it knows by a file \.interpret_kit; give anoth"):
+        check_free(tmp_path / "mine", force=True)
+
+
+def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """So that a power failure leaves all of it, or nothing."""
+    done, sync, replace = [], os.fsync, Path.replace
+
+    def synced(number):
+        done.append(Path(f"/proc/self/fd/{number}").readlink().name)
+        sync(number)
+
+    def renamed(self, target):
+        done.append(f"to {target.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with whole_folder(tmp_path / "all" / "out", force=False) as aside:
+        (aside / "below").mkdir()
+        fill(aside / "below", "a.txt")
+    at = done.index("to out")
+    assert {"a.txt", "below", MARKER, aside.name} <= set(done[:at])
+    assert done[at + 1 :] == ["all"]
+    done.clear()
+    write_whole(tmp_path / "b.txt", "b")
+    assert done == [".b.txt.part", "to b.txt", tmp_path.name]
+
+
+def test_what_does_not_get_to_the_disk_is_not_put_in_place(tmp_path, monkeypatch):
+    an_output(tmp_path / "out")
+
+    def full(_number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        pytest.raises(CannotWrite, match=r"cannot write .*out: No space left on device"),
+        whole_folder(tmp_path / "out", force=True) as aside,
+    ):
+        fill(aside)
+    assert left_in(tmp_path) == ["out"]
+    assert left_in(tmp_path / "out") == ["manifest.json"]
 
 
 def test_a_place_without_permission_is_an_error_that_names_it(tmp_path, result):

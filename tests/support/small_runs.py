@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from interpret_kit.models.loading.load import create, save_run
+from interpret_kit.models.loading.load import CONFIG, WEIGHTS, create, save_weights
 from interpret_kit.results.sweep_table import Study
 from interpret_kit.trainers.recipe import Recipe
 
@@ -29,6 +30,13 @@ def write_images(folder: Path, count: int = 2) -> None:
     for k in range(count):
         noise = generator.integers(0, 256, (24, 24, 3), np.uint8)
         Image.fromarray(noise).save(folder / f"{k}.png")
+
+
+def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
+    """Write what a training run leaves of a network."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(folder / WEIGHTS, network)
+    (folder / CONFIG).write_text(json.dumps(dict(config)))
 
 
 def write_run(folder: Path, **changed: Any) -> nn.Module:

@@ -14,6 +14,7 @@ import interpret_kit as ik
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import OutputExists
+from interpret_kit.results.marker import mark
 from interpret_kit.trainers import demo
 from interpret_kit.trainers.recipe import Recipe
 
@@ -157,9 +158,11 @@ def test_an_interrupted_demo_leaves_what_was_there(tmp_path, small):
 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/index.html").write_text("of before")
+    mark(tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         demo.write_demo(tmp_path / "out", small, force=True, progress=interrupt)
-    assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == [
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")} == {
         "out",
-        str(Path("out/index.html")),
-    ]
+        "out/.interpret_kit",
+        "out/index.html",
+    }

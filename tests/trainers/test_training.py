@@ -53,6 +53,7 @@ def test_run_folder_is_complete_and_says_what_made_it(run, folder):
     kept = {each.name for each in run.folder.iterdir()}
     (events,) = (each for each in kept if each.startswith("events.out.tfevents."))
     assert kept - {events} == {
+        ".interpret_kit",
         "config.json",
         "curves.png",
         "history.csv",

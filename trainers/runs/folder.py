@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -22,10 +23,11 @@ from interpret_kit.models.loading.load import (
     WEIGHTS,
     load_classifier,
     load_run,
-    save_run,
     save_weights,
 )
 from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE
+from interpret_kit.results.atomic import put
+from interpret_kit.results.marker import MARKER, is_ours, mark
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe
@@ -152,11 +154,12 @@ class RunFolder:
     fresh: bool = True  # what is in the folder is not to be kept
     config: dict[str, Any] = field(default_factory=dict)
 
-    def check(self, *, force: bool) -> None:
+    def check(self, *, force: bool, resume: bool = False) -> None:
         """Refuse, before the training, a folder that could not be written after it.
 
         Raises:
-            OutputExists: there is something in the folder, and no ``force``, or no run.
+            OutputExists: there is something in the folder, and neither ``force`` nor ``resume``, or
+                no run.
             CannotWrite: no permission, or a file where the folder should be.
         """
         possible_path(self.path)
@@ -168,22 +171,28 @@ class RunFolder:
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise CannotWrite(f"cannot write a run to {self.path}: no permission in {nearest}")
         here = {each.name for each in self.path.iterdir()} if nearest == self.path else set()
-        here -= {LOCK, *(each for each in here if each.endswith(PART))}
+        here -= {LOCK, MARKER, *(each for each in here if each.endswith(PART))}
         if not here:
             return
-        if not force and STATE in here:
+        if resume and not here.isdisjoint((CONFIG, STATE)):  # nothing is removed
+            return
+        if not (force or resume) and STATE in here:
             raise OutputExists(
                 f"{self.path} holds an interrupted run; resume it with `ik.resume`, or replace it "
                 "with `force=True`"
             )
-        if not force:
+        if not (force or resume):
             raise OutputExists(
                 f"{self.path} is not empty; use a new `out`, or replace it with `force=True`"
             )
-        if here.isdisjoint((CONFIG, STATE)) and here != {WEIGHTS}:  # interrupted between the two
+        self._refuse_other_files()
+
+    def _refuse_other_files(self) -> None:
+        """Refuse to replace what no training has written."""
+        if not is_ours(self.path):
             raise OutputExists(
-                f"{self.path} holds files that are not a run, and `force` only replaces runs; use "
-                "a new `out`"
+                f"{self.path} holds files that are not a run, and `force` only replaces runs, "
+                f"which it knows by a file {MARKER}; use a new `out`"
             )
 
     def describe(self, classifier: Classifier, manner: str) -> None:
@@ -203,9 +212,13 @@ class RunFolder:
     def _begin(self) -> None:
         """Make the folder, and remove an earlier run from it."""
         self.fresh = False
+        names = (CONFIG, WEIGHTS, HISTORY, CURVES, LAST, STATE)
+        if any((self.path / name).exists() for name in names):
+            self._refuse_other_files()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in (CONFIG, WEIGHTS, HISTORY, CURVES, LAST, STATE):
+            mark(self.path)
+            for name in names:
                 (self.path / name).unlink(missing_ok=True)
             for old in (*self.path.glob(EVENTS), *self.path.glob(f".*{PART}")):
                 old.unlink()
@@ -213,15 +226,10 @@ class RunFolder:
             raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
 
     def save(self, network: nn.Module, metrics: Mapping[str, float], **more: object) -> None:
-        """Write a network with all that `load_classifier` needs, and these metrics."""
-        if self.writes:
-            if self.fresh:
-                self._begin()
-            config = self.config | {"metrics": dict(metrics)} | more
-            try:
-                save_run(self.path, network, config)
-            except OSError as error:
-                raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
+        """Write a network with all that `load_classifier` needs, and these metrics: that last."""
+        config = json.dumps(self.config | {"metrics": dict(metrics)} | more, indent=2) + "\n"
+        self.write(WEIGHTS, lambda aside: save_weights(aside, network))
+        self.write(CONFIG, lambda aside: aside.write_text(config))
 
     def save_last(self, network: nn.Module) -> None:
         """Write the weights that the last step left, for ``load_classifier`` to find by name."""
@@ -259,7 +267,7 @@ class RunFolder:
         aside = self.path / f".{name}{PART}"
         try:
             write(aside)
-            aside.replace(self.path / name)
+            put(aside, self.path / name)
         except OSError as error:
             raise CannotWrite(f"cannot write {self.path / name}: {error.strerror}") from error
         finally:

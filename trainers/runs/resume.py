@@ -45,7 +45,7 @@ def at_work(folder: RunFolder, start: Start, accelerator: Accelerator) -> Iterat
     folder.writes = accelerator.is_main_process
     with ExitStack() as stack:
         if folder.writes:
-            folder.check(force=start is not Start.NEW)
+            folder.check(force=start is Start.REPLACE, resume=start is Start.RESUME)
             stack.enter_context(alone_in(folder.path))
         yield stack.enter_context(writing_events(folder))
 
@@ -62,7 +62,7 @@ def opened(
     """
     found: dict[str, Any] | TrainedRun | None = None
     if folder.writes:
-        folder.check(force=start is not Start.NEW)
+        folder.check(force=start is Start.REPLACE, resume=start is Start.RESUME)
         if start is Start.RESUME:
             found = _begun(folder)
     return from_first(accelerator, found)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,6 +25,7 @@ from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, write_whole
 from interpret_kit.results.lock import alone_in
+from interpret_kit.results.marker import MARKER, is_ours, mark
 from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
@@ -209,19 +211,31 @@ def check_out(out: Path, study: Study, *, force: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise CannotWrite(f"cannot write a sweep to {out}: it is a file; give another `out`")
-    if not out.is_dir() or not any(each.name != LOCK for each in out.iterdir()):
+    if not out.is_dir() or not any(each.name not in {LOCK, MARKER} for each in out.iterdir()):
         return
-    if not (out / STUDY).is_file():
-        raise OutputExists(f"{out} holds files that are not a sweep; use a new `out`")
-    other = json.loads((out / STUDY).read_text(encoding="utf-8"))
-    if other != _mark(study) and not force:
+    if not (is_ours(out) and (out / STUDY).is_file()):
         raise OutputExists(
-            f"{out} holds the sweep {other['title']!r} at scale {other['scale']:g} on "
-            f"{other.get('data', 'other images')}; use a new `out`, or `force=True` to replace it"
+            f"{out} holds files that are not a sweep, which is known by its files {MARKER} and "
+            f"{STUDY}; use a new `out`"
         )
+    if force or (other := _described(out / STUDY)) == _about(study):
+        return
+    held = "a sweep whose description is damaged"
+    if isinstance(other.get("scale"), (int, float)):
+        where = other.get("data", "other images")
+        held = f"the sweep {other.get('title')!r} at scale {other['scale']:g} on {where}"
+    raise OutputExists(f"{out} holds {held}; use a new `out`, or `force=True` to replace it")
 
 
-def _mark(study: Study) -> dict[str, object]:
+def _described(file: Path) -> dict[str, Any]:
+    try:
+        described = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    return described if isinstance(described, dict) else {}
+
+
+def _about(study: Study) -> dict[str, object]:
     data = str(study.recipe.get("data", Recipe.data))
     if Path(data).exists():
         data = str(Path(data).resolve())
@@ -236,11 +250,12 @@ def _begin(out: Path, study: Study, *, force: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        mark(out)
         if force:
             (out / MANIFEST).unlink(missing_ok=True)  # it is not a result of this sweep any more
             if (out / TRIALS).exists():
                 shutil.rmtree(out / TRIALS)
-        write_whole(out / STUDY, json.dumps(_mark(study)) + "\n")
+        write_whole(out / STUDY, json.dumps(_about(study)) + "\n")
     except OSError as error:
         raise CannotWrite(f"cannot write a sweep to {out}: {error.strerror}") from error
 

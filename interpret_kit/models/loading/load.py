@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from interpret_kit.errors import BadWeights, InterpretError, UsageError
 from interpret_kit.models.checkpoints.name_matching import best_match, fill
@@ -42,6 +39,7 @@ from interpret_kit.models.loading.recorded_runs import (
 )
 from interpret_kit.models.loading.timm_weights import from_checkpoint, from_timm_folder, published
 from interpret_kit.models.preprocessing import Preprocessing
+from interpret_kit.models.probing.surroundings import plain_surroundings
 
 __all__ = [
     "CONFIG",
@@ -93,8 +91,10 @@ def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
     """
     said = as_given(classes, size, mean, std)
     check_model(spec, arch, device, said)
-    classifier = _load(spec, arch, said).to(pick_device(device)).eval()
-    classifier.network.to(memory_format=torch.channels_last)  # up to twice as fast, even on a CPU
+    with plain_surroundings():
+        classifier = _load(spec, arch, said).to(pick_device(device)).eval()
+        # Up to twice as fast, even on a CPU.
+        classifier.network.to(memory_format=torch.channels_last)
     return classifier
 
 
@@ -138,17 +138,6 @@ def pick_device(device: str) -> torch.device:
         seen = torch.cuda.device_count() or "no"
         raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give auto or cpu")
     return torch.device(device)
-
-
-def save_run(folder: Path, network: nn.Module, config: Mapping[str, Any]) -> None:
-    """Write a run folder that `load_run` reads: weights first, ``config.json`` last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{WEIGHTS}.part"
-    save_weights(aside, network)
-    aside.replace(folder / WEIGHTS)
-    aside = folder / f".{CONFIG}.part"
-    aside.write_text(json.dumps(dict(config), indent=2) + "\n")
-    aside.replace(folder / CONFIG)
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import pytest
 import timm
 import torch
 from safetensors import safe_open
+from small_runs import save_run
 from torch import nn
 
 from interpret_kit.errors import BadWeights
 from interpret_kit.models.checkpoints.digest import DIGEST, digest_of
 from interpret_kit.models.checkpoints.weights import read_weights
-from interpret_kit.models.loading.load import load_classifier, load_run, save_run, save_weights
+from interpret_kit.models.loading.load import load_classifier, load_run, save_weights
 
 CONFIG = {
     "architecture": "tied",

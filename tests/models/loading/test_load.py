@@ -8,12 +8,13 @@ import timm
 import torch
 from networks_on_paper import drawn
 from safetensors.torch import save_file
+from small_runs import save_run
 
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import BadWeights, NothingThere, UsageError, WeightsUnavailable
 from interpret_kit.models.checkpoints.weights import read_weights, refuse_unsafe_pickles
 from interpret_kit.models.loading import load as loading
-from interpret_kit.models.loading.load import load_classifier, runs_by_age, save_run
+from interpret_kit.models.loading.load import load_classifier, runs_by_age
 
 SMALL = {"channels": [4, 6], "fc": [], "num_classes": 3, "size": [8, 12]}
 CONFIG = {

@@ -14,6 +14,7 @@ from interpret_kit.errors import BadWeights, NothingThere, OutputExists, UsageEr
 from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.models.loading.recorded_runs import unfinished
 from interpret_kit.results.lock import alone_in
+from interpret_kit.results.marker import mark
 from interpret_kit.trainers import train as loop
 from interpret_kit.trainers.runs import checkpoint
 from interpret_kit.trainers.train import resume, train
@@ -119,6 +120,7 @@ def test_weights_alone_are_what_a_killed_run_can_leave(recipe, whole, tmp_path):
     # The weights are put in place before the config.json that tells what they are.
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.safetensors").write_bytes(b"of the run before")
+    mark(tmp_path / "run")
     with pytest.raises(OutputExists, match="is not empty"):
         train(recipe, tmp_path / "run", "cpu")
     assert_same_run(train(recipe, tmp_path / "run", "cpu", force=True), whole)
