@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from interpret_kit.errors import NothingThere, WrongType
 from interpret_kit.models.argument_values import path_argument, shown
+from interpret_kit.models.probing.surroundings import plain_surroundings
 from interpret_kit.trainers.distributed import accelerated, summed
 from interpret_kit.trainers.evaluate import concluded, judged
 from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
@@ -114,6 +115,8 @@ def _run(
     check_optimizer(recipe.optimizer)
     check_network(recipe)
     with (
+        plain_surroundings(),
+        torch.enable_grad(),
         accelerated(device, recipe.precision) as machine,
         at_work(folder, start, machine) as events,
     ):

@@ -150,7 +150,8 @@ class Analysis(Question, ABC, Generic[R_co]):
 
         Args:
             classifier: the classifier, restored afterwards: modes, buffers, hooks, gradient flags.
-                If another thread uses it, this one waits.
+                If another thread uses it, this one waits. Autocast and torch's default device and
+                type do not affect the run.
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.
@@ -189,13 +190,16 @@ class Analysis(Question, ABC, Generic[R_co]):
         from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory
         from interpret_kit.models.probing.evaluation import alone_with, evaluating
+        from interpret_kit.models.probing.surroundings import plain_surroundings
 
         refuse_within_import()
         folder = job_argument(manner.job, resume=manner.resume)
-        classifier, images = as_classifier(classifier), load_images(given).pinned()
-        if manner.strict:
-            refuse_losses(images.omitted, images.source)
+        classifier = as_classifier(classifier)
         with ExitStack() as stack:
+            stack.enter_context(plain_surroundings(classifier.network))
+            images = load_images(given).pinned()
+            if manner.strict:
+                refuse_losses(images.omitted, images.source)
             stack.enter_context(alone_with(classifier.network))
             _ = classifier.examined  # raises if the network cannot be analysed
             images, asked = self.labelled(images, classifier), self.on(classifier)

@@ -28,10 +28,11 @@ from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import ablated_by_row
 from interpret_kit.models.layers.selectors import find_layer, parse_filters
 from interpret_kit.models.pixels import require_image_batch
-from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.models.probing.evaluation import alone_with, evaluating
 from interpret_kit.models.probing.examine import try_out
 from interpret_kit.models.probing.misfits import refuse_other_than_network, refuse_unusable
 from interpret_kit.models.probing.network_kinds import unwrapped, widened
+from interpret_kit.models.probing.surroundings import plain_surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +82,17 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             Score lost, (batch, filters).
         """
         rows_at_once = count_argument(perturbations_per_eval, "perturbations_per_eval")
+        body = self.network.network if isinstance(self.network, Classifier) else self.network
+        with alone_with(body), plain_surroundings(body):
+            return self._drops(inputs, target, filters, rows_at_once)
+
+    def _drops(
+        self,
+        inputs: Tensor,
+        target: Target | Tensor | None,
+        filters: Filters | None,
+        rows_at_once: int,
+    ) -> Tensor:
         body, taken, mixes = self._checked(inputs)
         several = list(target) if isinstance(target, tuple) else target
         indices: Any = as_captum_takes_it(several, self.network, len(inputs))

@@ -44,7 +44,7 @@ from interpret_kit.models.engines import (
     engine_argument,
     not_incremental,
 )
-from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.models.probing.evaluation import alone_with, evaluating
 from interpret_kit.models.probing.misfits import article, refuse_unusable
 
 _log = logging.getLogger(__name__)
@@ -110,6 +110,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             if asked is not None:
                 # Of a bare network that mixes the rows of a batch, Captum's batches decide.
                 refuse_unusable(asked.module, type(asked.module).__name__)
+                stack.enter_context(alone_with(asked.network))
                 stack.enter_context(evaluating(asked.module))
             ours = self._incremental(
                 asked, given, target, additional_forward_args, (at_once, show_progress)

@@ -139,8 +139,8 @@ class Classifier(NamedClasses, nn.Module):
         """
         state = self.preprocessing, *map(_state, self.network.modules())
         if self._examined is None or self._examined[0] != state:
-            inputs = two_images(self.size, self.device)
             with alone_with(self.network), evaluating(self):
+                inputs = two_images(self.size, self.device)
                 found = examine(self.network, self.normalised(inputs), self.name)
             self._examined = state, found
             vars(self).pop("classes", None)  # they may have changed

@@ -1,4 +1,4 @@
-"""How is a network evaluated and restored? Mode, gradients, compilation."""
+"""How is a network evaluated and restored? Mode, gradients, compilation, surroundings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import nn
 
 from interpret_kit.models.probing.network_kinds import is_exported
+from interpret_kit.models.probing.surroundings import plain_surroundings
 
 _locks: dict[int, AbstractContextManager[object]] = {}  # by id: not all networks compare
 _making_locks = threading.Lock()
@@ -34,13 +35,18 @@ def alone_with(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Run a block in eval mode, uncompiled and without gradients; restore the mode of every module.
+    """Run a block in eval mode, uncompiled and without gradients, in `plain_surroundings`.
+
+    The mode of every module is restored.
 
     with evaluating(network):
         logits = network(pixels)
     """
-    # In inference mode, changes in place could not be detected (see `activation_sites`).
-    with in_eval_mode(network), uncompiled(), torch.inference_mode(False), torch.no_grad():
+    with ExitStack() as stack:
+        stack.enter_context(plain_surroundings(network))
+        stack.enter_context(in_eval_mode(network))
+        stack.enter_context(uncompiled())
+        stack.enter_context(torch.no_grad())
         yield
 
 
