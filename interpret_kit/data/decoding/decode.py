@@ -26,6 +26,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from interpret_kit.data.decoding.damaged_files import kind_of_tiff, pixels_of_png
 from interpret_kit.data.decoding.deep_tiff import NOTES, few_bits, read_deep_tiff
 from interpret_kit.data.decoding.formats import advice_on, is_read, kind_of, readable
+from interpret_kit.data.decoding.integrity import (
+    refuse_filled_with_gray,
+    refuse_wrong_checksums,
+)
 from interpret_kit.data.decoding.profiles import profile_note
 from interpret_kit.data.decoding.regular_files import read_file
 from interpret_kit.errors import UnreadableImage
@@ -81,6 +85,7 @@ def notes_of(image: Image.Image) -> tuple[str, ...]:
 
 
 def _decoded(content: bytes) -> Image.Image:
+    refuse_wrong_checksums(content)
     try:
         return _read(content)
     except (*_TOO_BIG, MemoryError):
@@ -102,7 +107,9 @@ def _read(content: bytes) -> Image.Image:
     if pixels > MOST_PIXELS:
         raise UnreadableImage(_TOO_MANY)
     with image, _one_large_at_a_time if pixels > _LARGE else nullcontext():
-        return rgb_of(image)
+        rgb = rgb_of(image)
+        refuse_filled_with_gray(image, content)
+        return rgb
 
 
 def rgb_of(image: Image.Image) -> Image.Image:

@@ -28,6 +28,7 @@ _EXTRA_SAMPLES, _SAMPLE_FORMAT, _PROFILE = 338, 339, 34675
 _UNCOMPRESSED, _DEFLATED = 1, {8, 32946}
 _INTEGER, _FLOAT = 1, 3  # sample formats
 _PREMULTIPLIED, _ALPHA = 1, 2  # kinds of extra samples
+_NO_DIRECTORY = (struct.error, SyntaxError, OSError, ValueError, KeyError, TypeError)
 _DARK = (1 << 14) - 1  # of 16 bits: images as dark as this hold values of fewer bits
 
 
@@ -42,7 +43,7 @@ def read_deep_tiff(content: bytes, most_pixels: int) -> Image.Image | None:
     """
     try:
         tags = _directory(content)
-    except (struct.error, SyntaxError, OSError, ValueError, KeyError):
+    except _NO_DIRECTORY:
         return None  # Pillow's own error says what is damaged
     kind = _kind(tags, "<" if content[:2] == b"II" else ">")
     if kind is None:
@@ -59,6 +60,16 @@ def read_deep_tiff(content: bytes, most_pixels: int) -> Image.Image | None:
     note = few_bits(int(values[..., : kind.colours].max())) if kind.top > 1 else None
     image.info[NOTES] = (note,) if note else ()
     return image
+
+
+def deflated_segments(content: bytes) -> Iterator[bytes]:
+    """Yield the strips or tiles of the first image of a TIFF file, if they are deflated."""
+    try:
+        tags = _directory(content)
+        if tags.get(_COMPRESSION) in _DEFLATED:
+            yield from _segments(content, tags)
+    except _NO_DIRECTORY:
+        return  # decoding says what is damaged
 
 
 def few_bits(brightest: int) -> str | None:
