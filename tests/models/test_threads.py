@@ -3,10 +3,13 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 from networks_on_paper import noisy_images, pixels_of, small_classifier
 
+from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.analyses.ablation import Ablation
+from interpret_kit.analyses.misclassifications import Misclassifications
 
 
 def test_two_threads_on_one_classifier_get_the_numbers_of_one(classifier, images):
@@ -35,3 +38,59 @@ def test_two_threads_on_one_classifier_get_the_numbers_of_one(classifier, images
     torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=1e-5)
     assert all(each.training for each in classifier.network.modules())
     assert not any(each._forward_hooks for each in classifier.network.modules())
+
+
+class Meeting:
+    """Holds two threads in the middle of a forward pass at the same time, if they can get there.
+
+    The first waits for the second to enter, the second for the first to leave: unless one is kept
+    out, the first restores the modes of the network under the second.
+    """
+
+    def __init__(self):
+        self.entered = {"first": threading.Event(), "second": threading.Event()}
+        self.left = threading.Event()
+
+    def __call__(self, *_):
+        name = threading.current_thread().name
+        if name in self.entered and not self.entered[name].is_set():
+            self.entered[name].set()
+            awaited = self.entered["second"] if name == "first" else self.left
+            awaited.wait(0.3)
+
+    def run(self, name, call):
+        threading.current_thread().name = name
+        try:
+            return call()
+        finally:
+            if name == "first":
+                self.left.set()
+
+
+CALLS = {
+    "analysis": lambda c, x: Misclassifications().run(c, noisy_images()).confusion.tolist(),
+    "ablation": lambda c, x: FilterAblation(c, "conv1").attribute(x, target=1).tolist(),
+    "occlusion": lambda c, x: (
+        IncrementalOcclusion(c.network).attribute(x, (3, 6, 6), (3, 4, 4), target=1).tolist()
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("analysis", "ablation"), ("ablation", "occlusion"), ("occlusion", "analysis")],
+)
+def test_calls_of_any_form_wait_for_each_other(first, second):
+    pixels = pixels_of(noisy_images(), small_classifier())[:2]
+    expected = [CALLS[each](small_classifier(), pixels) for each in (first, second)]
+    classifier, meeting = small_classifier(), Meeting()
+    classifier.network.train()
+    classifier.network.register_forward_pre_hook(meeting)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(meeting.run, "first", lambda: CALLS[first](classifier, pixels))
+        meeting.entered["first"].wait(10)
+        other = pool.submit(meeting.run, "second", lambda: CALLS[second](classifier, pixels))
+        found = [one.result(60), other.result(60)]
+    for mine, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(torch.tensor(mine), torch.tensor(right), rtol=1e-4, atol=1e-5)
+    assert all(each.training for each in classifier.network.modules())

@@ -11,9 +11,8 @@ image would be analysed like a complete one.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +30,7 @@ from interpret_kit.data.decoding.integrity import (
     refuse_wrong_checksums,
 )
 from interpret_kit.data.decoding.profiles import profile_note
+from interpret_kit.data.decoding.quiet import pillow_is_quiet
 from interpret_kit.data.decoding.regular_files import read_file
 from interpret_kit.errors import UnreadableImage
 
@@ -51,7 +51,6 @@ _TOO_MANY = f"it has more than {MOST_PIXELS // 10**6} million pixels; resize it 
 _BAND = 1 << 20  # pixels that are converted at once
 _TOO_BIG = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 
-_one_at_a_time = threading.Lock()
 _one_large_at_a_time = threading.Lock()
 
 
@@ -101,7 +100,7 @@ def _decoded(content: bytes) -> Image.Image:
 
 
 def _read(content: bytes) -> Image.Image:
-    with _pillow_is_quiet():
+    with pillow_is_quiet():
         image = Image.open(BytesIO(content), formats=readable())
     pixels = image.width * image.height
     if pixels > MOST_PIXELS:
@@ -128,19 +127,6 @@ def rgb_of(image: Image.Image) -> Image.Image:
     notes = (*notes_of(image), profile_note(profile) if profile else None, note)
     rgb.info = {NOTES: tuple(each for each in notes if each)}
     return rgb
-
-
-@contextmanager
-def _pillow_is_quiet() -> Iterator[None]:
-    """Turn Pillow's warning about too large an image into an error, and ignore its other warnings.
-
-    Warning filters apply to the whole process: hence the lock, and filters narrow enough not to
-    affect other threads in the meantime.
-    """
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-        yield
 
 
 def _reason(content: bytes, error: Exception) -> str:
@@ -172,7 +158,7 @@ def _unidentified(content: bytes) -> str:
 
 def _kind_of_tiff(content: bytes) -> str | None:
     try:
-        with _pillow_is_quiet():
+        with pillow_is_quiet():
             return kind_of_tiff(content)
     except Exception:  # a damaged file raises almost any kind of error
         return None
@@ -185,7 +171,7 @@ def _upright(image: Image.Image) -> Image.Image:
     is damaged, so that a sound image would be left lying on its side.
     """
     try:
-        with _pillow_is_quiet():
+        with pillow_is_quiet():
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         turn = _UPRIGHT.get(orientation)
     except Exception:  # the pixels are intact, only the metadata is not

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from interpret_kit.data.decoding.quiet import pillow_is_quiet
 from interpret_kit.errors import UnreadableImage
 
 NOTES = "interpret_kit notes"  # in the `info` of an image: remarks on how it was read
@@ -95,8 +96,9 @@ def _directory(content: bytes) -> dict[int, Any]:
     big = content[2:4] in (b"+\0", b"\0+")
     directory, file = ImageFileDirectory_v2(content[: 16 if big else 8]), BytesIO(content)
     file.seek(directory.next)
-    directory.load(file)
-    return dict(directory)
+    with pillow_is_quiet():
+        directory.load(file)
+        return dict(directory)
 
 
 def _kind(tags: dict[int, Any], order: str) -> _Kind | None:

@@ -7,6 +7,7 @@ of torch are read.
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from pathlib import Path
 
@@ -68,8 +69,11 @@ def _of_beginning(path: Path, head: bytes) -> str:
 
 
 def _of_archive(path: Path, said: str) -> str:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error):
+        return f"is a damaged or truncated archive; {COPY_AGAIN}"
     last = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in last:
         return (
@@ -116,7 +120,10 @@ def _refused_types(path: Path, said: str) -> list[str]:
     named = _GLOBAL.findall(said)
     if not named or not zipfile.is_zipfile(path):
         return named[:1]
-    listed: list[str] = get_unsafe_globals_in_checkpoint(path)
+    try:
+        listed: list[str] = get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # damaged bytes make pickle raise almost any error
+        listed = []
     return [*named[:1], *(each for each in listed if each not in named and _is_code(each))]
 
 
