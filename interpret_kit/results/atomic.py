@@ -17,6 +17,7 @@ from interpret_kit.models.argument_values import possible_path
 from interpret_kit.results.marker import MARKER, is_ours, mark
 
 MANIFEST = "manifest.json"  # of a result
+_MANY = 200  # files, for each of which to wait for the disk would take seconds
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
@@ -35,12 +36,16 @@ def put(aside: Path, target: Path) -> None:
     Raises:
         OSError: among others, if some of it does not get to the disk.
     """
-    for each in (aside, *(aside.rglob("*") if aside.is_dir() else ())):
-        if each.is_dir():
-            _settle(each)
-        else:
-            with each.open("rb+") as file:
-                os.fsync(file.fileno())
+    parts = [aside, *(aside.rglob("*") if aside.is_dir() else ())]
+    if len(parts) > _MANY and hasattr(os, "sync"):
+        os.sync()
+    else:
+        for each in parts:
+            if each.is_dir():
+                _settle(each)
+            else:
+                with each.open("rb+") as file:
+                    os.fsync(file.fileno())
     aside.replace(target)
     _settle(target.parent)
 
