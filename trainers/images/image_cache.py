@@ -152,7 +152,7 @@ def _write(folder: Path, name: str, reading: Reading, progress: ReportDecoding) 
         checksums: list[int] = []
         with (aside / PIXELS).open("wb") as file:  # not through a map: a full disk is an error
             for pixels, which in _decoded(reading, progress):
-                checksums.append(zlib.crc32(pixels))
+                checksums.append(zlib.crc32(pixels.data))
                 file.write(pixels.tobytes())
                 shape = pixels.shape[1:]
                 ids += which.tolist()
@@ -216,7 +216,7 @@ def _opened(entry: Path, images: int, size: tuple[int, int]) -> Packed:
     # Copy-on-write: torch wants memory that could be written to.
     mapped = np.memmap(file, np.uint8, "c", shape=shape)
     blocks = range(0, len(ids), DECODED_AT_ONCE)
-    found = [zlib.crc32(mapped[first : first + DECODED_AT_ONCE]) for first in blocks]
+    found = [zlib.crc32(mapped[first : first + DECODED_AT_ONCE].data) for first in blocks]
     if found != held["checksums"]:
         raise DamagedEntry(f"{file} is not what was written")
     notes = tuple(held["notes"])

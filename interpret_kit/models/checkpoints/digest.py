@@ -22,6 +22,6 @@ def digest_of(weights: Mapping[str, Tensor], shared: Mapping[str, str]) -> str:
     for name, each in sorted(weights.items()):
         digest.update(f"{name!r} {each.dtype} {tuple(each.shape)}\n".encode())
         held = each.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(held.numpy())
+        digest.update(held.numpy().data)
     digest.update(repr(sorted(shared.items())).encode())
     return digest.hexdigest()
