@@ -1,6 +1,8 @@
 """How does a file or folder appear complete or not at all?
 
-Atomic writes: the contents go to a temporary name beside the target, which is then renamed.
+Atomic writes: the contents go to a temporary name beside the target, which is then renamed. Only
+folders with a marker file of this library are replaced. Other files do not tell: a website has an
+index.html, an extension of a browser a manifest.json, a model of another library a config.json.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from pathlib import Path
 
 from interpret_kit.errors import CannotWrite, InterpretError, OutputExists
 from interpret_kit.models.argument_values import possible_path
-from interpret_kit.results.marker import MARKER, is_ours, mark
 
 MANIFEST = "manifest.json"  # of a result
+MARKER = ".interpret_kit"
+_SIGNED = b"written by interpret_kit"  # how the marker begins
 _MANY = 200  # files, for each of which to wait for the disk would take seconds
 
 
@@ -58,6 +61,29 @@ def _settle(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
+
+
+def mark(folder: Path) -> None:
+    """Mark a folder as an output of this library.
+
+    Raises:
+        OSError: no permission, or no space.
+    """
+    if not is_ours(folder):
+        (folder / MARKER).unlink(missing_ok=True)  # a link would lead elsewhere
+        (folder / MARKER).write_bytes(_SIGNED + b"; force may replace this folder\n")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is marked."""
+    file = folder / MARKER
+    try:
+        if file.is_symlink() or not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            return opened.read(len(_SIGNED)) == _SIGNED
+    except OSError:
+        return False
 
 
 def check_free(folder: Path, *, force: bool) -> None:

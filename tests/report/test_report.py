@@ -22,8 +22,8 @@ from interpret_kit.models.classifier import Classifier
 from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.report.words import KINDS
 from interpret_kit.results import registry
+from interpret_kit.results.atomic import MARKER
 from interpret_kit.results.load import load_result
-from interpret_kit.results.marker import MARKER
 
 SCRIPT, HANDLER, IMAGE = "<script>alert(1)<", '" onerror="alert(1)', "<img src=x onerror=alert(1)>"
 CLASSES = (SCRIPT, HANDLER, IMAGE)

@@ -13,7 +13,7 @@ from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import CannotWrite, OutputExists, RunError
 from interpret_kit.results import save
-from interpret_kit.results.atomic import check_free, whole_folder, write_whole
+from interpret_kit.results.atomic import MARKER, check_free, mark, whole_folder, write_whole
 from interpret_kit.results.load import load_result
 from interpret_kit.results.marker import MARKER, mark
 from interpret_kit.results.save import manifest

@@ -14,7 +14,7 @@ import interpret_kit as ik
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import OutputExists
-from interpret_kit.results.marker import mark
+from interpret_kit.results.atomic import mark
 from interpret_kit.trainers import demo
 from interpret_kit.trainers.recipe import Recipe
 

@@ -26,8 +26,7 @@ from interpret_kit.models.loading.load import (
     save_weights,
 )
 from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE
-from interpret_kit.results.atomic import put
-from interpret_kit.results.marker import MARKER, is_ours, mark
+from interpret_kit.results.atomic import MARKER, is_ours, mark, put
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe

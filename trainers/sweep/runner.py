@@ -23,9 +23,8 @@ import torch
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError, WrongType
 from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
-from interpret_kit.results.atomic import MANIFEST, write_whole
+from interpret_kit.results.atomic import MANIFEST, MARKER, is_ours, mark, write_whole
 from interpret_kit.results.lock import alone_in
-from interpret_kit.results.marker import MARKER, is_ours, mark
 from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe

@@ -13,8 +13,8 @@ from small_runs import small_recipe, write_splits
 from interpret_kit.errors import BadWeights, NothingThere, OutputExists, UsageError
 from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.models.loading.recorded_runs import unfinished
+from interpret_kit.results.atomic import mark
 from interpret_kit.results.lock import alone_in
-from interpret_kit.results.marker import mark
 from interpret_kit.trainers import train as loop
 from interpret_kit.trainers.runs import checkpoint
 from interpret_kit.trainers.train import resume, train
