@@ -149,9 +149,8 @@ class Analysis(Question, ABC, Generic[R_co]):
         """Run the analysis on all images.
 
         Args:
-            classifier: the classifier, restored afterwards: modes, buffers, hooks, gradient flags.
-                If another thread uses it, this one waits. Autocast and torch's default device and
-                type do not affect the run.
+            classifier: restored afterwards: modes, buffers, hooks, gradient flags. Other threads
+                that use it wait. Autocast and torch's default device and type have no effect.
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.

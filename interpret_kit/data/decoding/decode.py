@@ -26,8 +26,9 @@ from interpret_kit.data.decoding.damaged_files import kind_of_tiff, pixels_of_pn
 from interpret_kit.data.decoding.deep_tiff import NOTES, few_bits, read_deep_tiff
 from interpret_kit.data.decoding.formats import advice_on, is_read, kind_of, readable
 from interpret_kit.data.decoding.integrity import (
-    refuse_filled_with_gray,
+    DAMAGED,
     refuse_wrong_checksums,
+    with_more_data,
 )
 from interpret_kit.data.decoding.profiles import profile_note
 from interpret_kit.data.decoding.quiet import pillow_is_quiet
@@ -107,8 +108,17 @@ def _read(content: bytes) -> Image.Image:
         raise UnreadableImage(_TOO_MANY)
     with image, _one_large_at_a_time if pixels > _LARGE else nullcontext():
         rgb = rgb_of(image)
-        refuse_filled_with_gray(image, content)
+        _refuse_filled_with_gray(image, content)
         return rgb
+
+
+def _refuse_filled_with_gray(image: Image.Image, content: bytes) -> None:
+    longer = with_more_data(image, content)
+    if longer is None:
+        return
+    with Image.open(BytesIO(longer), formats=readable()) as other:
+        if other.tobytes() != image.tobytes():
+            raise UnreadableImage(f"{DAMAGED} (the end of its pixels is missing)")
 
 
 def rgb_of(image: Image.Image) -> Image.Image:
@@ -137,7 +147,7 @@ def _reason(content: bytes, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory to decode it; resize it first"
     detail = " ".join(str(error).split()) or type(error).__name__
-    return f"it is damaged or truncated ({detail})"
+    return f"{DAMAGED} ({detail})"
 
 
 def _unidentified(content: bytes) -> str:

@@ -11,7 +11,6 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from io import BytesIO
 from itertools import islice
 
 from PIL import Image
@@ -28,7 +27,7 @@ _PADDING = 16  # zero bytes at the end of a file whose download stopped
 _MOST_CHUNKS, _MOST_SCANS = 200_000, 64  # a file of more could take minutes
 _MOST_BYTES = 1 << 29  # that are decompressed for their checksums: the largest images
 _AT_ONCE = 1 << 20  # of them
-_DAMAGED = "it is damaged or truncated"
+DAMAGED = "it is damaged or truncated"
 _GRAY = 128  # what libjpeg fills with
 _MORE = 4096  # bytes; enough for a block
 
@@ -47,24 +46,18 @@ def refuse_wrong_checksums(content: bytes) -> None:
         _check_tiff(content)
 
 
-def refuse_filled_with_gray(image: Image.Image, content: bytes) -> None:
-    """Refuse a JPEG file whose last blocks are not in the file; ``image`` is what was decoded.
+def with_more_data(image: Image.Image, content: bytes) -> bytes | None:
+    """Insert data at the end of a JPEG file whose decoded ``image`` ends in mid-gray.
 
-    These are mid-gray. Whether they are missing shows when more data are inserted at the end of
-    the file: the decoder reads these only if it has not decoded all blocks yet.
-
-    Raises:
-        UnreadableImage: with the reason.
+    So libjpeg fills the blocks that are not in the file. Whether they are missing shows when this
+    is decoded: more data are read only if not all blocks were. None for any other file.
     """
     corner = image.getpixel((image.width - 1, image.height - 1))
     values = corner if isinstance(corner, tuple) else (corner,)
     if not content.startswith(_JPEG) or any(each != _GRAY for each in values):
-        return
+        return None
     *_, (start, end) = _scans(content)
-    longer = content[:end] + content[start : min(end, start + _MORE)] + content[end:]
-    with Image.open(BytesIO(longer), formats=[image.format or "JPEG"]) as other:
-        if other.tobytes() != image.tobytes():
-            raise UnreadableImage(f"{_DAMAGED} (the end of its pixels is missing)")
+    return content[:end] + content[start : min(end, start + _MORE)] + content[end:]
 
 
 def _check_png(content: bytes) -> None:
@@ -76,7 +69,7 @@ def _check_png(content: bytes) -> None:
         end = at + 8 + length
         found = zlib.crc32(view[at + 4 : end]) if name in _PIXELS and end + 4 <= len(view) else None
         if found not in {None, int.from_bytes(view[end : end + 4], "big")}:
-            raise UnreadableImage(f"{_DAMAGED} (wrong checksum of its {name.decode()} data)")
+            raise UnreadableImage(f"{DAMAGED} (wrong checksum of its {name.decode()} data)")
         at = end + 4
     raise UnreadableImage(f"it has more than {_MOST_CHUNKS} chunks; save it again")
 
@@ -86,7 +79,7 @@ def _check_jpeg(content: bytes) -> None:
     if len(scans) > _MOST_SCANS:
         raise UnreadableImage(f"it has more than {_MOST_SCANS} scans; save it again")
     if scans and scans[-1][1] == len(content) and content.endswith(bytes(_PADDING)):
-        raise UnreadableImage(f"{_DAMAGED} (its end is only zeros)")
+        raise UnreadableImage(f"{DAMAGED} (its end is only zeros)")
 
 
 def _scans(content: bytes) -> Iterator[tuple[int, int]]:
@@ -116,4 +109,4 @@ def _check_tiff(content: bytes) -> None:
                 left -= len(stream.decompress(part, _AT_ONCE))  # which checks the sum at its end
                 part = stream.unconsumed_tail
         except zlib.error as error:
-            raise UnreadableImage(f"{_DAMAGED} ({error})") from error
+            raise UnreadableImage(f"{DAMAGED} ({error})") from error
