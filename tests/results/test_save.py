@@ -15,7 +15,6 @@ from interpret_kit.errors import CannotWrite, OutputExists, RunError
 from interpret_kit.results import save
 from interpret_kit.results.atomic import MARKER, check_free, mark, whole_folder, write_whole
 from interpret_kit.results.load import load_result
-from interpret_kit.results.marker import MARKER, mark
 from interpret_kit.results.save import manifest
 from interpret_kit.results.sweep_table import Study
 from interpret_kit.results.table import Table, write_csv
