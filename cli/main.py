@@ -39,6 +39,7 @@ COMMANDS = {
     "ablation": Entry("analyses", "What is each filter for? Errors when it is ablated."),
     "misclassifications": Entry("analyses", "Per-class errors and confusions."),
     "atlas": Entry("atlas", "Write linked pages about layers, filters, classes."),
+    "compare": Entry("compare", "What changes between two models, or by an ablation?"),
     "jobs": Entry("jobs", "Show the progress of a run that has a --job folder."),
     "show": Entry("show", "Redraw a saved result."),
     "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),

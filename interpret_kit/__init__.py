@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.attribution import Attribution as Attribution
     from interpret_kit.analyses.attribution import AttributionResult as AttributionResult
     from interpret_kit.analyses.base import Analysis as Analysis
+    from interpret_kit.analyses.comparing.run import compare as compare
+    from interpret_kit.analyses.comparison import Comparison as Comparison
+    from interpret_kit.analyses.comparison import ComparisonResult as ComparisonResult
     from interpret_kit.analyses.misclassifications import Misclassifications as Misclassifications
     from interpret_kit.analyses.misclassifications import (
         MisclassificationsResult as MisclassificationsResult,
@@ -65,6 +68,8 @@ _HOMES = {
     "Attribution": "analyses.attribution",
     "AttributionResult": "analyses.attribution",
     "Classifier": "models.classifier",
+    "Comparison": "analyses.comparison",
+    "ComparisonResult": "analyses.comparison",
     "ConvNet": "models.convnet",
     "FilterAblation": "captum_api.filter_ablation",
     "ImageSet": "data.image_set",
@@ -82,6 +87,7 @@ _HOMES = {
     "SweepResult": "results.sweep_table",
     "TopPatches": "analyses.top_patches",
     "TopPatchesResult": "analyses.top_patches",
+    "compare": "analyses.comparing.run",
     "load_classifier": "models.loading.load",
     "load_images": "data.load",
     "load_result": "results.load",
@@ -94,7 +100,11 @@ _HOMES = {
 
 __all__ = list(_HOMES)
 
-registry.results_in("interpret_kit.analyses", "interpret_kit.results.sweep_table")
+registry.results_in(
+    "interpret_kit.analyses",
+    "interpret_kit.analyses.comparison",
+    "interpret_kit.results.sweep_table",
+)
 registry.figures_in("interpret_kit.render")
 registry.loading_in("interpret_kit.results.load")
 

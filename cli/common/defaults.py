@@ -97,7 +97,9 @@ def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
     made_with = _made_with(str(model.spec))
     if made_with is not None:
         return Chosen(made_with, f"the data set of {model.spec}", asked=False, own=True)
-    own = f"use your own as in: ikit {ctx.info_name} photo.jpg, or with --data FOLDER"
+    takes_files = any(each.name == "images" for each in ctx.command.params)
+    by_file = f"as in: ikit {ctx.info_name} photo.jpg, or " if takes_files else ""
+    own = f"use your own {by_file}with --data FOLDER"
     return Chosen(SHAPES, own, asked=False)
 
 

@@ -25,7 +25,7 @@ from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.errors import NothingThere
 from interpret_kit.models.loading.recorded_runs import HISTORY
-from interpret_kit.render.curves import draw_history
+from interpret_kit.render.training.curves import draw_history
 from interpret_kit.results.table import write_csv
 from interpret_kit.trainers.runs.folder import History
 

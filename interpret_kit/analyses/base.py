@@ -91,10 +91,7 @@ class Analysis(Question, ABC, Generic[R_co]):
 
     def __post_init__(self) -> None:
         """Convert the arguments to canonical values, which can be compared, hashed and saved."""
-        for each in dataclasses.fields(self):
-            if each.metadata["reads"] is not None:
-                value = each.metadata["reads"](getattr(self, each.name), each.name)
-                object.__setattr__(self, each.name, value)
+        self.read_fields()
         self.check()
 
     def check(self) -> None:
@@ -229,7 +226,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             shards.count(fitting, tally)
             fold: Any = fitting.fold
             fold.tally = tally
-            return fold.finish(_origin(classifier, images, reading))  # type: ignore[no-any-return]
+            return fold.finish(origin_of(classifier, images, reading))  # type: ignore[no-any-return]
 
     def labelled(self, images: ImageSet, classifier: HasClasses) -> ImageSet:
         """Return the images with labels of the classifier, without those that cannot be counted.
@@ -246,7 +243,8 @@ class Analysis(Question, ABC, Generic[R_co]):
         return images.only_labelled(self.name) if needed else images
 
 
-def _origin(classifier: Classifier, images: ImageSet, reading: Reading) -> Origin:
+def origin_of(classifier: Classifier, images: ImageSet, reading: Reading) -> Origin:
+    """Return the provenance of a result of images that were read."""
     return Origin(
         model=classifier.name,
         weights=classifier.fingerprint,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,11 +11,12 @@ from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
 from interpret_kit.analyses.counting.seen_images import SeenImages
 from interpret_kit.analyses.counting.worst import MisclassificationTally, Worst
+from interpret_kit.analyses.inputs.ablated import ablated_layers, all_ablated
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, fewer_notes
 from interpret_kit.models.arguments import AblatedFilters, ablated_filters_argument
-from interpret_kit.models.layers.selectors import SITE, parse_filters, site_notes
+from interpret_kit.models.layers.selectors import SITE, site_notes
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
 from interpret_kit.results.table import Table
 
@@ -187,22 +187,8 @@ class Misclassifications(Analysis[MisclassificationsResult]):
         self, classifier: Classifier, images: ImageSet, pace: RunProgress
     ) -> MisclassificationFold:
         """Find the filters to ablate."""
-        return MisclassificationFold(self, classifier, images, _ablated(self.silence, classifier))
-
-
-def _ablated(silence: Any, classifier: Classifier) -> dict[Layer, tuple[int, ...]]:
-    """Return the filters to ablate by layer; a layer given twice has the filters of both."""
-    if not silence:
-        return {}
-    from interpret_kit.models.layers.selectors import find_layer
-
-    layers = classifier.layers()
-    found: dict[Layer, tuple[int, ...]] = {}
-    for name, filters in silence:
-        layer = find_layer(layers, name)
-        both = (*found.get(layer, ()), *parse_filters(filters, layer))
-        found[layer] = tuple(dict.fromkeys(both))
-    return found
+        ablated = ablated_layers(self.silence, classifier)
+        return MisclassificationFold(self, classifier, images, ablated)
 
 
 class MisclassificationFold(Fold[MisclassificationsResult]):
@@ -251,13 +237,7 @@ class MisclassificationFold(Fold[MisclassificationsResult]):
 
     def _without_filters(self, batch: Batch) -> Tensor:
         """Return probabilities (batch, classes) with all given filters ablated together."""
-        from interpret_kit.models.layers.hooks import ablated
-
-        with ExitStack() as stack:
-            for layer, filters in self.ablated.items():
-                point = layer.at(self.analysis.site)
-                network, axis = self.classifier.network, layer.axis
-                stack.enter_context(ablated(network, [point], filters, axis=axis))
+        with all_ablated(self.classifier.network, self.ablated, self.analysis.site):
             return self.classifier.probabilities(batch.pixels)
 
     def finish(self, origin: Origin) -> MisclassificationsResult:

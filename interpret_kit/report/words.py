@@ -116,6 +116,27 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "wrong labels, and for what a class is confused with.",
         ),
     ),
+    "comparison": (
+        Kind(
+            "classes",
+            "Changes by class",
+            "Left: images of a class that only the first classifier classifies correctly. Right: "
+            "images that only the second does. Equally long bars can be chance; q in the table "
+            "says how likely.",
+        ),
+        Kind(
+            "changes",
+            "The images that changed",
+            "Those whose true class lost or gained the most probability. Under each image: the "
+            "true class, and the predictions of the first and the second classifier.",
+        ),
+        Kind(
+            "occlusion",
+            "Occlusion maps by both",
+            "The same images, with the drop in the probability of the true class when a region is "
+            "occluded, on one colour scale. Red supports the true class, blue counts against it.",
+        ),
+    ),
     "sweep": (
         Kind(
             "sweep",

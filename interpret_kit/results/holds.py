@@ -103,6 +103,18 @@ DECLARED: dict[str, dict[str, Holds]] = {
         "labels": LABEL,
         "input_images": PIXEL,
     },
+    "comparison": {
+        "ids": ID,
+        "labels": CLASS,
+        "first_predicted": CLASS,
+        "second_predicted": CLASS,
+        "first_confidence": SHARE,
+        "second_confidence": SHARE,
+        "shown": ID,
+        "input_images": PIXEL,
+        "first_maps": DIFFERENCE,
+        "second_maps": DIFFERENCE,
+    },
     "misclassifications": {
         "confusion": COUNT,
         "confusion_before": COUNT,

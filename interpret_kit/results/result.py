@@ -65,6 +65,13 @@ class Question:
         for each in dataclasses.fields(self):
             yield each.name, getattr(self, each.name)
 
+    def read_fields(self) -> None:
+        """Convert fields declared with `parameter` to their canonical values."""
+        for each in dataclasses.fields(self):
+            reads = each.metadata.get("reads")
+            if reads is not None:
+                object.__setattr__(self, each.name, reads(getattr(self, each.name), each.name))
+
 
 # Without a bound, by which mypy would find no common type of two analyses: each names the other.
 A_co = TypeVar("A_co", covariant=True, default=Question)

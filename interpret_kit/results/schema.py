@@ -17,7 +17,7 @@ from interpret_kit.results.result import Array, Origin, Result
 from interpret_kit.results.save import ARRAYS
 
 _PIXELS = ("window", "stride")  # facts
-_MAY_BE_EMPTY = {"mistakes", "flips"}  # axes
+_MAY_BE_EMPTY = {"mistakes", "flips", "changes", "maps"}  # axes
 
 
 def check_result(

@@ -15,7 +15,7 @@ from PIL import Image
 from small_runs import write_squares
 
 import interpret_kit as ik
-from interpret_kit.render.curves import draw_history
+from interpret_kit.render.training.curves import draw_history
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.train import train
 

@@ -104,7 +104,7 @@ def test_a_disk_that_is_full_of_figures_leaves_the_numbers(tmp_path, monkeypatch
 
 
 def test_a_training_whose_curves_cannot_be_drawn_is_finished_all_the_same(tmp_path, monkeypatch):
-    from interpret_kit.render import curves
+    from interpret_kit.render.training import curves
 
     recipe = small_recipe(write_splits(tmp_path / "colours"), epochs=1)
     monkeypatch.setattr(curves, "draw_history", breaks(KeyError("a bug")))

@@ -252,7 +252,7 @@ class RunFolder:
     def save_curves(self, history: History) -> None:
         """Draw the epochs."""
         if self.writes:
-            from interpret_kit.render.curves import draw_history
+            from interpret_kit.render.training.curves import draw_history
 
             figure = draw_history(history.columns)
             self.write(CURVES, lambda aside: figure.savefig(aside, format="png", dpi=100))

@@ -1,0 +1,107 @@
+"""What changes from one classifier to another, or when filters are ablated?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from interpret_kit.analyses.comparison import Comparison
+from interpret_kit.background_imports import importing, importing_torch
+from interpret_kit.cli.analyses import OUT, take_full_float32, tell
+from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
+from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
+from interpret_kit.cli.common.terminal import Terminal
+from interpret_kit.errors import UsageError
+from interpret_kit.models.loading.overrides import as_given
+from interpret_kit.models.loading.recorded_runs import check_model
+
+if TYPE_CHECKING:
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.results.result import Result
+
+EXAMPLES = """ikit compare runs/a runs/b --data photos/
+  ikit compare runs/a --ablate 3:7 --data photos/"""
+
+
+def _run(ctx: click.Context) -> None:
+    given = ctx.params
+    terminal = Terminal(given["json"], given["quiet"])
+    question = from_options(Comparison, given)
+    specs = _specs(given["runs"], question)
+    check_force(ctx)
+    place = given["out"] or next_free(OUT, str(ctx.info_name))
+    check_place(Path(place), force=given["force"])
+    for spec in specs:
+        check_model(spec, given["arch"], given["device"], as_given(**models.said_by(ctx)))
+        terminal.say(f"model: {spec}")
+    first = defaults.Chosen(specs[0], "named")
+    ctx.params["images"] = ()
+    images, line = defaults.load_chosen(defaults.choose_images(ctx, first), ctx, given["most"])
+    terminal.say(line)
+    terminal.not_used(images.omitted)
+    images.check_readable(strict=given["strict"])
+    result = _answer(ctx, question, specs, images, terminal)
+    folder = result.save(place, figures=True, force=given["force"])
+    tell(result, terminal)
+    terminal.say(wrote(folder))
+
+
+def _specs(runs: tuple[str, ...], question: Comparison) -> tuple[str, ...]:
+    """One model with filters to ablate, or two.
+
+    Raises:
+        UsageError: there are fewer or more.
+    """
+    if len(runs) == 1 and not question.ablate:
+        raise UsageError(
+            f"with what is {runs[0]} to be compared? Give a second model, or filters to ablate in "
+            f"this one: ikit compare {runs[0]} --ablate 3:7"
+        )
+    if len(runs) not in {1, 2}:
+        raise UsageError(
+            f"{len(runs)} models are given; give two, as in: ikit compare runs/a runs/b"
+        )
+    return runs
+
+
+def _answer(
+    ctx: click.Context,
+    question: Comparison,
+    specs: tuple[str, ...],
+    images: ImageSet,
+    terminal: Terminal,
+) -> Result:
+    given = ctx.params
+    with importing_torch():
+        take_full_float32()
+        loaded = [models.load(each, ctx, terminal, given["device"]) for each in specs]
+    from interpret_kit.analyses.comparing.run import compare as compare_them
+
+    progress = terminal.progress(str(ctx.info_name), len(images))
+    with importing("interpret_kit.render.comparison"), progress as step:
+        return compare_them(
+            loaded[0],
+            loaded[-1],
+            images,
+            batch_size=given["batch_size"],
+            strict=given["strict"],
+            progress=step,
+            **dict(question.fields()),
+        )
+
+
+compare = click.Command(
+    "compare",
+    help=help_of(Comparison, EXAMPLES),
+    params=[
+        click.Argument(["runs"], nargs=-1, metavar="RUN [RUN]"),
+        *options_of(Comparison),
+        *shared(*models.MODEL[1:], "data", "split", "most"),
+        *shared("out", out=f"output folder; default: {OUT}/compare-1, -2, ..."),
+        *shared("device", "batch_size", "strict", "force", "json", "quiet"),
+    ],
+    callback=click.pass_context(lambda ctx, **_: _run(ctx)),
+)

@@ -1,0 +1,1 @@
+"""Two classifiers, or one before and after an ablation, on the same images."""

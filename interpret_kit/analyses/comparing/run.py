@@ -1,0 +1,250 @@
+"""How are the predictions of two classifiers for the same images compared?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from interpret_kit.analyses.base import origin_of
+from interpret_kit.analyses.comparing.paired import most_changed
+from interpret_kit.analyses.comparison import Comparison, ComparisonResult
+from interpret_kit.analyses.inputs.ablated import ablated_layers, all_ablated
+from interpret_kit.analyses.inputs.chosen_targets import LABEL
+from interpret_kit.analyses.inputs.subjects import as_classifier
+from interpret_kit.analyses.occlusion import Occlusion
+from interpret_kit.analyses.progress import Progress, reporting
+from interpret_kit.data.folders.omitted import refuse_losses
+from interpret_kit.data.load import load_images
+from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, shortened
+from interpret_kit.models.arguments import AblatedFilters
+from interpret_kit.models.classes.lookup import folded
+from interpret_kit.models.classifier import Classifier
+from interpret_kit.models.engines import AUTO, FULL
+from interpret_kit.models.layers.selectors import site_notes
+from interpret_kit.models.probing.evaluation import alone_with, evaluating
+from interpret_kit.results.result import Array
+
+if TYPE_CHECKING:
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.load import Spec
+    from interpret_kit.data.loader import Reading
+    from interpret_kit.models.layers.catalogue import Layer
+
+
+def compare(  # noqa: PLR0913 - all but three are keywords with a default
+    first: Classifier,
+    second: Classifier,
+    images: Spec,
+    *,
+    ablate: AblatedFilters = (),
+    site: str = "convolution",
+    most_shown: int = 16,
+    occlusion: int = 0,
+    batch_size: int = 32,
+    strict: bool = False,
+    progress: Progress | bool | None = None,
+) -> ComparisonResult:
+    """Compare the predictions of two classifiers for the same labelled images.
+
+        result = ik.compare(ik.load_classifier("runs/a"), ik.load_classifier("runs/b"), "photos/")
+        result.p_value  # of the exact McNemar test
+        ik.compare(classifier, classifier, "photos/", ablate="conv2:36")  # before and after
+
+    Args:
+        first: a classifier, restored afterwards.
+        second: a classifier with the same class names, in any order; the first, to ablate filters.
+        images: anything that `load_images` accepts; those without a label are left out.
+        ablate: filters to ablate in the second, by layer.
+        site: where they are ablated, as in `Misclassifications`.
+        most_shown: how many changed images to show in each direction.
+        occlusion: of how many changed images to compute occlusion maps by both.
+        batch_size: images per forward pass; it does not change the result.
+        strict: raise an error instead of omitting unreadable or unused files.
+        progress: True for a progress bar, or a function of (images done, images in total).
+
+    Raises:
+        ClassMismatch: if the two have other classes, or the images have.
+        UsageError: if filters, layers or fields do not fit.
+        NoImages: if no image has a label.
+    """
+    question = Comparison(ablate, site, most_shown, occlusion)
+    first, second = as_classifier(first), as_classifier(second)
+    order = _order_of_classes(first, second)
+    _refuse_other_sizes(question, first, second)
+    given = _labelled(images, first, strict=strict)
+    with alone_with(second.network):
+        layers = ablated_layers(question.ablate, second)
+    with reporting(progress, question.name) as step:
+        reader = _Reader(given, batch_size, strict, step)
+        before = reader.predictions(_Side(first, np.arange(len(order))))
+        after = reader.predictions(_Side(second, order, layers, question.site))
+    pair = _Side(first, order), _Side(second, order, layers, question.site)
+    return _result(question, given, pair, (before, after))
+
+
+class _Side(NamedTuple):
+    """One of the two: a classifier, perhaps with ablated filters."""
+
+    classifier: Classifier
+    order: Array  # (classes,) class of the first classifier for each of its classes
+    layers: Mapping[Layer, tuple[int, ...]] = {}
+    site: str = ""
+
+
+class _Predictions(NamedTuple):
+    ids: Array
+    labels: Array
+    predicted: Array  # (images,) as classes of the first classifier
+    confidence: Array  # (images,) of the true class
+    reading: Reading
+
+    def only(self, ids: Array) -> _Predictions:
+        """Keep some images, in the order of their ids."""
+        rows = np.searchsorted(self.ids, ids)
+        return _Predictions(*(each[rows] for each in self[:4]), self.reading)
+
+
+@dataclass
+class _Reader:
+    """Reads the images once for each classifier, whose preprocessing may differ."""
+
+    images: ImageSet
+    batch_size: int
+    strict: bool
+    step: Progress | None
+    done: int = 0
+
+    def predictions(self, side: _Side) -> _Predictions:
+        """Classify all images that can be read."""
+        classifier, order = side.classifier, torch.from_numpy(side.order)
+        reading = self.images.read(classifier.preprocessing, self.batch_size, strict=self.strict)
+        columns: list[tuple[Array, ...]] = []
+        with alone_with(classifier.network), evaluating(classifier):
+            _ = classifier.examined
+            for each in reading:
+                batch = each.to(classifier.device)
+                with all_ablated(classifier.network, side.layers, side.site):
+                    outputs = classifier(batch.pixels)
+                rows = classifier.to_probabilities(outputs).cpu()
+                rows = torch.empty_like(rows).index_copy_(1, order, rows)
+                labels = batch.labels.cpu()
+                confidence = rows.gather(1, labels[:, None])[:, 0]
+                found = batch.ids.cpu(), labels, rows.argmax(1), confidence.float()
+                columns.append(tuple(column.numpy() for column in found))
+                self._report(len(labels))
+        ids, *others = (np.concatenate(each) for each in zip(*columns, strict=True))
+        by_id = np.argsort(ids)
+        return _Predictions(ids[by_id], *(each[by_id] for each in others), reading)
+
+    def _report(self, images: int) -> None:
+        self.done += images
+        if self.step is not None:
+            self.step(self.done / 2, len(self.images))
+
+
+def _labelled(images: Spec, first: Classifier, *, strict: bool) -> ImageSet:
+    given = load_images(images).pinned()
+    if strict:
+        refuse_losses(given.omitted, given.source)
+    given = given.with_classes_of(first)
+    if not len(given):
+        raise NoImages(f"{given.source} holds no images; give at least one")
+    return given.only_labelled("comparison")
+
+
+def _refuse_other_sizes(question: Comparison, first: Classifier, second: Classifier) -> None:
+    if question.occlusion and first.size != second.size:
+        sizes = (f"{each.name} ({each.size[0]} x {each.size[1]} px)" for each in (first, second))
+        raise NotSupported(
+            f"occlusion maps of {' and '.join(sizes)} cannot be compared pixel by pixel; drop "
+            "`occlusion`"
+        )
+
+
+def _order_of_classes(first: Classifier, second: Classifier) -> Array:
+    """Return the class of the first classifier for each class of the second, (classes,).
+
+    Raises:
+        ClassMismatch: if they do not have the same names.
+    """
+    if first.classes == second.classes:
+        return np.arange(len(first.classes))
+    ours, theirs = ([folded(each) for each in one.classes] for one in (first, second))
+    if sorted(ours) != sorted(theirs) or len({*ours}) < len(ours):
+        only = [
+            f"{shortened(sorted({*one} - {*other}), most=3)} only in {of.name}"
+            for one, other, of in ((ours, theirs, first), (theirs, ours, second))
+            if {*one} - {*other}
+        ]
+        why = "; ".join(only) or "names occur more than once"
+        raise ClassMismatch(
+            f"{first.name} and {second.name} do not have the same classes: {why}; compare "
+            "classifiers that were trained on the same classes"
+        )
+    return np.array([ours.index(each) for each in theirs])
+
+
+def _result(
+    question: Comparison,
+    images: ImageSet,
+    pair: tuple[_Side, _Side],
+    both: tuple[_Predictions, _Predictions],
+) -> ComparisonResult:
+    first, second = (each.classifier for each in pair)
+    ids = np.intersect1d(both[0].ids, both[1].ids)
+    if not len(ids):
+        raise NoImages(f"no image of {images.source} could be read by both")
+    before, after = (each.only(ids) for each in both)
+    origin = origin_of(first, images, before.reading)
+    notes = *origin.notes, *site_notes(pair[1].layers, pair[1].site)
+    nothing = np.empty((0, *first.size), np.float32)
+    result = ComparisonResult(
+        question,
+        replace(origin, notes=notes),
+        ids=ids,
+        labels=before.labels,
+        first_predicted=before.predicted,
+        second_predicted=after.predicted,
+        first_confidence=before.confidence,
+        second_confidence=after.confidence,
+        shown=np.empty(0, np.int64),
+        input_images=np.empty((0, *first.size, 3), np.uint8),
+        first_maps=nothing,
+        second_maps=nothing,
+        second=second.name,
+        second_weights=second.fingerprint,
+        ablated=tuple((each.label, filters) for each, filters in pair[1].layers.items()),
+    )
+    return _with_images(result, images, pair)
+
+
+def _with_images(
+    result: ComparisonResult, images: ImageSet, pair: tuple[_Side, _Side]
+) -> ComparisonResult:
+    """Add the images that changed most, and their occlusion maps."""
+    changed, most = np.array(most_changed(result), np.int64), result.analysis.most_shown
+    kept = [changed[flags[changed]][:most] for flags in (result.broken, result.repaired)]
+    positions = [each for each in changed.tolist() if each in {*np.concatenate(kept).tolist()}]
+    shown = result.ids[positions]
+    if not len(shown):
+        return result
+    pixels = images.uint8_images(shown.tolist(), pair[0].classifier.preprocessing)
+    result = replace(result, shown=shown, input_images=pixels)
+    some = shown[: result.analysis.occlusion]
+    if not len(some):
+        return result
+    first, second = (_occlusion(each, images.only(some), some) for each in pair)
+    return replace(result, first_maps=first, second_maps=second)
+
+
+def _occlusion(side: _Side, images: ImageSet, ids: Array) -> Array:
+    """Return the occlusion maps of the true classes, (ids, height, width)."""
+    classifier = side.classifier
+    engine = FULL if side.layers else AUTO  # a traced graph would not see what is ablated
+    with alone_with(classifier.network), all_ablated(classifier.network, side.layers, side.site):
+        found = Occlusion(target=LABEL).run(classifier, images, engine=engine)
+    return found.attribution[np.searchsorted(found.ids, ids)]

@@ -1,0 +1,1 @@
+"""Figures of a training, which is not an analysis."""

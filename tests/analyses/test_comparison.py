@@ -1,0 +1,180 @@
+"""Are two classifiers compared image by image, with McNemar's exact test?"""
+
+import copy
+import dataclasses
+from math import comb
+
+import numpy as np
+import pytest
+import torch
+from networks_on_paper import CLASSES, SmallNet, noisy_images, pixels_of, small_classifier
+from torch import nn
+
+import interpret_kit as ik
+from interpret_kit.analyses.comparing.paired import mcnemar
+from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, UsageError
+from interpret_kit.models.classifier import Classifier
+
+IMAGES = noisy_images(17)
+
+
+def other(order=range(5), seed=2, size=(12, 10)):
+    """Another network with the same classes, whose outputs come in another order."""
+    network = SmallNet(size, seed=seed)
+    with torch.no_grad():
+        for weight in (network.head.weight, network.head.bias):
+            weight.copy_(weight[list(order)].clone())
+    scale = {"mean": (0.3, 0.4, 0.5), "std": (0.2, 0.25, 0.3)}
+    names = [CLASSES[k] for k in order]
+    return Classifier(network, size=size, **scale, classes=names, name="other")
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return ik.compare(small_classifier(), other(), IMAGES)
+
+
+def by_hand(classifier):
+    with torch.no_grad():
+        return classifier.probabilities(pixels_of(IMAGES, classifier)).numpy()
+
+
+@pytest.mark.parametrize(("broken", "repaired"), [(0, 5), (1, 9), (3, 4), (10, 2), (6, 6)])
+def test_the_test_is_that_of_a_fair_coin(broken, repaired):
+    count, few = broken + repaired, min(broken, repaired)
+    tail = sum(comb(count, k) for k in range(few + 1)) / 2**count
+    assert mcnemar(broken, repaired) == pytest.approx(min(1.0, 2 * tail))
+    assert mcnemar(0, 0) == 1.0
+
+
+def test_the_counts_are_those_of_a_loop(compared):
+    first, second = (by_hand(each) for each in (small_classifier(), other()))
+    counts = {"broken": 0, "repaired": 0, "first": 0, "second": 0}
+    for k, label in enumerate(IMAGES.labels):
+        right = first[k].argmax() == label, second[k].argmax() == label
+        counts["broken"] += right == (True, False)
+        counts["repaired"] += right == (False, True)
+        counts["first"] += right[0]
+        counts["second"] += right[1]
+        assert compared.first_confidence[k] == pytest.approx(first[k, label], rel=1e-5)
+        assert compared.second_confidence[k] == pytest.approx(second[k, label], rel=1e-5)
+    assert counts["broken"] > 0
+    assert counts["repaired"] > 0
+    numbers = compared.numbers()
+    assert numbers["newly_misclassified"] == counts["broken"]
+    assert numbers["newly_correct"] == counts["repaired"]
+    assert [numbers[each]["correct"] for each in ("first", "second")] == [
+        counts["first"],
+        counts["second"],
+    ]
+    assert numbers["mcnemar_p"] == mcnemar(counts["broken"], counts["repaired"])
+    table = compared.tables()["classes"]
+    assert sum(row[1] for row in table.rows) == 17
+    assert sum(row[4] for row in table.rows) == counts["broken"]
+    assert sum(row[5] for row in table.rows) == counts["repaired"]
+    changed = {row[0]: row[3] for row in compared.tables()["changes"].rows}
+    assert {compared.ids[k] for k in np.flatnonzero(compared.broken)} == {
+        each for each, change in changed.items() if change == "newly misclassified"
+    }
+    assert sorted(changed) == sorted(compared.shown)
+
+
+def test_classes_are_matched_by_name(compared):
+    shuffled = ik.compare(small_classifier(), other(order=[3, 1, 4, 0, 2]), IMAGES)
+    assert shuffled.second_predicted.tolist() == compared.second_predicted.tolist()
+    np.testing.assert_allclose(
+        shuffled.second_confidence, compared.second_confidence, rtol=1e-5, atol=1e-7
+    )
+
+
+def test_other_classes_are_refused_by_name():
+    stranger = Classifier(
+        SmallNet(), size=(12, 10), mean=(0.5,) * 3, std=(0.5,) * 3, name="stranger",
+        classes=("ant", "bee", "cat", "dog", "fox"),
+    )  # fmt: skip
+    with pytest.raises(
+        ClassMismatch, match="same classes: eel only in small; fox only in stranger; compare"
+    ):
+        ik.compare(small_classifier(), stranger, IMAGES)
+
+
+def test_a_network_is_compared_with_itself_under_an_ablation():
+    classifier = small_classifier()
+    result = ik.compare(classifier, classifier, IMAGES, ablate="2:1,4")
+    assert result.names == ("all filters", "conv2:1,4 ablated")
+    counts = ik.Misclassifications(silence="2:1,4").run(classifier, IMAGES)
+    assert [each.correct for each in result.scores] == [
+        counts.score_before.correct,
+        counts.score.correct,
+    ]
+    network = copy.deepcopy(classifier.network)
+    with torch.no_grad():  # conv2 has no bias: weights of zero are outputs of zero
+        network.conv2.weight[[1, 4]] = 0
+        expected = network.eval()(classifier.normalised(pixels_of(IMAGES, classifier)))
+    assert result.second_predicted.tolist() == expected.argmax(1).tolist()
+    assert not any(each._forward_hooks for each in classifier.modules())
+    same = ik.compare(classifier, classifier, IMAGES)
+    assert (same.broken | same.repaired).sum() == 0
+    assert same.p_value == 1
+    assert len(same.shown) == 0
+
+
+def test_occlusion_maps_are_those_of_both_for_the_true_class():
+    first, second = small_classifier(), other()
+    result = ik.compare(first, second, IMAGES, occlusion=2, most_shown=3)
+    some = IMAGES.only(sorted(result.shown[:2].tolist()))
+    for found, classifier in ((result.first_maps, first), (result.second_maps, second)):
+        maps = ik.Occlusion(target="label").run(classifier, some)
+        rows = [maps.ids.tolist().index(each) for each in result.shown[:2]]
+        np.testing.assert_array_equal(found, maps.attribution[rows])
+    (row,) = np.flatnonzero(result.ids == result.shown[0])
+    changes = np.abs(result.second_confidence - result.first_confidence)
+    assert changes[row] == changes[result.broken | result.repaired].max()
+    kept = [
+        flags[np.isin(result.ids, result.shown)].sum() for flags in (result.broken, result.repaired)
+    ]
+    assert kept == [min(3, result.broken.sum()), min(3, result.repaired.sum())]
+
+
+def test_maps_under_an_ablation_are_those_of_the_ablated_network():
+    classifier = small_classifier()
+    result = ik.compare(classifier, classifier, IMAGES, ablate="2:1,4", occlusion=1)
+    ablated = copy.deepcopy(classifier)
+    with torch.no_grad():
+        ablated.network.conv2.weight[[1, 4]] = 0
+    maps = ik.Occlusion(target="label").run(ablated, IMAGES.only(result.shown[:1]), engine="full")
+    np.testing.assert_allclose(result.second_maps, maps.attribution, rtol=1e-4, atol=1e-6)
+
+
+def test_a_saved_comparison_comes_back_equal_and_can_be_drawn(compared, tmp_path):
+    back = ik.load_result(compared.save(tmp_path / "out"))
+    assert back == compared
+    assert back.tables() == compared.tables()
+    assert set(compared.figures()) == {"classes", "changes"}
+    unchanged = dataclasses.replace(
+        compared, second_predicted=compared.first_predicted, shown=compared.shown[:0]
+    )
+    assert set(unchanged.figures()) == {"classes"}
+    assert "<h4>ComparisonResult</h4>" in compared._repr_html_()
+
+
+def test_what_does_not_fit_is_refused():
+    classifier = small_classifier()
+    with pytest.raises(UsageError, match=r"give some, as in `ablate='3:7'`, or drop `site`"):
+        ik.compare(classifier, classifier, IMAGES, site="activation")
+    with pytest.raises(UsageError, match="`occlusion` is -1; it must be at least 1"):
+        ik.compare(classifier, classifier, IMAGES, occlusion=-1)
+    with pytest.raises(NotSupported, match=r"small \(12 x 10 px\) and other \(8 x 8 px\) cannot"):
+        ik.compare(classifier, other(size=(8, 8)), IMAGES, occlusion=1)
+    with pytest.raises(NoImages, match="have no labels; give"):
+        ik.compare(classifier, other(), IMAGES.unlabelled())
+
+
+def test_training_mode_and_inference_mode_around_it_change_nothing(compared):
+    first, second = small_classifier().train(), other().train()
+    modes = [each.training for each in first.modules()]
+    with torch.inference_mode():
+        found = ik.compare(first, second, IMAGES)
+    assert found.second_predicted.tolist() == compared.second_predicted.tolist()
+    assert [each.training for each in first.modules()] == modes
+    assert isinstance(first.network, nn.Module)
