@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -62,7 +64,7 @@ def _classes(result: ComparisonResult) -> Figure:
     axes.barh(y, -worse, 0.7, color=WORSE)
     axes.barh(y, better, 0.7, color=BETTER)
     for k, (left, right) in enumerate(zip(worse, better, strict=True)):
-        style = {"va": "center", "size": SMALL, "textcoords": "offset points"}
+        style: dict[str, Any] = {"va": "center", "size": SMALL, "textcoords": "offset points"}
         if left:
             axes.annotate(str(left), (-left, k), xytext=(-3, 0), ha="right", **style)
         if right:

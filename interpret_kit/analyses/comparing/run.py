@@ -95,6 +95,9 @@ class _Side(NamedTuple):
     site: str = ""
 
 
+_COLUMNS = ("ids", "labels", "predicted", "confidence")
+
+
 class _Predictions(NamedTuple):
     ids: Array
     labels: Array
@@ -104,8 +107,10 @@ class _Predictions(NamedTuple):
 
     def only(self, ids: Array) -> _Predictions:
         """Keep some images, in the order of their ids."""
-        rows = np.searchsorted(self.ids, ids)
-        return _Predictions(*(each[rows] for each in self[:4]), self.reading)
+        order = np.argsort(self.ids)
+        rows = order[np.searchsorted(self.ids, ids, sorter=order)]
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return self._replace(**columns)
 
 
 @dataclass
@@ -136,9 +141,8 @@ class _Reader:
                 found = batch.ids.cpu(), labels, rows.argmax(1), confidence.float()
                 columns.append(tuple(column.numpy() for column in found))
                 self._report(len(labels))
-        ids, *others = (np.concatenate(each) for each in zip(*columns, strict=True))
-        by_id = np.argsort(ids)
-        return _Predictions(ids[by_id], *(each[by_id] for each in others), reading)
+        ids, true, predicted, shares = map(np.concatenate, zip(*columns, strict=True))
+        return _Predictions(ids, true, predicted, shares, reading).only(np.sort(ids))
 
     def _report(self, images: int) -> None:
         self.done += images
