@@ -76,7 +76,8 @@ def write(out: Path) -> None:
     template = out / VERDICT
     try:
         verdict = template.read_text().format_map(numbers) if template.is_file() else ""
-        text = page(numbers, re.sub(r"(\d)%", r"\1 %", verdict))
+        studies = (HOME.parent / "studies" / PAGE).read_text(encoding="utf-8")
+        text = page(numbers, re.sub(r"(\d)%", r"\1 %", verdict), studies)
     except KeyError as missing:
         raise NothingThere(
             f"{out / NUMBERS} has no {missing}: repeat the analyses with make_report.py RUN DATA"

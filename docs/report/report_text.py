@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from earlier_report import KNOWN
+from report_conclusions import conclusions
 from report_filters import filters
 from report_layers import every, layers, rho
 from report_markdown import figure, name, percent, table
 from studies_images import named
-from studies_text import KNOWN
 
 Numbers = dict[str, Any]
 
@@ -26,14 +27,15 @@ PARTS = {  # of the recipe's table
 }
 
 
-def page(numbers: Numbers, verdict: str) -> str:
-    """Write the whole page."""
+def page(numbers: Numbers, verdict: str, studies: str) -> str:
+    """Write the whole page; ``studies`` is the page of the studies."""
     parts = [
         *opening(numbers),
         *accuracy(numbers["network"], numbers["test"]),
         *occlusion(numbers["occlusion"]),
         *filters(numbers["network"], numbers["filters"], numbers["test"]),
         *layers(numbers),
+        *conclusions(numbers, studies),
         *([f"## Verdict\n\n{verdict.strip()}"] if verdict else []),
         *making(numbers["network"]),
     ]

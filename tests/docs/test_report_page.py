@@ -25,6 +25,7 @@ sys.path.append(str(REPORT))
 import make_report  # noqa: E402
 import report_analyses as analyses  # noqa: E402
 import report_figures as figures  # noqa: E402
+from report_conclusions import conclusions  # noqa: E402
 from report_layers import by_filter, by_layer, matches  # noqa: E402
 from report_markdown import table  # noqa: E402
 from report_text import opening, peaks  # noqa: E402
@@ -43,6 +44,34 @@ def test_only_layers_clear_of_chance_are_counted():
     none = "\n".join(matches([dict(zip(keys, lines[1], strict=True))]))
     assert "clearly above chance in 0 of 1 layers" in none
     assert "largest in" not in none
+
+
+def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
+    studies = """At scale 0.3: epochs are fewer.
+
+| study | claim | verdict |
+| --- | --- | --- |
+| Stride | A large stride costs | **holds** |
+| Max-pooling | 2 beats 3 | **undecided** |
+| Number of convolutions | Depth helps | **holds** |
+| Number of convolutions | Then it hurts | **undecided** |
+| Epochs | It saturates | **holds** |
+| Epochs | And later | **does not hold** |
+"""
+    filters = {
+        "network": {"layers": [{"receptive_field": [3, 3]}]},
+        "filters": [[{"classes": {"ox": [2, 0], "bee": [7, 1]}}, {"classes": {"ox": [0, 4]}}]],
+        "ablation": {"spearman": 0.25, "layers": [{"mean": 1.25}]},
+    }
+    text = "\n".join(conclusions(filters, studies))
+    verdicts = re.findall(r"^\| (\d+) \| .* \| \*\*([^*]+)\*\* \|", text, re.MULTILINE)
+    untold = "cannot be told"
+    assert verdicts == [
+        ("1", untold), ("2", untold), ("3", "holds"), ("4", untold), ("5", untold), ("6", untold),
+        ("7", "does not hold"), ("8", untold), ("9", untold), ("10", untold), ("11", "holds"),
+    ]  # fmt: skip
+    assert "at scale 0.3;" in text
+    assert "| 1 | 12, 5, 5 | 4, 4, 4 | 7, 2 | none |" in text
 
 
 @pytest.mark.parametrize(

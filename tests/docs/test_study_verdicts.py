@@ -20,6 +20,7 @@ from interpret_kit.trainers.sweep.study import read_study
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs" / "studies"))
 
+import earlier_report  # noqa: E402
 import make_studies  # noqa: E402
 import studies_images  # noqa: E402
 import studies_rules as rules  # noqa: E402
@@ -222,7 +223,13 @@ def test_the_page_has_a_table_a_figure_and_a_verdict_for_each_study(tmp_path, mo
     assert "| Max-pooling | Pooling by 2 beats pooling by 3 | **holds** |" in page
     assert "| Learning rate | Too large a learning rate diverges | **holds** |" in page
     assert "| 2 | pool 2 | 2 | 61.0 | 1.41 | 30.5 | 0.71 | 7 | 9 | 30.0 |" in page
-    assert "59.77 %" in page
+    assert "its last network reached 59.77 %" in page
+    # Each section has the earlier report's numbers, below ours.
+    assert "| filters of layer 1 (then 16, 16) | 16 | 32 | 64 | 128 | 256 | 512 | 768 |" in page
+    assert page.count("The earlier report, on its own images:") == len(SWEEPS) - 1
+    assert earlier_report.with_earlier(page) == page
+    section = page[page.index("## Max-pooling") : page.index("## Convolutions")]
+    assert "| train % | 33.26 | 33.13 | - |\n| val % | 28.33 | 29.82 | - |" in section
     assert "The validation set thus both selects the epoch and scores it" in page
     assert "on 33 animal classes of Tiny ImageNet" in page
     assert "somewhere" not in page

@@ -1,0 +1,126 @@
+"""Do the conclusions of the earlier report hold? Its eleven, judged by the numbers of both pages.
+
+The verdicts on the recipe are read from the page of the studies, those on filters from the numbers
+of this report.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from report_filters import broken_most
+from report_markdown import table
+
+Numbers = dict[str, Any]
+
+HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
+# Images right before and wrong after, by class, the largest counts only; by layer, of two filters.
+EARLIER_COUNTS = (
+    ((12, 5, 5), (4, 4, 4)),
+    ((1, 1), (9, 5, 5, 5)),
+    ((2, 2), (1, 1)),
+    ((3, 2, 2, 2), (5, 4, 4, 2)),
+    ((17, 10, 10, 7, 7, 5, 4), (36, 17, 7, 7, 4)),
+)
+# The conclusion, and what the studies that test it are called.
+ON_THE_RECIPE = (
+    ("More filters raise the training accuracy; beyond about 256, validation stays", "Filters of"),
+    ("A kernel that is too large makes the layer nearly dense; small ones need depth", ""),
+    ("Large strides cost accuracy, early ones above all", "Stride"),
+    ("Pooling of 3 is slightly worse than of 2", "Max-pooling"),
+    ("Depth helps up to five convolutions; six fail to train", "Number of convolutions"),
+    ("Two fully connected layers are best", "Number of fully connected layers"),
+    ("After some epochs, only the training accuracy continues to rise", "Epochs"),
+    ("Too large a learning rate diverges", "Learning rate"),
+)
+_VERDICT = re.compile(r"^\| ([^|]+) \| ([^|]+) \| \*\*([^*]+)\*\* \|$", re.MULTILINE)
+_SCALE = re.compile(r"At scale ([\d.]+)")
+
+
+def conclusions(numbers: Numbers, studies: str) -> list[str]:
+    """Compare with the counts of the earlier report, and judge its conclusions.
+
+    Args:
+        numbers: those of this report.
+        studies: the page of the studies.
+    """
+    return [
+        "## 5. Does it agree with the earlier report?",
+        "**One filter set to zero.** The images that become misclassified, counted by class, the "
+        "largest counts first. The earlier report does not say how it chose the two filters of a "
+        "layer; ours are the two that break most images. Its classes are others, so only the shape "
+        "of the counts can be compared.",
+        _counts(numbers["filters"]),
+        "**Its eleven conclusions.** Those on the recipe are judged by "
+        f"[the studies](../studies/README.md), {_scale(studies)}; the others by this network.",
+        table(("", "the earlier report", "here", "because"), _judged(numbers, studies)),
+    ]
+
+
+def _counts(chosen: Sequence[Sequence[Numbers]]) -> str:
+    rows = []
+    for number, (earlier, pair) in enumerate(zip(EARLIER_COUNTS, chosen, strict=False), 1):
+        ours = [_listed([each["classes"][k][0] for k in broken_most(each)[:5]]) for each in pair]
+        rows.append((number, *map(_listed, earlier), *ours))
+    columns = ("layer", "earlier, one filter", "another", "here, one filter", "another")
+    return table(columns, rows)
+
+
+def _listed(counts: Sequence[int]) -> str:
+    return ", ".join(map(str, counts)) or "none"
+
+
+def _scale(studies: str) -> str:
+    found = _SCALE.search(studies)
+    return f"at scale {found[1]}" if found else "at full scale"
+
+
+def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
+    claims = _VERDICT.findall(studies)
+    rows: list[tuple[object, ...]] = []
+    for conclusion, study in ON_THE_RECIPE:
+        tested = [each for each in claims if study and each[0].startswith(study)]
+        verdict = overall([each[2] for each in tested])
+        why = "; ".join(f"{claim} ({name}): {said}" for name, claim, said in tested)
+        rows.append((len(rows) + 1, conclusion, f"**{verdict}**", why or "not tested as a claim"))
+    return [*rows, *_on_filters(numbers, len(rows))]
+
+
+def overall(verdicts: Sequence[str]) -> str:
+    """Combine the verdicts on the parts of a conclusion: one that fails is enough to refute it."""
+    if FAILS in verdicts:
+        return FAILS
+    return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNTOLD
+
+
+def _on_filters(numbers: Numbers, before: int) -> list[tuple[object, ...]]:
+    """Judge what it says of occlusion, of what layers respond to, and of their importance."""
+    fields = ", ".join(
+        "{} x {}".format(*layer["receptive_field"]) for layer in numbers["network"]["layers"]
+    )
+    rho = numbers["ablation"]["spearman"]
+    means = ", ".join(f"{layer['mean']:.1f}" for layer in numbers["ablation"]["layers"])
+    return [
+        (
+            before + 1,
+            "Objects that fill the image lose confidence under any window; for centred ones, the "
+            "border does not matter",
+            f"**{UNTOLD}**",
+            "the second section measures where the peak is, not this",
+        ),
+        (
+            before + 2,
+            "Layer 1 finds edges, layers 2 and 3 parts, layer 4 smaller parts; layer 5 is hard to "
+            "read",
+            f"**{UNTOLD}**",
+            f"a matter of looking at the top patches above, which cover {fields} px",
+        ),
+        (
+            before + 3,
+            "Later layers matter more than early ones",
+            f"**{HOLDS if rho > 0 else FAILS}**",
+            f"images broken per filter, by layer: {means}; rank correlation with depth {rho:.2f}",
+        ),
+    ]
