@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from interpret_kit.cli.analyses import tell_a_person
 from interpret_kit.cli.common.defaults import how
@@ -15,6 +16,7 @@ from interpret_kit.cli.common.resuming import telling_how_to_resume
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.data.torchvision_sets import check_trainable
 from interpret_kit.errors import UsageError
+from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.loading.recorded_runs import check_device
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def _run(ctx: click.Context) -> None:
     terminal = Terminal(given["json"], given["quiet"])
     studies = _studies(ctx)
     check_device(given["device"])
+    _cluster(ctx)
     if given["data"]:
         check_trainable(given["data"])
     for out in studies:
@@ -77,7 +80,7 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
     terminal.say(f"{study.title}: {study.question}")
     terminal.say(f"{study.extent}; writing the sweep to {out}")
     with terminal.progress("sweep") as step:
-        speed = How(given["device"], given["jobs"], given["strict"])
+        speed = How(given["device"], given["jobs"], given["strict"], _cluster(ctx))
         told = Trials(terminal, step, len(study.grid) * len(study.seeds))
         with telling_how_to_resume(without=["--force"]):
             table = sweep(study, out, speed, told, force=given["force"])
@@ -88,6 +91,19 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
     if best:
         terminal.say(f"next, for the best run: ikit occlusion --model {out / best}")
     return table
+
+
+def _cluster(ctx: click.Context) -> RayCluster | None:
+    """The cluster for the trials; as many at once as it has room for, unless --jobs is given."""
+    given = ctx.params
+    if not given["ray"]:
+        if given["gpus_per_worker"]:
+            raise UsageError("--gpus-per-worker only applies to a Ray cluster; name one with --ray")
+        return None
+    jobs = given["jobs"] if ctx.get_parameter_source("jobs") is ParameterSource.COMMANDLINE else 0
+    cluster = RayCluster(given["ray"], jobs, gpus_per_worker=given["gpus_per_worker"])
+    cluster.check()
+    return cluster
 
 
 def _overview(out: Path, table: SweepResult) -> str:
@@ -120,11 +136,19 @@ sweep = click.Command(
             "this factor (widths by its square root); the table says so",
         ),
         click.Option(
-            ["--jobs"],
+            ["jobs", "--jobs", "--workers"],
             type=AtLeastOne(),
             default=1,
             show_default=True,
-            help="number of parallel trials, each in its own process; they share the cores",
+            help="number of parallel trials, each in its own process; they share the cores; with "
+            "--ray, as many as the cluster has room for by default",
+        ),
+        *shared(
+            "ray",
+            "gpus_per_worker",
+            ray="run the trials on a Ray cluster: auto for the one that this machine belongs to, "
+            "local to start one, or HOST:PORT; --out and the images must be on a shared disk; "
+            "needs interpret-kit[ray]",
         ),
         *shared("data", data="training images, instead of those in the study"),
         *shared(

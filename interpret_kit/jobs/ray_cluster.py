@@ -89,17 +89,28 @@ class RayCluster:
             NothingThere: there is no such cluster.
             NotSupported: Ray is not installed, or cannot send the network or the images.
         """
-        if self.address == LOCAL:
-            for name, value in _GENEROUS.items():  # Ray reads them when it is imported
-                os.environ.setdefault(name, value)
-        ray = _imported()
-        with _connected(ray, self.address):
+        with self.connected() as ray:
             workers = RayWorkers(ray, self, work, min(self._count(ray), most))
             try:
                 yield workers
             finally:
                 for actor in workers.actors:
                     ray.kill(actor)
+
+    @contextmanager
+    def connected(self) -> Iterator[ModuleType]:
+        """The module ``ray``, connected to the cluster for the block.
+
+        Raises:
+            NothingThere: there is no such cluster.
+            NotSupported: Ray is not installed.
+        """
+        if self.address == LOCAL:
+            for name, value in _GENEROUS.items():  # Ray reads them when it is imported
+                os.environ.setdefault(name, value)
+        ray = _imported()
+        with _connected(ray, self.address):
+            yield ray
 
     def _count(self, ray: ModuleType) -> int:
         there = ray.cluster_resources()

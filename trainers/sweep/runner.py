@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError, WrongType
+from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, MARKER, is_ours, mark, write_whole
@@ -29,6 +30,7 @@ from interpret_kit.results.sweep_table import Study, SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.progress import TrainingProgress
+from interpret_kit.trainers.sweep.cluster import on_cluster
 from interpret_kit.trainers.sweep.study import GridIndex, Trial, checked, read_study, trials_of
 from interpret_kit.trainers.sweep.table import compared
 from interpret_kit.trainers.sweep.trial import (
@@ -68,6 +70,7 @@ class How:
     device: str = "auto"
     jobs: int = 1  # trials at once; in processes of their own, if more than 1
     strict: bool = False  # whether images that are not used or cannot be read are an error
+    cluster: RayCluster | None = None  # where trials run, with the number at once, instead of here
 
 
 ONE_BY_ONE, NOBODY = How(), Listener()
@@ -175,7 +178,8 @@ class _Work:
         self.listener.found(len(over), len(self.trials))
         yield from over.items()
         precisions = {each.recipe.precision for each in self.planned.values()}
-        here = self.how.jobs == 1 and can_learn_in(precisions)
+        alone = self.how.jobs == 1 and self.how.cluster is None
+        here = alone and can_learn_in(precisions)
         for place in (self._one_by_one if here else self._at_once)(to_do):
             ended = outcome(self.planned[place].folder)
             assert ended is not None
@@ -189,12 +193,16 @@ class _Work:
             yield place
 
     def _at_once(self, to_do: Sequence[GridIndex]) -> Iterator[GridIndex]:
+        cluster = self.how.cluster
         threads = max(1, torch.get_num_threads() // self.how.jobs)
+        if cluster is not None:
+            threads = cluster.cpus_per_worker
         work = [
             partial(attempt_apart, each.recipe, each.folder, self.how.device, threads)
             for each in (self.planned[place] for place in to_do)
         ]
-        for index, code in in_processes(work, self.how.jobs):
+        local = partial(in_processes, jobs=self.how.jobs)
+        for index, code in on_cluster(work, cluster) if cluster else local(work):
             folder = self.planned[to_do[index]].folder
             if outcome(folder) is None:
                 record_failure(folder, RunError(f"its process ended early with exit code {code}"))

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from inline_cluster import Inline
 from small_runs import SMALL, TOO_LARGE, small_study, write_splits
 
 from interpret_kit.cli.main import ikit
@@ -173,6 +174,14 @@ def test_trials_in_processes_of_their_own_come_to_the_same(swept, data, tmp_path
     study = small_study(data, vary={"kernel": [3, TOO_LARGE]}, seeds=(0,))
     study.recipe["lr"] = 0.02
     table = sweep(study, tmp_path / "out", How("cpu", jobs=2))
+    np.testing.assert_array_equal(table.val_curve[0, 0], swept[1].val_curve[0, 0])
+    assert list(table.failures) == ["kernel 99, seed 0"]
+
+
+def test_trials_on_a_cluster_come_to_the_same(swept, data, tmp_path):
+    study = small_study(data, vary={"kernel": [3, TOO_LARGE]}, seeds=(0,))
+    study.recipe["lr"] = 0.02
+    table = sweep(study, tmp_path / "out", How("cpu", cluster=Inline()))
     np.testing.assert_array_equal(table.val_curve[0, 0], swept[1].val_curve[0, 0])
     assert list(table.failures) == ["kernel 99, seed 0"]
 
