@@ -1,4 +1,4 @@
-"""Are trials on a Ray cluster done once each, so many at once, and named if their worker dies?"""
+"""Are trials on a Ray cluster done once each, a few at once, and named if their worker dies?"""
 
 import os
 from functools import partial
@@ -19,7 +19,7 @@ def fill_disk():
 
 
 @pytest.mark.parametrize(("workers", "most"), [(2, 2), (0, 3)])
-def test_each_trial_is_done_once_and_so_many_at_a_time(workers, most, tmp_path):
+def test_each_trial_is_done_once_and_no_more_run_than_may(workers, most, tmp_path):
     cluster = Inline(workers=workers, cpus_per_worker=3, gpus_per_worker=0.5)
     work = [partial(os.mkdir, tmp_path / "a"), crash, partial(os.mkdir, tmp_path / "b")]
     assert dict(on_cluster(work, cluster)) == {0: 0, 1: KILLED, 2: 0}
