@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -30,6 +30,8 @@ _RENAMED = {
     "picture_ids": "input_image_ids",
     "silenced_at": "ablated_at",
 }
+_MOST_UNPACKED = 1 << 30  # bytes; of more, an archive may hold this many times its size:
+_MOST_TIMES = 200
 _DAMAGED = (
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError),
     *(EOFError, BadZipFile, zlib.error, NotImplementedError, RecursionError, struct.error),
@@ -86,6 +88,7 @@ def _read(manifest: Mapping[str, Any], folder: Path) -> Result:
         Omitted(**{k: _as_tuple(v) for k, v in each.items()}) for each in omitted
     )
     origin["notes"] = tuple(origin.get("notes", ()))
+    _refuse_bomb(folder / ARRAYS)
     with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         arrays = {_RENAMED.get(name, name): stored[name] for name in manifest["arrays"]}
     facts = {_RENAMED.get(name, name): _as_tuple(v) for name, v in manifest["facts"].items()}
@@ -95,6 +98,19 @@ def _read(manifest: Mapping[str, Any], folder: Path) -> Result:
     if name in DECLARED:  # ours have a summary, which fails if fields contradict each other
         result.summary()
     return result
+
+
+def _refuse_bomb(file: Path) -> None:
+    """Refuse an archive that unpacks to many times its size, as no array of numbers does.
+
+    Raises:
+        ValueError: with both sizes.
+    """
+    with ZipFile(file) as archive:
+        unpacked = sum(each.file_size for each in archive.infolist())
+    most = max(_MOST_UNPACKED, _MOST_TIMES * file.stat().st_size)
+    if unpacked > most:
+        raise ValueError(f"{file.name} unpacks to {unpacked} bytes, at most {most} are read")
 
 
 def _as_tuple(value: Any) -> Any:

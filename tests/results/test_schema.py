@@ -14,7 +14,7 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.errors import RunError
-from interpret_kit.results import registry
+from interpret_kit.results import load, registry
 from interpret_kit.results.holds import DECLARED
 from interpret_kit.results.load import load_result
 
@@ -97,6 +97,17 @@ def test_every_array_is_declared():
 def test_what_is_not_as_declared_is_named(saved, tmp_path, analysis, field, value, reason):  # noqa: PLR0917
     with pytest.raises(RunError, match=rf"is damaged \(.*{reason}.*; run the analysis again"):
         load_result(changed(saved[analysis], tmp_path / "occlusion", field, value))
+
+
+def test_an_archive_that_unpacks_to_many_times_its_size_is_refused(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "_MOST_UNPACKED", 10**6)
+    load_result(saved["occlusion"])
+    bomb = changed(saved["occlusion"], tmp_path / "bomb", "uncovered", lambda a: a)
+    with np.load(bomb / "arrays.npz") as stored:
+        arrays = {**stored, "uncovered": np.zeros(10**7, np.uint8)}
+    np.savez_compressed(bomb / "arrays.npz", **arrays)
+    with pytest.raises(RunError, match=r"arrays\.npz unpacks to 100\d+ bytes, at most \d+ are"):
+        load_result(bomb)
 
 
 def test_mutated_results_are_read_or_refused(saved, tmp_path):
