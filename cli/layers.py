@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _run(ctx: click.Context, every: bool) -> None:
-    terminal = Terminal(ctx.params["json"])
+    terminal = Terminal(ctx.params["json"], ctx.params["quiet"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
     classifier = models.load(model.spec, ctx, terminal, "cpu")
@@ -66,7 +66,7 @@ layers = click.Command(
             is_flag=True,
             help="every module that returns feature maps, not only those with a number",
         ),
-        *shared(*models.MODEL, "json"),
+        *shared(*models.MODEL, "json", "quiet"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx, ctx.params["every"])),
 )

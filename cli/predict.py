@@ -24,7 +24,7 @@ FEW = 8  # images, if none are named
 
 def _run(ctx: click.Context) -> None:
     given = ctx.params
-    terminal = Terminal(given["json"])
+    terminal = Terminal(given["json"], given["quiet"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
     few = None if given["images"] else FEW
@@ -102,7 +102,7 @@ predict = click.Command(
             "most",
             most=f"maximum number of images, evenly over the classes; {FEW} if no IMAGES are given",
         ),
-        *shared("device", "batch_size", "strict", "json"),
+        *shared("device", "batch_size", "strict", "json", "quiet"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),
 )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.windows import changes_table, images_table
+from interpret_kit.analyses.counting.windows import (
+    changes_table,
+    images_table,
+    lead_of,
+    numbers_of,
+)
 from interpret_kit.analyses.inputs.chosen_targets import LABEL, PREDICTED, ChosenTargets
 from interpret_kit.analyses.inputs.fills import MEAN, Fill, fill_argument, fill_image
 from interpret_kit.analyses.inputs.unseen import outside, unseen
@@ -87,6 +92,14 @@ class OcclusionResult(Result["Occlusion"], of="occlusion"):
     def notes(self) -> tuple[str, ...]:
         """Say how much of the images is cropped away and so cannot be occluded."""
         return (*super().notes(), *outside(self.unseen, self.crop))
+
+    def lead(self) -> str:
+        """How far the worst windows lower the confidence, and how many change the prediction."""
+        return lead_of(self)
+
+    def numbers(self) -> dict[str, Any]:
+        """The same by name."""
+        return numbers_of(self)
 
     def tables(self) -> dict[str, Table]:
         """Return a table of the images, and one of the windows that change a prediction."""

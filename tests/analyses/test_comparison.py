@@ -173,8 +173,9 @@ def test_what_does_not_fit_is_refused():
 def test_training_mode_and_inference_mode_around_it_change_nothing(compared):
     first, second = small_classifier().train(), other().train()
     modes = [each.training for each in first.modules()]
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         found = ik.compare(first, second, IMAGES)
+    np.testing.assert_array_equal(found.second_confidence, compared.second_confidence)
     assert found.second_predicted.tolist() == compared.second_predicted.tolist()
     assert [each.training for each in first.modules()] == modes
     assert isinstance(first.network, nn.Module)

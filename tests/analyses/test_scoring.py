@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from networks_on_paper import noisy_images, small_classifier
+from networks_on_paper import CLASSES, noisy_images, small_classifier
 from small_runs import write_images, write_run
 
 import interpret_kit as ik
-from interpret_kit import Ablation, Misclassifications
+from interpret_kit import Ablation, Misclassifications, Occlusion
 from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.cli.main import ikit
 from interpret_kit.errors import NoImages, UsageError
@@ -147,3 +147,39 @@ class TestCommands:
         lines = self.output("ablation photos --labels predicted --out here")
         assert "with all filters: accuracy 100.0 % (2 of 2 images" in lines
         assert ik.load_result("here").analysis == Ablation(labels="predicted")
+
+
+def test_the_lead_of_an_ablation_names_the_filter_and_the_classes():
+    result = Ablation(layer="all").run(small_classifier(), noisy_images())
+    counts = result.broken.sum(1)
+    row = int(counts.argmax())
+    most = result.numbers()["most_broken"]
+    assert (most["layer"], most["filter"]) == (
+        result.layers[result.layer[row]],
+        result.filter[row],
+    )
+    assert most["images"] == counts[row] > 0
+    by_class = {CLASSES[k]: n for k, n in enumerate(result.broken[row].tolist()) if n}
+    assert most["classes"].items() <= by_class.items()
+    assert f"ablating filter {most['filter']} of layer {most['layer']} misc" in result.lead()
+    assert f"misclassifies most of them: {counts[row]} (" in result.lead()
+    none = dataclasses.replace(result, broken=0 * result.broken)
+    assert none.lead().endswith("; ablating any filter misclassifies none of them")
+    assert none.numbers()["most_broken"] is None
+
+
+def test_the_lead_of_occlusion_is_the_worst_window_of_all_images():
+    result = Occlusion(window=6, stride=3).run(small_classifier(), noisy_images(3))
+    drops = result.uncovered[:, None, None] - result.confidence
+    i, row, col = np.unravel_index(drops.argmax(), drops.shape)
+    most = result.numbers()["largest_drop"]
+    assert (most["image"], most["row"], most["col"]) == (f"image {i}", row, col)
+    assert most["confidence"] - most["lowest"] == pytest.approx(drops.max(), abs=1e-5)
+    changed = (result.predicted != result.uncovered_predicted[:, None, None]).any((1, 2)).sum()
+    assert result.numbers()["prediction_changes_in"] == changed
+    target = CLASSES[result.target[i]]
+    assert result.lead() == (
+        f"the confidence in {target!r} drops from {most['confidence']:.2f} to "
+        f"{most['lowest']:.2f} with the window at row {row}, col {col} (largest drop: image {i}); "
+        f"windows change the prediction of {changed} of 3 images"
+    )

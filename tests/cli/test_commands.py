@@ -208,6 +208,11 @@ class TestEveryAnalysis:
         assert (result.stdout, result.stderr) == ("", "")
         assert (place / "here" / "manifest.json").is_file()
 
+    @pytest.mark.parametrize("line", ["predict photos/3.png", "layers"])
+    def test_what_saves_nothing_has_no_quiet_output_but_json(self, line):
+        assert run(f"{line} --quiet").stdout == ""
+        assert json.loads(run(f"{line} --quiet --json").stdout)
+
     def test_only_json_when_both_quiet_and_json(self):
         result = run("misclassifications --quiet --json")
         assert json.loads(result.stdout)["analysis"] == "misclassifications"

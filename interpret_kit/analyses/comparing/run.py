@@ -26,6 +26,7 @@ from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, FULL
 from interpret_kit.models.layers.selectors import site_notes
 from interpret_kit.models.probing.evaluation import alone_with, evaluating
+from interpret_kit.models.probing.surroundings import plain_surroundings
 from interpret_kit.results.result import Array
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class _Reader:
         classifier, order = side.classifier, torch.from_numpy(side.order)
         reading = self.images.read(classifier.preprocessing, self.batch_size, strict=self.strict)
         columns: list[tuple[Array, ...]] = []
-        with alone_with(classifier.network), evaluating(classifier):
+        network = classifier.network
+        with plain_surroundings(network), alone_with(network), evaluating(classifier):
             _ = classifier.examined
             for each in reading:
                 batch = each.to(classifier.device)

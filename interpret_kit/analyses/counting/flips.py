@@ -16,6 +16,8 @@ from interpret_kit.results.table import Streamed, Table
 
 MOST_FLIPS = 1_000_000  # rows of flips.csv: about 100 MB; more are in arrays.npz only
 
+_NAMED = 3  # classes in the lead
+
 
 def filters_table(result: FlipCounts[Any]) -> Table:
     """List the filters by falling number of newly misclassified images."""
@@ -133,12 +135,34 @@ class FlipCounts(Result[A_co]):
         return Score(int(self.correct.sum()), int(self.total.sum()))
 
     def lead(self) -> str:
-        """Return the accuracy with all filters, in a line."""
-        return f"with all filters: {self.score}"
+        """Return the accuracy with all filters, and the filter that breaks most images."""
+        most = self._most_broken()
+        if most is None:
+            return f"with all filters: {self.score}; ablating any filter misclassifies none of them"
+        named = ", ".join(f"{name} {count}" for name, count in most["classes"].items())
+        rest = most["images"] - sum(most["classes"].values())
+        others = f", others {rest}" if rest else ""
+        return (
+            f"with all filters: {self.score}; ablating filter {most['filter']} of layer "
+            f"{most['layer']} misclassifies most of them: {most['images']} ({named}{others})"
+        )
 
     def numbers(self) -> dict[str, Any]:
-        """Return the accuracy with all filters."""
-        return self.score.numbers()
+        """Return the accuracy with all filters, and the filter that breaks most images."""
+        return {**self.score.numbers(), "most_broken": self._most_broken()}
+
+    def _most_broken(self) -> dict[str, Any] | None:
+        """Describe the filter with most newly misclassified images; None if there are none."""
+        counts = self.broken.sum(1)
+        row = int(counts.argmax())
+        if not counts[row]:
+            return None
+        return {
+            "layer": self.layers[self.layer[row]],
+            "filter": int(self.filter[row]),
+            "images": int(counts[row]),
+            "classes": dict(self.class_table(row).head(_NAMED).rows),
+        }
 
     def notes(self) -> tuple[str, ...]:
         """Add a note if no image can become misclassified, or if not every flip is in a table."""

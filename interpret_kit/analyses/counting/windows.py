@@ -31,6 +31,44 @@ def images_table(result: Occluded) -> Table:
     return Table((*columns, "windows that change it", "mostly to"), rows)
 
 
+def numbers_of(result: Occluded) -> dict[str, Any]:
+    """Return how many images have a window that changes the prediction, and the largest drop."""
+    changing, drop, where = 0, -np.inf, (0, 0, 0)
+    for i, image in enumerate(_images(result)):
+        changing += bool(_changed(image).any())
+        lowest = image["confidence"].min()
+        if image["uncovered"] - lowest > drop:
+            drop = float(image["uncovered"] - lowest)
+            where = (i, *divmod(int(image["confidence"].argmin()), image["confidence"].shape[1]))
+    i, row, col = where
+    return {
+        "images": len(result.ids),
+        "prediction_changes_in": changing,
+        "largest_drop": {
+            "image": result.origin.names[int(result.ids[i])],
+            "target": result.origin.classes[result.target[i]],
+            "confidence": round(float(result.uncovered[i]), 6),
+            "lowest": round(float(result.confidence[i, row, col]), 6),
+            "row": row,
+            "col": col,
+        },
+    }
+
+
+def lead_of(result: Occluded) -> str:
+    """Say what matters in one sentence: which window lowers the confidence most, and how far."""
+    numbers = numbers_of(result)
+    most, count = numbers["largest_drop"], numbers["prediction_changes_in"]
+    named = "" if numbers["images"] == 1 else f" (largest drop: {most['image']})"
+    drop = (
+        f"the confidence in {most['target']!r} drops from {most['confidence']:.2f} to "
+        f"{most['lowest']:.2f} with the window at row {most['row']}, col {most['col']}{named}"
+    )
+    if numbers["images"] == 1:
+        return f"{drop}; {'some windows change' if count else 'no window changes'} the prediction"
+    return f"{drop}; windows change the prediction of {count} of {numbers['images']} images"
+
+
 def _images(result: Occluded) -> Iterator[dict[str, Array]]:
     """Yield the numbers of one image after the other."""
     for piece in pieces({name: getattr(result, name) for name in _READ}):
