@@ -79,6 +79,7 @@ def _write(
             images,
             out,
             settings,
+            photos=list(given["photo"]) or None,
             batch_size=given["batch_size"],
             engine=given["engine"],
             progress=lambda what, done, total: step(done, total, what),
@@ -95,8 +96,9 @@ def command_again(ctx: click.Context, model: str) -> str:
         default = ctx.get_parameter_source(name) is ParameterSource.DEFAULT
         if isinstance(option, click.Option) and not default and name not in {"model", *_NOT_AGAIN}:
             value = ctx.params[name]
-            typed = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            parts += [option.opts[0], typed]
+            for each in value if option.multiple else [value]:
+                typed = ",".join(map(str, each)) if isinstance(each, tuple) else str(each)
+                parts += [option.opts[0], typed]
     return shlex.join(parts)
 
 
@@ -116,6 +118,12 @@ atlas = click.Command(
         *options_of(AtlasSettings),
         *shared(*models.MODEL, "data", "split", "most"),
         *shared("out", out=f"output folder; default: {OUT}"),
+        click.Option(
+            ["--photo"],
+            multiple=True,
+            metavar="FILE",
+            help="an image that gets a page of its own; repeat the option for more",
+        ),
         *shared("device", "batch_size", "engine", "force", "json", "quiet"),
         click.Option(
             ["--open", "in_browser"], is_flag=True, help="show the first page in the browser"

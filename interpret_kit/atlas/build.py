@@ -39,6 +39,7 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     folder: str | Path,
     settings: AtlasSettings = _USUAL,
     *,
+    photos: Spec | None = None,
     batch_size: int = 32,
     engine: str = AUTO,
     progress: AtlasStep | None = None,
@@ -56,8 +57,9 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
         images: anything that `load_images` accepts, with labels that are its classes.
         folder: the new folder, which appears once all of it is there.
         settings: what to show, and on how many images to measure it.
+        photos: more images, whose labels are not used: each gets a page of its own.
         batch_size: images per forward pass; it affects only the speed.
-        engine: of occlusion and ablation, as in `Analysis.run`; it affects only the speed.
+        engine: of occlusion and ablation, as in `Analysis.run`; likewise.
         progress: called with (what is done, parts done, parts in all).
         command: what makes the same atlas again, for the foot of each page.
         force: replace an atlas or a result in the folder.
@@ -70,19 +72,24 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     """
     place, classifier = path_argument(folder, "folder"), as_classifier(classifier)
     batch_size, engine = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
-    found = _checked(classifier, images, settings)
-    step = progress or _ignore
+    found, step = _checked(classifier, images, settings), progress or _ignore
+    more = None if photos is None else load_images(photos).pinned().unlabelled()
     with (
         whole_folder(place, force=force) as aside,
         tempfile.TemporaryDirectory(dir=temporary_folder()) as records,
     ):
         room = Room(_NO_MEMORY, Path(records))
-        inputs = AtlasInputs(classifier, found, room, step, batch_size, engine)
-        findings = gather(inputs, settings)
-        site = Site(aside, findings, Measures(findings), command or _call(inputs))
-        write_shown_images(site, inputs)
-        write_pages(site, step)
+        inputs = AtlasInputs(classifier, found, room, step, batch_size, engine, more)
+        _write(aside, inputs, settings, command)
     return place / INDEX
+
+
+def _write(folder: Path, inputs: AtlasInputs, settings: AtlasSettings, command: str) -> None:
+    """Run the analyses and write the files."""
+    findings = gather(inputs, settings)
+    site = Site(folder, findings, Measures(findings), command or _call(inputs))
+    write_shown_images(site, inputs)
+    write_pages(site, inputs.progress)
 
 
 def _checked(classifier: Classifier, images: Spec, settings: AtlasSettings) -> ImageSet:
@@ -130,5 +137,7 @@ def write_pages(site: Site, step: AtlasStep) -> None:
             step("pages", done, total)
     for label in range(len(findings.classes)):
         site.write(site.class_link(label), "class.html", class_page(site, label))
-    for index, image in enumerate(findings.occlusion.ids.tolist()):
-        site.write(site.image_link(image), "image.html", image_page(site, index))
+    for group in findings.with_pages:
+        for index in range(len(group.occlusion.ids)):
+            address = f"images/{group.slug_of(index)}.html"
+            site.write(address, "image.html", image_page(site, group, index))

@@ -15,6 +15,19 @@ from interpret_kit.results.result import Array
 
 
 @dataclass(frozen=True, eq=False)
+class OccludedImages:
+    """Images that have a page: where the classifier looks, and how strongly the filters fire."""
+
+    slug: str  # how their addresses begin, before the id
+    survey: Survey
+    occlusion: OcclusionResult
+
+    def slug_of(self, index: int) -> str:
+        """Return how the addresses of the ``index``-th occluded image begin."""
+        return f"{self.slug}{self.occlusion.ids[index]}"
+
+
+@dataclass(frozen=True, eq=False)
 class Findings:
     """Everything that the pages show. A row of filters is a filter of one of the layers."""
 
@@ -24,6 +37,13 @@ class Findings:
     tops: TopPatchesResult
     ablation: AblationResult
     occlusion: OcclusionResult
+    photos: OccludedImages | None = None
+
+    @property
+    def with_pages(self) -> tuple[OccludedImages, ...]:
+        """The images that have a page: those of the data, then the photos."""
+        chosen = OccludedImages("", self.survey, self.occlusion)
+        return (chosen, self.photos) if self.photos else (chosen,)
 
     @property
     def classes(self) -> tuple[str, ...]:

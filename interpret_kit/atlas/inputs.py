@@ -32,6 +32,7 @@ class AtlasInputs:
     progress: AtlasStep
     batch_size: int = 32
     engine: str = AUTO  # of occlusion and ablation; see `Analysis.run`
+    photos: ImageSet | None = None  # without labels: each gets a page of its own
 
     def only(self, ids: Array) -> AtlasInputs:
         """Return the same with some of the images."""

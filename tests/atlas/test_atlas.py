@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
-from networks_on_paper import noisy_images, small_classifier
+from networks_on_paper import CLASSES as CLASSES_ON_PAPER
+from networks_on_paper import noise, noisy_images, small_classifier
 from pages import Page
 from PIL import Image
 from small_atlas import CLASSES, DEAD, LONGEST, MARKUP, PER_CLASS, SETTINGS
@@ -17,6 +18,7 @@ import interpret_kit as ik
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.atlas.sprites import TOP, SheetPlan
 from interpret_kit.atlas.tiles import PATCH
+from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, OutputExists, UsageError
 from interpret_kit.models.probing.evaluation import evaluating
 
@@ -179,6 +181,33 @@ def test_an_image_page_holds_the_confidence_of_each_window(atlas):
     assert [int(each["data-p"]) for each in cells] == result.predicted[0].ravel().tolist()
     boxes = [list(map(int, each["data-box"].split())) for each in cells]
     assert boxes == result.grid.boxes().tolist()
+
+
+def test_photos_have_pages_with_the_confidence_of_each_window(tmp_path):
+    classifier, images = small_classifier(), noisy_images(6)
+    photo = Image.fromarray(np.full((12, 10, 3), 90, np.uint8))
+    settings = {"photos": [photo], "engine": "full"}
+    ik.write_atlas(classifier, images, tmp_path / "site", SETTINGS, **settings)
+    page = tmp_path / "site/images/photo-0.html"
+    expected = ik.Occlusion(window=4, stride=3).run(classifier, [photo])
+    shown = [float(each["data-c"]) for each in Page(page).all("rect") if "data-c" in each]
+    assert shown == pytest.approx(100 * expected.confidence[0].ravel(), abs=0.006)
+    predicted = classifier.classes[expected.uncovered_predicted[0]]
+    assert f"Predicted as {predicted} with a confidence" in words(page)
+    assert "true class is not known" in words(page)
+    assert "images/photo-0.html" in Page(tmp_path / "site/index.html").addresses()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    for k, pixels in enumerate(noise(4)):
+        file = tmp_path / "images" / CLASSES_ON_PAPER[k % 2] / f"{k}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    file.write_bytes(file.read_bytes()[:60])
+    images = load_images(tmp_path / "images")
+    page = ik.write_atlas(small_classifier(), images, tmp_path / "site", SETTINGS, engine="full")
+    assert "of 3 images are classified correctly" in words(page)
+    assert f"1 could not be read: {file.parent.name}/3.png (" in words(page)
 
 
 def test_an_atlas_is_not_overwritten_and_a_failed_one_leaves_nothing(tmp_path):

@@ -31,6 +31,7 @@ def test_the_command_opens_the_first_page_and_its_foot_makes_it_again(place, mon
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     monkeypatch.chdir(place)
     settings = ["--layer", "2", "--window", "12", "--engine", "full", "--out", "my site"]
+    settings += ["--photo", "photos/red/0.png", "--photo", "photos/green/1.png"]
     result = run(place, *settings, "--open", "--json", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
     told = json.loads(result.stdout)
@@ -40,8 +41,13 @@ def test_the_command_opens_the_first_page_and_its_foot_makes_it_again(place, mon
     assert opened == [page.as_uri()]
     again = (
         f"ikit atlas --model '{place / 'run'}' --layer 2 --ablation-images 4 --window 12 "
-        f"--data '{place / 'photos'}' --out 'my site' --engine full"
+        f"--data '{place / 'photos'}' --out 'my site' --photo photos/red/0.png "
+        "--photo photos/green/1.png --engine full"
     )
+    for name in ("photo-0", "photo-1"):
+        assert f"images/{name}.html" in Page(page).addresses()
+        said = "".join(Page(page.parent / "images" / f"{name}.html").words)
+        assert "its true class is not known" in said
     assert again in " ".join("".join(Page(page).words).split())
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.analyses.inputs.fills import fill_words
+from interpret_kit.analyses.occlusion import OcclusionResult
+from interpret_kit.atlas.findings import OccludedImages
 from interpret_kit.atlas.pages.site import FilterCard, Site
 from interpret_kit.atlas.sprites import write_webp
+from interpret_kit.atlas.survey import Survey
 from interpret_kit.render.occlusion import LEAST_LIMIT
 from interpret_kit.render.scales import CONFIDENCE, Scale, overlay
 from interpret_kit.results.result import Array
@@ -31,20 +34,21 @@ class Cell:
     colour: str
 
 
-def image_page(site: Site, index: int) -> dict[str, Any]:
+def image_page(site: Site, group: OccludedImages, index: int) -> dict[str, Any]:
     """Collect what the page shows of the ``index``-th occluded image, and draw its overlay."""
-    result = site.findings.occlusion
+    result, slug, images = group.occlusion, group.slug_of(index), site.folder / "images"
     image = int(result.ids[index])
-    photo = site.photo(image)
+    photo = site.photo(image, group)
+    write_webp(result.input_images[index], images / f"{slug}.webp")
     scale = Scale.signed(result.attribution[index], at_least=LEAST_LIMIT)
     drawn = overlay(result.input_images[index], result.attribution[index], scale)
-    write_webp(drawn, site.folder / "images" / f"{image}-occlusion.webp")
+    write_webp(drawn, images / f"{slug}-occlusion.webp")
     shades = _shades(result.confidence[index])
-    cells = _cells(site, index, shades)
+    cells = _cells(result, index, shades)
     lowest = min(cells, key=lambda each: each.confidence)
-    before, after = _beside(site, index)
     return {
         "photo": photo,
+        "slug": slug,
         "target": int(result.target[index]),
         "uncovered": float(result.uncovered[index]),
         "limit": scale.high,
@@ -56,17 +60,17 @@ def image_page(site: Site, index: int) -> dict[str, Any]:
         "window": result.window,
         "stride": result.stride,
         "fill": fill_words(dict(result.analysis.fields())["fill"]),
-        "layers": [_strongest(site, k, image) for k in range(len(site.findings.layers))],
-        "previous": before,
-        "next": after,
+        "layers": [
+            _strongest(site, group.survey, k, image) for k in range(len(site.findings.layers))
+        ],
+        "previous": _link(group, index - 1),
+        "next": _link(group, index + 1),
     }
 
 
-def _beside(site: Site, index: int) -> tuple[str, str]:
-    """Return the addresses of the images before and after this one."""
-    ids = site.findings.occlusion.ids.tolist()
-    before = site.image_link(ids[index - 1]) if index else ""
-    return before, site.image_link(ids[index + 1]) if index + 1 < len(ids) else ""
+def _link(group: OccludedImages, index: int) -> str:
+    """Return the address of the ``index``-th image of a group; "" if there is none."""
+    return f"images/{group.slug_of(index)}.html" if 0 <= index < len(group.occlusion.ids) else ""
 
 
 def _shades(confidence: Array) -> Scale:
@@ -77,8 +81,7 @@ def _shades(confidence: Array) -> Scale:
     return Scale(max(middle - half, 0), min(middle + half, 1), CONFIDENCE)
 
 
-def _cells(site: Site, index: int, shades: Scale) -> list[Cell]:
-    result = site.findings.occlusion
+def _cells(result: OcclusionResult, index: int, shades: Scale) -> list[Cell]:
     confidence, predicted = result.confidence[index], result.predicted[index]
     boxes = result.grid.boxes().reshape(*confidence.shape, 4).tolist()
     colours = shades.rgb(confidence).tolist()
@@ -98,13 +101,11 @@ def _cells(site: Site, index: int, shades: Scale) -> list[Cell]:
     ]
 
 
-def _strongest(site: Site, k: int, image: int) -> list[tuple[FilterCard, float]]:
+def _strongest(site: Site, survey: Survey, k: int, image: int) -> list[tuple[FilterCard, float]]:
     """Return the filters of a layer that fire most, relative to their largest activation."""
     findings = site.findings
-    surveyed = findings.survey.layers[k]
-    row = findings.survey.row_of(image)
-    limit = np.maximum(surveyed.peak, np.finfo(np.float32).tiny)
-    share = np.where(surveyed.peak > 0, surveyed.peaks[row] / limit, 0.0)
+    largest, peaks = findings.survey.layers[k].peak, survey.layers[k].peaks[survey.row_of(image)]
+    share = np.where(largest > 0, peaks / np.maximum(largest, np.finfo(np.float32).tiny), 0.0)
     order = np.argsort(-share, kind="stable")[:STRONGEST]
     return [
         (site.card(findings.row(k, int(each))), float(share[each]))

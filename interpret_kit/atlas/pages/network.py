@@ -81,6 +81,7 @@ def network_page(site: Site) -> dict[str, Any]:
         "strongest": _strongest(site),
         "layers": [_layer_line(site, k, widest) for k in range(len(findings.layers))],
         "widest": widest,
+        "photos": _photos(site),
         "cover_size": cover_plan(findings).size,
         "class_lines": lines,
         "pairs": _pairs(site),
@@ -98,6 +99,13 @@ def _strongest(site: Site) -> dict[str, Any]:
         "share": site.measures.share_broken(row),
         "classes": [(int(k), int(counts[k])) for k in order if counts[k]],
     }
+
+
+def _photos(site: Site) -> list[tuple[str, Photo]]:
+    """The photos, each with how its addresses begin."""
+    group = site.findings.photos
+    ids = group.occlusion.ids.tolist() if group else []
+    return [(group.slug_of(i), site.photo(each, group)) for i, each in enumerate(ids) if group]
 
 
 def field_of(site: Site, k: int) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from interpret_kit.atlas.findings import Findings
+from interpret_kit.atlas.findings import Findings, OccludedImages
 from interpret_kit.atlas.measures import Measures
 from interpret_kit.atlas.pages.words import FILTERS
 from interpret_kit.atlas.sprites import Crop, SheetPlan
@@ -153,9 +153,10 @@ class Site:
             layer, number, row, label, f"{folder}/{number}.html", folder, block, sheet
         )
 
-    def photo(self, image: int) -> Photo:
-        """Return what is known of an image of the data."""
-        survey = self.findings.survey
+    def photo(self, image: int, group: OccludedImages | None = None) -> Photo:
+        """Return what is known of an image of the data, or of a group."""
+        survey = group.survey if group else self.findings.survey
+        name = group.occlusion.origin.names[image] if group else self.findings.name(image)
         row = survey.row_of(image)
         numbers = int(survey.labels[row]), int(survey.predicted[row]), float(survey.confidence[row])
-        return Photo(image, self.findings.name(image), *numbers)
+        return Photo(image, name, *numbers)
