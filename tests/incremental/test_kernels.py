@@ -49,9 +49,11 @@ def test_both_ways_agree_with_these_kernels(native, onednn, threads):
         "ONEDNN_MAX_CPU_ISA": onednn,
         "OMP_NUM_THREADS": threads,
         "IKIT_TEST_THREADS": threads,
+        "OMP_WAIT_POLICY": "PASSIVE",  # a thread that waits leaves its core to other tests
         "IKIT_TEST_CACHE": os.environ["IKIT_CACHE"],  # graphs are the same with any kernels
     }
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *AGREEMENT]
+    command = [sys.executable, "-m", "pytest", "--assert=plain", "-p", "no:cacheprovider"]
+    command += ["-p", "no:xdist", "-o", "addopts=--import-mode=importlib -q", *AGREEMENT]
     environment = {**os.environ, **setting}
     found = subprocess.run(
         command, cwd=TESTS, env=environment, capture_output=True, text=True, check=False
