@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+from small_families import FAMILIES
 
+from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.shapes import PER_CLASS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
@@ -17,8 +20,17 @@ def test_example_runs_and_says_where_its_figures_are(example, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", [str(example), str(out)])
+    create, take = timm.create_model, ImageSet.take
+
+    def create_small(name, **settings):
+        if name == "resnet18":
+            return FAMILIES["resnet, basic"](settings["num_classes"])
+        return create(name, **settings)
+
+    monkeypatch.setattr(timm, "create_model", create_small)
+    monkeypatch.setattr(ImageSet, "take", lambda images, count: take(images, min(count, 6)))
     for split in PER_CLASS:
-        monkeypatch.setitem(PER_CLASS, split, 4)  # instead of 300 training images of a class
+        monkeypatch.setitem(PER_CLASS, split, 1)  # instead of 300 training images of a class
     runpy.run_path(str(example), run_name="__main__")
     assert str(out) in capsys.readouterr().out
     assert list(out.rglob("*.png"))
