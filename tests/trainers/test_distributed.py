@@ -24,14 +24,34 @@ def test_shares_are_all_of_a_batch_and_hold_pairs_from_both_ends(processes, batc
     assert max(map(len, shares)) - min(map(len, shares)) <= 2
 
 
+# `python -m torch.distributed.run --standalone --nproc-per-node=2 -m interpret_kit`, but that both
+# processes share one import.
+LAUNCH = """
+import runpy, sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+import interpret_kit.cli.train, interpret_kit.trainers.train
+
+def work():
+    try:
+        runpy.run_module("interpret_kit", run_name="__main__")
+    except SystemExit as end:
+        assert not end.code
+
+here = LaunchConfig(
+    min_nodes=1, max_nodes=1, nproc_per_node=2, start_method="fork",
+    rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="two",
+)
+elastic_launch(here, work)()
+"""
+
+
 def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
     # Batches of 7 are shares of 4 and 3; 6 of them an epoch, 24 steps. No batch normalisation,
     # as its statistics are those of a share. Shifts, crops, colours and rectangles are at work.
     folder = write_splits(tmp_path / "colours")
     options = "--size 8 --channels 4,6 --fc 8 --epochs 4 --batch-size 7 --lr 0.02 --no-batch-norm"
     options += " --ema 0.9 --clip 1 --colour 0.3 --crop 0.6 --erase 0.5 --label-smoothing 0.1"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command = [*launch, "-m", "interpret_kit", "train", "--data", str(folder)]
+    command = [sys.executable, "-c", LAUNCH, "train", "--data", str(folder)]
     command += [*options.split(), "--device", "cpu", "--out", "two"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
