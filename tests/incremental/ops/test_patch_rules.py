@@ -1,5 +1,7 @@
 """Which rule applies to an operation? That each is exact, the tests of the engines hold."""
 
+from functools import cache
+
 import pytest
 import torch
 from float_rules import assert_near, in_double, terms_of
@@ -30,11 +32,6 @@ class Applied(nn.Module):
         maps = self.conv(x)
         given = () if self.weight is None else (self.weight,)
         return self.function(maps, *given).flatten(2).mean(2)
-
-
-def traced(function, *shape):
-    network = drawn(Applied(function, *shape), seed=1)
-    return network, TracedNetwork(network, noise_image(size=SIZE))
 
 
 CROPPED = {
@@ -79,9 +76,15 @@ WHOLE = {
 }
 
 
+@cache
+def traced(name):
+    network = drawn(Applied(*{**CROPPED, **WHOLE}[name]), seed=1)
+    return network, TracedNetwork(network, noise_image(size=SIZE))
+
+
 @pytest.mark.parametrize("name", CROPPED)
 def test_what_each_cell_has_for_itself_is_computed_in_crops(name):
-    _, graph = traced(*CROPPED[name])
+    _, graph = traced(name)
     patchable = PatchableMaps(folded(graph))
     after = patchable.network.after(patchable.network.graph.pixels)
     assert [node.op for node in after if node not in patchable.order] == ["view", "mean"]
@@ -89,7 +92,7 @@ def test_what_each_cell_has_for_itself_is_computed_in_crops(name):
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_mixes_cells_or_knows_their_place_is_run_on_whole_maps(name):
-    _, graph = traced(*WHOLE[name])
+    _, graph = traced(name)
     patchable = PatchableMaps(folded(graph))
     after = patchable.network.after(patchable.network.graph.pixels)
     whole = [node.op for node in after if node not in patchable.order]
@@ -99,7 +102,7 @@ def test_what_mixes_cells_or_knows_their_place_is_run_on_whole_maps(name):
 
 @pytest.mark.parametrize("name", [*CROPPED, *WHOLE])
 def test_both_get_the_outputs_of_full_forward_passes(name):
-    network, graph = traced(*{**CROPPED, **WHOLE}[name])
+    network, graph = traced(name)
     windows, seen, fill = (
         spans(SIZE, (4, 3), (3, 3)),
         noise_image(size=SIZE),
