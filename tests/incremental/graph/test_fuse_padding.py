@@ -44,8 +44,10 @@ def pads_left(network):
     return sum(operation_of(node).pads for node in found.graph.nodes)
 
 
-@pytest.mark.parametrize("sides", [(0, 1, 0, 1), (2, 0, 1, 3), (1, 1, 1, 1), (3, 1, 0, 0)])
-@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize(
+    ("sides", "norm"),
+    [((0, 1, 0, 1), True), ((2, 0, 1, 3), False), ((1, 1, 1, 1), False), ((3, 1, 0, 0), True)],
+)
 @pytest.mark.parametrize(
     "kernel",
     [
