@@ -66,7 +66,6 @@ def lively(network, seed=0):
 NETWORKS = {
     "mixed": (Mixed, (15, 22)),
     "resnet": (partial(FAMILIES["resnet, basic"], 7), (40, 32)),
-    "mobilenetv2": (partial(FAMILIES["mobilenetv2"], 7), (64, 48)),
 }
 
 
