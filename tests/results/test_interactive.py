@@ -95,7 +95,7 @@ def test_names_in_a_notebook_are_escaped(results):
 
 
 def test_show_opens_a_page_with_every_figure_or_says_how_to_keep_them(monkeypatch):
-    result = QUESTIONS["occlusion"].run(small_classifier(), noisy_images(2))
+    result = QUESTIONS["occlusion"].run(small_classifier(), noisy_images(1))
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
     result.show()
