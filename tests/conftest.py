@@ -3,10 +3,12 @@
 import gc
 import os
 import shutil
+from functools import cache
 
 import pytest
 import torch
 from networks_on_paper import noisy_images, small_classifier
+from torch.export import exported_program
 
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.incremental import worth
@@ -33,6 +35,16 @@ def own_cache(tmp_path_factory):
     folder = os.environ.get("IKIT_TEST_CACHE") or str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IKIT_CACHE", folder)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def composite_operators_listed_once():
+    """torch.export lists all composite operators for each trace: a quarter of a small one."""
+    name = "_collect_all_valid_cia_ops"  # private to torch: where it is missing, nothing is saved
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(exported_program, name):
+            patch.setattr(exported_program, name, cache(getattr(exported_program, name)))
         yield
 
 
