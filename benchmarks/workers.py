@@ -5,6 +5,11 @@ two processes and, if Ray is installed, with two workers of a cluster on this ma
 thread. The times include the start of the workers, which import torch.
 
     python benchmarks/workers.py --images 2000
+
+With --rounds, the plain run and the same as a job alternate this many times instead, and the
+medians of the paired ratios are printed, of wall-clock and of CPU time: the machine may be shared.
+
+    python benchmarks/workers.py --rounds 7 --only ablation
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import torch
 from kill import SIDE, Run, classifier, generated
@@ -39,6 +45,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=0, help="plain and job in turn, N times")
     parser.add_argument("--only", nargs="+", default=list(ANALYSES), choices=list(ANALYSES))
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -51,6 +58,10 @@ def main() -> int:
         f"{torch.__version__}; {given.images} images of {SIDE} px, one thread each",
         flush=True,
     )
+    if given.rounds:
+        for each in given.only:
+            compare_job(each, ANALYSES[each], given.images, given.rounds)
+        return 0
     different = [
         each for each in given.only if not same_bytes(each, ANALYSES[each], given.images, ways)
     ]
@@ -77,6 +88,27 @@ def same_bytes(
     equal = set(digests) == {plain}
     print(f"{line}: {'the same bytes' if equal else 'OTHER BYTES'}", flush=True)
     return equal
+
+
+def compare_job(name: str, analysis: Analysis, images: int, rounds: int) -> None:
+    """Print how much longer a job takes than the run without one: medians of paired ratios."""
+    run, wall, cpu = Run(analysis, images), list[float](), list[float]()
+    run.digest()  # imports, and a graph that is cached
+    for number in range(rounds):
+        taken = {}
+        for as_job in (number % 2 == 0, number % 2 == 1):
+            with tempfile.TemporaryDirectory() as folder:
+                began = time.perf_counter(), time.process_time()
+                run.digest(Path(folder) / "job" if as_job else None)
+                taken[as_job] = time.perf_counter() - began[0], time.process_time() - began[1]
+        wall.append(taken[True][0] / taken[False][0])
+        cpu.append(taken[True][1] / taken[False][1])
+    print(
+        f"{name}: job over plain, {rounds} rounds: CPU time {median(cpu):.3f} ({min(cpu):.3f} to "
+        f"{max(cpu):.3f}), wall-clock {median(wall):.3f} ({min(wall):.3f} to {max(wall):.3f}); "
+        f"{taken[False][1]:.2f} CPU seconds plain",
+        flush=True,
+    )
 
 
 def timed(call: Callable[[], str]) -> tuple[str, float]:

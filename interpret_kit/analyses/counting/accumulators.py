@@ -56,9 +56,9 @@ class TopK:
             self._settle()
 
     def merge(self, other: TopK) -> None:
-        """Add the units of another accumulator."""
-        if other.best is not None:
-            self.add(other.best)
+        """Add the units of another accumulator, without sorting them there first."""
+        for units in (*([other._kept] if other._kept else []), *other._pending):
+            self.add(units)
 
     def state(self) -> dict[str, Array]:
         """The strongest units; nothing if nothing was added."""
