@@ -153,7 +153,8 @@ class Analysis(Question, ABC, Generic[R_co]):
                 analysis needs them.
             batch_size: images per forward pass, or "auto" for the fastest; halved if memory ends.
             strict: raise an error instead of omitting unreadable or unused files.
-            progress: True for a progress bar, or a function of (images done, images in total).
+            progress: True for a progress bar, or a function of (images done, images in total); the
+                total is infinite until all images are listed.
             engine: "full" for full forward passes; "incremental" to recompute only what a window
                 or an ablated filter changes; "auto" for the one that is expected to be faster.
             job: a folder that keeps what has been computed, shard by shard, for ``resume``.
@@ -204,7 +205,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             threads = threads_of(manner.workers, folder)
             stack.enter_context(using_threads(threads))
             manner = manner.with_batch(classifier, self.shard, folder)
-            pace = RunProgress(manner.images_per_pass, len(images), engine=manner.engine)
+            pace = RunProgress(manner.images_per_pass, images, engine=manner.engine)
             kept = None
             if folder is not None:
                 about = _identity(asked, classifier, images, manner, threads)
@@ -237,7 +238,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         """
         known = images.with_classes_of if self.asks_labels() else images.with_known_labels
         images = known(classifier)
-        if len(images) == 0:
+        if not images:
             raise NoImages(f"{images.source} holds no images; give at least one")
         needed = self.needs_labels and self.asks_labels()
         return images.only_labelled(self.name) if needed else images

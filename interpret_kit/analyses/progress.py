@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,8 @@ from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import shown
 from interpret_kit.models.engines import AUTO
 
-Progress = Callable[[float, float], None]  # called with (images done, images in total)
+Progress = Callable[[float, float], None]
+"""Called with (images done, images in total); infinite until the images are listed."""
 
 Once = Callable[[str, Callable[[], NDArray[Any]]], NDArray[Any]]
 
@@ -32,17 +34,27 @@ class RunProgress:
     """The batch size and the progress of a run: nothing that changes its result."""
 
     batch_size: int  # images per forward pass
-    images: int  # in total
+    of: Sized | int  # the images, or their number
     progress: Progress | None = None
     engine: str = AUTO
     done: int = 0  # images
     once: Once = field(default_factory=lambda: _Remembered().once)
     """Finds what takes a pass of its own over all images; a job keeps it."""
 
+    @property
+    def images(self) -> int:
+        """The number of images in total, for which all are listed."""
+        return self.of if isinstance(self.of, int) else len(self.of)
+
+    @property
+    def total(self) -> float:
+        """The same, or infinite until all are listed."""
+        return self.images if getattr(self.of, "complete", True) else math.inf
+
     def within(self, share: float, images: int = 1) -> None:
         """Report that a share in [0, 1] of the next ``images`` images is done."""
         if self.progress is not None:
-            self.progress(self.done + share * images, self.images)
+            self.progress(self.done + share * images, self.total)
 
     def advance(self, images: int) -> None:
         """Report that ``images`` more images are done."""
@@ -80,7 +92,7 @@ def _bar(name: str) -> Iterator[Progress]:
     bar: Any = tqdm(desc=name, unit="image", bar_format=_FORMAT)
 
     def step(done: float, total: float) -> None:
-        bar.total, bar.n = total, done
+        bar.total, bar.n = None if math.isinf(total) else total, done
         bar.refresh()
 
     with bar:

@@ -76,6 +76,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def complete(self) -> bool:
+        """Whether all images are listed; if not, `len` lists them."""
+        return True
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of ids, names, labels and contents: equal if all results are equal."""
@@ -135,6 +140,11 @@ class ImageSet:
     def between(self, start: int, stop: int) -> ImageSet:
         """Keep those from one position to another, as in a slice."""
         return self._rows(slice(start, stop))
+
+    def parts(self, size: int) -> Iterator[ImageSet]:
+        """Cut into sets of ``size`` images, the last of which may have fewer."""
+        for start in range(0, len(self), size):
+            yield self.between(start, start + size)
 
     def take(self, count: int, seed: int | None = None) -> ImageSet:
         """Keep the first ``count`` images, or all; with a seed, ``count`` drawn at random."""

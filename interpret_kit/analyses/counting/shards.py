@@ -49,7 +49,7 @@ class Shards:
             NoImages: if not one can be read.
             UnreadableImage: if one cannot, and the reading is strict.
         """
-        for number, images in enumerate(self._parts()):
+        for number, images in enumerate(self.images.parts(self.size)):
             reading = self.whole.of(images)
             tally = self._found(number, fitting.fold.empty(), reading)
             if tally is None:
@@ -62,10 +62,6 @@ class Shards:
         """The positions of the images of each shard."""
         for start in range(0, len(self.images), self.size):
             yield range(start, min(start + self.size, len(self.images)))
-
-    def _parts(self) -> Iterator[ImageSet]:
-        for each in self.ranges():
-            yield self.images.between(each.start, each.stop)
 
     def _counted(self, number: int, fitting: Fitting, reading: Reading) -> Accumulator:
         tally = fitting.count(reading, self.device)

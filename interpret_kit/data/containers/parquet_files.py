@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from interpret_kit.data.containers.opening import open_binary
-from interpret_kit.errors import NotSupported, UnreadableImage, UsageError
+from interpret_kit.errors import InterpretError, NotSupported, UnreadableImage
 
 _ROWS = 32  # that are decoded together
 _KEPT = 2  # batches: threads read ahead of each other
@@ -124,15 +124,14 @@ def opened(file: IO[bytes]) -> Any:
 @contextmanager
 def reading_parquet() -> Iterator[None]:
     """Turn the errors of pyarrow into `UnreadableImage`."""
-    arrow = _imported("pyarrow").ArrowException
     try:
         yield
-    except (UnreadableImage, UsageError):
+    except InterpretError:
         raise
     except StopIteration as error:
-        raise UnreadableImage("the file has fewer rows than it had") from error
-    except (arrow, OSError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        raise UnreadableImage("the file has fewer rows than it claims") from error
+    except Exception as error:  # on damaged files, pyarrow raises those of Python, too
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise UnreadableImage(f"it is damaged or truncated ({reason})") from error
 
 

@@ -112,12 +112,12 @@ class LabelColumn:
                 f"({shortened(self.classes, most=3)}); correct the list of class names"
             )
 
-    def labels(self) -> Labels:
+    def labels(self, start: int = 0, stop: int | None = None) -> Labels:
         """Return labels (samples,), -1 for none, and the class names; none for plain numbers.
 
         Names are sorted, as those of class folders are.
         """
-        codes = np.array(self._codes, np.int64)
+        codes = np.array(self._codes[start:stop], np.int64)
         if self.classes or not self._names:
             return codes, self.classes
         classes = sorted(self._names)
