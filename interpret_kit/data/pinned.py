@@ -19,6 +19,7 @@ from PIL import Image
 
 from interpret_kit.errors import UnreadableImage
 
+_DIGEST = hashlib.sha256().digest_size  # bytes
 _NOTHING = hashlib.sha256().digest()  # of a file that could not be read
 
 
@@ -47,18 +48,28 @@ class Store(Protocol):
         """Read an image; raises `UnreadableImage` with the reason."""
 
 
+def _no_digests() -> NDArray[np.uint8]:
+    return np.zeros((0, _DIGEST), np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class PinnedStore:
     """The images of another store, as each was when it was first read."""
 
     store: Store
-    digests: NDArray[np.uint8] = field(init=False)
+    digests: NDArray[np.uint8] = field(init=False, default_factory=_no_digests)
     """(images, 32) SHA-256; zeros, which no digest is, if an image was not read. The system gives
     memory only for those that were."""
 
     def __post_init__(self) -> None:
-        empty = np.zeros((len(self.store), hashlib.sha256().digest_size), np.uint8)
-        object.__setattr__(self, "digests", empty)
+        self.grow()
+
+    def grow(self) -> None:
+        """Make room for images that the store has listed since; not while others are read."""
+        if len(self.digests) < len(self.store):
+            grown = np.zeros((len(self.store), _DIGEST), np.uint8)
+            grown[: len(self.digests)] = self.digests
+            object.__setattr__(self, "digests", grown)
 
     def __len__(self) -> int:
         return len(self.store)

@@ -49,8 +49,7 @@ class GrowingImageSet(ImageSet):
     def _whole(self) -> ImageSet:
         while self._listing.list_next():
             pass
-        whole = self._listing.images(self.source)
-        return self._of_whole(dataclasses.replace(whole, store=self.store))
+        return self._of_whole(self._part(0, len(self._listing.store)))
 
     @cached_property
     def ids(self) -> NDArray[np.int64]:
@@ -77,6 +76,11 @@ class GrowingImageSet(ImageSet):
         """See `ImageSet`."""
         return self._whole.notes
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `ImageSet`."""
+        return self._whole.fingerprint
+
     @property
     def complete(self) -> bool:
         """Whether all images are listed."""
@@ -99,6 +103,7 @@ class GrowingImageSet(ImageSet):
         """See `ImageSet`; lists the files up to that image."""
         while image >= len(self.store) and self._listing.list_next():
             pass
+        self._make_room()
         return super().name(image)
 
     def parts(self, size: int) -> Iterator[ImageSet]:
@@ -152,8 +157,13 @@ class GrowingImageSet(ImageSet):
         return changed
 
     def _part(self, start: int, stop: int) -> ImageSet:
+        self._make_room()
         part = self._listing.images(self.source, start, stop)
         return dataclasses.replace(part, store=self.store)
+
+    def _make_room(self) -> None:
+        if isinstance(self.store, PinnedStore):
+            self.store.grow()
 
 
 def growing(

@@ -243,3 +243,12 @@ def test_a_missing_pyarrow_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(NotSupported, match=r"needs pyarrow; pip install 'interpret-kit\[data\]'"):
         load_images(tmp_path / "x.parquet")
+
+
+def test_a_column_name_that_is_not_text_is_damage(tmp_path):
+    path = write(tmp_path / "x.parquet", {"image": [png(0)]})
+    path.write_bytes(path.read_bytes().replace(b"image", b"\xed\xffage"))
+    with pytest.raises(
+        NoImages, match=r"x\.parquet, as it is damaged or truncated \(.*decode byte"
+    ):
+        load_images(path)
