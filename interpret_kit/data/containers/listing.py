@@ -6,10 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from interpret_kit.data.containers.listed import Listed
 from interpret_kit.data.containers.parquet_store import ParquetStore
 from interpret_kit.data.containers.places import TAR, ContainerFiles
-from interpret_kit.data.containers.sample_labels import LabelColumn, classes_beside
+from interpret_kit.data.containers.sample_labels import LabelColumn, Listed, classes_beside
 from interpret_kit.data.containers.tar_store import TarStore
 from interpret_kit.data.decoding.formats import suffixes
 from interpret_kit.data.folders.omitted import Note, Omissions, Reason, line_of

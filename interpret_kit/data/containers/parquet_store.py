@@ -6,11 +6,11 @@ from array import array
 from bisect import bisect_right
 from functools import partial
 
-from interpret_kit.data.containers.listed import Listed
 from interpret_kit.data.containers.opening import open_binary
 from interpret_kit.data.containers.parquet_columns import columns_of, labels_of_rows
 from interpret_kit.data.containers.parquet_files import ParquetFiles, opened, reading_parquet
 from interpret_kit.data.containers.places import ContainerFiles
+from interpret_kit.data.containers.sample_labels import Listed
 from interpret_kit.data.decoding.decode import decode_rgb
 from interpret_kit.data.decoding.regular_files import MOST_BYTES
 from interpret_kit.data.folders.omitted import Note, Reason

@@ -6,6 +6,7 @@ import json
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,13 @@ Label = int | str | None  # of a sample; None if it has none
 CLASS_FILES = ("classes.txt", "classes.json")
 _MOST_CLASS_NAMES = 1 << 26  # bytes of a file of class names
 _NO_LABEL = -1
+
+
+class Listed(NamedTuple):
+    """The labels of the images of one tar or Parquet file, in order."""
+
+    labels: Sequence[Label]
+    classes: tuple[str, ...] = ()  # that the file names itself
 
 
 class NotALabel(ValueError):

@@ -6,9 +6,9 @@ from array import array
 from bisect import bisect_right
 from functools import partial
 
-from interpret_kit.data.containers.listed import Listed
 from interpret_kit.data.containers.opening import OpenFiles
 from interpret_kit.data.containers.places import ContainerFiles
+from interpret_kit.data.containers.sample_labels import Listed
 from interpret_kit.data.containers.tar_images import tar_images
 from interpret_kit.data.decoding.decode import decode_rgb
 from interpret_kit.data.decoding.regular_files import MOST_BYTES
