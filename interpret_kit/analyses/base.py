@@ -153,8 +153,7 @@ class Analysis(Question, ABC, Generic[R_co]):
                 analysis needs them.
             batch_size: images per forward pass, or "auto" for the fastest; halved if memory ends.
             strict: raise an error instead of omitting unreadable or unused files.
-            progress: True for a progress bar, or a function of (images done, images in total); the
-                total is infinite until all images are listed.
+            progress: True for a bar, or a function of (images done, total, infinite if not known).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
                 or an ablated filter changes; "auto" for the one that is expected to be faster.
             job: a folder that keeps what has been computed, shard by shard, for ``resume``.
