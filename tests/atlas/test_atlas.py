@@ -122,7 +122,7 @@ def test_every_link_leads_to_a_file_of_the_folder(atlas):
 
 def test_addresses_hold_no_name_of_the_data(atlas):
     slug = re.compile(
-        r"index\.html|assets/(atlas\.css|atlas\.js|search\.js)|classes/\d+\.html"
+        r"\.interpret_kit|index\.html|assets/(atlas\.css|atlas\.js|search\.js)|classes/\d+\.html"
         r"|images/(cover|\d+(-occlusion)?)\.webp|images/\d+\.html"
         r"|layers/\d+/(index\.html|\d+\.html|(patches|maps)-\d+\.webp)"
     )
