@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
+from interpret_kit.analyses.patches.tables import border_notes, filters_table, units_table
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.models.argument_values import count_argument, fewer_notes
 from interpret_kit.models.arguments import LAST, Layers
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interpret_kit.analyses.counting.units import UnitTally
-    from interpret_kit.analyses.receptive_fields import Patches
+    from interpret_kit.analyses.patches.receptive_fields import Patches
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
@@ -80,46 +81,18 @@ class TopPatchesResult(Result["TopPatches"], of="top_patches"):
 
     def tables(self) -> dict[str, Table]:
         """Return tables of the layers, the filters and the units."""
-        return {"layers": self.summary(), "filters": self._filters(), "units": self._units()}
+        tables = {"filters": filters_table(self), "units": units_table(self)}
+        return {"layers": self.summary(), **tables}
+
+    def notes(self) -> tuple[str, ...]:
+        """Add a note on filters that may respond to the padding."""
+        return (*super().notes(), *border_notes(self))
 
     def classes_of(self, row: int) -> list[tuple[str, int]]:
         """Count the classes of the filter's top images, the most frequent first."""
         labels = [int(each) for each in self.labels[row] if each >= 0]
         counted = sorted(Counter(labels).items(), key=lambda pair: (-pair[1], pair[0]))
         return [(self.origin.classes[label], count) for label, count in counted]
-
-    def _filters(self) -> Table:
-        rows = tuple(
-            (
-                self.layers[self.layer[row]],
-                int(self.filter[row]),
-                float(self.values[row, 0]),
-                bool(self.dead[row]),
-                ", ".join(f"{name} {count}" for name, count in self.classes_of(row)),
-            )
-            for row in range(len(self.filter))
-        )
-        return Table(("layer", "filter", "peak", "dead", "classes of its top images"), rows)
-
-    def _units(self) -> Table:
-        names = self.origin.names
-        rows = tuple(
-            (
-                self.layers[self.layer[row]],
-                int(self.filter[row]),
-                rank + 1,
-                float(self.values[row, rank]),
-                int(self.images[row, rank]),
-                names[int(self.images[row, rank])],
-                int(self.rows[row, rank]),
-                int(self.cols[row, rank]),
-                *map(int, self.boxes[row, rank]),
-            )
-            for row in range(len(self.filter))
-            for rank in range(self.values.shape[1])
-        )
-        columns = ("layer", "filter", "rank", "activation", "id", "image", "row", "col")
-        return Table((*columns, "y0", "x0", "y1", "x1"), rows)
 
 
 @dataclass(frozen=True)
@@ -226,7 +199,7 @@ class TopPatchesFold(Fold[TopPatchesResult]):
 
     def finish(self, origin: Origin) -> TopPatchesResult:
         """Turn units into patches, and add the images that the figures show."""
-        from interpret_kit.analyses.receptive_fields import patches_of_units
+        from interpret_kit.analyses.patches.receptive_fields import patches_of_units
 
         top = min(len(best.best or ()) for best in self.tally.best.values())
         fields = patches_of_units(self.classifier, self.layers, self.analysis.site)

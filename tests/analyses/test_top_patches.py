@@ -16,6 +16,7 @@ from networks_on_paper import (
 )
 from torch import nn
 
+from interpret_kit.analyses.patches.tables import border_notes
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound
@@ -264,3 +265,20 @@ def test_the_summary_names_the_strongest_filter_and_counts_the_dead():
 def test_a_question_that_does_not_fit_is_refused(analysis, error, message):
     with pytest.raises(error, match=message):
         analysis.run(small_classifier(), noisy_images(3))
+
+
+def test_filters_that_respond_to_the_padding_only_are_noted():
+    """A filter of negative weights is strongest where most of what it sees is padding."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 120, 5))
+    with torch.no_grad():
+        network[0].weight.fill_(0.1)
+        network[0].weight[1] = -0.1
+        network[0].bias.fill_(5.0)
+    result = TopPatches(layer="all", top=3).run(plain(network, (12, 10)), noisy_images(4))
+    assert border_notes(result) == result.notes()[-1:]
+    assert border_notes(result) == (
+        "all top patches of 1 filter reach beyond the border of the image, so that it may respond "
+        "to the padding: 0:1",
+    )
+    inside = dataclasses.replace(result, full_boxes=result.boxes)
+    assert border_notes(inside) == ()

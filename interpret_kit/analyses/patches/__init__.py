@@ -1,0 +1,1 @@
+"""Patches of images: the receptive fields of units, and tables of the strongest ones."""
