@@ -30,6 +30,7 @@ from interpret_kit.jobs.folder import job_argument
 from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
+from interpret_kit.results.save import formats_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,7 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
             *shared("device", "batch_size", *(["engine"] if asked.name in CHOOSING else [])),
             *shared("workers", "ray", "gpus_per_worker"),
             *shared(*(["memory"] if asked.name in RECORDING else [])),
-            *shared("strict", "job", "resume", "force", "json", "quiet"),
+            *shared("strict", "job", "resume", "format", "force", "json", "quiet"),
         ],
         callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
     )
@@ -88,6 +89,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     given = ctx.params
     terminal = Terminal(given["json"], given["quiet"])
     analysis = from_options(asked, given)
+    formats = formats_argument(given["format"], "format")
     check_force(ctx)
     check_place(_place(ctx), force=given["force"])
     refuse_other_temporary_job(given)
@@ -98,7 +100,8 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     result, kept = _answer(ctx, analysis, terminal, where)
     with kept.resumable():
         # Determined again: another command may have taken the folder meanwhile.
-        folder = result.save(kept.out or _place(ctx), figures=True, force=given["force"])
+        place = kept.out or _place(ctx)
+        folder = result.save(place, figures=True, formats=formats, force=given["force"])
     kept.end()
     tell(result, terminal)
     terminal.say(wrote(folder))

@@ -17,6 +17,7 @@ from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.overrides import as_given
 from interpret_kit.models.loading.recorded_runs import check_model
+from interpret_kit.results.save import formats_argument
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
@@ -31,6 +32,7 @@ def _run(ctx: click.Context) -> None:
     terminal = Terminal(given["json"], given["quiet"])
     question = from_options(Comparison, given)
     specs = _specs(given["runs"], question)
+    formats = formats_argument(given["format"], "format")
     check_force(ctx)
     place = given["out"] or next_free(OUT, str(ctx.info_name))
     check_place(Path(place), force=given["force"])
@@ -44,7 +46,7 @@ def _run(ctx: click.Context) -> None:
     terminal.not_used(images.omitted)
     images.check_readable(strict=given["strict"])
     result = _answer(ctx, question, specs, images, terminal)
-    folder = result.save(place, figures=True, force=given["force"])
+    folder = result.save(place, figures=True, formats=formats, force=given["force"])
     tell(result, terminal)
     terminal.say(wrote(folder))
 
@@ -101,7 +103,7 @@ compare = click.Command(
         *options_of(Comparison),
         *shared(*models.MODEL[1:], "data", "split", "most"),
         *shared("out", out=f"output folder; default: {OUT}/compare-1, -2, ..."),
-        *shared("device", "batch_size", "strict", "force", "json", "quiet"),
+        *shared("device", "batch_size", "strict", "format", "force", "json", "quiet"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),
 )

@@ -12,6 +12,7 @@ from interpret_kit.cli.common.folders import check_force, check_place, wrote
 from interpret_kit.cli.common.options import example_of, shared
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import CannotWrite, shortened
+from interpret_kit.results.save import formats_argument, write_figure
 
 if TYPE_CHECKING:
     from interpret_kit.results.result import Result
@@ -23,34 +24,37 @@ def _run(ctx: click.Context) -> None:
     given = ctx.params
     folder, out = Path(given["folder"]), given["out"]
     terminal = Terminal(given["json"], given["quiet"])
+    formats = formats_argument(given["format"], "format")
     check_force(ctx)
     if out:
         check_place(Path(out), force=given["force"])
     result = load_result(folder)
     terminal.say(f"{result.analysis.name} of {result.origin.images} by {result.origin.model}")
     if out:
-        folder = result.save(out, figures=True, force=given["force"])
+        folder = result.save(out, figures=True, formats=formats, force=given["force"])
         done = wrote(folder)
     else:
-        done = f"drew {shortened(_draw_again(result, folder))} in {folder}"
+        done = f"drew {shortened(_draw_again(result, folder, formats))} in {folder}"
     terminal.not_used(result.origin.omitted)
     tell(result, terminal)
     terminal.say(done)
 
 
-def _draw_again(result: Result, folder: Path) -> list[str]:
+def _draw_again(result: Result, folder: Path, formats: tuple[str, ...]) -> list[str]:
     """Replace the figures of a result one by one, each whole or not at all; return their files."""
-    figures = result.figures()
-    for name, figure in figures.items():
-        aside = folder / f".{name}.part"
-        try:
-            figure.savefig(aside, format="png")
-            aside.replace(folder / f"{name}.png")
-        except OSError as error:
-            raise CannotWrite(f"cannot write to {folder}: {error.strerror or error}") from error
-        finally:
-            aside.unlink(missing_ok=True)
-    return [f"{name}.png" for name in figures]
+    drawn = []
+    for name, figure in result.figures().items():
+        for form in formats:
+            aside, file = folder / f".{name}.part", f"{name}.{form}"
+            try:
+                write_figure(figure, aside, form)
+                aside.replace(folder / file)
+            except OSError as error:
+                raise CannotWrite(f"cannot write to {folder}: {error.strerror or error}") from error
+            finally:
+                aside.unlink(missing_ok=True)
+            drawn.append(file)
+    return drawn
 
 
 show = click.Command(
@@ -58,11 +62,12 @@ show = click.Command(
     help=(
         "Redraw the figures of a saved result and print its table.\n\n"
         "FOLDER is the output folder of an analysis. The figures are replaced there; with --out, a "
-        "copy of the result is written instead.\n\n" + example_of("ikit show ikit-out/occlusion-1")
+        "copy of the result is written instead. Only files in the formats of --format are "
+        "replaced.\n\n" + example_of("ikit show ikit-out/occlusion-1")
     ),
     params=[
         click.Argument(["folder"]),
-        *shared("out", "force", "json", "quiet", out="folder for a copy of the result"),
+        *shared("out", "format", "force", "json", "quiet", out="folder for a copy of the result"),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),
 )

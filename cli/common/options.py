@@ -115,6 +115,12 @@ _SHARED: dict[str, dict[str, Any]] = {
         "temporary files in the --job folder, else in TMPDIR or /var/tmp; default: half of the "
         "free memory",
     },
+    "format": {
+        "metavar": "NAME[,NAME...]",
+        "default": "png",
+        "show_default": True,
+        "help": "formats of the figures: png, svg, pdf",
+    },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},
     "quiet": {"is_flag": True, "help": "print only warnings and errors"},

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
@@ -86,8 +87,11 @@ class Page(Figure):
         self.text(x, y, "\n".join(notes), size=NOTE, color=GREY, **style)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw the figure, without a warning for each glyph that no font has."""
-        with _quiet_about_glyphs():
+        """Draw the figure, without a warning for each glyph that no font has.
+
+        Ids in an SVG come from its contents, so that the same figure is the same file.
+        """
+        with _quiet_about_glyphs(), mpl.rc_context({"svg.hashsalt": "interpret_kit"}):
             super().draw(renderer)
 
     def charts(self, columns: int = 1, **options: Any) -> list[Axes]:

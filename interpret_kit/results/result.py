@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
@@ -16,7 +16,7 @@ from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import WrongType
 from interpret_kit.models.argument_values import Converter, path_argument
 from interpret_kit.results import registry
-from interpret_kit.results.save import save_result
+from interpret_kit.results.save import PNG, save_result
 from interpret_kit.results.shown import html_of, lines_of, show
 from interpret_kit.results.table import Table
 
@@ -186,9 +186,25 @@ class Result(Generic[A_co]):
         """Draw the result; return matplotlib figures by name."""
         return registry.draw(self)
 
-    def save(self, folder: str | Path, *, figures: bool = False, force: bool = False) -> Path:
-        """Write manifest, arrays, tables (and figures) as one folder; see `save_result`."""
-        return save_result(self, path_argument(folder, "folder"), figures=figures, force=force)
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        figures: bool = False,
+        formats: str | Iterable[str] = PNG,
+        force: bool = False,
+    ) -> Path:
+        """Write manifest, arrays and tables as one folder; see `save_result`.
+
+        Args:
+            folder: a new folder.
+            figures: whether to draw figures, too.
+            formats: of the figures: png, svg and pdf, as in ("png", "svg") or "png,svg".
+            force: whether to replace the folder.
+        """
+        place = path_argument(folder, "folder")
+        draw = self.figures if figures else None
+        return save_result(self, place, figures=draw, formats=formats, force=force)
 
 
 def _same(one: Any, other: Any) -> bool:

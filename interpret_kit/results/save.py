@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from interpret_kit.errors import CannotWrite
+from interpret_kit.errors import CannotWrite, UsageError, WrongType, close_names
+from interpret_kit.models.argument_values import shown
 from interpret_kit.results.atomic import MANIFEST, whole_folder
 from interpret_kit.results.mapped import write_compressed
 from interpret_kit.results.table import Table, write_csv
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 ARRAYS = "arrays.npz"
 FORMAT = 1
 MOST_RECORDS = 1000  # rows of the summary in the manifest; occlusion has one per image
-COMPRESS = 1  # zlib level for figures: level 6 takes three times as long
+PNG = ("png",)
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"pil_kwargs": {"compress_level": 1}},  # level 6 takes three times as long
+    "svg": {"metadata": {"Date": None}},  # no date, so that the same figure is the same file
+    "pdf": {"metadata": {"CreationDate": None}},
+}
 _log = logging.getLogger(__name__)
 
 
@@ -56,20 +62,33 @@ class Savable(Protocol):
     def numbers(self) -> dict[str, Any]:
         """Scalars by name."""
 
-    def figures(self) -> dict[str, Figure]:
-        """Figures by name."""
 
-
-def save_result(result: Savable, folder: Path, *, figures: bool, force: bool) -> Path:
+def save_result(
+    result: Savable,
+    folder: Path,
+    *,
+    figures: Callable[[], dict[str, Figure]] | None,
+    formats: Iterable[str],
+    force: bool,
+) -> Path:
     """Write a result to ``folder``.
 
     An error while drawing is raised only after the arrays and tables have been saved.
 
+    Args:
+        result: what to save.
+        folder: a new folder.
+        figures: draws the figures, by name; None saves none.
+        formats: of the figures, such as ("png", "svg"); each figure is one file per format.
+        force: whether to replace the folder.
+
     Raises:
+        UsageError: if there is no such format.
         OutputExists: if the folder exists and ``force`` is not given.
         CannotWrite: if permission or disk space is missing. Unless only figures could not be
             written, nothing is left behind.
     """
+    formats = formats_argument(formats, "formats")
     with whole_folder(folder, force=force) as aside:
         arrays = {each.name: getattr(result, each.name) for each in result.array_fields()}
         write_compressed(aside / ARRAYS, arrays)
@@ -79,23 +98,54 @@ def save_result(result: Savable, folder: Path, *, figures: bool, force: bool) ->
             (aside / name).write_text(page, encoding="utf-8")
         with (aside / MANIFEST).open("w", encoding="utf-8") as stream:
             stream.writelines(_written(result))
-        failure = _draw_into(aside, result) if figures else None
+        failure = _draw_into(aside, figures, formats) if figures else None
     if failure is not None:
         _report_missing_figures(folder, failure)
         raise failure
     return folder
 
 
-def _draw_into(folder: Path, result: Savable) -> Exception | None:
+def formats_argument(value: Any, name: str) -> tuple[str, ...]:
+    """Convert an argument to formats of figures: "png,svg" or a sequence of names.
+
+    Raises:
+        WrongType: if it holds something other than text.
+        UsageError: if there is no such format, or none is given.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, Iterable):
+        raise WrongType(f"`{name}` is {shown(value)}; give names, as in `{name}='png,svg'`")
+    found: dict[str, None] = {}
+    for part in parts:
+        if not isinstance(part, str):
+            raise WrongType(f"`{name}` holds {shown(part)}; give names, as in `{name}='png,svg'`")
+        known = part.strip().casefold()
+        if known not in FORMATS:
+            close = close_names(known, FORMATS)
+            raise UsageError(f"`{name}` holds {shown(part)}, which is not a figure format; {close}")
+        found[known] = None
+    if not found:
+        raise UsageError(f"`{name}` is empty; give png, svg or pdf, as in `{name}='png,svg'`")
+    return tuple(found)
+
+
+def write_figure(figure: Figure, file: Path, form: str) -> None:
+    """Write a figure in one of the `FORMATS`; if that fails, leave no part of the file."""
+    try:
+        figure.savefig(file, format=form, **FORMATS[form])
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def _draw_into(
+    folder: Path, figures: Callable[[], dict[str, Figure]], formats: Iterable[str]
+) -> Exception | None:
     """Write the figures of a result; return the error that stopped it, if any."""
     try:
-        for name, figure in result.figures().items():
-            file = folder / f"{name}.png"
-            try:
-                figure.savefig(file, pil_kwargs={"compress_level": COMPRESS})
-            except BaseException:
-                file.unlink(missing_ok=True)
-                raise
+        for name, figure in figures().items():
+            for form in formats:
+                write_figure(figure, folder / f"{name}.{form}", form)
     except Exception as error:
         return error
     return None

@@ -291,6 +291,21 @@ class TestShow:
         assert result.stdout.splitlines()[0] == "occlusion of photos/3.png by runs/mine"
         assert "target" in result.stdout
 
+    def test_writes_other_formats_beside_the_figures(self, place, drawn):
+        run("misclassifications --format svg,pdf --out here")
+        folder = place / "here"
+        stems = {each.stem for each in folder.glob("*.svg")}
+        pdfs = {each.name: each.read_bytes() for each in folder.glob("*.pdf")}
+        assert pdfs.keys() == {f"{each}.pdf" for each in stems} != set()
+        assert not list(folder.glob("*.png"))
+        for figure in folder.glob("*.svg"):
+            figure.unlink()
+        lines = run("show here --format svg").stdout.splitlines()
+        assert lines[-1].startswith("drew ")
+        assert lines[-1].endswith(".svg in here")
+        assert {each.stem for each in folder.glob("*.svg")} == stems
+        assert all((folder / name).read_bytes() == old for name, old in pdfs.items())
+
     def test_copies_a_result_elsewhere(self):
         run("occlusion photos/3.png --window 12 --out here")
         result = run("show here --out there --json")

@@ -1,8 +1,10 @@
 """Do figures need nothing but Agg, and do numbers survive when a figure cannot be drawn?"""
 
 import os
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from networks_on_paper import noisy_images, small_classifier
 from small_runs import small_recipe, write_splits
 
 from interpret_kit.analyses.misclassifications import Misclassifications
-from interpret_kit.errors import CannotWrite
+from interpret_kit.errors import CannotWrite, UsageError, WrongType
 from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.results.load import load_result
 from interpret_kit.trainers.train import resume, train
@@ -101,6 +103,42 @@ def test_a_disk_that_is_full_of_figures_leaves_the_numbers(tmp_path, monkeypatch
         result.save(tmp_path / "out", figures=True)
     assert load_result(tmp_path / "out").confusion.sum() == 17
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_figures_are_written_in_each_format_and_the_same_figure_is_the_same_file(tmp_path):
+    result = Misclassifications(mistakes=2).run(small_classifier(), noisy_images())
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        result.save(folder, figures=True, formats="svg, PDF,svg")
+    figures = result.figures()
+    files = [{each.name: each for each in folder.iterdir()} for folder in folders]
+    drawn = {name for name in files[0] if name.endswith((".png", ".svg", ".pdf"))}
+    assert drawn == {f"{name}.{form}" for name in figures for form in ("svg", "pdf")}
+    for name, figure in figures.items():
+        root = ElementTree.parse(files[0][f"{name}.svg"]).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        points = [float(root.get(side).removesuffix("pt")) for side in ("width", "height")]
+        assert points == pytest.approx(figure.get_size_inches() * 72)
+        assert files[0][f"{name}.pdf"].read_bytes().startswith(b"%PDF-")
+    assert all(files[0][name].read_bytes() == files[1][name].read_bytes() for name in drawn)
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [
+        ("pgn", "`formats` holds 'pgn', which is not a figure format; close names: png"),
+        (["png", "jpeg"], "holds 'jpeg', which is not a figure format; "),
+        ("png,,svg", "holds '', which is not a figure format; there are: png, svg, pdf"),
+        ((), "`formats` is empty; give png, svg or pdf, as in `formats='png,svg'`"),
+        (3, "`formats` is 3; give names, as in `formats='png,svg'`"),
+        ([3], "`formats` holds 3; give names"),
+    ],
+)
+def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path, formats, said):
+    result = Misclassifications(mistakes=2).run(small_classifier(), noisy_images())
+    with pytest.raises((UsageError, WrongType), match=re.escape(said)):
+        result.save(tmp_path / "out", formats=formats)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_training_whose_curves_cannot_be_drawn_is_finished_all_the_same(tmp_path, monkeypatch):
