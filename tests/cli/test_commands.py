@@ -416,9 +416,15 @@ def test_a_command_that_does_not_exist_is_answered_with_what_to_type(typed, said
 
 
 @pytest.mark.parametrize("typed", ["0", "-3", "many", "1.5"])
-@pytest.mark.parametrize("line", ["predict --top", "occlusion --batch-size", "sweep x --jobs"])
-def test_a_count_below_one_is_answered_in_words(line, typed):
-    option = line.rpartition(" ")[2]
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ("predict --top", "'--top'"),
+        ("occlusion --batch-size", "'--batch-size'"),
+        ("sweep x --jobs", "'--jobs' / '--workers'"),
+    ],
+)
+def test_a_count_below_one_is_answered_in_words(line, option, typed):
     result = CliRunner().invoke(ikit, [*line.split(), typed])
-    said = f"Error: Invalid value for '{option}': '{typed}' is not an integer of at least 1."
+    said = f"Error: Invalid value for {option}: '{typed}' is not an integer of at least 1."
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, said)

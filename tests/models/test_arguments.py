@@ -220,7 +220,7 @@ def test_progress_may_be_a_bar(classifier, images, capsys):
     ("keywords", "message"),
     [
         ({"batch_size": 0}, "`batch_size` is 0; it must be at least 1"),
-        ({"batch_size": "8"}, "`batch_size` is '8'; give an integer, as in `batch_size=8`"),
+        ({"batch_size": "8"}, "`batch_size` is '8'; give an integer of at least 1, or 'auto'"),
         ({"strict": "no"}, "`strict` is 'no'; give True or False"),
     ],
 )
