@@ -1,6 +1,12 @@
-"""Do the pages work in a real browser, from disk? Sorting, search, keys, pointing; no request."""
+"""Do the pages work in a real browser, from disk? Sorting, search, keys, pointing; no request.
 
+The accessibility rules of axe-core are tested where the environment variable IKIT_AXE is the path
+of its axe.min.js: `npm pack axe-core && tar xzf axe-core-*.tgz`, then IKIT_AXE=package/axe.min.js.
+"""
+
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from small_atlas import CLASSES, DEAD, LONGEST
@@ -70,6 +76,23 @@ def test_every_kind_of_page_fits_and_loads_only_its_own_files(browser, atlas, wi
         assert page.evaluate(pending) == 0
     visit.assert_quiet()
     visit.page.context.close()
+
+
+@pytest.mark.skipif("IKIT_AXE" not in os.environ, reason="IKIT_AXE names no axe.min.js")
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault_of_accessibility(browser, atlas, width, scheme):
+    rules = Path(os.environ["IKIT_AXE"]).read_text("utf-8")
+    visit = Visit(browser, atlas, width, color_scheme=scheme, bypass_csp=True)
+    faults = []
+    for address in kinds(atlas):
+        page = visit.open(address)
+        page.evaluate(rules)
+        for rule in page.evaluate("axe.run()")["violations"]:
+            if rule["impact"] in {"serious", "critical"}:
+                faults += [(address, rule["id"], node["html"]) for node in rule["nodes"]]
+    visit.page.context.close()
+    assert faults == []
 
 
 def numbers(page):
