@@ -24,8 +24,8 @@ def _run(ctx: click.Context) -> None:
     out, terminal = Path(given["out"] or OUT), Terminal(given["json"], given["quiet"])
     check_place(out, force=given["force"])
     check_device(given["device"])
-    terminal.say(f"writing the demo to {out}; this takes two to four minutes on two cores")
-    from interpret_kit.trainers.demo import Demo, next_commands, write_demo
+    terminal.say(f"writing the demo to {out}; this takes two to five minutes on two cores")
+    from interpret_kit.trainers.demo import ATLAS, Demo, next_commands, write_demo
 
     start = time.perf_counter()
     with terminal.progress("demo") as step:
@@ -33,10 +33,13 @@ def _run(ctx: click.Context) -> None:
         page = write_demo(out, Demo(device=given["device"]), force=given["force"], progress=steps)
         steps.over()
     terminal.say(f"total: {time.perf_counter() - start:.0f} s")
-    terminal.say(f"open {page.absolute()} in a browser; then, for example:")
+    atlas = page.parent / ATLAS / page.name
+    terminal.say(f"open {page.absolute()} in a browser")
+    terminal.say(f"it links to the atlas of the trained network: {atlas.absolute()}")
+    terminal.say("then, for example:")
     for command, meaning in next_commands(out):
         terminal.say(f"{command}  # {meaning}")
-    terminal.answer({"page": str(page), "seconds": steps.seconds})
+    terminal.answer({"page": str(page), "atlas": str(atlas), "seconds": steps.seconds})
 
 
 class _Steps:
@@ -66,9 +69,9 @@ demo = click.Command(
     "demo",
     help=(
         "Train a small network on generated images, run every analysis on it and on an ImageNet "
-        "network, and write one HTML page of all results.\n\n"
-        "The page is index.html in --out; beside it are the run and a folder for each result. "
-        "Takes two to four minutes on two cores and needs no internet.\n\n"
+        "network, and write one HTML page of all results, and an atlas of the small network.\n\n"
+        "The page is index.html in --out; beside it are the run, a folder for each result, and the "
+        "atlas in atlas/. Takes two to five minutes on two cores and needs no internet.\n\n"
         + example_of("ikit demo --out ikit-demo")
     ),
     params=[

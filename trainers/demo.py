@@ -18,6 +18,8 @@ from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
+from interpret_kit.atlas.build import INDEX, write_atlas
+from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
 from interpret_kit.models.classifier import Classifier
@@ -26,107 +28,41 @@ from interpret_kit.render.photo import SamplePhoto, sample_photos
 from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.results.atomic import whole_folder
 from interpret_kit.results.result import Result
+from interpret_kit.trainers.demo_words import (
+    ABLATION,
+    ACTIVATIONS,
+    ATLAS_LINK,
+    ATTRIBUTION,
+    IMAGENET,
+    INTRODUCTION,
+    MISTAKES,
+    OCCLUSION,
+    PHOTO_ABLATION,
+    PHOTO_ACTIVATIONS,
+    PHOTO_GUESS,
+    PHOTO_UNIFORM,
+    TOP_PATCHES,
+    TRAINED,
+    TRAINING,
+    UNIFORM,
+    WITHOUT_FILTER,
+    Words,
+)
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.train import train
 
 R = TypeVar("R", bound=Result)
-Words = tuple[str, str, str]  # the folder of a result, the title and the text of its section
 ReportStep = Callable[
     [str, float, float], None
 ]  # called with (what is done, parts done, parts in all)
 
-PHOTOS = "photos"
-TRAINED = "A network trained on the spot"
-IMAGENET = "A network trained on ImageNet, and photos"
-UNIFORM = "military uniform"  # what ImageNet calls the photo
-
-INTRODUCTION = (
-    "Four questions about two image classifiers. Where does the classifier look? What does each "
-    "filter respond to? What is each filter for? Which classes are misclassified? The first "
-    "classifier was trained a moment ago, on generated images with known ground truth; the second "
-    "is a common ImageNet network. Click a figure to enlarge it; each section ends with its tables "
-    "and with everything needed to reproduce them."
-)
-
-TRAINING = (
-    "run",
-    "How accurate is it?",
-    "Each image shows one object on a textured background, one of 11 shapes in one of 3 textures: "
-    "33 classes. Position, size, angle and colours are independent of the class, so only the "
-    "object reveals it.",
-)
-OCCLUSION = (
-    "occlusion",
-    "Where does it look?",
-    "Occlusion of a few test images by a gray square, with a stride of a third of its side. The "
-    "confidence of a network that relies on the object, and not on the background, drops only "
-    "where the object is occluded.",
-)
-ATTRIBUTION = (
-    "attribution",
-    "Do other methods agree?",
-    "The same images, explained by occlusion, Grad-CAM, integrated gradients and saliency. They "
-    "measure different things; a region that all of them mark is more convincing.",
-)
-ACTIVATIONS = (
-    "activations-{}",
-    "What does layer {} respond to in these images?",
-    "The filters with the strongest activations on the same images. Early layers respond to edges "
-    "and textures all over the image; late ones at few positions, or not at all.",
-)
-TOP_PATCHES = (
-    "top-patches",
-    "What is each filter looking for?",
-    "For every filter of every layer, the patches of the test images that activate it most.",
-)
-ABLATION = (
-    "ablation",
-    "What is each filter for?",
-    "Every filter of every layer is ablated in turn, and half of the test images are classified "
-    "again.",
-)
-MISTAKES = (
-    "misclassifications",
-    "Which classes are misclassified?",
-    "All test images, counted by class.",
-)
-WITHOUT_FILTER = (
-    "misclassifications-ablated",
-    "Which classes are misclassified without its most important filter?",
-    "The same counts with the filter ablated that broke most images above: the difference is what "
-    "that filter is for.",
-)
-PHOTO_GUESS = (
-    "photo-occlusion",
-    "Where does it look for its top prediction?",
-    "Each photo is occluded by a gray square. Red marks what the network's own prediction depends "
-    "on, whether or not it is correct. Photos: {}.",
-)
-PHOTO_UNIFORM = (
-    "photo-occlusion-uniform",
-    "Where does it see the uniform?",
-    "This photo shows Grace Hopper, a computer scientist and rear admiral, in her uniform. The "
-    "same windows, for the confidence in “military uniform”, which need not be the prediction. "
-    "Blue marks evidence against it.",
-)
-PHOTO_ACTIVATIONS = (
-    "photo-activations-{}",
-    "What does layer {} respond to in the photos?",
-    "The filters with the strongest activations.",
-)
-PHOTO_ABLATION = (
-    "photo-ablation",
-    "Which filters do its predictions depend on?",
-    "Every filter of a few layers, from the first to the last block, is ablated in turn. The "
-    "network's own prediction is the label here: broken means that the prediction changes, and "
-    "the table of flips lists the new one.",
-)
+PHOTOS, ATLAS = "photos", "atlas"  # folders of the demo
 
 
 @dataclass(frozen=True)
 class Demo:
-    """How much the demo does: by default, under four minutes on two cores."""
+    """How much the demo does: by default, under five minutes on two cores."""
 
     recipe: Recipe = field(default_factory=Recipe)
     device: str = "auto"
@@ -139,6 +75,8 @@ class Demo:
     photo_ablated: str = "1,6,18,36,48"  # those whose filters are ablated
     photo_window: int = 32
     photos: int = 8  # at most
+    atlas_images: int = 330  # test images of the atlas: ten of each class
+    atlas_ablated: int = 99  # of those, the images on which each filter is ablated
 
 
 def write_demo(
@@ -156,7 +94,8 @@ def write_demo(
         writer = _Writer(aside, out, progress or _ignore)
         _trained(writer, demo)
         _imagenet(writer, demo)
-        front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out))
+        atlas = (f"{ATLAS}/{INDEX}", *ATLAS_LINK)
+        front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out), (atlas,))
         page = write_report(aside, writer.sections, front)
     return out / page.name
 
@@ -228,6 +167,27 @@ def _trained(writer: _Writer, demo: Demo) -> None:
     writer.run(MISTAKES, Misclassifications(), classifier, many)
     without = Misclassifications(silence=_most_damaging(counts))
     writer.run(WITHOUT_FILTER, without, classifier, many)
+    _atlas(writer, demo, classifier, images.spread(demo.atlas_images))
+
+
+def _atlas(writer: _Writer, demo: Demo, classifier: Classifier, images: ImageSet) -> None:
+    """Write linked pages about the trained network, and the command for the same at its place."""
+    again = {
+        "--model": classifier.name,
+        "--data": demo.recipe.data,
+        "--most": demo.atlas_images,
+        "--ablation-images": demo.atlas_ablated,
+        "--occlusion-images": 1,
+        "--out": writer.out / ATLAS,
+    }
+    write_atlas(
+        classifier,
+        images,
+        writer.aside / ATLAS,
+        AtlasSettings(ablation_images=demo.atlas_ablated, occlusion_images=1),
+        progress=lambda _what, done, total: writer.progress(ATLAS, done, total),
+        command=shlex.join(["ikit", "atlas", *(str(e) for pair in again.items() for e in pair)]),
+    )
 
 
 def _about(words: Words, layer: int) -> Words:

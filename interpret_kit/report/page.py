@@ -46,6 +46,7 @@ class Front:
     title: str = "What the classifier does"
     text: str = ""
     commands: tuple[tuple[str, str], ...] = ()  # commands to try next, and what each does
+    pages: tuple[tuple[str, str, str], ...] = ()  # other pages: relative path, title, contents
 
 
 def write_report(

@@ -1,6 +1,8 @@
 """Does the demo, made small, leave a page of everything, and nothing else?"""
 
+import html
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -31,6 +33,7 @@ def small(tmp_path_factory):
     return demo.Demo(
         recipe, shown=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,
         photo_layers=(1,), photo_ablated="3", photos=1,
+        atlas_images=9, atlas_ablated=6,
     )  # fmt: skip
 
 
@@ -119,11 +122,33 @@ def test_the_photo_is_ablated_with_the_networks_own_answer_as_its_label(shown):
     assert (counts.correct == counts.total).all()
 
 
+def test_the_page_links_to_an_atlas_of_the_trained_network(shown):
+    _, page, _ = shown
+    atlas = Page(page.folder / "atlas/index.html")
+    assert page.folder / "atlas/index.html" in page.files()
+    assert "of 9 images are classified correctly" in atlas.text
+    filters = [len(list((page.folder / f"atlas/layers/{k}").glob("[0-9]*.html"))) for k in (1, 2)]
+    assert filters == [4, 6]
+
+
+def test_the_atlas_names_the_command_that_makes_it_again(shown, small, monkeypatch, tmp_path):
+    folder, page, _ = shown
+    source = (page.folder / "atlas/index.html").read_text("utf-8")
+    line = html.unescape(re.search(r"Make it again</dt><dd><code>(.*?)</code>", source)[1])
+    words = shlex.split(line)
+    assert words[words.index("--out") + 1] == str(Path("demo <b>/atlas"))
+    monkeypatch.chdir(folder)
+    words = [*words[1:], "--out", str(tmp_path / "again"), "--quiet"]
+    assert CliRunner().invoke(ikit, words, catch_exceptions=False).exit_code == 0
+    again = (tmp_path / "again/index.html").read_text("utf-8")
+    assert again.split("<footer>")[0] == source.split("<footer>")[0]
+
+
 def test_progress_ends_each_step_whole(shown):
     reports = shown[2]
     ends = {name: (done, total) for name, done, total in reports}
     assert all(done == total for done, total in ends.values())
-    assert set(ends) >= {"run", "occlusion", "ablation", "photo-ablation"}
+    assert set(ends) >= {"run", "occlusion", "ablation", "photo-ablation", "atlas"}
 
 
 def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_path, monkeypatch):
@@ -137,7 +162,8 @@ def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_p
     monkeypatch.setattr(demo, "write_demo", written)
     answer = CliRunner().invoke(ikit, ["demo", "--out", "here", "--force", "--device", "cpu"])
     assert answer.exit_code == 0, answer.output
-    for said in ("run: 0.0 s", str(tmp_path / "here/index.html"), "--model here/run"):
+    pages = [str(tmp_path / "here" / each) for each in ("index.html", "atlas/index.html")]
+    for said in ("run: 0.0 s", "--model here/run", *pages):
         assert said in answer.output
     assert list(tmp_path.iterdir()) == []
 
