@@ -127,7 +127,7 @@ def test_a_script_without_a_main_guard_is_reported_in_a_sentence(tmp_path):
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_survives_the_one_that_started_it(way, tmp_path):
     """Ctrl-C goes to the whole group, as a terminal sends it; the others to the parent alone."""
-    command = [*script(tmp_path, GUARDED), "0.2"]
+    command = [*script(tmp_path, GUARDED), "1"]  # seconds of work, so that it is not over before
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as parent:
