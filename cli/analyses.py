@@ -75,6 +75,7 @@ def command_of(asked: type[Analysis[Any]]) -> click.Command:
             *shared("device", "batch_size", *(["engine"] if asked.name in CHOOSING else [])),
             *shared("workers", "ray", "gpus_per_worker"),
             *shared(*(["memory"] if asked.name in RECORDING else [])),
+            *shared(*(["scale"] if asked.name == "occlusion" else [])),
             *shared("strict", "job", "resume", "format", "force", "json", "quiet"),
         ],
         callback=click.pass_context(lambda ctx, **_: _run(ctx, asked)),
@@ -101,7 +102,8 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     with kept.resumable():
         # Determined again: another command may have taken the folder meanwhile.
         place = kept.out or _place(ctx)
-        folder = result.save(place, figures=True, formats=formats, force=given["force"])
+        how = {"scale": given["scale"]} if "scale" in given else {}
+        folder = result.save(place, figures=True, formats=formats, force=given["force"], **how)
     kept.end()
     tell(result, terminal)
     terminal.say(wrote(folder))

@@ -121,6 +121,12 @@ _SHARED: dict[str, dict[str, Any]] = {
         "show_default": True,
         "help": "formats of the figures: png, svg, pdf",
     },
+    "scale": {
+        "type": click.Choice(("shared", "each")),
+        "default": "shared",
+        "show_default": True,
+        "help": "colours of the maps: on one scale for all images, or on its own scale for each",
+    },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},
     "quiet": {"is_flag": True, "help": "print only warnings and errors"},

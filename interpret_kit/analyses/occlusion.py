@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,15 +29,23 @@ from interpret_kit.incremental.occlusion.grid import (
     grid_for,
     sides_argument,
 )
+from interpret_kit.models.argument_values import path_argument, word_argument
 from interpret_kit.models.arguments import Target, target_argument
+from interpret_kit.results import registry
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
+from interpret_kit.results.save import PNG, save_result
 from interpret_kit.results.table import Table
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.incremental.occlusion.backend import OcclusionBackend
     from interpret_kit.models.classifier import Classifier
+
+
+read_scale = word_argument("shared", "each")
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,30 @@ class OcclusionResult(Result["Occlusion"], of="occlusion"):
         y0, x0, y1, x1 = self.grid.boxes()[position]
         pixels[y0:y1, x0:x1] = np.rint(shown[y0:y1, x0:x1])
         return pixels
+
+    def figures(self, *, scale: str = "shared") -> dict[str, Figure]:
+        """Draw the maps and windows; return matplotlib figures by name.
+
+        Args:
+            scale: "shared": one colour scale for all maps; "each": each map's own.
+        """
+        return registry.draw(self, scale=read_scale(scale, "scale"))
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        figures: bool = False,
+        formats: str | Iterable[str] = PNG,
+        scale: str = "shared",
+        force: bool = False,
+    ) -> Path:
+        """Write the result as one folder; see `Result.save`, and `figures` for ``scale``."""
+        place = path_argument(folder, "folder")
+        draw = partial(self.figures, scale=read_scale(scale, "scale"))
+        return save_result(
+            self, place, figures=draw if figures else None, formats=formats, force=force
+        )
 
     def changes(self) -> Table:
         """List the windows that change the prediction, and the new prediction."""

@@ -40,10 +40,15 @@ def _import_matplotlib() -> None:
 _import_matplotlib()
 
 
-def draw(result: Result) -> dict[str, Figure]:
-    """Return all figures of a result, by name; ``render/<analysis>.py`` draws each analysis."""
+def draw(result: Result, **how: object) -> dict[str, Figure]:
+    """Return all figures of a result, by name; ``render/<analysis>.py`` draws each analysis.
+
+    Args:
+        result: of any analysis.
+        how: what the drawing of this analysis lets one choose, such as ``scale``.
+    """
     module = importlib.import_module(f"interpret_kit.render.{result.analysis.name}")
-    figures: dict[str, Figure] = module.draw(result)
+    figures: dict[str, Figure] = module.draw(result, **how)
     from interpret_kit.render.fonts import cover
 
     cover(figures.values())

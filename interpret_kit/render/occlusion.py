@@ -34,17 +34,24 @@ MOST_WINDOWS = 8
 MOST_NAMED = 5  # classes that windows change the prediction to
 MOST_CELLS = 15  # with more rows or columns, numbers do not fit into the confidence array
 LEAST_LIMIT = 0.01  # smallest end of the colour scale: below it, rounding would look like a finding
+OWN_SCALE = ", and the change of confidence that has the full colour, the largest in its map"
 PROBABILITY = Scale(0, 1, CONFIDENCE)
 
 
-def draw(result: OcclusionResult) -> dict[str, Figure]:
-    """Draw each image's maps and most informative windows, and an overview of several images."""
-    scale = Scale.signed(result.attribution, at_least=LEAST_LIMIT)
+def draw(result: OcclusionResult, scale: str = "shared") -> dict[str, Figure]:
+    """Draw each image's maps and most informative windows, and an overview of several images.
+
+    Args:
+        result: the maps.
+        scale: "shared": one colour scale for all maps; "each": each map's own.
+    """
+    groups = result.attribution if scale == "each" else [result.attribution] * len(result.ids)
+    scales = [Scale.signed(each, at_least=LEAST_LIMIT) for each in groups[:MOST_IMAGES]]
     figures: dict[str, Figure] = {}
     if len(result.ids) > 1:
-        figures["overview"] = _overview(result, scale)
+        figures["overview"] = _overview(result, scales, each=scale == "each")
     for i, each in enumerate(result.ids[:MOST_IMAGES].tolist()):
-        figures[f"image_{each}"] = _image(result, i, scale)
+        figures[f"image_{each}"] = _image(result, i, scales[i])
         figures[f"windows_{each}"] = _windows(result, i)
     return figures
 
@@ -192,8 +199,8 @@ def _prediction(page: Page, place: Area, result: OcclusionResult, which: tuple[i
     page.write(confidence, place.left, top + 0.18, width=place.width, color=GREY)
 
 
-def _overview(result: OcclusionResult, scale: Scale) -> Figure:
-    tile, gap, words = 1.45, 0.06, 0.36
+def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Figure:
+    tile, gap, words = 1.45, 0.06, 0.52 if each else 0.36
     first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
     shown = min(len(result.ids), MOST_IMAGES)
     columns = min(shown, 4) if shown != 6 else 3
@@ -205,17 +212,23 @@ def _overview(result: OcclusionResult, scale: Scale) -> Figure:
         max(bar_left + 0.95, 5.0),
         lines * line + 0.1,
         f"Occlusion sensitivity of {of_all} images",
-        "Drop in confidence when occluded, on one scale for all images. Under each image: the "
-        "confidence without a window, and the class it belongs to.",
+        f"Drop in confidence when occluded, on {'its own' if each else 'one'} scale for "
+        f"{'each image' if each else 'all images'}. Under each image: the confidence without a "
+        f"window, and the class it belongs to{OWN_SCALE * each}.",
     )
     for i in range(shown):
         across, down = i % columns * block, i // columns * line
         place = first._replace(left=first.left + across, top=first.top + down)
         page.image(result.input_images[i], place)
-        covered = overlay(result.input_images[i], result.attribution[i], scale)
+        covered = overlay(result.input_images[i], result.attribution[i], scales[i])
         page.image(covered, place._replace(left=place.left + tile + gap))
         text = f"{result.uncovered[i]:.2f}  {result.origin.classes[result.target[i]]}"
         page.write(text, MARGIN + across, place.top + place.height + 0.06, width=2 * tile)
+        if each:
+            limit = f"full colour at ±{scales[i].high:.2g}"
+            page.write(limit, MARGIN + across, place.top + place.height + 0.22, color=GREY)
     bar = Area(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
-    colour_bar(page, bar, scale, "drop in confidence")
+    shares = Scale(-1, 1, scales[0].colours)
+    label = "share of the full colour's change" if each else "drop in confidence"
+    colour_bar(page, bar, shares if each else scales[0], label)
     return page

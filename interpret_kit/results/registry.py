@@ -46,8 +46,8 @@ def import_all() -> None:
         importlib.import_module(home)
 
 
-def draw(result: object) -> dict[str, Figure]:
-    """Draw the figures of a result, by name."""
+def draw(result: object, **how: object) -> dict[str, Figure]:
+    """Draw the figures of a result, by name; ``how`` goes to the function that draws them."""
     (module,) = _drawing
-    figures: dict[str, Figure] = importlib.import_module(module).draw(result)
+    figures: dict[str, Figure] = importlib.import_module(module).draw(result, **how)
     return figures

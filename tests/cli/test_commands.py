@@ -53,7 +53,7 @@ def drawn():
 def undrawn(request, monkeypatch):
     """Omit the figures unless a test is about them: they take most of the time."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+        monkeypatch.setattr("interpret_kit.render.draw", lambda result, **how: {})
 
 
 def run(line):
@@ -305,6 +305,21 @@ class TestShow:
         assert lines[-1].endswith(".svg in here")
         assert {each.stem for each in folder.glob("*.svg")} == stems
         assert all((folder / name).read_bytes() == old for name, old in pdfs.items())
+
+    def test_only_occlusion_maps_have_a_scale(self, monkeypatch):
+        scales = []
+        monkeypatch.setattr(
+            "interpret_kit.render.draw", lambda result, scale="none": scales.append(scale) or {}
+        )
+        run("occlusion photos/3.png --window 12 --scale each --out here")
+        run("show here --scale each")
+        run("show here")
+        run("activations photos/3.png --out there")
+        run("show there")
+        assert scales == ["each", "each", "shared", "none", "none"]
+        refused = CliRunner().invoke(ikit, ["show", "there", "--scale", "each"])
+        assert refused.exit_code == 2
+        assert "--scale only applies to occlusion, but this is a result of act" in refused.stderr
 
     def test_copies_a_result_elsewhere(self):
         run("occlusion photos/3.png --window 12 --out here")

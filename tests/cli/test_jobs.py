@@ -95,7 +95,7 @@ def place(tmp_path, monkeypatch):
     for name in ("red", "green"):
         write_images(tmp_path / "labelled" / name, count=5)
     monkeypatch.setattr(Misclassifications, "shard", 2)
-    monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+    monkeypatch.setattr("interpret_kit.render.draw", lambda result, **how: {})
     return tmp_path
 
 

@@ -12,6 +12,7 @@ from interpret_kit.analyses.activations import Activations, ActivationsResult
 from interpret_kit.analyses.misclassifications import Misclassifications, MisclassificationsResult
 from interpret_kit.analyses.occlusion import Occlusion, OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatches, TopPatchesResult
+from interpret_kit.errors import UsageError
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.render import draw, scales
 from interpret_kit.render.occlusion import informative_windows
@@ -299,6 +300,26 @@ def test_maps_of_one_result_share_their_scale():
     for name in ("image_0", "image_1"):
         bars = [axes for axes in figures[name].axes if axes.get_ylabel() == "drop in confidence"]
         assert [axes.get_ylim() for axes in bars] == [pytest.approx((-0.8, 0.8))]
+
+
+def test_each_map_can_have_its_own_scale_and_the_overview_states_it():
+    result = occlusion()
+    figures = result.figures(scale="each")
+    redness = [shown(figures["overview"], k)[0].astype(int) @ np.array([1, 0, -1]) for k in (1, 3)]
+    largest = np.array([0.8, 0.4])
+    expected = RED_OVER_BLUE * result.attribution / largest[:, None, None]
+    np.testing.assert_allclose(redness, expected, atol=1)
+    said = [each for each in words(figures["overview"]) if each.startswith("full colour")]
+    assert said == ["full colour at ±0.8", "full colour at ±0.4"]
+    for name, limit in zip(("image_0", "image_1"), largest, strict=True):
+        (bar,) = [each for each in figures[name].axes if each.get_ylabel() == "drop in confidence"]
+        assert bar.get_ylim() == pytest.approx((-limit, limit))
+
+
+def test_a_scale_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="`scale` is 'eahc'; give shared or each"):
+        occlusion().save(tmp_path / "out", scale="eahc")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_confidence_array_is_printed_number_by_number():

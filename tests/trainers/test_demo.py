@@ -102,7 +102,7 @@ def test_the_command_that_the_demo_proposes_gives_its_own_answer(shown, monkeypa
     folder, page, _ = shown
     (line,) = (line for line, _ in demo.next_commands(Path("demo <b>")) if "ablation" in line)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+    monkeypatch.setattr("interpret_kit.render.draw", lambda result, **how: {})
     words = [*shlex.split(line)[1:], "--layer", "3", "--out", str(tmp_path / "again"), "--quiet"]
     assert CliRunner().invoke(ikit, words, catch_exceptions=False).exit_code == 0
     again, before = (

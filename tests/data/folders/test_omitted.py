@@ -36,7 +36,7 @@ LOST = "images of a format that is not read"
 def place(tmp_path, monkeypatch):
     """A run, and class folders that hold more than images."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interpret_kit.render.draw", lambda result: {})
+    monkeypatch.setattr("interpret_kit.render.draw", lambda result, **how: {})
     write_run(tmp_path / "runs" / "mine")
     for name in ("red", "green"):
         write_images(tmp_path / "labelled" / name)
