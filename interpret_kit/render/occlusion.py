@@ -229,6 +229,6 @@ def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Fi
             page.write(limit, MARGIN + across, place.top + place.height + 0.22, color=GREY)
     bar = Area(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
     shares = Scale(-1, 1, scales[0].colours)
-    label = "share of the full colour's change" if each else "drop in confidence"
+    label = "share of the largest change" if each else "drop in confidence"
     colour_bar(page, bar, shares if each else scales[0], label)
     return page
