@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,6 +132,21 @@ def test_images_that_were_not_kept_are_read_again_or_gray_and_named(folder, monk
     assert result.origin.contents == kept.origin.contents
     note = next(each for each in result.origin.notes if "during the run" in each)
     assert note.endswith(", ".join(load_images(folder).name(k) for k in range(3)) + " and 3 more")
+
+
+def test_images_that_come_one_by_one_are_kept_up_to_the_limit_and_not_beyond():
+    each, kept = 3 * 8 * 8, []
+    tally = units.UnitTally.of(["1"], [], 1)
+    tally.limit = 4 * each
+    for image in range(60):
+        unit = (torch.full((1, 1), value) for value in (-float(image), image, 0))
+        tally.best["1"].add(Units(*unit))  # the first is the strongest
+        levels = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+        tally.images.add(SimpleNamespace(ids=torch.tensor([image]), levels=levels))
+        tally.make_room()
+        kept.append(tally.images.bytes // each)
+    assert max(kept) == 4
+    assert 0 in tally.images._kept
 
 
 def test_images_beyond_the_limit_are_dropped_unless_they_are_shown(folder, monkeypatch):

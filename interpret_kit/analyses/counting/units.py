@@ -69,10 +69,13 @@ class UnitTally(Tally):
 
     def make_room(self) -> None:
         """Beyond the limit, drop images: first those in no top, then those that are not shown."""
+        if self.images.bytes <= self.limit:
+            return
         for shown in (None, SHOWN_PER_LAYER):
             if self.images.bytes > self.limit:
                 self.images.only(self._ids_of_strongest(shown))
-        self.limit = max(self.limit, 2 * self.images.bytes)  # seldom: each time, tops are sorted
+        # Room for as many again: each time, tops are sorted.
+        self.limit = max(self.limit, 2 * self.images.bytes)
 
     def _ids_of_strongest(self, filters: int | None) -> set[int]:
         """Return the images in the tops of the filters with the highest peaks, in each layer."""
