@@ -104,7 +104,12 @@ try:
 except InterpretError as error:
     print(error)
 """
-GUARDED = "if __name__ == '__main__': run()"
+# Where the tests run in the background of a shell, Ctrl-C is ignored, by what they start, too.
+GUARDED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if __name__ == '__main__': run()
+"""
 
 
 def script(folder, end):
