@@ -112,10 +112,14 @@ def _candidates(name: str, classifier: HasClasses) -> tuple[int, ...]:
 def _refuse_strangers(strangers: list[str], count: int, classifier: HasClasses) -> None:
     if not strangers:
         return
-    named = shortened(
-        (f"{name!r} ({close_names(name, classifier.classes)})" for name in strangers), most=3
-    )
+    named = shortened((_with_close(name, classifier) for name in strangers), most=3)
+    there = shortened(classifier.classes, most=8)
     raise ClassMismatch(
         f"{len(strangers)} of the {count} class names of the images are not classes of "
-        f"{classifier.name}: {named}; {_WAYS_OUT}"
+        f"{classifier.name}: {named}; its classes are {there}; {_WAYS_OUT}"
     )
+
+
+def _with_close(name: str, classifier: HasClasses) -> str:
+    close = close_names(name, classifier.classes)
+    return f"{name!r} ({close})" if close.startswith("close") else repr(name)
