@@ -31,7 +31,17 @@ def test_an_error_is_its_sentence_also_after_pickling(kind):
         (lambda: ik.load_result("nowhere/at/all"), FileNotFoundError, "there is no folder"),
         (lambda: ik.load_images(3), TypeError, "3 is not a path"),
         (lambda: ik.Occlusion(window=-1), ValueError, "window"),
-        (lambda: ik.Occlusion().run("resnet18", "shapes"), TypeError, "expects a Classifier"),
+        (
+            lambda: ik.Occlusion().run("resnet18", "shapes"),
+            TypeError,
+            r"^run\(\) expects a Classifier",
+        ),
+        (
+            lambda: ik.compare("a", "b", "shapes"),
+            TypeError,
+            r"^compare\(\) expects .* first, not a str",
+        ),
+        (lambda: ik.write_atlas(None, "shapes", "at"), TypeError, r"^write_atlas\(\) expects"),
         (lambda: ik.Classifier("resnet18"), TypeError, "an nn.Module, not a str"),
         (lambda: ik.IncrementalOcclusion(3), TypeError, "a network or a function, not an int"),
         (lambda: ik.load_images([]), ValueError, "no images were given"),

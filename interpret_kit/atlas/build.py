@@ -70,7 +70,8 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
         OutputExists: if something is in the folder and ``force`` is not given.
         CannotWrite: if permission or disk space is missing.
     """
-    place, classifier = path_argument(folder, "folder"), as_classifier(classifier)
+    place = path_argument(folder, "folder")
+    classifier = as_classifier(classifier, "write_atlas() expects a Classifier first")
     batch_size, engine = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
     found, step = _checked(classifier, images, settings), progress or _ignore
     more = None if photos is None else load_images(photos).pinned().unlabelled()

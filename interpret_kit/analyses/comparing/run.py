@@ -73,7 +73,8 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
         NoImages: if no image has a label.
     """
     question = Comparison(ablate, site, most_shown, occlusion)
-    first, second = as_classifier(first), as_classifier(second)
+    first = as_classifier(first, "compare() expects a Classifier first")
+    second = as_classifier(second, "compare() expects a Classifier second")
     order = _order_of_classes(first, second)
     _refuse_other_sizes(question, first, second)
     given = _labelled(images, first, strict=strict)

@@ -10,8 +10,12 @@ from interpret_kit.models.probing.misfits import article
 from interpret_kit.models.probing.network_kinds import unwrapped
 
 
-def as_classifier(given: object) -> Classifier:
+def as_classifier(given: object, place: str = "run() expects a Classifier first") -> Classifier:
     """Return the classifier, unwrapped from `torch.compile` and the like.
+
+    Args:
+        given: what should be a classifier.
+        place: the function that expects it, and where, for the error message.
 
     Raises:
         WrongType: if it is not a `Classifier`.
@@ -19,7 +23,7 @@ def as_classifier(given: object) -> Classifier:
     found = unwrapped(given) if isinstance(given, nn.Module) else given
     if not isinstance(found, Classifier):
         raise WrongType(
-            f"run() expects a Classifier as its first argument, not {article(given)}; give "
+            f"{place}, not {article(given)}; give "
             "ik.Classifier(network, size=(224, 224), mean=..., std=...) or ik.load_classifier(...)"
         )
     return found
