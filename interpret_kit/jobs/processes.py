@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 UNGUARDED = 97  # exit code of a process that came back here while it read the script of its parent
+ENDING = 60.0  # seconds that a process may need to end on a busy machine; its exit code says why
 _STARTING = "IKIT_WORKER_STARTS"  # variable of a process that has not begun its work
 _one_by_one = threading.Lock()  # processes are started so, to know whose they are
 
@@ -82,7 +83,7 @@ class LocalWorkers:
     def not_started(self, worker: int) -> InterpretError:
         """See `Workers.not_started`."""
         process = self._processes[worker]
-        process.join(timeout=5)
+        process.join(timeout=ENDING)
         if process.exitcode == UNGUARDED:
             return UsageError(
                 "worker processes import your script again, up to this "
