@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -83,7 +84,10 @@ class LocalWorkers:
     def not_started(self, worker: int) -> InterpretError:
         """See `Workers.not_started`."""
         process = self._processes[worker]
-        process.join(timeout=ENDING)
+        latest = time.monotonic() + ENDING
+        # The pool's own thread may be reading the exit code: until it has, there is none.
+        while process.exitcode is None and time.monotonic() < latest:
+            time.sleep(0.01)
         if process.exitcode == UNGUARDED:
             return UsageError(
                 "worker processes import your script again, up to this "
