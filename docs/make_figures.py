@@ -35,7 +35,7 @@ def screenshot(page: Path, file: Path, browser: str) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        opened = started.chromium.launch(executable_path=browser)
         tab = opened.new_page(viewport=WINDOW, color_scheme="light")
         tab.goto(page.absolute().as_uri(), wait_until="load")
         tab.screenshot(path=file)
