@@ -48,10 +48,11 @@ class Run:
     analysis: Analysis
     images: int
     workers: int | RayCluster = 0
+    threads: int = 1
 
     def digest(self, job: Path | None = None) -> str:
         """Run it, in the folder of a job if there is one; return a digest of all arrays."""
-        torch.set_num_threads(1)
+        torch.set_num_threads(self.threads)
         result = self.analysis.run(
             classifier(), generated(self.images), job=job, resume=job is not None,
             workers=self.workers,

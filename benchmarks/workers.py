@@ -2,7 +2,8 @@
 
 All five analyses of a small network over generated images: in one process, the same as a job, with
 two processes and, if Ray is installed, with two workers of a cluster on this machine. Each has one
-thread. The times include the start of the workers, which import torch.
+thread. The times include the start of the workers, which import torch; last comes one process with
+two threads, whose bytes may differ.
 
     python benchmarks/workers.py --images 2000
 
@@ -63,13 +64,15 @@ def main() -> int:
             compare_job(each, ANALYSES[each], given.images, given.rounds)
         return 0
     different = [
-        each for each in given.only if not same_bytes(each, ANALYSES[each], given.images, ways)
+        each
+        for each in given.only
+        if not same_bytes(each, ANALYSES[each], given.images, ways, count)
     ]
     return int(bool(different))
 
 
 def same_bytes(
-    name: str, analysis: Analysis, images: int, ways: dict[str, int | ik.RayCluster]
+    name: str, analysis: Analysis, images: int, ways: dict[str, int | ik.RayCluster], threads: int
 ) -> bool:
     """Run an analysis in every way; print the times and whether all bytes are the same."""
     analysis.run(classifier(), generated(64))  # imports, and a graph that is cached
@@ -85,6 +88,8 @@ def same_bytes(
         digest, took = timed(lambda: Run(analysis, images, workers).digest())  # noqa: B023
         digests.append(digest)
         line += f", {way} {took:.1f} s"
+    _, took = timed(lambda: Run(analysis, images, threads=threads).digest())
+    line += f", one process of {threads} threads {took:.1f} s"
     equal = set(digests) == {plain}
     print(f"{line}: {'the same bytes' if equal else 'OTHER BYTES'}", flush=True)
     return equal
