@@ -25,7 +25,7 @@ def _run(ctx: click.Context) -> None:
     check_place(out, force=given["force"])
     check_device(given["device"])
     terminal.say(f"writing the demo to {out}; this takes two to five minutes on two cores")
-    from interpret_kit.trainers.demo import ATLAS, Demo, next_commands, write_demo
+    from interpret_kit.trainers.demo import ATLAS, PHOTO_ATLAS, Demo, next_commands, write_demo
 
     start = time.perf_counter()
     with terminal.progress("demo") as step:
@@ -33,13 +33,15 @@ def _run(ctx: click.Context) -> None:
         page = write_demo(out, Demo(device=given["device"]), force=given["force"], progress=steps)
         steps.over()
     terminal.say(f"total: {time.perf_counter() - start:.0f} s")
-    atlas = page.parent / ATLAS / page.name
+    atlases = [str(page.parent / each / page.name) for each in (ATLAS, PHOTO_ATLAS)]
     terminal.say(f"open {page.absolute()} in a browser")
-    terminal.say(f"it links to the atlas of the trained network: {atlas.absolute()}")
+    terminal.say("it links to two atlases, of the trained and of the ImageNet network:")
+    for each in atlases:
+        terminal.say(str(Path(each).absolute()))
     terminal.say("then, for example:")
     for command, meaning in next_commands(out):
         terminal.say(f"{command}  # {meaning}")
-    terminal.answer({"page": str(page), "atlas": str(atlas), "seconds": steps.seconds})
+    terminal.answer({"page": str(page), "atlases": atlases, "seconds": steps.seconds})
 
 
 class _Steps:

@@ -8,13 +8,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from interpret_kit.analyses.ablation import Ablation, AblationResult
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.base import Analysis
-from interpret_kit.analyses.counting.scoring import PREDICTED
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
@@ -31,13 +30,12 @@ from interpret_kit.results.result import Result
 from interpret_kit.trainers.demo_words import (
     ABLATION,
     ACTIVATIONS,
-    ATLAS_LINK,
+    ATLAS_LINKS,
     ATTRIBUTION,
     IMAGENET,
     INTRODUCTION,
     MISTAKES,
     OCCLUSION,
-    PHOTO_ABLATION,
     PHOTO_ACTIVATIONS,
     PHOTO_GUESS,
     PHOTO_UNIFORM,
@@ -57,7 +55,8 @@ ReportStep = Callable[
     [str, float, float], None
 ]  # called with (what is done, parts done, parts in all)
 
-PHOTOS, ATLAS = "photos", "atlas"  # folders of the demo
+PHOTOS = "photos"  # a folder of the demo
+ATLAS, PHOTO_ATLAS = ATLAS_LINKS  # two more
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Demo:
     layers: tuple[int, ...] = (1, 3, 5)  # whose activations are shown
     window: int = 12  # of the occlusion of test images, in pixels; a third of it is the stride
     photo_layers: tuple[int, ...] = (1, 18)  # of EfficientNet-Lite0, whose activations are shown
-    photo_ablated: str = "1,6,18,36,48"  # those whose filters are ablated
+    photo_atlas: tuple[int, ...] = (1, 18, 36)  # those in its atlas
     photo_window: int = 32
     photos: int = 8  # at most
     atlas_images: int = 330  # test images of the atlas: ten of each class
@@ -94,8 +93,8 @@ def write_demo(
         writer = _Writer(aside, out, progress or _ignore)
         _trained(writer, demo)
         _imagenet(writer, demo)
-        atlas = (f"{ATLAS}/{INDEX}", *ATLAS_LINK)
-        front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out), (atlas,))
+        links = tuple((f"{name}/{INDEX}", *words) for name, words in ATLAS_LINKS.items())
+        front = Front("What is inside two classifiers", INTRODUCTION, next_commands(out), links)
         page = write_report(aside, writer.sections, front)
     return out / page.name
 
@@ -167,27 +166,36 @@ def _trained(writer: _Writer, demo: Demo) -> None:
     writer.run(MISTAKES, Misclassifications(), classifier, many)
     without = Misclassifications(silence=_most_damaging(counts))
     writer.run(WITHOUT_FILTER, without, classifier, many)
-    _atlas(writer, demo, classifier, images.spread(demo.atlas_images))
-
-
-def _atlas(writer: _Writer, demo: Demo, classifier: Classifier, images: ImageSet) -> None:
-    """Write linked pages about the trained network, and the command for the same at its place."""
     again = {
         "--model": classifier.name,
         "--data": demo.recipe.data,
         "--most": demo.atlas_images,
         "--ablation-images": demo.atlas_ablated,
         "--occlusion-images": 1,
-        "--out": writer.out / ATLAS,
     }
-    write_atlas(
-        classifier,
-        images,
-        writer.aside / ATLAS,
-        AtlasSettings(ablation_images=demo.atlas_ablated, occlusion_images=1),
-        progress=lambda _what, done, total: writer.progress(ATLAS, done, total),
-        command=shlex.join(["ikit", "atlas", *(str(e) for pair in again.items() for e in pair)]),
-    )
+    settings = AtlasSettings(ablation_images=demo.atlas_ablated, occlusion_images=1)
+    _Atlas(ATLAS, settings, again).write(writer, classifier, images.spread(demo.atlas_images))
+
+
+@dataclass(frozen=True)
+class _Atlas:
+    """Linked pages about a network, in a folder of the demo."""
+
+    folder: str
+    settings: AtlasSettings
+    again: dict[str, Any]  # options of the command that makes the same atlas at its place
+
+    def write(self, writer: _Writer, classifier: Classifier, images: ImageSet) -> None:
+        """Write the pages, with the command on each."""
+        options = {**self.again, "--out": writer.out / self.folder}
+        write_atlas(
+            classifier,
+            images,
+            writer.aside / self.folder,
+            self.settings,
+            progress=lambda _what, done, total: writer.progress(self.folder, done, total),
+            command=shlex.join(["ikit", "atlas", *(str(e) for o in options.items() for e in o)]),
+        )
 
 
 def _about(words: Words, layer: int) -> Words:
@@ -231,8 +239,14 @@ def _imagenet(writer: _Writer, demo: Demo) -> None:
     writer.run(PHOTO_UNIFORM, dataclasses.replace(guess, target=UNIFORM), classifier, uniform)
     for layer in demo.photo_layers:
         writer.run(_about(PHOTO_ACTIVATIONS, layer), Activations(layer=layer), classifier, photos)
-    ablation = Ablation(layer=demo.photo_ablated, labels=PREDICTED)
-    writer.run(PHOTO_ABLATION, ablation, classifier, photos)
+    again = {
+        "--model": EMBEDDED,
+        "--data": writer.out / PHOTOS,
+        "--layer": ",".join(map(str, demo.photo_atlas)),
+        "--occlusion-images": 1,
+    }
+    settings = AtlasSettings(layer=demo.photo_atlas, occlusion_images=1)
+    _Atlas(PHOTO_ATLAS, settings, again).write(writer, classifier, photos)
 
 
 def _photos(writer: _Writer, samples: Sequence[SamplePhoto]) -> ImageSet:

@@ -16,10 +16,16 @@ INTRODUCTION = (
     "and with everything needed to reproduce them."
 )
 
-ATLAS_LINK = (
-    "Atlas of the trained network",
-    "a page for each of its layers, filters and classes.",
-)
+ATLAS_LINKS = {
+    "atlas": (
+        "Atlas of the trained network",
+        "a page for each of its layers, filters and classes.",
+    ),
+    "photo-atlas": (
+        "Atlas of the ImageNet network",
+        "three of its layers, on photos; ablating a filter shows what its predictions depend on.",
+    ),
+}
 TRAINING = (
     "run",
     "How accurate is it?",
@@ -85,11 +91,4 @@ PHOTO_ACTIVATIONS = (
     "photo-activations-{}",
     "What does layer {} respond to in the photos?",
     "The filters with the strongest activations.",
-)
-PHOTO_ABLATION = (
-    "photo-ablation",
-    "Which filters do its predictions depend on?",
-    "Every filter of a few layers, from the first to the last block, is ablated in turn. The "
-    "network's own prediction is the label here: broken means that the prediction changes, and "
-    "the table of flips lists the new one.",
 )

@@ -136,7 +136,7 @@ def write_pages(site: Site, step: AtlasStep) -> None:
             site.write(address, "filter.html", filter_page(site, k, number))
             done += 1
             step("pages", done, total)
-    for label in range(len(findings.classes)):
+    for label in site.occurring:
         site.write(site.class_link(label), "class.html", class_page(site, label))
     for group in findings.with_pages:
         for index in range(len(group.occlusion.ids)):

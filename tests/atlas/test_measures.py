@@ -106,6 +106,8 @@ def test_percents_have_the_digits_they_are_worth(share, said):
 
 
 def test_counts_and_q_are_written_in_words():
+    assert counted(0, 1, "images") == "its only image is not"
+    assert counted(1, 1, "images") == "its only image is"
     assert counted(0, 12, "images") == "none of 12 images is"
     assert counted(1, 12, "images") == "1 of 12 images is"
     assert counted(1200, 3000, "images") == "1,200 of 3,000 images are"

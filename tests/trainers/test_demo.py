@@ -20,6 +20,7 @@ from interpret_kit.results.atomic import mark
 from interpret_kit.trainers import demo
 from interpret_kit.trainers.recipe import Recipe
 
+PAGES = ("index.html", "atlas/index.html", "photo-atlas/index.html")
 CLASSES = ("<img src=x onerror=alert(1)>", '" onerror="alert(1)', "plain")
 
 
@@ -32,7 +33,7 @@ def small(tmp_path_factory):
     recipe = Recipe(data=str(folder), size=16, channels=(4, 6), fc=(), epochs=1, batch_size=8)
     return demo.Demo(
         recipe, shown=2, counted=12, ablated=6, layers=(1, 2), window=6, photo_window=112,
-        photo_layers=(1,), photo_ablated="3", photos=1,
+        photo_layers=(1,), photo_atlas=(3,), photos=1,
         atlas_images=9, atlas_ablated=6,
     )  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_results_name_the_place_where_things_are_and_not_where_they_were_made(sh
     _, page, _ = shown
     models = {ik.load_result(page.folder / name).origin.model for name in ("occlusion", "ablation")}
     assert models == {str(Path("demo <b>/run"))}
-    photos = ik.load_result(page.folder / "photo-ablation").origin
+    photos = ik.load_result(page.folder / "photo-occlusion").origin
     assert photos.images == str(Path("demo <b>/photos"))
     assert photos.names == {0: "military uniform/grace_hopper.jpg"}
 
@@ -98,28 +99,34 @@ def test_the_ablated_filter_is_the_one_that_broke_most(shown):
     assert broken[row] == broken.max()
 
 
-def test_the_command_that_the_demo_proposes_gives_its_own_answer(shown, monkeypatch, tmp_path):
+def test_the_command_that_the_demo_proposes_ablates_filters_on_the_photos(
+    shown, monkeypatch, tmp_path
+):
     folder, page, _ = shown
     (line,) = (line for line, _ in demo.next_commands(Path("demo <b>")) if "ablation" in line)
     monkeypatch.chdir(folder)
     monkeypatch.setattr("interpret_kit.render.draw", lambda result, **how: {})
     words = [*shlex.split(line)[1:], "--layer", "3", "--out", str(tmp_path / "again"), "--quiet"]
     assert CliRunner().invoke(ikit, words, catch_exceptions=False).exit_code == 0
-    again, before = (
-        ik.load_result(tmp_path / "again"),
-        ik.load_result(page.folder / "photo-ablation"),
-    )
-    assert again.analysis == before.analysis
-    np.testing.assert_array_equal(again.broken, before.broken)
-    np.testing.assert_allclose(again.confidence_lost, before.confidence_lost, atol=1e-6)
-
-
-def test_the_photo_is_ablated_with_the_networks_own_answer_as_its_label(shown):
-    _, page, _ = shown
     said = ik.load_result(page.folder / "photo-occlusion").uncovered_predicted
-    counts = ik.load_result(page.folder / "photo-ablation")
-    assert np.flatnonzero(counts.total).tolist() == said.tolist()
+    counts = ik.load_result(tmp_path / "again")
+    assert np.flatnonzero(counts.total).tolist() == said.tolist(), "labelled as predicted"
     assert (counts.correct == counts.total).all()
+
+
+def test_the_atlas_of_the_photos_has_pages_of_the_classes_that_occur(shown):
+    _, page, _ = shown
+    atlas = page.folder / "photo-atlas"
+    assert atlas / "index.html" in page.files()
+    occlusion = ik.load_result(page.folder / "photo-occlusion")
+    occurring = {*occlusion.labels.tolist(), *occlusion.uncovered_predicted.tolist()}
+    assert {each.name for each in (atlas / "classes").iterdir()} == {
+        f"{label}.html" for label in occurring
+    }
+    assert len(list((atlas / "layers/3").glob("[0-9]*.html"))) == 16
+    source = (atlas / "index.html").read_text("utf-8")
+    assert source.count("<text") == 2 * len(occurring), "rows and columns of the confusion matrix"
+    assert f"The {len(occurring)} classes are those" in source
 
 
 def test_the_page_links_to_an_atlas_of_the_trained_network(shown):
@@ -148,7 +155,7 @@ def test_progress_ends_each_step_whole(shown):
     reports = shown[2]
     ends = {name: (done, total) for name, done, total in reports}
     assert all(done == total for done, total in ends.values())
-    assert set(ends) >= {"run", "occlusion", "ablation", "photo-ablation", "atlas"}
+    assert set(ends) >= {"run", "occlusion", "ablation", "atlas", "photo-atlas"}
 
 
 def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_path, monkeypatch):
@@ -162,7 +169,7 @@ def test_the_command_says_where_the_page_is_and_keeps_to_its_folder(small, tmp_p
     monkeypatch.setattr(demo, "write_demo", written)
     answer = CliRunner().invoke(ikit, ["demo", "--out", "here", "--force", "--device", "cpu"])
     assert answer.exit_code == 0, answer.output
-    pages = [str(tmp_path / "here" / each) for each in ("index.html", "atlas/index.html")]
+    pages = [str(tmp_path / "here" / each) for each in PAGES]
     for said in ("run: 0.0 s", "--model here/run", *pages):
         assert said in answer.output
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 // text, never as markup.
 (() => {
   const root = document.body.dataset.root;
-  const atlas = window.ATLAS || { layers: [], classes: [] };
+  const atlas = window.ATLAS || { layers: [], classes: [], occurring: [] };
   const $ = (query) => document.querySelector(query);
   const typing = () => /^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName);
 
@@ -17,10 +17,11 @@
     const wanted = text.trim().toLowerCase();
     if (!wanted) return [];
     const hits = [];
-    atlas.classes.forEach((name, k) => {
+    for (const k of atlas.occurring) {
+      const name = atlas.classes[k];
       const at = name.toLowerCase().indexOf(wanted);
       if (at >= 0) hits.push({ name, kind: "class", link: `classes/${k}.html`, rank: at ? 2 : 0 });
-    });
+    }
     const [, ofLayer, number] = /^(.*?)[\s:]*(\d+)?$/.exec(wanted);
     for (const [label, folder, filters] of atlas.layers) {
       const name = label.toLowerCase();

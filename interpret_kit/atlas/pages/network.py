@@ -85,7 +85,7 @@ def network_page(site: Site) -> dict[str, Any]:
         "cover_size": cover_plan(findings).size,
         "class_lines": lines,
         "pairs": _pairs(site),
-        "matrix": _matrix(site) if len(labels) <= MOST_CELLS else None,
+        "matrix": _matrix(site) if len(site.occurring) <= MOST_CELLS else None,
     }
 
 

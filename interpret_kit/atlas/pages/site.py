@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interpret_kit.atlas.findings import Findings, OccludedImages
@@ -115,6 +116,7 @@ class Site:
                 for k, layer in enumerate(self.findings.layers)
             ],
             "classes": list(self.findings.classes),
+            "occurring": list(self.occurring),
         }
         # A file opened from disk cannot fetch another one, but it may run a script beside it.
         (assets / "search.js").write_text(f"window.ATLAS = {json.dumps(index)};\n", "ascii")
@@ -129,8 +131,18 @@ class Site:
         return f"{self.layer_folder(layer)}/index.html"
 
     def class_link(self, label: int) -> str:
-        """Return the address of a class's page."""
-        return f"classes/{label}.html"
+        """Return the address of a class's page; "" if it has none."""
+        return f"classes/{label}.html" if label in self.occurring else ""
+
+    @cached_property
+    def occurring(self) -> dict[int, int]:
+        """The classes that have a page, in ascending order, and the place of each among them.
+
+        These are the true and the predicted classes of the images: of a thousand, few may be.
+        """
+        survey = self.findings.survey
+        found = np.union1d(survey.labels, survey.predicted)
+        return {label: place for place, label in enumerate(found.tolist())}
 
     def image_link(self, image: int) -> str:
         """Return the address of an image's page; "" if it has none."""

@@ -45,7 +45,12 @@ def false_discovery(q: float) -> str:
 
 
 def counted(count: int, of: int, noun: str) -> str:
-    """Write a count of some: "none of 12 images is", "1 of 12 images is", "3 of 12 images are"."""
+    """Write a count of some: "none of 12 images is", "1 of 12 images is", "3 of 12 images are".
+
+    Of one: "its only image is", or "is not"; the noun is in the plural, and loses its s.
+    """
+    if of == 1:
+        return f"its only {noun.removesuffix('s')} is{'' if count else ' not'}"
     verb = "is" if count <= 1 else "are"
     return f"{f'{count:,}' if count else 'none'} of {of:,} {noun} {verb}"
 
