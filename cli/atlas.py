@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shlex
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.background_imports import importing_torch
 from interpret_kit.cli.analyses import take_full_float32
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.early_checks import check_names
-from interpret_kit.cli.common.folders import check_force, check_place
+from interpret_kit.cli.common.folders import check_force, check_place, parts_beside
 from interpret_kit.cli.common.options import (
     example_of,
     from_options,
@@ -23,14 +26,23 @@ from interpret_kit.cli.common.options import (
     options_of,
     shared,
 )
+from interpret_kit.cli.common.resuming import give_hint
 from interpret_kit.cli.common.terminal import Terminal
+from interpret_kit.errors import OutputExists, RunError, UsageError
 from interpret_kit.models.loading.recorded_runs import size_of
+from interpret_kit.results.atomic import is_ours
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
 
 OUT = "ikit-atlas"
-_NOT_AGAIN = {"force", "json", "quiet", "in_browser"}  # options without an effect on the pages
+_NOT_AGAIN = {
+    "force",
+    "update",
+    "json",
+    "quiet",
+    "in_browser",
+}  # options without an effect on the pages
 
 
 def _run(ctx: click.Context) -> None:
@@ -38,7 +50,8 @@ def _run(ctx: click.Context) -> None:
     terminal = Terminal(given["json"], given["quiet"])
     out, settings = Path(given["out"] or OUT), from_options(AtlasSettings, given)
     check_force(ctx)
-    check_place(out, force=given["force"])
+    _check_out(out, force=given["force"], update=given["update"])
+    parts = AtlasParts(parts_beside(out), fresh=given["force"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
     size = given["size"] or size_of(str(model.spec))
@@ -50,20 +63,62 @@ def _run(ctx: click.Context) -> None:
     images.check_readable()
     if not given["arch"]:
         check_names(settings.ablation, images, str(model.spec))
-    page = _write(ctx, str(model.spec), images, settings, out)
-    files = [each for each in page.parent.rglob("*") if each.is_file()]
-    count = {"pages": sum(each.suffix == ".html" for each in files), "files": len(files)}
-    count["bytes"] = sum(each.stat().st_size for each in files)
-    megabytes = count["bytes"] / 1e6
-    terminal.say(f"wrote {out}: {count['pages']:,} pages, {megabytes:.1f} MB")
-    terminal.say(f"open {page.absolute()} in a browser")
-    terminal.answer({"page": str(page), **count})
+    with _resumable(out, parts):
+        page = _write(ctx, str(model.spec), images, settings, parts)
+    _tell(terminal, page, parts)
     if given["in_browser"] and not webbrowser.open(page.absolute().as_uri()):
         terminal.say("no browser was found to open it")
 
 
+def _check_out(out: Path, *, force: bool, update: bool) -> None:
+    """Refuse what could not be written, before the work starts.
+
+    Raises:
+        OutputExists: something is there, and is not to be replaced.
+        UsageError: both ways to replace it are given.
+    """
+    if force and update:
+        raise UsageError("--update reuses what --force computes again; drop one of them")
+    if is_ours(out) and not (force or update):
+        raise OutputExists(
+            f"{out} exists already; --update replaces it and computes only what has changed, "
+            "--force computes everything again; or give another --out"
+        )
+    check_place(out, force=force or update)
+
+
+def _tell(terminal: Terminal, page: Path, parts: AtlasParts) -> None:
+    """Say what was written, and what was computed for it."""
+    if parts.told():
+        terminal.say(parts.told())
+    count = {"pages": len([*page.parent.rglob("*.html")]), **_size(page.parent)}
+    terminal.say(f"wrote {page.parent}: {count['pages']:,} pages, {count['bytes'] / 1e6:.1f} MB")
+    kept = _size(parts.place)["bytes"] / 1e6
+    terminal.say(f"kept {parts.place} ({kept:.1f} MB), with which --update is faster")
+    terminal.say(f"open {page.absolute()} in a browser")
+    computed = {"reused": parts.reused, "computed": list(parts.computed)}
+    terminal.answer({"page": str(page), **count, "parts": str(parts.place), **computed})
+
+
+def _size(folder: Path) -> dict[str, int]:
+    """Count the files of a folder, and their bytes."""
+    sizes = [each.stat().st_size for each in folder.rglob("*") if each.is_file()]
+    return {"files": len(sizes), "bytes": sum(sizes)}
+
+
+@contextmanager
+def _resumable(out: Path, parts: AtlasParts) -> Iterator[None]:
+    """Let the message of what interrupts the block give the command to resume it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, RunError):
+        if parts.place.exists():
+            give_hint(("--out", str(out)), ("--update",), without=["--force"])
+        raise
+
+
 def _write(
-    ctx: click.Context, model: str, images: ImageSet, settings: AtlasSettings, out: Path
+    ctx: click.Context, model: str, images: ImageSet, settings: AtlasSettings, parts: AtlasParts
 ) -> Path:
     """Load the network and write the atlas; return its first page."""
     given = ctx.params
@@ -77,14 +132,15 @@ def _write(
         return write_atlas(
             classifier,
             images,
-            out,
+            Path(given["out"] or OUT),
             settings,
             photos=list(given["photo"]) or None,
+            parts=parts,
             batch_size=given["batch_size"],
             engine=given["engine"],
             progress=lambda what, done, total: step(done, total, what),
             command=command_again(ctx, model),
-            force=given["force"],
+            force=given["force"] or given["update"],
         )
 
 
@@ -111,6 +167,8 @@ atlas = click.Command(
         "classes, and which images are misclassified when it is ablated. For every class: its "
         "errors with their images, and the filters that it depends on. For chosen images: where "
         "the classifier looks. The pages load nothing from outside the folder.\n\n"
+        "What they are computed from is kept in OUT.parts, beside the folder. With --update, and "
+        "after an interruption, only what has changed is computed again.\n\n"
         + example_of("ikit atlas --data photos/ --out site --open")
     ),
     params=[
@@ -124,7 +182,15 @@ atlas = click.Command(
             metavar="FILE",
             help="an image that gets a page of its own; repeat the option for more",
         ),
-        *shared("device", "batch_size", "engine", "force", "json", "quiet"),
+        *shared("device", "batch_size", "engine"),
+        click.Option(
+            ["--update"],
+            is_flag=True,
+            help="replace the atlas in --out, if there is one, and compute only what has changed: "
+            "parts of the same weights, images, settings and versions are taken from OUT.parts",
+        ),
+        *shared("force", force="replace the contents of --out, and compute everything again"),
+        *shared("json", "quiet"),
         click.Option(
             ["--open", "in_browser"], is_flag=True, help="show the first page in the browser"
         ),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.top_patches import TopPatches as TopPatches
     from interpret_kit.analyses.top_patches import TopPatchesResult as TopPatchesResult
     from interpret_kit.atlas.build import write_atlas as write_atlas
+    from interpret_kit.atlas.kept.parts import AtlasParts as AtlasParts
     from interpret_kit.atlas.settings import AtlasSettings as AtlasSettings
     from interpret_kit.captum_api.filter_ablation import FilterAblation as FilterAblation
     from interpret_kit.captum_api.occlusion import IncrementalOcclusion as IncrementalOcclusion
@@ -64,6 +65,7 @@ _HOMES = {
     "Activations": "analyses.activations",
     "ActivationsResult": "analyses.activations",
     "Analysis": "analyses.base",
+    "AtlasParts": "atlas.kept.parts",
     "AtlasSettings": "atlas.settings",
     "Attribution": "analyses.attribution",
     "AttributionResult": "analyses.attribution",

@@ -78,6 +78,11 @@ class OutputExists(UsageError, FileExistsError):
 class JobMismatch(UsageError):
     """A job cannot be resumed: it was begun with another analysis, classifier or images."""
 
+    def __init__(self, message: str, reasons: Sequence[str] = ()) -> None:
+        """Say what differs as a sentence and, in ``reasons``, a clause each."""
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+
 
 class RunError(InterpretError):
     """The arguments were valid, but the run failed."""

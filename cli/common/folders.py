@@ -28,6 +28,12 @@ def job_beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.job")
 
 
+def parts_beside(folder: Path) -> Path:
+    """Where what an atlas is computed from is kept for the next one, beside its output folder."""
+    named = folder if folder.name not in {"", ".."} else folder.absolute()
+    return named.with_name(f"{named.name}.parts")
+
+
 def check_force(ctx: click.Context) -> None:
     """Refuse --force on the command line without an --out to replace."""
     typed = ctx.get_parameter_source("force") is ParameterSource.COMMANDLINE

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 from interpret_kit.analyses.inputs.subjects import as_classifier
 from interpret_kit.analyses.recording.spill import Room, temporary_folder
 from interpret_kit.atlas.gather import gather
 from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep
+from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.measures import Measures
 from interpret_kit.atlas.pages.class_ import class_page
 from interpret_kit.atlas.pages.filter_ import filter_page
@@ -21,7 +25,7 @@ from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.atlas.tiles import write_images
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import Spec, load_images
-from interpret_kit.errors import WrongType
+from interpret_kit.errors import UsageError, WrongType
 from interpret_kit.models.argument_values import count_argument, path_argument
 from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.models.classifier import Classifier
@@ -40,6 +44,7 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     settings: AtlasSettings = _USUAL,
     *,
     photos: Spec | None = None,
+    parts: str | Path | AtlasParts | None = None,
     batch_size: int = 32,
     engine: str = AUTO,
     progress: AtlasStep | None = None,
@@ -58,6 +63,8 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
         folder: the new folder, which appears once all of it is there.
         settings: what to show, and on how many images to measure it.
         photos: more images, whose labels are not used: each gets a page of its own.
+        parts: a folder outside ``folder`` that keeps what the pages are computed from, so that a
+            later or a resumed run computes only what has changed.
         batch_size: images per forward pass; it affects only the speed.
         engine: of occlusion and ablation, as in `Analysis.run`; likewise.
         progress: called with (what is done, parts done, parts in all).
@@ -66,34 +73,74 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
 
     Raises:
         UsageError: if the settings or the labels do not fit the classifier.
-        NoImages: if no image has a label, or none can be read.
-        OutputExists: if something is in the folder and ``force`` is not given.
+        NoImages: if no image has a label, or none can be read, or one of the photos cannot.
+        OutputExists: if something is in the folder and ``force`` is not given, or in the parts'.
         CannotWrite: if permission or disk space is missing.
     """
     place = path_argument(folder, "folder")
     classifier = as_classifier(classifier, "write_atlas() expects a Classifier first")
-    batch_size, engine = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
-    found, step = _checked(classifier, images, settings), progress or _ignore
-    more = None if photos is None else load_images(photos).pinned().unlabelled()
-    with (
-        whole_folder(place, force=force) as aside,
-        tempfile.TemporaryDirectory(dir=temporary_folder()) as records,
-    ):
-        room = Room(_NO_MEMORY, Path(records))
-        inputs = AtlasInputs(classifier, found, room, step, batch_size, engine, more)
-        _write(aside, inputs, settings, command)
+    how = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
+    found, more = checked_images(classifier, images, settings), checked_photos(photos)
+    with workplace(place, parts, force=force) as work:
+        given = work.room, progress or ignore, *how, more, work.parts
+        inputs = AtlasInputs(classifier, found, *given)
+        make_site(work.folder, inputs, settings, command)
     return place / INDEX
 
 
-def _write(folder: Path, inputs: AtlasInputs, settings: AtlasSettings, command: str) -> None:
-    """Run the analyses and write the files."""
+class Workplace(NamedTuple):
+    """Where an atlas is made."""
+
+    folder: Path  # which gets its place and name in the end
+    room: Room
+    parts: AtlasParts | None
+
+
+@contextmanager
+def workplace(
+    place: Path, parts: str | Path | AtlasParts | None, *, force: bool
+) -> Iterator[Workplace]:
+    """Make an atlas in a temporary folder, which replaces ``place`` if no error ends the block."""
+    kept = _outside(place, parts)
+    with (
+        whole_folder(place, force=force) as aside,
+        nullcontext() if kept is None else kept.opened(),
+        tempfile.TemporaryDirectory(dir=temporary_folder()) as records,
+    ):
+        yield Workplace(aside, Room(_NO_MEMORY, Path(records)), kept)
+
+
+def _outside(folder: Path, parts: str | Path | AtlasParts | None) -> AtlasParts | None:
+    """Return the parts; refuse those in the folder of the atlas, which is replaced as a whole."""
+    if parts is None:
+        return None
+    kept = parts if isinstance(parts, AtlasParts) else AtlasParts(parts)
+    if folder.resolve() in (kept.place.resolve(), *kept.place.resolve().parents):
+        raise UsageError(
+            f"`parts` is {kept.place}, in the folder of the pages, {folder}; give a folder beside "
+            f"it, as in `parts='{folder}.parts'`"
+        )
+    return kept
+
+
+def make_site(
+    folder: Path,
+    inputs: AtlasInputs,
+    settings: AtlasSettings,
+    command: str,
+    *,
+    compared: bool = False,
+) -> Site:
+    """Run the analyses, or take them from the parts, and write the files."""
     findings = gather(inputs, settings)
-    site = Site(folder, findings, Measures(findings), command or _call(inputs))
+    measures = Measures(findings)
+    site = Site(folder, findings, measures, command or _call(inputs), compared=compared)
     write_shown_images(site, inputs)
     write_pages(site, inputs.progress)
+    return site
 
 
-def _checked(classifier: Classifier, images: Spec, settings: AtlasSettings) -> ImageSet:
+def checked_images(classifier: Classifier, images: Spec, settings: AtlasSettings) -> ImageSet:
     """Return the labelled images; refuse settings that do not fit the classifier."""
     if not isinstance(settings, AtlasSettings):
         raise WrongType(
@@ -103,7 +150,17 @@ def _checked(classifier: Classifier, images: Spec, settings: AtlasSettings) -> I
     return load_images(images).pinned().with_classes_of(classifier).only_labelled("atlas")
 
 
-def _ignore(_what: str, _done: float, _total: float) -> None:
+def checked_photos(photos: Spec | None) -> ImageSet | None:
+    """Return the photos without labels; refuse one that cannot be read."""
+    if photos is None:
+        return None
+    found = load_images(photos).pinned().unlabelled()
+    for image in found.ids.tolist():
+        found.only([image]).check_readable()
+    return found
+
+
+def ignore(_what: str, _done: float, _total: float) -> None:
     """Ignore the progress."""
 
 

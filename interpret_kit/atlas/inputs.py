@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from interpret_kit.analyses.base import Analysis
 from interpret_kit.analyses.recording.spill import Room
+from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.models.engines import AUTO
-from interpret_kit.results.result import Array
+from interpret_kit.results.result import Array, Result
 
 if TYPE_CHECKING:
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Point
     from interpret_kit.models.layers.hooks import Visit
+
+R = TypeVar("R", bound=Result[Any])
 
 AtlasStep = Callable[[str, float, float], None]
 """Called with (what is done, parts done, parts in all)."""
@@ -33,10 +38,31 @@ class AtlasInputs:
     batch_size: int = 32
     engine: str = AUTO  # of occlusion and ablation; see `Analysis.run`
     photos: ImageSet | None = None  # without labels: each gets a page of its own
+    parts: AtlasParts | None = None  # what was computed before; None to keep nothing
+    side: str = ""  # which of two networks it is: "a", "b"; "" if there is one
 
     def only(self, ids: Array) -> AtlasInputs:
         """Return the same with some of the images."""
         return replace(self, images=self.images.only(ids))
+
+    def run(
+        self, part: str, what: str, analysis: Analysis[R], images: ImageSet, **manner: Any
+    ) -> R:
+        """Run an analysis, unless it is among the parts that are kept.
+
+        Args:
+            part: the name of its folder among the parts.
+            what: the name of the part, for people.
+            analysis: the analysis.
+            images: the images.
+            manner: other arguments of `Analysis.run`.
+        """
+        manner |= {"batch_size": self.batch_size, "progress": partial(self.progress, what)}
+        if self.parts is None:
+            return analysis.run(self.classifier, images, **manner)
+        if self.side:
+            part, what = f"{self.side}-{part}", f"{what} of {self.side.upper()}"
+        return self.parts.run(part, what, analysis, self.classifier, images, **manner)
 
     @contextmanager
     def observed(self, visits: Mapping[Point, Visit]) -> Iterator[None]:

@@ -9,21 +9,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from interpret_kit.analyses.base import Analysis, Fold
 from interpret_kit.analyses.counting.accumulators import FilterStatistics
 from interpret_kit.analyses.counting.scoring import Score
-from interpret_kit.analyses.recording.spill import Spilled
-from interpret_kit.atlas.inputs import AtlasInputs
+from interpret_kit.analyses.counting.tally import PerLayer, Tally
+from interpret_kit.analyses.recording.records import Records
+from interpret_kit.models.arguments import ALL, Layers
 from interpret_kit.models.layers.catalogue import Layer, Point
-from interpret_kit.models.layers.hooks import refuse_other_rows
+from interpret_kit.models.layers.hooks import observed, refuse_other_rows
+from interpret_kit.models.layers.selectors import LAYERS
 from interpret_kit.models.probing.network_kinds import widened
-from interpret_kit.results.result import Array
+from interpret_kit.results.result import Array, Origin, Result, array, parameter
+
+if TYPE_CHECKING:
+    from interpret_kit.analyses.progress import RunProgress
+    from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.data.loader import Batch
+    from interpret_kit.models.classifier import Classifier
 
 SITE = "activation"
+_COLUMNS = ("ids", "labels", "predicted", "confidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +49,14 @@ class LayerSurvey:
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Survey(Result["Surveying"]):
     """Predictions for all images that could be read, and activations; a row is an image."""
 
-    ids: Array  # (images,) ascending
-    labels: Array  # (images,) true class
-    predicted: Array  # (images,) class
-    confidence: Array  # (images,) probability of the predicted class, in [0, 1]
-    layers: tuple[LayerSurvey, ...]
+    ids: Array = array("images", "id of each image in its set, ascending")
+    labels: Array = array("images", "true class, -1 where there is no label")
+    predicted: Array = array("images", "predicted class")
+    confidence: Array = array("images", "probability of the predicted class, in [0, 1]")
+    layers: tuple[LayerSurvey, ...] = ()
 
     @property
     def correct(self) -> Array:
@@ -62,38 +73,69 @@ class Survey:
         return int(np.searchsorted(self.ids, image))
 
 
-def survey(inputs: AtlasInputs, layers: Sequence[Layer]) -> Survey:
-    """Record the predictions and activations of all images.
+@dataclass(frozen=True)
+class Surveying(Analysis[Survey], saved=False):
+    """Record the predictions for all images, and the activations of all filters."""
 
-    Raises:
-        NoImages: if none can be read.
-        CannotWrite: no space for the records.
-    """
-    records, classifier = Spilled(inputs.room), inputs.classifier
-    statistics = [FilterStatistics() for _ in layers]
-    found: dict[str, Array] = {}
+    name: ClassVar[str] = "survey"
+    shard: ClassVar[int] = 128  # images: of each, two numbers per filter are recorded
 
-    def look(those: list[int], output: Tensor) -> None:
-        maps = maps_of(layers[those[0]], output, len(found["ids"]))
+    layer: Layers = parameter(ALL, *LAYERS)
+
+    def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> SurveyFold:  # noqa: ARG002
+        """Find the layers."""
+        return SurveyFold(classifier, classifier.find_layers(self.layer), self)
+
+
+@dataclass
+class SurveyTally(Tally):
+    """What a survey has recorded."""
+
+    images: Records  # what is predicted for each, and its peaks
+    units: PerLayer[FilterStatistics]
+
+
+class SurveyFold(Fold[Survey]):
+    """The records of the images so far."""
+
+    tally: SurveyTally
+
+    def __init__(self, classifier: Classifier, layers: Sequence[Layer], asked: Surveying) -> None:
+        self.classifier, self.layers, self.analysis = classifier, layers, asked
+        self.tally = self.empty()
+
+    def empty(self) -> SurveyTally:
+        """Begin with no image."""
+        statistics = {str(k): FilterStatistics() for k in range(len(self.layers))}
+        return SurveyTally(Records(), PerLayer(statistics))
+
+    def add(self, batch: Batch) -> None:
+        """Record the next images."""
+        found = {"ids": batch.ids, "labels": batch.labels}
+        # A batch of one runs other kernels, whose last bits differ: make it two.
+        pixels = batch.pixels if len(batch) > 1 else batch.pixels.expand(2, -1, -1, -1)
+        at = points_of(self.layers).items()
+        visits = {point: partial(self._look, those, len(batch), found) for point, those in at}
+        with observed(self.classifier.network, visits):
+            confidence, predicted = self.classifier.probabilities(pixels)[: len(batch)].max(1)
+        found |= {"confidence": confidence.float(), "predicted": predicted}
+        self.tally.images.add({name: each.cpu().numpy() for name, each in found.items()})
+
+    def _look(
+        self, those: list[int], images: int, found: dict[str, Tensor], output: Tensor
+    ) -> None:
+        maps = maps_of(self.layers[those[0]], output, max(images, 2))[:images]
         peaks, places = maps.flatten(2).max(2)
         for k in those:
-            statistics[k].add(maps)
-            found[f"peaks {k}"] = peaks.float().cpu().numpy()
-            found[f"places {k}"] = places.to(torch.int32).cpu().numpy()
+            self.tally.units[str(k)].add(maps)
+            found[f"peaks {k}"], found[f"places {k}"] = peaks.float(), places.to(torch.int32)
 
-    visits = {point: partial(look, those) for point, those in points_of(layers).items()}
-    with inputs.observed(visits):
-        for batch in inputs.batches("predictions"):
-            found = {"ids": batch.ids.numpy(), "labels": batch.labels.numpy()}
-            pixels = batch.pixels.to(classifier.device)
-            confidence, predicted = classifier.probabilities(pixels).max(1)
-            found["confidence"] = confidence.float().cpu().numpy()
-            found["predicted"] = predicted.cpu().numpy()
-            records.add(found)
-    columns = records.columns()
-    surveyed = tuple(_layer(columns, k, each) for k, each in enumerate(statistics))
-    names = ("ids", "labels", "predicted", "confidence")
-    return Survey(**{name: np.array(columns[name]) for name in names}, layers=surveyed)
+    def finish(self, origin: Origin) -> Survey:
+        """Return the records."""
+        columns = self.tally.images.columns()
+        layers = tuple(_layer(columns, k, each) for k, each in self.tally.units.items())
+        known = {name: np.array(columns[name]) for name in _COLUMNS}
+        return Survey(self.analysis, origin, **known, layers=layers)
 
 
 def points_of(layers: Sequence[Layer]) -> dict[Point, list[int]]:
@@ -111,7 +153,9 @@ def maps_of(layer: Layer, output: Tensor, images: int) -> Tensor:
     return maps
 
 
-def _layer(columns: dict[str, Array], k: int, statistics: FilterStatistics) -> LayerSurvey:
-    read = {name: values.float().cpu().numpy() for name, values in statistics.read().items()}
+def _layer(columns: dict[str, Array], k: str, statistics: FilterStatistics) -> LayerSurvey:
+    read: dict[str, Any] = {
+        name: values.float().cpu().numpy() for name, values in statistics.read().items()
+    }
     peaks, places = columns[f"peaks {k}"], columns[f"places {k}"]
     return LayerSurvey(peaks, places, read["peak"], read["mean"], read["active"])

@@ -177,7 +177,8 @@ def _refuse_other_job(path: Path, identity: Identity) -> None:
     if reasons:
         raise JobMismatch(
             f"cannot resume {path}: {'; '.join(reasons)}; repeat the run that was started, or use "
-            "another job folder"
+            "another job folder",
+            reasons,
         )
 
 

@@ -54,10 +54,10 @@ class Question:
 
     name: ClassVar[str]
 
-    def __init_subclass__(cls, **given: Any) -> None:
-        """Register the class by its name, so that its saved results can be read."""
+    def __init_subclass__(cls, *, saved: bool = True, **given: Any) -> None:
+        """Register the class by its name, so that its results can be read if they are saved."""
         super().__init_subclass__(**given)
-        if "name" in cls.__dict__:
+        if saved and "name" in cls.__dict__:
             registry.QUESTIONS[cls.name] = cls
 
     def fields(self) -> Iterator[tuple[str, Any]]:

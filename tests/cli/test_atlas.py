@@ -1,6 +1,8 @@
 """Does `ikit atlas` write the pages, and say how to make them again?"""
 
 import json
+import shutil
+import sys
 import webbrowser
 
 import pytest
@@ -8,6 +10,7 @@ from click.testing import CliRunner
 from pages import Page
 from small_runs import write_images, write_run
 
+from interpret_kit.analyses.occlusion import OcclusionFold
 from interpret_kit.cli.main import ikit
 
 
@@ -65,3 +68,41 @@ def test_mistakes_are_one_line(place, options, said):
     assert result.exit_code == 2
     assert said in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_update_computes_what_has_changed_and_force_computes_everything(place, monkeypatch):
+    monkeypatch.chdir(place)
+    settings = ["--layer", "2", "--window", "12", "--engine", "full", "--json"]
+
+    def told(*options):
+        result = run(place, *settings, *options)
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout), result.stderr
+
+    first, _ = told()
+    parts = ["predictions", "top patches", "ablation", "occlusion"]
+    assert (first["computed"], first["reused"], first["parts"]) == (parts, [], "ikit-atlas.parts")
+    again = run(place)
+    assert again.exit_code == 2
+    assert "ikit-atlas exists already; --update replaces it and computes only" in again.stderr
+    second, said = told("--update", "--photo", "photos/red/0.png")
+    assert (second["computed"], second["reused"]) == (["photo 0.png"], parts)
+    assert f"reused: {', '.join(parts)}; computed: photo 0.png" in said
+    assert "kept ikit-atlas.parts (0." in said
+    both = run(place, "--update", "--force", "--out", "ikit-atlas")
+    assert (both.exit_code, "drop one of them" in both.stderr) == (2, True)
+    third, _ = told("--force", "--out", "ikit-atlas")
+    assert (third["computed"], third["reused"]) == (parts, [])
+
+
+def test_ctrl_c_gives_the_command_that_resumes(place, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(OcclusionFold, "add", stop)
+    monkeypatch.setattr(sys, "argv", ["ikit", "atlas", "--force", "--out", "new"])
+    result = run(place, "--out", "new", "--engine", "full")
+    said = "Error: stopped by Ctrl-C; resume with: ikit atlas --out new --update"
+    assert result.stderr.splitlines() == [said]
+    shutil.rmtree(place / "new.parts")

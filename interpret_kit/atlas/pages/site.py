@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from interpret_kit.atlas.findings import Findings, OccludedImages
 from interpret_kit.atlas.measures import Measures
-from interpret_kit.atlas.pages.words import FILTERS
+from interpret_kit.atlas.pages.rendering import ASSETS, environment, write_assets, write_page
 from interpret_kit.atlas.sprites import Crop, SheetPlan
 from interpret_kit.atlas.tiles import plans
-
-_HERE = Path(__file__).parent
-_REPORT = _HERE.parents[1] / "report"
-ASSETS = "assets"
 
 
 class Photo(NamedTuple):
@@ -64,6 +60,7 @@ class Site:
     findings: Findings
     measures: Measures
     command: str  # that makes the atlas again
+    compared: bool = False  # whether the pages of a comparison are in the folder above
     plans: list[dict[str, SheetPlan]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,23 +68,10 @@ class Site:
 
     @cached_property
     def environment(self) -> Environment:
-        """The templates, with names escaped."""
-        environment = Environment(
-            loader=FileSystemLoader(_HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
+        """The templates, and what all of them need."""
+        return environment(
+            site=self, findings=self.findings, classes=self.findings.classes, origin=self.origin
         )
-        environment.filters.update(FILTERS)
-        environment.globals.update(
-            range_of=range,
-            site=self,
-            findings=self.findings,
-            classes=self.findings.classes,
-            origin=self.origin,
-        )
-        return environment
 
     @property
     def origin(self) -> Any:
@@ -96,20 +80,11 @@ class Site:
 
     def write(self, address: str, template: str, contents: Mapping[str, Any]) -> None:
         """Render a page and write it to an address below the folder."""
-        root = "../" * address.count("/")
-        text = self.environment.get_template(template).render(root=root, here=address, **contents)
-        file = self.folder / address
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Names of files may hold bytes that are not valid UTF-8.
-        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_page(self.environment, self.folder, address, template, contents)
 
     def write_assets(self) -> None:
         """Write the style sheet, the script and what the search looks through."""
-        assets = self.folder / ASSETS
-        assets.mkdir()
-        style = [_REPORT / "style.css", _HERE / "atlas.css"]
-        (assets / "atlas.css").write_text("\n".join(each.read_text("utf-8") for each in style))
-        (assets / "atlas.js").write_text((_HERE / "atlas.js").read_text("utf-8"))
+        write_assets(self.folder)
         index = {
             "layers": [
                 [layer.label, f"{self.layer_folder(k)}/", layer.filters]
@@ -119,7 +94,8 @@ class Site:
             "occurring": list(self.occurring),
         }
         # A file opened from disk cannot fetch another one, but it may run a script beside it.
-        (assets / "search.js").write_text(f"window.ATLAS = {json.dumps(index)};\n", "ascii")
+        search = f"window.ATLAS = {json.dumps(index)};\n"
+        (self.folder / ASSETS / "search.js").write_text(search, "ascii")
 
     def layer_folder(self, layer: int) -> str:
         """Return the folder of a layer's pages and sheets."""

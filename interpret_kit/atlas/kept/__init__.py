@@ -1,0 +1,1 @@
+"""What an atlas keeps for the next one."""
