@@ -31,7 +31,7 @@ from interpret_kit.trainers.runs.progress import ReportTraining, decoding
 from interpret_kit.trainers.train import resume
 
 TRIALS = "trials"  # folder of the runs, in that of the sweep
-NUMBERS = 2  # raised with every change after which a recipe gives other weights
+NUMBERS = 3  # raised with every change after which a recipe gives other weights: of a default, too
 DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions may change them
 
 
@@ -86,13 +86,19 @@ class Outcome:
 def fingerprint(recipe: Recipe, images: str) -> str:
     """Name what decides a trial's numbers: recipe, images, and the versions of the trainer.
 
+    Of the recipe, what differs from the default counts: so trials keep their names when a later
+    version has more options.
+
     Args:
         recipe: as it is trained, in which precision, too.
         images: fingerprint of all images.
     """
     versions_used = {name: version for name, version in versions().items() if name in DECIDE}
-    settings = dataclasses.asdict(recipe)
-    del settings["data"]  # the images count, not the path to them
+    default = dataclasses.asdict(Recipe())
+    settings = {
+        name: value for name, value in dataclasses.asdict(recipe).items() if value != default[name]
+    }
+    settings.pop("data", None)  # the images count, not the path to them
     deciding = [NUMBERS, versions_used, images, settings]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
