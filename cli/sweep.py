@@ -20,7 +20,8 @@ from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.loading.recorded_runs import check_device
 
 if TYPE_CHECKING:
-    from interpret_kit.results.sweep_table import Study, SweepResult
+    from interpret_kit.results.sweeps.study import Study
+    from interpret_kit.results.sweeps.sweep_table import SweepResult
 
 OUT = Path("sweeps")
 

@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from interpret_kit.report.page import write_report as write_report
     from interpret_kit.results.load import load_result as load_result
     from interpret_kit.results.result import Result as Result
-    from interpret_kit.results.sweep_table import Study as Study
-    from interpret_kit.results.sweep_table import SweepResult as SweepResult
+    from interpret_kit.results.sweeps.study import Study as Study
+    from interpret_kit.results.sweeps.sweep_table import SweepResult as SweepResult
     from interpret_kit.trainers.recipe import Recipe as Recipe
     from interpret_kit.trainers.sweep.runner import sweep as sweep
     from interpret_kit.trainers.train import resume as resume
@@ -85,8 +85,8 @@ _HOMES = {
     "RayCluster": "jobs.ray_cluster",
     "Recipe": "trainers.recipe",
     "Result": "results.result",
-    "Study": "results.sweep_table",
-    "SweepResult": "results.sweep_table",
+    "Study": "results.sweeps.study",
+    "SweepResult": "results.sweeps.sweep_table",
     "TopPatches": "analyses.top_patches",
     "TopPatchesResult": "analyses.top_patches",
     "compare": "analyses.comparing.run",
@@ -105,7 +105,7 @@ __all__ = list(_HOMES)
 registry.results_in(
     "interpret_kit.analyses",
     "interpret_kit.analyses.comparison",
-    "interpret_kit.results.sweep_table",
+    "interpret_kit.results.sweeps.sweep_table",
 )
 registry.figures_in("interpret_kit.render")
 registry.loading_in("interpret_kit.results.load")

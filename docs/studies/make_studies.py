@@ -25,7 +25,8 @@ from studies_text import SECTIONS, SWEEPS, Swept, page
 from interpret_kit.errors import NothingThere
 from interpret_kit.results.load import load_result
 from interpret_kit.results.result import Array
-from interpret_kit.results.sweep_table import SweepResult, text
+from interpret_kit.results.sweeps.study import text
+from interpret_kit.results.sweeps.sweep_table import SweepResult
 from interpret_kit.trainers.runs.progress import DIVERGED
 
 HOME = Path(__file__).parent

@@ -10,7 +10,7 @@ from earlier_report import EARLIER, KNOWN
 from studies_images import about
 from studies_rules import Finding, Rule
 
-from interpret_kit.results.sweep_table import SweepResult
+from interpret_kit.results.sweeps.sweep_table import SweepResult
 from interpret_kit.results.table import markdown
 
 

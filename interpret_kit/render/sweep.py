@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from interpret_kit.render.page import GREY, LABEL, NOTE, Page, fitted, integer_ticks
 from interpret_kit.render.scales import CONFIDENCE
 from interpret_kit.results.result import Array
-from interpret_kit.results.sweep_table import SHRUNK, SweepResult, text
+from interpret_kit.results.sweeps.study import SHRUNK, text
+from interpret_kit.results.sweeps.sweep_table import SweepResult
 
 SPLITS = {"train": "#8a9ba8", "val": "#c8442f", "test": "#2a6f4e"}
 STYLES = {"train": ":", "val": "-", "test": "--"}  # if the colours stand for recipes
@@ -74,7 +75,7 @@ def _accuracies(axes: Axes, result: SweepResult) -> None:
             style = _style(split, number, len(lines))
             percent = 100 * shares[rows]
             x = np.repeat(places, percent.shape[1])
-            filled = style["color"] if len(lines) == 1 or split != "train" else "white"
+            filled = style["color"] if len(lines) == 1 else _filling(split, style["color"])
             axes.scatter(x, percent.ravel(), s=16, zorder=3, ec=style["color"], fc=filled)
             axes.plot(places, _means(percent), linewidth=1.4, label=split, **style)
     if study.report:
@@ -121,7 +122,7 @@ def _explain(axes: Axes, result: SweepResult, others: Sequence[str], lines: int)
         return
     step = len(result.study.grid) // lines
     cells = [{name: each[name] for name in others} for each in result.study.grid[::step]]
-    handles = _coloured(cells, lines) + _dashed(result.shares)
+    handles = _coloured(cells, lines) + _dashed(result.shares, dots=True)
     known = {"report", "failed", "chance"}
     handles += [each for each in axes.get_lines() if each.get_label() in known]
     title = _called(result, *others)
@@ -164,8 +165,20 @@ def _coloured(cells: Sequence[Mapping[str, Any]], count: int) -> list[Line2D]:
     ]
 
 
-def _dashed(splits: Mapping[str, Array]) -> list[Line2D]:
-    return [Line2D([], [], color="black", ls=STYLES[each], label=each) for each in splits]
+def _dashed(splits: Mapping[str, Array], *, dots: bool = False) -> list[Line2D]:
+    """Make a legend entry per split: its line style and, if there are dots, open or filled."""
+    return [
+        Line2D(
+            [], [], color="black", ls=STYLES[each], label=each, ms=4, mfc=_filling(each, "black"),
+            marker="o" if dots else "",
+        )
+        for each in splits
+    ]  # fmt: skip
+
+
+def _filling(split: str, colour: Any) -> Any:
+    """Return what fills the dots of a split, if the colours stand for recipes."""
+    return "white" if split == "train" else colour
 
 
 def _means(percent: Array) -> list[float]:

@@ -16,7 +16,7 @@ from interpret_kit.results import save
 from interpret_kit.results.atomic import MARKER, check_free, mark, whole_folder, write_whole
 from interpret_kit.results.load import load_result
 from interpret_kit.results.save import manifest
-from interpret_kit.results.sweep_table import Study
+from interpret_kit.results.sweeps.study import Study
 from interpret_kit.results.table import Table, write_csv
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History, RunFolder

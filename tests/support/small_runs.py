@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from interpret_kit.models.loading.load import CONFIG, WEIGHTS, create, save_weights
-from interpret_kit.results.sweep_table import Study
+from interpret_kit.results.sweeps.study import Study
 from interpret_kit.trainers.recipe import Recipe
 
 TOO_LARGE = 99  # a kernel that leaves no pixels

@@ -26,7 +26,8 @@ from interpret_kit.models.argument_values import path_argument, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, MARKER, is_ours, mark, write_whole
 from interpret_kit.results.lock import alone_in
-from interpret_kit.results.sweep_table import Study, SweepResult
+from interpret_kit.results.sweeps.study import Study
+from interpret_kit.results.sweeps.sweep_table import SweepResult
 from interpret_kit.trainers.distributed import can_learn_in, in_precision
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.progress import TrainingProgress

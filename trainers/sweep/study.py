@@ -26,7 +26,7 @@ from typing import Any
 
 from interpret_kit.errors import NothingThere, UsageError, close_names
 from interpret_kit.models.argument_values import refuse_url
-from interpret_kit.results.sweep_table import Study, distinct, trial_name
+from interpret_kit.results.sweeps.study import Study, distinct, trial_name
 from interpret_kit.trainers.recipe import OURS, Recipe
 
 if sys.version_info >= (3, 11):
@@ -159,10 +159,10 @@ def _study(content: Mapping[str, Any], changed: Mapping[str, Any]) -> Study:
 
 
 def checked(study: Study) -> Study:
-    """Check the names and types of all hyper-parameters of a study, each by itself.
+    """Check the names, types and values of all hyper-parameters of a study, each by itself.
 
     Raises:
-        UsageError: if recipes have no such field, or one of another type.
+        UsageError: if recipes have no such field, one of another type, or never that value.
     """
     for name, value in study.recipe.items():
         _check(name, value)
@@ -188,11 +188,14 @@ def _known(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
 
 
 def _check(name: str, value: Any) -> None:
+    from interpret_kit.trainers.sweep.values import refuse_wrong
+
     if name == "seed":
         raise UsageError("each trial has its own seed; list them as `seeds` of the study")
     _known({name: value}, tuple(FIELD_TYPES), "field of a recipe")
     if not _is(value, FIELD_TYPES[name]):
         raise UsageError(f"`{name}` is {value!r}; it must be: {_words(FIELD_TYPES[name])}")
+    refuse_wrong(name, value)
 
 
 def _words(hint: Any) -> str:

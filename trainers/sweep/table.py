@@ -9,7 +9,8 @@ import numpy as np
 
 from interpret_kit.errors import UsageError
 from interpret_kit.results.result import Array, Origin, versions
-from interpret_kit.results.sweep_table import SHRUNK, Study, SweepResult, label
+from interpret_kit.results.sweeps.study import SHRUNK, Study, label
+from interpret_kit.results.sweeps.sweep_table import SweepResult
 from interpret_kit.trainers.recipe import OURS
 from interpret_kit.trainers.sweep.study import GridIndex, trials_of
 from interpret_kit.trainers.sweep.trial import TRIALS, Outcome, Planned, cost

@@ -16,7 +16,8 @@ from interpret_kit.cli.main import ikit
 from interpret_kit.data import shapes
 from interpret_kit.errors import DoesNotFit, NothingThere, OutputExists, RunError, UsageError
 from interpret_kit.results.load import load_result
-from interpret_kit.results.sweep_table import Study, SweepResult
+from interpret_kit.results.sweeps.study import Study
+from interpret_kit.results.sweeps.sweep_table import SweepResult
 from interpret_kit.trainers.sweep import trial
 from interpret_kit.trainers.sweep.runner import How, Listener, sweep
 from interpret_kit.trainers.sweep.trial import outcome, record_failure
@@ -132,7 +133,7 @@ KILLED = """
 import json, os, signal, sys
 import torch
 torch.set_num_threads(1)
-from interpret_kit.results.sweep_table import Study
+from interpret_kit.results.sweeps.study import Study
 from interpret_kit.trainers.sweep import trial
 from interpret_kit.trainers.sweep.runner import sweep
 

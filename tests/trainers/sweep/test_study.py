@@ -1,5 +1,6 @@
 """Does a study ask for the trials that it says, and refuse what no recipe has?"""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -9,11 +10,13 @@ from networks_on_paper import noise
 from interpret_kit.errors import DoesNotFit, NothingThere, UsageError
 from interpret_kit.trainers.images.data import Split, TrainingData, thinned
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.sweep import trial
 from interpret_kit.trainers.sweep.study import read_study, shrunk, trials_of
 from interpret_kit.trainers.sweep.trial import cost, fingerprint
 
 EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
 STUDIES = [*sorted((EXAMPLES / "studies").glob("*.toml")), EXAMPLES / "final.toml"]
+DECISIVE = sorted((EXAMPLES / "studies" / "decisive").glob("*.toml"))
 FILTERS = (16, 32, 64, 128, 256, 512, 768)
 DEPTH = (32, 64, 64, 64, 64, 64)
 GRIDS = {  # what varies in each committed study
@@ -54,8 +57,8 @@ def test_a_committed_study_varies_what_it_says_and_nothing_else(file):
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_every_network_of_a_committed_study_can_be_made(file, scale):
-    for trial in trials_of(read_study(file, scale)):
-        counted = cost(trial.recipe, classes=33)
+    for each in trials_of(read_study(file, scale)):
+        counted = cost(each.recipe, classes=33)
         assert counted.multiply_adds > 0
 
 
@@ -64,6 +67,21 @@ def test_every_network_of_a_committed_study_can_be_made(file, scale):
 def test_a_committed_study_compares_as_many_recipes_at_any_scale(file, scale):
     recipes = [each.recipe for each in trials_of(read_study(file, scale))]
     assert len(set(recipes)) == len(recipes)
+
+
+@pytest.mark.parametrize("file", DECISIVE, ids=lambda file: file.stem)
+@pytest.mark.parametrize("scale", [1.0, 0.15])
+def test_a_decisive_study_repeats_a_few_recipes_with_seeds_of_its_own(file, scale):
+    decisive = read_study(file, scale)
+    first = read_study(file.parents[1] / f"{file.stem.removeprefix('decide_')}.toml", scale)
+    assert decisive.recipe == first.recipe
+    assert not set(decisive.seeds) & set(first.seeds)
+    unseeded = [
+        {dataclasses.replace(each.recipe, seed=0) for each in trials_of(study)}
+        for study in (decisive, first)
+    ]
+    assert len(unseeded[0]) == len(decisive.grid)
+    assert unseeded[0] < unseeded[1]
 
 
 def test_only_the_final_study_looks_at_the_test_images():
@@ -106,6 +124,27 @@ def test_a_study_may_be_one_recipe_and_its_data_another(tmp_path):
         (ABOUT + "[recipe]\nseed = 3\n", r"list them as `seeds` of the study"),
         (ABOUT + "[recipe]\nlr = true\n", "`lr` is True; it must be: number"),
         (ABOUT + "[recipe]\nchannels = 3\n", "`channels` is 3; it must be: list of integers"),
+        (
+            ABOUT + '[vary]\nactivation = ["relu", "gelo"]\n',
+            "`activation` is 'gelo'; close names: gelu",
+        ),
+        (ABOUT + '[recipe]\nactivation = "gelo"\n', "`activation` is 'gelo'; close names: gelu"),
+        (
+            ABOUT + "[vary]\nkernel = [3, [3, 0]]\n",
+            "`kernel` is 0; it must be an integer of at least 1",
+        ),
+        (ABOUT + "[vary]\nchannels = [[8], [8, -8]]\n", "`channels` is -8; it must be an integer"),
+        (ABOUT + "[vary]\nfc = [[], [0]]\n", "`fc` is 0; it must be an integer of at least 1"),
+        (ABOUT + "[vary]\ndropout = [0, 1]\n", "`dropout` is 1; it must be at least 0 and below 1"),
+        (ABOUT + "[recipe]\nlr = 0\n", "`lr` is 0; it must be above 0"),
+        (
+            ABOUT + '[recipe]\noptimizer = "adamv"\n',
+            "`optimizer` is 'adamv', which timm does not have",
+        ),
+        (
+            ABOUT + '[vary]\narch = ["resnet81"]\n',
+            "`arch`: 'resnet81' is not a file, run folder or",
+        ),
         (ABOUT + '[vary]\nkernel = [3, "4"]\n', "'4'; it must be: integer or list of integers"),
         (
             ABOUT + "[vary]\nkernel = 3\n",
@@ -128,6 +167,12 @@ def test_a_study_that_no_recipe_could_follow_is_refused_by_the_line_that_is_wron
 ):
     with pytest.raises(UsageError, match=message):
         read_study(write(tmp_path, text))
+
+
+def test_values_that_only_some_recipes_can_have_are_left_to_their_trials(tmp_path):
+    text = ABOUT + "[recipe]\ncrop = 0.5\npretrained = true\n[vary]\naugment = [true, false]\n"
+    text += "drop_path = [0.0, 0.1]\nkernel = [3, 99]\n"
+    assert len(trials_of(read_study(write(tmp_path, text)))) == 8
 
 
 def test_what_is_varied_cannot_be_changed_for_all(tmp_path):
@@ -173,8 +218,6 @@ def test_a_network_costs_its_weights_once_for_each_cell_they_are_used_in():
 
 
 def test_a_trial_is_called_after_all_that_decides_its_numbers(monkeypatch):
-    from interpret_kit.trainers.sweep import trial
-
     recipe = Recipe(lr=0.01)
     name = fingerprint(recipe, "images")
     assert fingerprint(Recipe(lr=0.01), "images") == name
@@ -189,6 +232,35 @@ def test_a_trial_is_called_after_all_that_decides_its_numbers(monkeypatch):
     monkeypatch.setattr(trial, "versions", lambda: {"torch": "9"})
     others.add(fingerprint(recipe, "images"))
     assert len(others | {name}) == 6
+
+
+def test_trials_keep_their_names_when_recipes_get_another_field(monkeypatch):
+    name = fingerprint(Recipe(lr=0.01), "images")
+
+    @dataclasses.dataclass(frozen=True)
+    class Later(Recipe):
+        another: float = 0.0
+
+    monkeypatch.setattr(trial, "Recipe", Later)
+    assert fingerprint(Later(lr=0.01), "images") == name
+    assert fingerprint(Later(lr=0.01, another=1.0), "images") != name
+
+
+def test_a_default_that_changes_gives_all_trials_other_names():
+    # A trial's name leaves out what is at its default: raise `trial.NUMBERS` with this list.
+    assert trial.NUMBERS == 3
+    defaults = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    known = {
+        "data_share": 1.0, "size": 64, "arch": "ikit_convnet", "pretrained": False,
+        "channels": (16, 32, 64, 64, 64), "kernel": 3, "stride": 1, "padding": None, "pool": 2,
+        "pool_stride": None, "batch_norm": True, "activation": "relu", "global_pool": False,
+        "fc": (128,), "dropout": 0.0, "epochs": 10, "batch_size": 48, "lr": 0.003,
+        "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine", "warmup": 0.15,
+        "augment": True, "crop": 1.0, "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0,
+        "label_smoothing": 0.0, "clip": 0.0, "ema": 0.0, "drop_path": 0.0, "patience": 0,
+        "val_too": False, "test": True, "seed": 0, "precision": "auto", "compile": "auto",
+    }  # fmt: skip
+    assert {name: defaults[name] for name in known} == known
 
 
 def test_a_share_of_the_training_images_is_one_of_each_class_and_always_the_same():

@@ -1,4 +1,4 @@
-"""How does a hyper-parameter affect accuracy? A study, and the result of its sweep."""
+"""How does a hyper-parameter affect accuracy? The result of a sweep."""
 
 from __future__ import annotations
 
@@ -6,92 +6,14 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from pathlib import PurePath
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from interpret_kit.errors import UsageError, WrongType
-from interpret_kit.models.argument_values import counted, integer, shown
-from interpret_kit.results.result import Array, Question, Result, array
+from interpret_kit.results.result import Array, Result, array
+from interpret_kit.results.sweeps.intervals import intervals
+from interpret_kit.results.sweeps.study import Study, text, trial_name
 from interpret_kit.results.table import Table, markdown
-
-SHRUNK = ("epochs", "channels", "fc")  # hyper-parameters that a scale below 1 reduces
-
-
-@dataclass(frozen=True)
-class Study(Question):
-    """Which recipe is best? Train with every recipe of a grid, with several seeds, and compare.
-
-    A recipe is the base plus one value of each varied hyper-parameter; the last one varies
-    fastest.
-    """
-
-    name: ClassVar[str] = "sweep"
-
-    title: str = ""
-    question: str = ""
-    recipe: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # the base, by hyper-parameter
-    vary: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
-    report: tuple[float, ...] = ()  # reference accuracies in percent, one per recipe, or none
-    scale: float = 1.0  # in (0, 1]; see `at_scale`
-
-    def __post_init__(self) -> None:
-        """Check all that does not depend on what a recipe is, and convert it to JSON's types.
-
-        Raises:
-            WrongType: if a field is of another type.
-            UsageError: if values are missing or listed twice, or do not fit each other.
-        """
-        for name in ("title", "question"):
-            if not isinstance(getattr(self, name), str):
-                raise WrongType(f"`{name}` is {shown(getattr(self, name))}; give text")
-        recipe = _by_name("recipe", self.recipe, "values, as in recipe={'data': 'photos/'}")
-        vary = _by_name("vary", self.vary, "lists of values, as in vary={'kernel': [3, 5]}")
-        vary = {name: distinct(f"`vary` {name}", values) for name, values in vary.items()}
-        seeds = tuple(distinct("`seeds`", _plain(self.seeds)))
-        if any(integer(each) is None or each < 0 for each in seeds):
-            raise UsageError(f"`seeds` is {[*seeds]}; they must be integers of at least 0")
-        if not isinstance(self.scale, Real) or not 0 < float(self.scale) <= 1:
-            raise UsageError(f"`scale` is {shown(self.scale)}; it must be above 0 and at most 1")
-        for name, value in {"recipe": recipe, "vary": vary, "seeds": seeds}.items():
-            object.__setattr__(self, name, value)  # frozen
-        object.__setattr__(self, "report", _percents(self.report, len(self.grid)))
-
-    @property
-    def grid(self) -> tuple[dict[str, Any], ...]:
-        """The varied hyper-parameters of each recipe, in the order of the table."""
-        combined = itertools.product(*self.vary.values())
-        return tuple(dict(zip(self.vary, values, strict=True)) for values in combined)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The name of each recipe: its varied hyper-parameters."""
-        return tuple(label(each) or self.title for each in self.grid)
-
-    @property
-    def at_scale(self) -> str:
-        """What the scale reduced, in a sentence; empty at scale 1."""
-        if self.scale == 1:
-            return ""
-        return (
-            f"At scale {self.scale:g}: epochs and training images per class are multiplied by "
-            f"{self.scale:g}; filters and units, except in timm's networks, by its square root "
-            f"{self.scale**0.5:.2g}, so that the MACs of a layer are multiplied by about "
-            f"{self.scale:g} (those of the first layer, whose input always has three channels, "
-            "shrink less). Rounding keeps different values different. Validation and test images "
-            "are all used."
-        )
-
-    @property
-    def extent(self) -> str:
-        """The numbers of recipes and seeds, in words."""
-        recipes, seeds = counted(len(self.grid), "recipe"), counted(len(self.seeds), "seed")
-        return f"{recipes}, with {seeds}{' each' if len(self.grid) > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +52,10 @@ class SweepResult(Result[Study], of="sweep"):
         return {split: each for split, each in all_three.items() if not np.isnan(each).all()}
 
     def summary(self) -> Table:
-        """Return a row per recipe: means and standard deviations over the successful seeds."""
+        """Return a row per recipe: means and standard deviations over the successful seeds.
+
+        Accuracies on a sample of images also have their 95 % interval: see `intervals`.
+        """
         study = self.study
         columns: dict[str, Sequence[Any]] = {"recipe": study.labels}
         if study.vary:
@@ -141,12 +66,24 @@ class SweepResult(Result[Study], of="sweep"):
         for split, shares in self.shares.items():
             columns[f"{split} %"] = [_mean(100 * each) for each in shares]
             columns[f"{split} +-"] = [_spread(100 * each) for each in shares]
+            known = [_interval(each) for each in self.intervals(split)]
+            if any(known):
+                columns[f"{split} 95 %"] = known
         if study.report:
             columns["report %"] = study.report
         columns["parameters"] = [_whole(each) for each in self.parameters]
         columns["multiply-adds"] = [_whole(each) for each in self.multiply_adds]
         columns["s/epoch"] = [_mean(each) for each in self.seconds]
         return _table(columns)
+
+    def intervals(self, split: str) -> list[tuple[float, float] | None]:
+        """Return the 95 % interval of each recipe's mean accuracy on "val" or "test", in [0, 1].
+
+        None for "train", whose images are not a sample, or without a successful trial.
+        """
+        if split == "train":
+            return [None] * len(self.study.grid)
+        return intervals(self.shares[split], self.scored.get(split, 0))
 
     def headline(self) -> str:
         """Name the best recipe in a line: by validation accuracy, if any, otherwise by test."""
@@ -156,9 +93,9 @@ class SweepResult(Result[Study], of="sweep"):
         best, labels = self._best(split), self.study.labels
         percents = 100 * self.shares[split][best]
         among = f"best of {len(labels)}: " if len(labels) > 1 else ""
-        spread = _spread(percents)
-        seeds = "" if spread is None else f" (+- {spread:.1f} over the seeds)"
-        return f"{among}{labels[best]}, {split} {_mean(percents):.1f} %{seeds}"
+        known = _interval(self.intervals(split)[best])
+        within = f" (95 % interval {known} %)" if known else ""
+        return f"{among}{labels[best]}, {split} {_mean(percents):.1f} %{within}"
 
     def best_run(self) -> str | None:
         """Return the run folder, in that of the sweep, of the best seed of the best recipe.
@@ -195,12 +132,29 @@ class SweepResult(Result[Study], of="sweep"):
         study = self.study
         base = {name: value for name, value in study.recipe.items() if name != "data"}
         values = "; ".join(f"{name} {text(value)}" for name, value in base.items())
-        seeds = f"Seeds: {', '.join(map(str, study.seeds))}; mean and sample standard deviation."
+        seeds = (
+            f"Seeds: {', '.join(map(str, study.seeds))}; mean and sample standard deviation. "
+            f"{self._reading()}"
+        )
         scored = "".join(f", {count} for {split}" for split, count in self.scored.items())
         images = f"Images: {self.origin.images}{scored}."
         lines = [study.question, f"{images} Base: {values or 'the default recipe'}."]
-        paragraphs = [f"## {study.title}", *lines, markdown(self.summary()), seeds, *self.notes()]
+        headline = self.headline()
+        best = f"{headline[:1].upper()}{headline[1:]}."
+        table = markdown(self.summary())
+        paragraphs = [f"## {study.title}", *lines, best, table, seeds, *self.notes()]
         return {"sweep.md": "\n\n".join(each for each in paragraphs if each) + "\n"}
+
+    def _reading(self) -> str:
+        """Say which errors the intervals cover."""
+        several = (~np.isnan(self.train_accuracy)).sum(1).max() > 1
+        known = [each for each in ("val", "test") if self.scored.get(each)]
+        seeds = ["the spread between the seeds, pooled over the recipes,"] if several else []
+        images = [f"the sampling of the {' and '.join(known)} images"] if known else []
+        if not seeds and not images:
+            return ""
+        covered = " and ".join([*seeds, *images]).rstrip(",")
+        return f"The 95 % intervals of the mean cover {covered}."
 
     def _trials(self) -> Table:
         trials = list(itertools.product(self.study.labels, self.study.seeds))
@@ -217,66 +171,6 @@ class SweepResult(Result[Study], of="sweep"):
         return _table(columns)
 
 
-def distinct(name: str, values: Any) -> list[Any]:
-    """Check a list of at least one value, each listed once.
-
-    Raises:
-        UsageError: if it is something else; ``name`` is what the message calls it.
-    """
-    if not isinstance(values, list) or not values:
-        raise WrongType(f"{name} is {shown(values)}; it must be a list of at least one value")
-    if any(values.count(each) > 1 for each in values):
-        raise UsageError(f"{name} is {shown(values)}; a value is listed twice")
-    return values
-
-
-def trial_name(label: str, seed: int) -> str:
-    """Return the name of a trial."""
-    return f"{label}, seed {seed}"
-
-
-def label(choices: Mapping[str, Any]) -> str:
-    """Write names and values of some hyper-parameters in a line."""
-    return ", ".join(f"{name} {text(value)}" for name, value in choices.items())
-
-
-def text(value: Any) -> str:
-    """Write the value of a hyper-parameter as it is typed on the command line."""
-    if isinstance(value, (list, tuple)):
-        return ",".join(map(text, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
-
-
-def _by_name(name: str, given: Any, example: str) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        raise WrongType(
-            f"`{name}` is {shown(given)}; give a dict from fields of a recipe to {example}"
-        )
-    return {str(each): _plain(value) for each, value in given.items()}
-
-
-def _percents(given: Any, recipes: int) -> tuple[float, ...]:
-    listed = _plain(given)
-    numbers = isinstance(listed, list) and all(type(each) in (int, float) for each in listed)
-    if not numbers or len(listed) not in (0, recipes):
-        raise UsageError(
-            f"`report` is {shown(given)}; it must be one accuracy in percent for each of "
-            f"{recipes} recipes"
-        )
-    return tuple(map(float, listed))
-
-
-def _plain(value: Any) -> Any:
-    """Convert tuples, ranges, arrays and paths to lists, numbers and text, as in a TOML file."""
-    if isinstance(value, PurePath):
-        return str(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple, range)) else value
-
-
 def _table(columns: Mapping[str, Sequence[Any]]) -> Table:
     return Table(tuple(columns), tuple(zip(*columns.values(), strict=True)))
 
@@ -290,6 +184,10 @@ def _spread(numbers: Array) -> float | None:
     """Return the sample standard deviation; None for fewer than two numbers."""
     there = numbers[~np.isnan(numbers)]
     return round(float(there.std(ddof=1)), 2) if len(there) > 1 else None
+
+
+def _interval(known: tuple[float, float] | None) -> str:
+    return "" if known is None else f"{100 * known[0]:.1f} to {100 * known[1]:.1f}"
 
 
 def _whole(number: float) -> int | None:

@@ -1,0 +1,1 @@
+"""Sweeps: the study that describes one, and its result."""
