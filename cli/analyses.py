@@ -30,6 +30,7 @@ from interpret_kit.jobs.folder import job_argument
 from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.engines import AUTO
 from interpret_kit.models.loading.recorded_runs import size_of
+from interpret_kit.results.lock import alone_in
 from interpret_kit.results.save import formats_argument
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     formats = formats_argument(given["format"], "format")
     check_force(ctx)
     check_place(_place(ctx), force=given["force"])
+    if given["out"]:
+        ctx.with_resource(alone_in(Path(given["out"]), beside=True))
     refuse_other_temporary_job(given)
     if given["job"] or not given["out"]:
         job_argument(given["job"], resume=given["resume"])

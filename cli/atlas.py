@@ -31,6 +31,7 @@ from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import OutputExists, RunError, UsageError
 from interpret_kit.models.loading.recorded_runs import size_of
 from interpret_kit.results.atomic import is_ours
+from interpret_kit.results.lock import alone_in
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
@@ -51,6 +52,7 @@ def _run(ctx: click.Context) -> None:
     out, settings = Path(given["out"] or OUT), from_options(AtlasSettings, given)
     check_force(ctx)
     _check_out(out, force=given["force"], update=given["update"])
+    ctx.with_resource(alone_in(out, beside=True))
     parts = AtlasParts(parts_beside(out), fresh=given["force"])
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")

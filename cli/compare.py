@@ -17,6 +17,7 @@ from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.overrides import as_given
 from interpret_kit.models.loading.recorded_runs import check_model
+from interpret_kit.results.lock import alone_in
 from interpret_kit.results.save import formats_argument
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def _run(ctx: click.Context) -> None:
     check_force(ctx)
     place = given["out"] or next_free(OUT, str(ctx.info_name))
     check_place(Path(place), force=given["force"])
+    ctx.with_resource(alone_in(Path(place), beside=True))
     for spec in specs:
         check_model(spec, given["arch"], given["device"], as_given(**models.said_by(ctx)))
         terminal.say(f"model: {spec}")

@@ -12,6 +12,7 @@ from interpret_kit.cli.common.folders import check_place
 from interpret_kit.cli.common.options import example_of, shared
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.models.loading.recorded_runs import check_device
+from interpret_kit.results.lock import alone_in
 
 if TYPE_CHECKING:
     from interpret_kit.cli.common.terminal import Step
@@ -23,6 +24,7 @@ def _run(ctx: click.Context) -> None:
     given = ctx.params
     out, terminal = Path(given["out"] or OUT), Terminal(given["json"], given["quiet"])
     check_place(out, force=given["force"])
+    ctx.with_resource(alone_in(out, beside=True))
     check_device(given["device"])
     terminal.say(f"writing the demo to {out}; this takes two to five minutes on two cores")
     from interpret_kit.trainers.demo import ATLAS, PHOTO_ATLAS, Demo, next_commands, write_demo

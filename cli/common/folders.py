@@ -45,11 +45,14 @@ def check_place(folder: Path, *, force: bool) -> None:
     """Refuse, before the work starts, what could not be written after it.
 
     Raises:
+        UsageError: it has no name of its own, as "." and "/".
         OutputExists: something is there, and ``force`` is not given.
         CannotWrite: no permission, or a file where a folder should be.
     """
     from interpret_kit.results.atomic import check_free
 
+    if not folder.name or folder.name == "..":
+        raise UsageError(f"--out is {str(folder)!r}; give a new folder, such as ikit-out/mine")
     check_free(folder, force=force)
     check_writable(folder)
 

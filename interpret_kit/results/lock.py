@@ -17,7 +17,7 @@ from interpret_kit.models.loading.recorded_runs import LOCK
 
 
 @contextmanager
-def alone_in(folder: Path, option: str = "`out`") -> Iterator[None]:
+def alone_in(folder: Path, option: str = "`out`", *, beside: bool = False) -> Iterator[None]:
     """Keep other processes out of a folder; one that is made for it goes again if it stays empty.
 
     with alone_in(Path("sweeps/kernel")):
@@ -26,6 +26,7 @@ def alone_in(folder: Path, option: str = "`out`") -> Iterator[None]:
     Args:
         folder: is made if it is not there.
         option: what names the folder, for the message.
+        beside: whether the lock is a file beside the folder, which then need not exist.
 
     Raises:
         OutputExists: one is at work there.
@@ -33,11 +34,13 @@ def alone_in(folder: Path, option: str = "`out`") -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    file = folder / LOCK
+    whole = folder.absolute()
+    file = whole.with_name(f".{whole.name}{LOCK}") if beside else folder / LOCK
+    home = file.parent
     lock = FileLock(file, timeout=0, thread_local=False)
     try:
-        made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
+        made = not home.exists()
+        home.mkdir(parents=True, exist_ok=True)
         if file.exists() and not file.is_file():  # to read from a pipe is to wait
             raise CannotWrite(f"cannot write to {folder}: {file} is not a regular file; remove it")
         lock.acquire()
@@ -57,7 +60,7 @@ def alone_in(folder: Path, option: str = "`out`") -> Iterator[None]:
         lock.release()
         if made:
             with suppress(OSError):  # there is something in it
-                folder.rmdir()
+                home.rmdir()
 
 
 def is_held(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.cli.common.resuming import RESUME, resuming_command
 from interpret_kit.cli.main import ikit
+from interpret_kit.results.lock import alone_in
 
 
 @pytest.fixture
@@ -192,3 +193,44 @@ def test_gpus_are_of_the_workers_of_a_cluster(place, monkeypatch):
     done = command("misclassifications --gpus-per-worker 1", monkeypatch)
     assert done.exit_code == 2
     assert "--gpus-per-worker only applies to a Ray cluster; name one with --ray" in done.stderr
+
+
+@pytest.mark.parametrize("shard", [2, 10])  # with a temporary job, and without
+def test_a_second_command_for_the_same_out_is_refused_before_it_loads_a_model(
+    shard, place, monkeypatch
+):
+    monkeypatch.setattr(Misclassifications, "shard", shard)
+    with monkeypatch.context() as patch:
+        patch.setattr("interpret_kit.cli.common.models.load", lambda *_: pytest.fail("loaded"))
+        with alone_in(Path("results/mine"), beside=True):
+            second = command("misclassifications --out results/mine", patch)
+    assert second.exit_code == 2
+    assert re.fullmatch(
+        r"Error: process \d+ on .* is writing to results/mine; wait for it, end it, or use "
+        r"another --out\n",
+        second.stderr,
+    )
+    assert not (place / "results").exists()
+    assert command("misclassifications --out results/mine", monkeypatch).exit_code == 0
+    assert [each.name for each in (place / "results").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "line", ["compare runs/mine runs/mine --data labelled", "atlas --data labelled", "demo"]
+)
+def test_a_second_process_is_refused_by_every_command_that_writes_a_folder(
+    line, place, monkeypatch
+):
+    monkeypatch.setattr("interpret_kit.cli.common.models.load", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("interpret_kit.trainers.demo.write_demo", lambda *_: pytest.fail("begun"))
+    with alone_in(Path("mine"), beside=True):
+        second = command(f"{line} --out mine", monkeypatch)
+    assert second.exit_code == 2
+    assert "is writing to mine; wait for it, end it, or use another --out" in second.stderr
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_folder_without_a_name_of_its_own_is_refused(out, place, monkeypatch):
+    done = command(f"misclassifications --out {out}", monkeypatch)
+    assert done.exit_code == 2
+    assert f"--out is '{out}'; give a new folder, such as ikit-out/mine" in done.stderr
