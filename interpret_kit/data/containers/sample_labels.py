@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from interpret_kit.data.containers.opening import file_system, is_url, reading_remotely
+from interpret_kit.data.containers.opening import NoAccess, is_url, open_binary
 from interpret_kit.data.folders.class_names import Labels, twins
-from interpret_kit.errors import ClassMismatch, UsageError, close_names, shortened
+from interpret_kit.errors import ClassMismatch, NothingThere, UsageError, close_names, shortened
 from interpret_kit.models.argument_values import integer
 from interpret_kit.models.classes.files import parse_class_names, read_class_names
 from interpret_kit.models.classes.names import class_names
@@ -175,12 +175,11 @@ def classes_beside(address: str) -> tuple[str, ...]:
 
 def _remote_text(url: str) -> str | None:
     """Return the text of a small file; None if it is not there."""
-    with reading_remotely(url):
-        system, path = file_system(url)
-        if not system.exists(path):
-            return None
-        with system.open(path, "rb") as file:
-            content: bytes = file.read(_MOST_CLASS_NAMES + 1)
+    try:
+        with open_binary(url) as file:
+            content = file.read(_MOST_CLASS_NAMES + 1)
+    except (NothingThere, NoAccess):  # S3 refuses to say what is missing
+        return None
     try:
         if len(content) <= _MOST_CLASS_NAMES:
             return content.decode("utf-8-sig")
