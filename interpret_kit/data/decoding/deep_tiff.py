@@ -30,6 +30,7 @@ _UNCOMPRESSED, _DEFLATED = 1, {8, 32946}
 _INTEGER, _FLOAT = 1, 3  # sample formats
 _PREMULTIPLIED, _ALPHA = 1, 2  # kinds of extra samples
 _NO_DIRECTORY = (struct.error, SyntaxError, OSError, ValueError, KeyError, TypeError)
+_USUAL_SAMPLES = 4  # of a pixel, at most: colours and alpha
 _DARK = (1 << 14) - 1  # of 16 bits: images as dark as this hold values of fewer bits
 
 
@@ -49,9 +50,13 @@ def read_deep_tiff(content: bytes, most_pixels: int) -> Image.Image | None:
     kind = _kind(tags, "<" if content[:2] == b"II" else ">")
     if kind is None:
         return None
-    if int(tags[_WIDTH]) * int(tags[_HEIGHT]) > most_pixels:
+    tile = int(tags.get(_TILE_WIDTH, 1)) * int(tags.get(_TILE_HEIGHT, 1))
+    pixels = max(int(tags[_WIDTH]) * int(tags[_HEIGHT]), tile)
+    if pixels * max(1, kind.samples / _USUAL_SAMPLES) > most_pixels:
+        of_many = f" of {kind.samples} samples" * (kind.samples > _USUAL_SAMPLES)
+        most = most_pixels / max(1, kind.samples / _USUAL_SAMPLES)
         raise UnreadableImage(
-            f"it has more than {most_pixels / 1e6:.3g} million pixels; resize it first"
+            f"it has more than {most / 1e6:.3g} million pixels{of_many}; resize it first"
         )
     values = _values(content, tags, kind)
     image = Image.fromarray(_levels(values, kind, int(tags[_PHOTOMETRIC])))

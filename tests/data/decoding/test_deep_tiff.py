@@ -95,3 +95,22 @@ def test_a_file_that_ends_early_is_damaged(tmp_path):
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(UnreadableImage, match="it is damaged or truncated"):
         read_rgb(path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"_256": (4001,), "_257": (4000,)}, "more than 16 million pixels; resize it"),
+        ({"_256": (2000,), "_257": (2000,), "samples": 17}, "3.76 million pixels of 17 samples; r"),
+        ({"_322": (60000,), "_323": (60000,)}, "more than 16 million pixels; resize it"),
+    ],
+    ids=["pixels", "samples", "tile"],
+)
+def test_what_would_fill_the_memory_is_refused_before_it_is_decoded(tmp_path, tags, said):
+    """Width and height, samples, and tiles, which a few deflated bytes could claim to fill."""
+    packed = np.frombuffer(zlib.compress(bytes(8)), np.uint8)
+    tags = {"samples": 1, "_256": (2,), "_257": (2,), "_259": (8,)} | tags
+    bits = (16,) * tags["samples"]  # of floats, which Pillow does not read
+    path = tiff(tmp_path / "a.tif", packed[None], number=3, _258=bits, **tags)
+    with pytest.raises(UnreadableImage, match=said):
+        read_rgb(path)
