@@ -207,8 +207,8 @@ class Analysis(Question, ABC, Generic[R_co]):
             pace = RunProgress(manner.images_per_pass, images, engine=manner.engine)
             kept = None
             if folder is not None:
-                about = _identity(asked, classifier, images, manner, threads)
-                kept = stack.enter_context(at_work(folder, about, resume=manner.resume))
+                identify = partial(_identity, asked, classifier, images, manner, threads)
+                kept = stack.enter_context(at_work(folder, identify, resume=manner.resume))
             elif manner.workers != HERE:
                 kept = stack.enter_context(in_temporary_folder())
             if kept is not None:

@@ -21,6 +21,7 @@ from interpret_kit.errors import UnreadableImage
 
 _DIGEST = hashlib.sha256().digest_size  # bytes
 _NOTHING = hashlib.sha256().digest()  # of a file that could not be read
+DURING = "during the run"
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,12 @@ class PinnedStore:
         """Read an image, and hash it; one that is not what it was cannot be read."""
         try:
             content = self.store.read(image)
-        except UnreadableImage:
-            self._first(image, _NOTHING)
+        except UnreadableImage as error:
+            if self._first(image, _NOTHING) != _NOTHING:
+                raise UnreadableImage(f"it was lost {DURING}: {error}") from error
             raise
         if self._first(image, content.digest) != content.digest:
-            raise UnreadableImage("it changed during the run")
+            raise UnreadableImage(f"it changed {DURING}")
         return content
 
     def _first(self, image: int, digest: bytes) -> bytes:

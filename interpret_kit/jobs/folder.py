@@ -15,8 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from interpret_kit.data.paths import at_home
 from interpret_kit.errors import CannotWrite, JobMismatch, OutputExists, UsageError
-from interpret_kit.jobs.identity import Identity, differences
+from interpret_kit.jobs.identity import Identity, differences, is_identity
 from interpret_kit.jobs.state_file import Array, DamagedState, read_state, write_state
 from interpret_kit.models.argument_values import flag_argument, possible_path, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
@@ -26,7 +27,7 @@ from interpret_kit.results.lock import alone_in
 JOB = "job.json"  # what makes a folder a job's
 SHARDS, ONCE = "shards", "once"
 SUFFIX = ".state"
-FORMAT = 1
+FORMAT = 2
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +36,7 @@ class JobFolder:
     """A job under way, of which no other process is at work."""
 
     path: Path
+    of: str = ""  # digest of what is computed: see `Identity`
     found: dict[str, Array] = field(default_factory=dict)  # what `once` has returned
 
     def holds(self, shard: int) -> bool:
@@ -46,7 +48,7 @@ class JobFolder:
 
         A damaged file counts as one that is not there, with a warning.
         """
-        return _read(self._shard(shard))
+        return self._read(self._shard(shard))
 
     def save(self, shard: int, state: Mapping[str, Array]) -> None:
         """Keep what was computed of a shard.
@@ -63,7 +65,7 @@ class JobFolder:
             CannotWrite: no permission or no space.
         """
         file = self.path / ONCE / f"{name}{SUFFIX}"
-        state = _read(file)
+        state = self._read(file)
         if state is None:
             state = {name: compute()}
             self._write(file, state)
@@ -76,7 +78,20 @@ class JobFolder:
     def _write(self, file: Path, state: Mapping[str, Array]) -> None:
         with _writing(self.path):
             file.parent.mkdir(exist_ok=True)
-            write_state(file, state)
+            write_state(file, state, self._owner(file))
+
+    def _read(self, file: Path) -> dict[str, Array] | None:
+        try:
+            return read_state(file, self._owner(file))
+        except FileNotFoundError:
+            return None
+        except DamagedState as error:
+            _log.warning("%s: the shard is computed again", error)
+            return None
+
+    def _owner(self, file: Path) -> str:
+        """What a file belongs to: this job, and its place in it."""
+        return f"{self.of}/{file.relative_to(self.path).as_posix()}"
 
 
 def job_argument(job: str | Path | None, *, resume: bool) -> Path | None:
@@ -84,6 +99,7 @@ def job_argument(job: str | Path | None, *, resume: bool) -> Path | None:
 
     Raises:
         UsageError: ``resume`` without a folder, or something that is not a folder's name.
+        NothingThere: the folder is in a home that does not exist.
         OutputExists: the folder is taken.
     """
     if job is None:
@@ -92,16 +108,20 @@ def job_argument(job: str | Path | None, *, resume: bool) -> Path | None:
         return None
     if not isinstance(job, (str, Path)) or not str(job).strip() or "\0" in str(job):
         raise UsageError(f"`job` is {shown(job)}; give a folder, such as jobs/mine")
-    path = Path(job).expanduser()
+    path = at_home(job)
     refuse_other_folder(path, resume=flag_argument(resume, "resume"))
     return path
 
 
 @contextmanager
-def at_work(path: Path, identity: Identity, *, resume: bool) -> Iterator[JobFolder]:
+def at_work(path: Path, identify: Callable[[], Identity], *, resume: bool) -> Iterator[JobFolder]:
     """Begin a job in a folder, or resume the one that is there; no other process may do so.
 
-    With ``resume``, a folder that is missing or empty is begun.
+    Args:
+        path: of the folder; one that is missing or empty is begun.
+        identify: tells what is computed, which takes a reading of all images: it is called when
+            no other process can be at work.
+        resume: whether there may be a job.
 
     Raises:
         OutputExists: the folder holds something and ``resume`` is not given, or holds no job, or
@@ -112,14 +132,14 @@ def at_work(path: Path, identity: Identity, *, resume: bool) -> Iterator[JobFold
     refuse_other_folder(path, resume=resume)
     with alone_in(path, option="job folder"):
         refuse_other_folder(path, resume=resume)  # there may be one meanwhile
-        file = path / JOB
+        identity, file = identify(), path / JOB
         if file.exists():
             _refuse_other_job(path, identity)
         else:
             with _writing(path):
                 record = {"format": FORMAT, **identity.plain()}
                 write_whole(file, json.dumps(record, indent=2) + "\n")
-        yield JobFolder(path)
+        yield JobFolder(path, identity.digest())
 
 
 @contextmanager
@@ -159,17 +179,15 @@ def read_job(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads((path / JOB).read_bytes())
-        about = Identity(**{name: each for name, each in record.items() if name != "format"})
-        groups = about.fields, about.settings, about.versions
-        known = record["format"] == FORMAT and all(isinstance(each, dict) for each in groups)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        known = record.pop("format", None) == FORMAT and is_identity(record)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         known = False
     if not known:
         raise OutputExists(
             f"{path / JOB} cannot be read: it is damaged, or from another version of "
             "interpret-kit; use another job folder"
         )
-    return dict(record)
+    return dict[str, Any](record)
 
 
 def _refuse_other_job(path: Path, identity: Identity) -> None:
@@ -180,16 +198,6 @@ def _refuse_other_job(path: Path, identity: Identity) -> None:
             "another job folder",
             reasons,
         )
-
-
-def _read(file: Path) -> dict[str, Array] | None:
-    try:
-        return read_state(file)
-    except FileNotFoundError:
-        return None
-    except DamagedState as error:
-        _log.warning("%s: the shard is computed again", error)
-        return None
 
 
 @contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from interpret_kit.models.schema import misfit
 
 _CHANGED = {
     "weights": "the classifier's weights or preprocessing have changed",
@@ -33,6 +37,21 @@ class Identity:
         """The same as JSON has it."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return found
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that, in hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()
+
+
+def is_identity(record: Any) -> bool:
+    """Whether what was read from JSON is an `Identity` in its `plain` form."""
+    hints = typing.get_type_hints(Identity)
+    return (
+        isinstance(record, dict)
+        and record.keys() == hints.keys()
+        and not any(misfit(name, record[name], hint) for name, hint in hints.items())
+        and min(record["count"], record["shard"]) > 0
+    )
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """How are named arrays kept in a file that is known to be whole when it is read?
 
-The first line is the SHA-256 of the rest, which is an uncompressed .npz archive.
+The first line is the SHA-256 of the rest, which is an uncompressed .npz archive, and of what it
+belongs to: a file of another job, or of another shard, is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interpret_kit.data.decoding.regular_files import open_regular
 from interpret_kit.errors import RunError
 from interpret_kit.results.atomic import write_whole
 
@@ -25,8 +27,13 @@ class DamagedState(RunError):
     """A file that is not what was written."""
 
 
-def write_state(file: Path, state: Mapping[str, Array]) -> None:
+def write_state(file: Path, state: Mapping[str, Array], of: str) -> None:
     """Write the arrays as one file, whole or not at all.
+
+    Args:
+        file: where to.
+        state: arrays by name.
+        of: what they belong to; only who knows it can read them.
 
     Raises:
         OSError: if there is no space or no permission.
@@ -34,28 +41,31 @@ def write_state(file: Path, state: Mapping[str, Array]) -> None:
     archive = io.BytesIO()
     np.savez(archive, **state)  # type: ignore[arg-type]
     payload = archive.getvalue()
-    write_whole(file, _digest(payload) + b"\n" + payload)
+    write_whole(file, _digest(of, payload) + b"\n" + payload)
 
 
-def read_state(file: Path) -> dict[str, Array]:
+def read_state(file: Path, of: str) -> dict[str, Array]:
     """Read what `write_state` has written.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedState: it was changed or cut, or cannot be read.
+        DamagedState: it was changed or cut, belongs to something else, or cannot be read.
     """
     try:
-        content = file.read_bytes()
+        with open_regular(file) as opened:
+            content = opened.read()
     except FileNotFoundError:
         raise
     except OSError as error:
         raise DamagedState(f"{file} cannot be read ({error.strerror or error})") from error
     digest, payload = content[:_DIGEST], content[_DIGEST + 1 :]
-    if digest != _digest(payload):
-        raise DamagedState(f"{file} is damaged")
+    if digest != _digest(of, payload):
+        raise DamagedState(f"{file} is damaged, or of another job")
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         return dict(archive)
 
 
-def _digest(payload: bytes) -> bytes:
-    return hashlib.sha256(payload).hexdigest().encode()
+def _digest(of: str, payload: bytes) -> bytes:
+    digest = hashlib.sha256(f"{of}\n".encode())
+    digest.update(payload)
+    return digest.hexdigest().encode()

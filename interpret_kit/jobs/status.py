@@ -51,13 +51,15 @@ def status_of(path: Path) -> JobStatus:
         raise NothingThere(f"{path} holds no job (no {JOB}); give the job folder of an analysis")
     about = read_job(path)
     images, size = int(about["count"]), int(about["shard"])
-    whole = {int(each.stem): each for each in (path / SHARDS).glob(f"[0-9]*{SUFFIX}")}
+    shards = -(-images // size)
+    found = {each.stem: each for each in (path / SHARDS).glob(f"*{SUFFIX}")}
+    whole = {int(k): each for k, each in found.items() if k.isdecimal() and int(k) < shards}
     times = sorted(each.stat().st_mtime for each in whole.values())[-_RECENT:]
     # The median: pauses between two runs, and clocks that were set, are few.
     step = median(b - a for a, b in pairwise(times)) if len(times) > 1 else 0
     return JobStatus(
         analysis=about["analysis"],
-        shards=-(-images // size),
+        shards=shards,
         shards_done=len(whole),
         images=images,
         images_done=sum(min(size, images - number * size) for number in whole),

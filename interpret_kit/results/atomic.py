@@ -29,7 +29,9 @@ def write_whole(file: Path, content: str | bytes) -> None:
     This holds after a power failure, too: file and folder are on the disk when this returns.
     """
     aside = file.with_name(f".{file.name}.part")
-    aside.write_bytes(content.encode() if isinstance(content, str) else content)
+    aside.unlink(missing_ok=True)  # a link would lead elsewhere
+    with aside.open("xb") as opened:
+        opened.write(content.encode() if isinstance(content, str) else content)
     put(aside, file)
 
 

@@ -91,7 +91,7 @@ def test_a_damaged_shard_is_computed_again(analysis, classifier, images, tmp_pat
     again = analysis.run(classifier, images, job=tmp_path / "job", resume=True)
     assert bytes_of(again) == bytes_of(whole)
     assert [each for each in caplog.messages if "computed again" in each] == [
-        f"{file} is damaged: the shard is computed again" for file in files[1:]
+        f"{file} is damaged, or of another job: the shard is computed again" for file in files[1:]
     ]
 
 

@@ -265,6 +265,7 @@ class RunFolder:
             self._begin()
         aside = self.path / f".{name}{PART}"
         try:
+            aside.unlink(missing_ok=True)  # a link would lead elsewhere
             write(aside)
             put(aside, self.path / name)
         except OSError as error:

@@ -16,6 +16,7 @@ import numpy as np
 
 from interpret_kit.analyses.counting.tally import Accumulator, Array, within
 from interpret_kit.data.loader import Unreadable
+from interpret_kit.data.pinned import DURING
 from interpret_kit.errors import UnreadableImage
 
 if TYPE_CHECKING:
@@ -70,11 +71,19 @@ class Shards:
         return tally
 
     def _found(self, number: int, tally: Accumulator, reading: Reading) -> Accumulator | None:
-        """What a job has kept of this shard, if it has; then the reading is as it was."""
+        """What a job has kept of this shard, if it has; then the reading is as it was.
+
+        Images that changed or were lost while it was counted are part of what identifies the job:
+        their shard is counted again.
+        """
         state = None if self.job is None else self.job.load(number)
         if state is None:
             return None
         _restore(reading, state[_READING])
+        if any(DURING in each.why for each in reading.unreadable):  # it may be there again
+            reading.unreadable.clear()
+            reading.noted.clear()
+            return None
         if reading.strict and reading.unreadable:
             raise UnreadableImage(str(reading.unreadable[0]))
         tally.restore(within(state, _TALLY))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Where = int | RayCluster  # a number of processes on this machine, 0 for this one; or a cluster
 HERE = 0
+_MOST_THREADS = 4096  # that a job may ask for: more is a damaged record
 
 
 def workers_argument(given: Any, name: str) -> Where:
@@ -50,7 +51,7 @@ def threads_of(where: Where, job: Path | None) -> int:
 
     if job is not None and (job / JOB).is_file():
         recorded = read_job(job)["settings"].get("threads")
-        if isinstance(recorded, int) and recorded > 0:
+        if isinstance(recorded, int) and 0 < recorded <= _MOST_THREADS:
             return recorded
     if isinstance(where, RayCluster):
         return where.cpus_per_worker
