@@ -108,7 +108,8 @@ def count_flips(share: float, filters: int, images: int, memory: str) -> dict[st
     from interpret_kit.analyses.counting.flips import counts_of
     from interpret_kit.analyses.recording.memory import free_memory, memory_argument
     from interpret_kit.analyses.recording.records import Records
-    from interpret_kit.analyses.recording.spill import Room, temporary_folder
+    from interpret_kit.analyses.recording.spill import Room
+    from interpret_kit.results.mapped import temporary_folder
 
     drawn, before = np.random.default_rng(0), peak_of_this_process()
     flips, classes = Records(), 1000

@@ -31,7 +31,7 @@ from interpret_kit.analyses.manner import BATCH_SIZE, Manner
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.analyses.recording.memory import free_memory
 from interpret_kit.analyses.recording.records import keep_within
-from interpret_kit.analyses.recording.spill import Room, temporary_folder
+from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.data.image_names import ImageNames
 from interpret_kit.errors import NoImages
@@ -40,6 +40,7 @@ from interpret_kit.jobs.identity import Identity
 from interpret_kit.jobs.processes import refuse_within_import
 from interpret_kit.models.arguments import named
 from interpret_kit.models.engines import AUTO
+from interpret_kit.results.mapped import temporary_folder
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:

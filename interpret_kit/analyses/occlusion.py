@@ -32,6 +32,7 @@ from interpret_kit.incremental.occlusion.grid import (
 from interpret_kit.models.argument_values import path_argument, word_argument
 from interpret_kit.models.arguments import Target, target_argument
 from interpret_kit.results import registry
+from interpret_kit.results.mapped import rows_of
 from interpret_kit.results.result import Array, Origin, Result, array, parameter
 from interpret_kit.results.save import PNG, save_result
 from interpret_kit.results.table import Table
@@ -81,7 +82,8 @@ class OcclusionResult(Result["Occlusion"], of="occlusion"):
     @cached_property
     def mean_colour(self) -> Array:
         """Mean colour of the input images, (3,) in [0, 255]: the colour of the fill "mean"."""
-        return np.asarray(np.mean([each.mean((0, 1)) for each in self.input_images], axis=0))
+        means = [each.mean((0, 1)) for each in rows_of(self.input_images)]
+        return np.asarray(np.mean(means, axis=0))
 
     def masks(self) -> Array:
         """Return the occlusion masks, bool (rows x cols, height, width): True inside the window."""

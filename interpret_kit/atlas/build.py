@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interpret_kit.analyses.inputs.subjects import as_classifier
-from interpret_kit.analyses.recording.spill import Room, temporary_folder
+from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.gather import gather
 from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep
 from interpret_kit.atlas.kept.parts import AtlasParts
@@ -31,6 +31,7 @@ from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, engine_argument
 from interpret_kit.results.atomic import whole_folder
+from interpret_kit.results.mapped import temporary_folder
 
 INDEX = "index.html"
 _USUAL = AtlasSettings()

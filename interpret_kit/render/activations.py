@@ -73,7 +73,7 @@ def _images(result: ActivationsResult, shown: int) -> str:
 
 
 def _note(result: ActivationsResult, shown: int) -> str:
-    maps = result.maps
+    maps = result.maps[:MOST_IMAGES, :MOST_FILTERS]
     of_all = f"the first {shown} of {len(result.chosen)} filters; " * (shown < len(result.chosen))
     return (
         f"All maps share one scale; {of_all}{maps.shape[2]} x {maps.shape[3]} units per map, read "

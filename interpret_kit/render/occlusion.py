@@ -45,8 +45,9 @@ def draw(result: OcclusionResult, scale: str = "shared") -> dict[str, Figure]:
         result: the maps.
         scale: "shared": one colour scale for all maps; "each": each map's own.
     """
-    groups = result.attribution if scale == "each" else [result.attribution] * len(result.ids)
-    scales = [Scale.signed(each, at_least=LEAST_LIMIT) for each in groups[:MOST_IMAGES]]
+    drawn = result.attribution[:MOST_IMAGES]
+    groups = drawn if scale == "each" else [drawn] * len(drawn)
+    scales = [Scale.signed(each, at_least=LEAST_LIMIT) for each in groups]
     figures: dict[str, Figure] = {}
     if len(result.ids) > 1:
         figures["overview"] = _overview(result, scales, each=scale == "each")

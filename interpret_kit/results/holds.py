@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from interpret_kit.results.mapped import pieces
+
 _SLACK = 1e-3  # of shares and differences: sums of rounded floats
 
 
@@ -43,7 +45,11 @@ class Holds:
         count = limits.classes if self.below == "classes" else limits.lengths.get(self.below, 0)
         high = count - 1 if self.below else self.high
         slack = _SLACK if "f" in self.kinds else 0
-        least, most = np.fmin.reduce(array, axis=None), np.fmax.reduce(array, axis=None)
+        parts = [
+            (np.fmin.reduce(part["array"], axis=None), np.fmax.reduce(part["array"], axis=None))
+            for part in pieces({"array": np.atleast_1d(array)})
+        ]
+        least, most = np.fmin.reduce(parts)[0], np.fmax.reduce(parts)[1]
         if self.low is not None and least < self.low - slack:
             return f"{name} goes down to {least}, and its least value is {self.low:g}"
         if high is not None and most > high + slack:

@@ -8,11 +8,10 @@ import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile, ZipFile
 
-import numpy as np
-
+from interpret_kit.data.decoding.regular_files import open_regular
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import NothingThere, RunError, WrongType, close_files, shortened
 from interpret_kit.models.argument_values import possible_path, refuse_url, shown
@@ -20,6 +19,7 @@ from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
 from interpret_kit.results.holds import DECLARED
+from interpret_kit.results.mapped import read_compressed
 from interpret_kit.results.result import Origin, Result
 from interpret_kit.results.save import ARRAYS, FORMAT
 from interpret_kit.results.schema import check_result
@@ -88,9 +88,10 @@ def _read(manifest: Mapping[str, Any], folder: Path) -> Result:
         Omitted(**{k: _as_tuple(v) for k, v in each.items()}) for each in omitted
     )
     origin["notes"] = tuple(origin.get("notes", ()))
-    _refuse_bomb(folder / ARRAYS)
-    with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        arrays = {_RENAMED.get(name, name): stored[name] for name in manifest["arrays"]}
+    with open_regular(folder / ARRAYS) as file:
+        _refuse_bomb(file)
+        stored = read_compressed(file, manifest["arrays"])
+    arrays = {_RENAMED.get(name, name): each for name, each in stored.items()}
     facts = {_RENAMED.get(name, name): _as_tuple(v) for name, v in manifest["facts"].items()}
     made_of = Origin(**origin)
     check_result(name, made_of, arrays, facts)
@@ -100,7 +101,7 @@ def _read(manifest: Mapping[str, Any], folder: Path) -> Result:
     return result
 
 
-def _refuse_bomb(file: Path) -> None:
+def _refuse_bomb(file: BinaryIO) -> None:
     """Refuse an archive that unpacks to many times its size, as no array of numbers does.
 
     Raises:
@@ -108,9 +109,9 @@ def _refuse_bomb(file: Path) -> None:
     """
     with ZipFile(file) as archive:
         unpacked = sum(each.file_size for each in archive.infolist())
-    most = max(_MOST_UNPACKED, _MOST_TIMES * file.stat().st_size)
+    most = max(_MOST_UNPACKED, _MOST_TIMES * os.fstat(file.fileno()).st_size)
     if unpacked > most:
-        raise ValueError(f"{file.name} unpacks to {unpacked} bytes, at most {most} are read")
+        raise ValueError(f"{ARRAYS} unpacks to {unpacked} bytes, at most {most} are read")
 
 
 def _as_tuple(value: Any) -> Any:

@@ -16,6 +16,7 @@ from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import WrongType
 from interpret_kit.models.argument_values import Converter, path_argument
 from interpret_kit.results import registry
+from interpret_kit.results.mapped import pieces
 from interpret_kit.results.save import PNG, save_result
 from interpret_kit.results.shown import html_of, lines_of, show
 from interpret_kit.results.table import Table
@@ -211,8 +212,11 @@ def _same(one: Any, other: Any) -> bool:
     """Whether two fields are the same; NaN is the same as NaN."""
     if not isinstance(one, np.ndarray):
         return bool(one == other)
-    alike = isinstance(other, np.ndarray) and one.dtype == other.dtype
-    return alike and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if not isinstance(other, np.ndarray) or (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    both = {"one": np.atleast_1d(one), "other": np.atleast_1d(other)}
+    floats = one.dtype.kind == "f"
+    return all(np.array_equal(*each.values(), equal_nan=floats) for each in pieces(both))
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,8 @@
 """Are arrays saved piece by piece those of NumPy, and tables made row by row those of a tuple?"""
 
+import mmap
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -118,3 +121,43 @@ def test_some_memory_is_assumed_where_no_system_tells(monkeypatch):
     monkeypatch.setattr(memory, "_lines", lambda _: [])
     monkeypatch.setattr(memory.os, "sysconf_names", {})
     assert free_memory() == 2**32
+
+
+def test_pages_that_were_read_of_a_mapped_file_are_dropped(tmp_path, monkeypatch):
+    dropped = []
+
+    class Noting(mmap.mmap):
+        def madvise(self, advice):
+            dropped.append(advice)
+
+    (tmp_path / "a").write_bytes(bytes(40))
+    with (tmp_path / "a").open("rb") as file:
+        rows = np.frombuffer(Noting(file.fileno(), 0, access=mmap.ACCESS_READ), np.int32)
+    monkeypatch.setattr(mapped, "PIECE", 16)
+    found = [each["rows"].tolist() for each in mapped.pieces({"rows": rows.reshape(5, 2)})]
+    assert found == [[[0, 0], [0, 0]]] * 2 + [[[0, 0]]]
+    assert dropped == [mmap.MADV_DONTNEED] * 3
+
+
+@pytest.mark.parametrize("most", [0, 2**28])
+def test_arrays_of_a_large_archive_are_mapped_with_the_same_values(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(mapped, "IN_MEMORY", most)
+    np.savez_compressed(tmp_path / "a.npz", **ARRAYS)
+    with (tmp_path / "a.npz").open("rb") as file:
+        found = mapped.read_compressed(file, ARRAYS)
+    for name, array in ARRAYS.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(found[name], array)
+    assert found["plain"].flags.writeable is bool(most)
+
+
+@pytest.mark.parametrize("most", [0, 2**28])
+def test_damaged_and_hostile_archives_are_errors(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(mapped, "IN_MEMORY", most)
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
+    np.save(tmp_path / "a.npy", np.arange(3))
+    with zipfile.ZipFile(tmp_path / "short.npz", "w") as archive:
+        archive.writestr("a.npy", (tmp_path / "a.npy").read_bytes()[:-8])
+    for name, said in (("objects", "(?i)object"), ("short", "16 bytes|could only read 16|EOF")):
+        with (tmp_path / f"{name}.npz").open("rb") as file, pytest.raises(ValueError, match=said):
+            mapped.read_compressed(file, ["a"])

@@ -41,11 +41,12 @@ def overlapping(result: Mapped) -> Array:
 
 def empty_notes(result: Mapped) -> Iterator[str]:
     """Say which methods have maps that are zero everywhere."""
+    parts = pieces({"maps": result.maps})
+    empty = np.sum([(~part["maps"].any((2, 3))).sum(0) for part in parts], axis=0)  # (methods,)
     for k, method in enumerate(result.methods):
-        empty = sum(not each.any() for each in result.maps[:, k])
-        if empty:
+        if empty[k]:
             at = f" at layer {result.layer}" if method in READS_LAYER else ""
-            some = counted(empty, "image")
+            some = counted(int(empty[k]), "image")
             yield f"the {method} map of {some} is zero everywhere: nothing{at} supports the target"
 
 
@@ -53,7 +54,8 @@ def inaccurate_notes(result: Mapped) -> Iterator[str]:
     """Say how far integrated gradients miss what they should sum up to, if they do."""
     if IG not in result.methods:
         return
-    sums = result.maps[:, result.methods.index(IG)].sum((1, 2), dtype=np.float64)
+    k, parts = result.methods.index(IG), pieces({"maps": result.maps})
+    sums = np.concatenate([part["maps"][:, k].sum((1, 2), dtype=np.float64) for part in parts])
     off = np.abs(sums - result.change) / np.maximum(np.abs(result.change), 1e-12)
     count = int((off > _INACCURATE).sum())
     if count:

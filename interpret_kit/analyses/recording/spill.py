@@ -7,7 +7,6 @@ deletes such a file when nothing uses it any more, however the process ends.
 from __future__ import annotations
 
 import mmap
-import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
@@ -47,17 +46,6 @@ class Room:
                 f"{error.strerror or error}; make room, set TMPDIR to a folder on another disk, or "
                 "give more memory, such as `memory='16G'`"
             ) from error
-
-
-def temporary_folder() -> Path:
-    """Return the folder for large temporary files: TMPDIR, else /var/tmp.
-
-    /tmp is in memory on many systems.
-    """
-    named = any(os.environ.get(each) for each in ("TMPDIR", "TEMP", "TMP"))
-    lasting = Path("/var/tmp")
-    usable = lasting.is_dir() and os.access(lasting, os.W_OK)
-    return lasting if usable and not named else Path(tempfile.gettempdir())
 
 
 class _Column:
