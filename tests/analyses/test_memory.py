@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks_on_paper import noisy_images, small_classifier
 
-from interpret_kit.analyses import ANALYSES
+from interpret_kit.analyses import ANALYSES, base
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.attribution import Attribution
@@ -18,10 +18,11 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.recording import spill
 from interpret_kit.analyses.recording.records import Records, ascending, counting_sort
-from interpret_kit.analyses.recording.spill import Room, temporary_folder
+from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.errors import CannotWrite
 from interpret_kit.results import mapped
 from interpret_kit.results.load import load_result
+from interpret_kit.results.mapped import temporary_folder
 
 RECORDING = [
     Occlusion(window=(5, 4), stride=3),
@@ -105,6 +106,17 @@ def test_in_a_job_the_records_go_to_the_disk_of_its_folder(disk, tmp_path, monke
     assert set(used) == {tmp_path / "job"}
     assert {each.name for each in (tmp_path / "job").iterdir()} >= {"job.json", "shards"}
     assert bytes_of(spilled) == bytes_of(RECORDING[0].run(classifier, images))
+
+
+@pytest.mark.parametrize(("free", "memory", "spills"), [(2, None, True), (2, 9**9, False)])
+def test_by_default_half_of_the_free_memory_is_used(free, memory, spills, disk, monkeypatch):
+    used, temporary = [], tempfile.TemporaryFile
+    monkeypatch.setattr(
+        spill.tempfile, "TemporaryFile", lambda **g: used.append(g) or temporary(**g)
+    )
+    monkeypatch.setattr(base, "free_memory", lambda: free)
+    RECORDING[2].run(small_classifier(), noisy_images(), memory=memory)
+    assert bool(used) == spills
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="a disk without space, on Linux")

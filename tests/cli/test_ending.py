@@ -71,3 +71,27 @@ def test_output_that_nobody_reads_ends_with_pythons_own_code():
     code, _, said = run("\n".join(lines))
     assert code == 120  # of Python, for a stream that cannot be flushed
     assert "Bad file descriptor" in said
+
+
+TERMINATED = """
+import logging, os, signal, sys, time, click
+from interpret_kit.cli import main
+
+@click.command("sweep")
+def stopped():
+    logging.getLogger("x").warning("cannot read \\x1b[31mred")
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        print("cleaned up")
+
+main.Commands.get_command = lambda self, context, name: stopped
+sys.argv = ["ikit", "sweep"]
+main.main()
+"""
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does_and_warnings_are_plain():
+    said = "cannot read ?[31mred\nError: stopped by SIGTERM\n"
+    assert run(TERMINATED) == (143, "cleaned up\n", said)

@@ -11,6 +11,7 @@ from rich.console import Console
 from interpret_kit.cli.common import terminal
 from interpret_kit.cli.common.terminal import Printable
 from interpret_kit.cli.main import ikit
+from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.results.table import Table
 
 
@@ -22,20 +23,23 @@ class Screen(StringIO):
 
 
 class TestProgress:
-    def shown(self, monkeypatch, patience, quiet=False):
+    def shown(self, monkeypatch, patience, quiet=False, what="occlusion"):
         screen = Screen()
         monkeypatch.setattr("sys.stderr", screen)
         monkeypatch.setattr(terminal, "PATIENCE", patience)
         with terminal.Terminal(quiet=quiet).progress("occlusion") as step:
             if patience == 0:
                 _until(lambda: "occlusion" in screen.getvalue() or quiet)
-            step(3, 8)
+            step(3, 8, what)
         return screen.getvalue()
 
     def test_appears_when_the_work_takes_long(self, monkeypatch):
         shown = self.shown(monkeypatch, patience=0)
         assert "occlusion" in shown
         assert "38%" in shown
+
+    def test_names_of_what_is_done_are_plain(self, monkeypatch):
+        assert "?[35mfile" in self.shown(monkeypatch, patience=0, what="\x1b[35mfile")
 
     def test_does_not_appear_before(self, monkeypatch):
         assert self.shown(monkeypatch, patience=60) == ""
@@ -78,3 +82,16 @@ def test_errors_and_warnings_hold_nothing_that_steers_a_terminal():
     assert "\x1b" not in ran.output
     record = logging.LogRecord("", logging.WARNING, "", 1, "cannot write %s", (f"a\n{red}",), None)
     assert Printable().format(record) == "cannot write a ?[31mred?[0m"
+
+
+def test_every_line_is_plain(capsys):
+    red = "\x1b[31mred\n"
+    for quiet in (False, True):
+        shown = terminal.Terminal(quiet=quiet)
+        shown.say(red)
+        shown.left_out([(red, "it is damaged")])
+        for lost in (True, False):
+            shown.not_used([Omitted("hidden images", 1, (red,), lost)])
+    said = "".join(capsys.readouterr())
+    assert "\x1b" not in said
+    assert said.count("?[31mred") == 4 + 2

@@ -268,6 +268,17 @@ def test_a_missing_permission_is_reported_before_the_work_starts(run, monkeypatc
     assert "no permission" in ran.error
 
 
+def test_a_read_only_disk_is_reported_before_the_work_starts(run, monkeypatch):
+    def read_only(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(folders.tempfile, "mkdtemp", read_only)
+    ran = run("occlusion", "photos", "--out", "here")
+    assert (ran.code, ran.stdout, ran.new) == (FAILED, "", set())
+    assert ran.error.startswith("Error: cannot write here: Read-only file system in ")
+    assert ran.error.endswith("; give another --out")
+
+
 def test_a_full_disk_leaves_nothing(run, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,44 @@ def test_what_does_not_get_to_the_disk_is_not_put_in_place(tmp_path, monkeypatch
         fill(aside)
     assert left_in(tmp_path) == ["out"]
     assert left_in(tmp_path / "out") == ["manifest.json"]
+
+
+def test_a_folder_that_is_removed_while_it_is_written_is_one_sentence(tmp_path, result):
+    remove = lambda: shutil.rmtree(next(tmp_path.glob(".out-*")))  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(result), "pages", lambda _: remove() or {})
+        with pytest.raises(CannotWrite, match=r"cannot write .*out: No such file or directory"):
+            result.save(tmp_path / "out")
+    assert left_in(tmp_path) == []
+
+
+def test_a_run_without_space_or_whose_folder_is_removed_is_one_sentence(tmp_path):
+    run = RunFolder(tmp_path / "run", Recipe())
+
+    def half(aside):
+        aside.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(CannotWrite, match=r"cannot write .*history\.csv: No space left on device"):
+        run.write("history.csv", half)
+    assert left_in(tmp_path / "run") == []
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(CannotWrite, match=r"cannot write .*history\.csv: No such file or direct"):
+        run.save_history(History())
+
+
+def test_a_run_that_may_not_be_written_is_refused_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(CannotWrite, match=r"cannot write a run to .*run: no permission in "):
+        RunFolder(tmp_path / "run", Recipe()).check(force=False)
+    monkeypatch.undo()
+
+    def read_only(*_args, **_settings):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(CannotWrite, match=r"cannot write a run to .*run: Read-only file system"):
+        RunFolder(tmp_path / "run", Recipe()).save_history(History())
 
 
 def test_a_place_without_permission_is_an_error_that_names_it(tmp_path, result):

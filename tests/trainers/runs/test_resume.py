@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -275,6 +276,22 @@ def test_a_state_that_is_not_a_checkpoint_is_refused(recipe, tmp_path):
     (tmp_path / "resume.pt").write_bytes(b"PK nothing")
     with pytest.raises(BadWeights, match=r"is not a checkpoint of a run, .*`force=True`"):
         resume(recipe, tmp_path, "cpu")
+
+
+def test_a_clock_that_is_set_back_or_forward_does_not_change_when_checkpoints_are_saved(
+    monkeypatch,
+):
+    saved, elapsed = [], iter([0, 1, 299, 300, 300, 599, 600, 600])
+    clock = iter([1e9, 0, 2e9, 5, 1e9, 7, 3e9, 9])
+    monkeypatch.setattr(checkpoint.time, "time", lambda: next(clock))
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: next(elapsed))
+    folder = SimpleNamespace(write=lambda name, _write: saved.append(name))
+    point = checkpoint.Checkpoint(folder, None, "", None, None, next(elapsed))
+    counts = []
+    for _ in range(5):  # after 1, 299, 300, 599 and 600 seconds
+        point.save_sometimes()
+        counts.append(len(saved))
+    assert counts == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("where", [0.01, 0.2, 0.5, 0.9, 0.999])
