@@ -214,9 +214,8 @@ def _same(one: Any, other: Any) -> bool:
         return bool(one == other)
     if not isinstance(other, np.ndarray) or (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    both = {"one": np.atleast_1d(one), "other": np.atleast_1d(other)}
-    floats = one.dtype.kind == "f"
-    return all(np.array_equal(*each.values(), equal_nan=floats) for each in pieces(both))
+    both, nan = {"a": np.atleast_1d(one), "b": np.atleast_1d(other)}, one.dtype.kind == "f"
+    return all(np.array_equal(each["a"], each["b"], equal_nan=nan) for each in pieces(both))
 
 
 def versions() -> dict[str, str]:
