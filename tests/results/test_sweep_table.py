@@ -129,6 +129,13 @@ def test_the_best_recipe_is_named_by_validation_else_by_the_test():
     assert failed.headline() == "no trial has a validation or test score"
 
 
+def test_the_best_recipe_is_best_by_less_than_a_percent():
+    close = np.array([[0.906, 0.906], [0.909, 0.909], [0.914, 0.912]])
+    table = by_hand(val_accuracy=close, runs={"kernel 7, seed 0": "trials/7-0"})
+    assert table.headline().startswith("best of 3: kernel 7, val 91.3 %")
+    assert table.best_run() == "trials/7-0"
+
+
 def test_the_best_run_is_of_the_best_recipe_and_every_trial_names_its_own():
     runs = {f"kernel {k}, seed {s}": f"trials/{k}-{s}" for k in (3, 5) for s in (0, 1)}
     nan = np.nan

@@ -111,8 +111,8 @@ class SweepResult(Result[Study], of="sweep"):
 
     def _best(self, split: str) -> int:
         """Return the index of the recipe with the highest mean over its successful seeds."""
-        means = [_mean(each) for each in self.shares[split]]
-        return int(np.argmax([-1.0 if each is None else each for each in means]))
+        rows = [row[~np.isnan(row)] for row in self.shares[split]]
+        return int(np.argmax([row.mean() if len(row) else -1.0 for row in rows]))
 
     @property
     def _decides(self) -> str | None:
