@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from small_runs import CLASSES, write_images, write_run
 
@@ -17,6 +18,8 @@ PAGES = sorted(
     for page in (ROOT / "docs").rglob("*.md")
     if re.search(r"^```python$", page.read_text(), re.M)
 )
+AXES = re.compile(r"^((?!assert )\S[^#\n]*?) +# \(([a-z0-9, ]+)\)", re.M)
+SIZES = {"images": 8, "classes": 4, "height": 24, "width": 24, "batch": 2, "top": 3, "4": 4}
 LOADED = re.compile(r"<(?:script|img|link|iframe|source)\b[^>]*?\b(?:src|href)=\"?([^\" >]+)")
 LINK = re.compile(r"<a\b[^>]*?\bhref=\"?([^\" >]+)")
 ANCHOR = re.compile(r"\b(?:id|name)=\"?([^\" >]+)")
@@ -24,7 +27,7 @@ ANCHOR = re.compile(r"\b(?:id|name)=\"?([^\" >]+)")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run and labelled photos, where the pages expect them."""
+    """A run of 24 x 24 and four classes, and 8 photos, where the pages expect them."""
     root = tmp_path_factory.mktemp("reader")
     (root / "photos").mkdir()
     for name in CLASSES:
@@ -34,13 +37,21 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page, folder, tmp_path, monkeypatch):
+def test_the_python_of_a_page_runs_and_gives_arrays_of_the_axes_stated_beside_it(
+    page, folder, tmp_path, monkeypatch
+):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     names = {"ik": ik}
     for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         drawn_elsewhere = code.replace(", figures=True", "")
         exec(compile(drawn_elsewhere, str(page), "exec"), names)
+        for line, axes in AXES.findall(code):
+            shape = np.shape(eval(line.split(" = ")[0], names))
+            stated = [each.strip() for each in axes.split(",") if each.strip()]
+            assert len(shape) == len(stated), line
+            given = dict(zip(stated, shape, strict=True))
+            assert given == given | {name: SIZES[name] for name in given.keys() & SIZES}, line
 
 
 @pytest.fixture(scope="module")
