@@ -1,4 +1,3 @@
-import json
 import pickle
 import sys
 import threading
@@ -6,12 +5,12 @@ import threading
 import fsspec
 import numpy as np
 import pytest
-from networks_on_paper import CLASSES, noise, small_classifier
-from small_analyses import bytes_of, shards_of_five  # noqa: F401 - a fixture
+from networks_on_paper import small_classifier
+from parquet_tables import structs
+from parquet_tables import write_table as write
+from same_images import in_folder, in_parquet
 from tar_files import png
 
-from interpret_kit.analyses.misclassifications import Misclassifications
-from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.containers import parquet_columns, parquet_files
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import (
@@ -26,67 +25,17 @@ pa = pytest.importorskip("pyarrow", reason="needs interpret-kit[data]")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs interpret-kit[data]")
 
 
-def structs(contents):
-    """Images as the datasets library stores them."""
-    return [{"bytes": each, "path": None} for each in contents]
-
-
-def write(path, columns, names=None, group=4, to=None):
-    """Write a Parquet file; ``names`` are those of a ClassLabel of the datasets library."""
-    table = pa.table(columns)
-    if names is not None:
-        label = {"label": {"names": list(names), "_type": "ClassLabel"}}
-        about = {"huggingface": json.dumps({"info": {"features": label}})}
-        table = table.replace_schema_metadata(about)
-    parquet.write_table(table, to or path, row_group_size=group)
-    return path
-
-
 def levels(images):
     return [int(np.asarray(images.decode(image))[0, 0, 0]) for image in images.ids.tolist()]
 
 
-# --- the same as from a folder ---
+# --- reading ---
 
 
 @pytest.fixture(scope="module")
 def folder_and_parquet(tmp_path_factory):
-    """The same 17 images of noise in class folders, and in two Parquet files of 3 row groups."""
-    root, photos = tmp_path_factory.mktemp("same"), noise(17)
-    order = sorted(range(17), key=lambda number: (number % 5, number))
-    for number in order:
-        place = root / "folder" / CLASSES[number % 5] / f"{number:02}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(png(photos[number]))
-    (root / "hub" / "data").mkdir(parents=True)
-    for part, chosen in enumerate([order[:9], order[9:]]):
-        columns = {
-            "image": structs(png(photos[number]) for number in chosen),
-            "label": [number % 5 for number in chosen],
-        }
-        write(root / "hub" / "data" / f"train-{part}.parquet", columns, CLASSES)
-    return load_images(root / "folder"), load_images(root / "hub")
-
-
-FEW = [TopPatches(layer="conv1", top=3), Misclassifications(silence="2:1,4", mistakes=5)]
-
-
-@pytest.mark.parametrize("analysis", FEW, ids=lambda each: each.name)
-def test_a_result_has_the_bytes_of_one_from_a_folder(analysis, folder_and_parquet):
-    (arrays, facts, *_), (same, others, *_) = (
-        bytes_of(analysis.run(small_classifier(), images)) for images in folder_and_parquet
-    )
-    assert same == arrays
-    assert others == facts
-
-
-def test_a_job_is_resumed_with_the_same_bytes(folder_and_parquet, tmp_path):
-    _, images = folder_and_parquet
-    whole = bytes_of(FEW[1].run(small_classifier(), images, job=tmp_path / "job"))
-    (tmp_path / "job" / "shards" / "000002.state").unlink()
-    again = load_images(images.source)
-    resumed = FEW[1].run(small_classifier(), again, job=tmp_path / "job", resume=True)
-    assert bytes_of(resumed) == whole
+    root = tmp_path_factory.mktemp("same")
+    return in_folder(root), in_parquet(root)
 
 
 def test_rows_are_found_in_any_order_by_threads_and_by_other_processes(

@@ -5,13 +5,11 @@ import threading
 
 import numpy as np
 import pytest
-from networks_on_paper import CLASSES, noise, small_classifier
+from networks_on_paper import noise, small_classifier
 from PIL import Image
-from small_analyses import bytes_of, shards_of_five  # noqa: F401 - a fixture
+from same_images import in_tars
 from tar_files import header, png, samples, tar_bytes, without_end, write_tar
 
-from interpret_kit.analyses.misclassifications import Misclassifications
-from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.containers.opening import MOST_OPEN
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, UnreadableImage
@@ -28,58 +26,23 @@ def omitted(images):
     return {each.reason: each.names for each in images.omitted}
 
 
-# --- the same as from a folder ---
+# --- reading ---
 
 
 @pytest.fixture(scope="module")
-def folder_and_tars(tmp_path_factory):
-    """The same 17 images of noise in class folders, and in four tar files of at most five."""
-    root, photos = tmp_path_factory.mktemp("same"), noise(17)
-    names = sorted((CLASSES[number % 5], f"{number:02}") for number in range(17))
-    shards = [[] for _ in range(4)]
-    for position, (label, number) in enumerate(names):
-        content = png(photos[int(number)])
-        place = root / "folder" / label / f"{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-        shards[position // 5] += [(f"{number}.png", content), (f"{number}.cls", label.encode())]
-    (root / "tars").mkdir()
-    for number, members in enumerate(shards):
-        write_tar(root / "tars" / f"train-{number:03}.tar", members)
-    return load_images(root / "folder"), load_images(root / "tars" / "train-{000..003}.tar")
+def images_in_tars(tmp_path_factory):
+    return in_tars(tmp_path_factory.mktemp("same"))
 
 
-FEW = [TopPatches(layer="conv1", top=3), Misclassifications(silence="2:1,4", mistakes=5)]
-
-
-@pytest.mark.parametrize("analysis", FEW, ids=lambda each: each.name)
-def test_a_result_has_the_bytes_of_one_from_a_folder(analysis, folder_and_tars):
-    (arrays, facts, *_), (same, others, *_) = (
-        bytes_of(analysis.run(small_classifier(), images)) for images in folder_and_tars
-    )
-    assert same == arrays
-    assert others == facts
-
-
-def test_a_job_is_resumed_with_the_same_bytes(folder_and_tars, tmp_path):
-    _, images = folder_and_tars
-    analysis = FEW[0]
-    whole = bytes_of(analysis.run(small_classifier(), images, job=tmp_path / "job"))
-    (tmp_path / "job" / "shards" / "000001.state").unlink()
-    again = load_images(images.source)
-    resumed = analysis.run(small_classifier(), again, job=tmp_path / "job", resume=True)
-    assert bytes_of(resumed) == whole
-
-
-def test_a_copy_in_another_process_reads_the_same_bytes(folder_and_tars):
-    _, images = folder_and_tars
+def test_a_copy_in_another_process_reads_the_same_bytes(images_in_tars):
+    images = images_in_tars
     sent = pickle.loads(pickle.dumps(images.pinned()))
     assert sent.fingerprint == images.fingerprint
     assert sent.name(7) == images.name(7) == "train-001.tar: 16.png"
 
 
-def test_threads_read_members_of_several_files_with_few_open(folder_and_tars):
-    _, images = folder_and_tars
+def test_threads_read_members_of_several_files_with_few_open(images_in_tars):
+    images = images_in_tars
     expected = [images.store.read(image).digest for image in range(17)]
     found = {}
 
