@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score
+from interpret_kit.analyses.counting.scoring import GIVEN, LABELS, PREDICTED, Score, most_frequent
 from interpret_kit.analyses.counting.seen_images import SeenImages
 from interpret_kit.analyses.counting.worst import MisclassificationTally, Worst
 from interpret_kit.analyses.inputs.ablated import ablated_layers, all_ablated
@@ -121,7 +121,7 @@ class MisclassificationsResult(Result["Misclassifications"], of="misclassificati
                     int(self.total[k] - self.correct[k]),
                     round(100 * float(self.correct[k] / self.total[k]), 2),
                     *([int(self.total[k] - before[k])] if extra else []),
-                    self.origin.classes[others.argmax()] if others.any() else "",
+                    most_frequent(others, self.origin.classes),
                 )
             )
         columns = ("class", "images", "wrong", "accuracy %")

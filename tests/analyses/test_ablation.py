@@ -89,6 +89,7 @@ def test_where_none_is_right_nothing_is_lost():
     found = Ablation(only_right=True).run(colours(), on_paper().only([2, 3]))
     assert found.correct.tolist() == [0, 0]
     assert found.confidence_lost.tolist() == [0, 0]
+    assert found.summary().rows[0][5:8] == (0, None, 2)  # no filter breaks most images
 
 
 def test_tables_on_paper():

@@ -4,6 +4,7 @@ import torch
 from networks_on_paper import noisy_images, pixels_of, plain, small_classifier
 from torch import nn
 
+from interpret_kit.analyses.counting.scoring import most_frequent
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.data.image_set import ImageSet
@@ -112,6 +113,14 @@ def test_tables_on_paper(steps, labelled_images):
         round(float(found.mistake_confidence[0]), 6),
     )
     assert found.summary().columns[-1] == "mostly predicted as"
+
+
+def test_classes_that_tie_are_all_named():
+    classes = ("ant", "bee", "cat", "dog")
+    assert most_frequent(np.array([0, 3, 1, 0]), classes) == "bee"
+    assert most_frequent(np.array([0, 3, 1, 3]), classes) == "bee, dog"
+    assert most_frequent(np.array([1, 1, 1]), classes) == "ant, bee and 1 more"
+    assert most_frequent(np.array([0, 0]), classes) == most_frequent(np.array([]), classes) == ""
 
 
 def test_without_mistakes_there_are_none_to_show(steps, labelled_images):

@@ -190,6 +190,7 @@ class FlipCounts(Result[A_co]):
         for k, name in enumerate(self.layers):
             mine = self.layer == k
             broken = self.broken[mine].sum(1)
+            most = int(broken.max())
             rows.append(
                 (
                     name,
@@ -197,8 +198,8 @@ class FlipCounts(Result[A_co]):
                     int(mine.sum()),
                     round(float(broken.mean()), 3),
                     round(100 * float(broken.mean()) / images, 2),
-                    int(broken.max()),
-                    int(self.filter[mine][broken.argmax()]),
+                    most,
+                    int(self.filter[mine][broken.argmax()]) if most else None,
                     int((broken == 0).sum()),
                     round(float(self.repaired[mine].sum(1).mean()), 3),
                     round(float(self.confidence_lost[mine].mean()), 5),

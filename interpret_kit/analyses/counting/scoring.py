@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from interpret_kit.errors import shortened
 from interpret_kit.models.argument_values import word_argument
+from interpret_kit.results.result import Array
 
 GIVEN, PREDICTED = "given", "predicted"
 LABELS = (  # help text and converter of a field
@@ -59,3 +64,14 @@ class Score:
             f"accuracy {100 * self.accuracy:.1f} % ({self.correct} of {self.images} images; 95 % "
             f"interval {low} to {high} %)"
         )
+
+
+def most_frequent(counts: Array, classes: Sequence[str]) -> str:
+    """Name the class that occurs most often, or those that tie; "" if none occurs.
+
+    Args:
+        counts: (classes,) or fewer; the others are 0.
+        classes: their names.
+    """
+    most = np.flatnonzero(counts == counts.max(initial=1)).tolist()
+    return shortened((classes[k] for k in most), most=2) if len(most) else ""

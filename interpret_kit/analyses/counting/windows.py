@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from interpret_kit.analyses.counting.scoring import most_frequent
 from interpret_kit.analyses.counting.tally import Array
 from interpret_kit.results.mapped import pieces
 from interpret_kit.results.table import Streamed, Table
@@ -102,7 +103,7 @@ def _rows_of_images(result: Occluded) -> Iterator[tuple[Any, ...]]:
     for image in _images(result):
         confidence, changed = image["confidence"], _changed(image)
         lowest = np.unravel_index(confidence.argmin(), confidence.shape)
-        to = np.bincount(image["predicted"][changed]) if changed.any() else None
+        to = np.bincount(image["predicted"][changed])
         yield (
             result.origin.names[int(image["ids"])],
             names[image["uncovered_predicted"]],
@@ -111,5 +112,5 @@ def _rows_of_images(result: Occluded) -> Iterator[tuple[Any, ...]]:
             round(float(confidence.min()), 4),
             f"{lowest[0]},{lowest[1]}",
             f"{int(changed.sum())} of {changed.size}",
-            names[int(to.argmax())] if to is not None else "",
+            most_frequent(to, names),
         )
