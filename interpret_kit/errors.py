@@ -135,14 +135,21 @@ def shortened(names: Iterable[str], *, most: int = 8) -> str:
 def close_files(path: Path, also: Sequence[str] = ()) -> str:
     """List files with names similar to a missing path, for the end of an error message.
 
+    If there are none, list what its folder holds.
+
     Args:
         path: the missing path.
-        also: what else might have been meant, such as the names of data sets.
+        also: what else might have been meant, such as the names of data sets; then "" if no name
+            is similar.
     """
     try:
         beside = [each.name for each in path.parent.iterdir()]
     except (OSError, ValueError):  # the folder does not exist either, or cannot be read
-        beside = []
+        return ""
     close = difflib.get_close_matches(path.name, [*also, *beside])
-    names = (each if each in also else str(path.parent / each) for each in close)
-    return f"; close names: {', '.join(names)}" if close else ""
+    names = [each if each in also else str(path.parent / each) for each in close]
+    if names or also:
+        return f"; close names: {', '.join(names)}" if names else ""
+    folder = "the current folder" if path.parent == Path() else str(path.parent)
+    visible = shortened(sorted(each for each in beside if not each.startswith(".")), most=4)
+    return f"; check the path: {folder} holds {visible}"

@@ -6,6 +6,8 @@ import pytest
 
 import interpret_kit as ik
 from interpret_kit import errors
+from interpret_kit.data.load import load_images
+from interpret_kit.errors import NothingThere
 from interpret_kit.results.atomic import whole_folder
 
 KINDS = [each for each in vars(errors).values() if getattr(each, "exit_code", None)]
@@ -50,6 +52,19 @@ def test_an_error_is_its_sentence_also_after_pickling(kind):
 def test_an_error_is_caught_as_the_builtin_of_its_kind(call, builtin, said):
     with pytest.raises(builtin, match=said):
         call()
+
+
+def test_a_missing_file_without_a_similar_name_says_what_its_folder_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        NothingThere, match=r"no file 'x\.jpg'; check the path: the current .* none"
+    ):
+        load_images("x.jpg")
+    for name in (*"edcba", ".hidden"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    for where in ("photos/nothere.jpg", "photos/nothere/x.jpg"):
+        with pytest.raises(NothingThere, match=r"photos holds a, b, c, d and 1 more$"):
+            load_images(where)
 
 
 def test_a_result_that_is_there_is_a_file_that_exists(tmp_path):

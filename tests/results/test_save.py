@@ -136,7 +136,7 @@ def test_a_link_to_a_marker_does_not_count(tmp_path):
     (tmp_path / "mine").mkdir()
     fill(tmp_path / "mine", "thesis.txt")
     (tmp_path / "mine" / MARKER).symlink_to(tmp_path / "ours" / MARKER)
-    with pytest.raises(OutputExists, match=r"which it knows by a file \.interpret_kit; give anoth"):
+    with pytest.raises(OutputExists, match=r"which it knows by a file \.interpret_kit \(early ver"):
         check_free(tmp_path / "mine", force=True)
 
 
