@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from weakref import WeakValueDictionary
@@ -123,9 +123,11 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
             "give a folder with one folder of images per class"
         )
     validated, tested = (_other_split(images, split) for split in ("val", "test"))
+    splits = [each for each in (images, validated, tested) if each is not None]
     if reader.strict:
-        for each in (images, validated, tested):
-            refuse_losses(() if each is None else each.omitted, spec)
+        for each in splits:
+            refuse_losses(each.omitted, spec)
+    reader.note_once([each.omitted for each in splits])
     train = reader.read(images)
     val = None if validated is None else reader.read(validated)
     if val is None:
@@ -138,7 +140,7 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     test = None if tested is None else reader.read(tested)
     if test is None:
         reader.notes.append(f"{spec} has no test split, so no test accuracy is computed")
-    omitted = tuple(dict.fromkeys(reader.omitted))
+    omitted = tuple(reader.omitted)
     return TrainingData(train, val, test, images.classes, tuple(reader.notes), omitted)
 
 
@@ -248,9 +250,16 @@ class _Reader:
     notes: list[str] = field(default_factory=list)
     omitted: list[Omitted] = field(default_factory=list)
 
+    def note_once(self, omitted: Sequence[Sequence[Omitted]]) -> None:
+        """Note what lies beside the splits, which listing each of them finds."""
+        if len(omitted) > 1:
+            self.omitted += [each for each in omitted[0] if all(each in o for o in omitted)]
+            self._say(line_of(self.omitted))
+
     def read(self, images: ImageSet) -> Split:
-        self.omitted += images.omitted
-        unused = line_of(images.omitted)
+        omitted = [each for each in images.omitted if each not in self.omitted]
+        self.omitted += omitted
+        unused = line_of(omitted)
         self._say(unused and f"{images.split or images.source}: {unused}", *images.notes)
         labelled = images.only(images.ids[images.labels >= 0])
         if not len(labelled):

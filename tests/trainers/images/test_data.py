@@ -69,6 +69,23 @@ def test_unreadable_images_are_left_out_and_said(tmp_path):
     assert "skipped 1 unreadable images; the first: cannot read red/broken.png" in data.notes[0]
 
 
+def test_what_lies_beside_the_splits_is_reported_once(tmp_path):
+    write_splits(tmp_path)
+    (tmp_path / "boxes.csv").write_text("file,x\n")
+    (tmp_path / "val" / "red" / "notes.csv").write_text("a\n")
+    data = load_training_data(str(tmp_path), (8, 8))
+    assert [each for each in data.notes if "not used" in each] == [
+        "train: not used: other files: 1 (boxes.csv)",
+        "val: not used: other files: 2 (boxes.csv, val/red/notes.csv)",
+    ]
+    (tmp_path / "val" / "red" / "notes.csv").unlink()
+    data = load_training_data(str(tmp_path), (8, 8))
+    assert [each for each in data.notes if "not used" in each] == [
+        "not used: other files: 1 (boxes.csv)"
+    ]
+    assert [each.names for each in data.omitted] == [("boxes.csv",)]
+
+
 def test_unlabelled_images_are_left_out_and_said(tmp_path):
     for name in "abcd":
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
