@@ -40,7 +40,8 @@ def _run(ctx: click.Context) -> None:
     ctx.with_resource(alone_in(Path(place), beside=True))
     for spec in specs:
         check_model(spec, given["arch"], given["device"], as_given(**models.said_by(ctx)))
-        terminal.say(f"model: {spec}")
+        state = defaults.with_state("", spec)
+        terminal.say(f"model: {spec}{state and f' ({state})'}")
     first = defaults.Chosen(specs[0], "named")
     ctx.params["images"] = ()
     images, line = defaults.load_chosen(defaults.choose_images(ctx, first), ctx, given["most"])

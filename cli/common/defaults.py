@@ -63,23 +63,23 @@ def choose_model(ctx: click.Context) -> Chosen:
 
 def _chosen_model(ctx: click.Context) -> Chosen:
     if ctx.params["model"]:
-        return Chosen(ctx.params["model"], _with_state(how(ctx, "model"), ctx.params["model"]))
+        return Chosen(ctx.params["model"], with_state(how(ctx, "model"), ctx.params["model"]))
     runs = runs_by_age(RUNS)
     if runs:
         kind = "newest finished run" if any(map(unfinished, runs)) else "newest run"
         why = f"the {kind} under ./{RUNS}"
         if unfinished(runs[0]):
-            why = _with_state(f"the newest run under ./{RUNS}", str(runs[0]))
+            why = with_state(f"the newest run under ./{RUNS}", str(runs[0]))
         return Chosen(str(runs[0]), why, asked=False)
     why = f"EfficientNet-Lite0, ImageNet: no --model, no IKIT_MODEL, no run under ./{RUNS}"
     return Chosen(EMBEDDED, why, asked=False)
 
 
-def _with_state(why: str, model: str) -> str:
+def with_state(why: str, model: str) -> str:
     """Add how far the training of a run got, if it has not ended."""
     path = Path(model).expanduser()
     state = unfinished(path.parent if path.is_file() else path)
-    return f"{why}; {state}" if state else why
+    return "; ".join(each for each in (why, state) if each)
 
 
 def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
