@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -16,6 +17,9 @@ from interpret_kit.models.engines import AUTO
 
 Progress = Callable[[float, float], None]
 """Called with (images done, images in total); infinite until the images are listed."""
+
+F = TypeVar("F", bound=Callable[..., object])
+_INTERVAL = 0.5  # seconds between two states of a bar: a notebook keeps every one that is drawn
 
 Once = Callable[[str, Callable[[], NDArray[Any]]], NDArray[Any]]
 
@@ -69,34 +73,45 @@ def reporting(progress: Progress | bool | None, name: str) -> Iterator[Progress 
     Raises:
         UsageError: for anything else.
     """
-    if progress is None or progress is False:
-        yield None
-        return
-    if callable(progress):
-        yield progress
-        return
     if progress is not True:
-        raise UsageError(
-            f"progress is {shown(progress)}; give progress=True for a bar, or a function of "
-            "(images done, images in total)"
-        )
-    with _bar(name) as step:
-        yield step
+        yield progress_function(progress, "(images done, images in total)")
+        return
+    with progress_bar(name, "images") as bar:
+        yield lambda done, total: bar(done, total, name)
+
+
+def progress_function(progress: F | bool | None, takes: str) -> F | None:
+    """Return the function that receives the progress, if one is given.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if progress is None or progress is False:
+        return None
+    if callable(progress):
+        return progress
+    raise UsageError(
+        f"progress is {shown(progress)}; give progress=True for a bar, or a function of {takes}"
+    )
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Progress]:
-    """Show a progress bar of tqdm, as Captum does."""
-    from tqdm.auto import tqdm
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[float, float, str], None]]:
+    """Yield a function of (done, total, what is done) that updates a bar of tqdm, on stderr.
 
-    bar: Any = tqdm(desc=name, unit="image", bar_format=_FORMAT)
+    In a notebook, the bar is a widget if ipywidgets is installed.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")  # then it is a line
+        from tqdm.auto import tqdm
 
-    def step(done: float, total: float) -> None:
-        bar.total, bar.n = None if math.isinf(total) else total, done
-        bar.refresh()
+    form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt} UNIT [{elapsed}<{remaining}]"
+    bar: Any = tqdm(desc=what, bar_format=form.replace("UNIT", unit), mininterval=_INTERVAL)
+
+    def step(done: float, total: float, what: str) -> None:
+        bar.total = None if math.isinf(total) else total
+        bar.set_description_str(what, refresh=False)
+        bar.update(done - bar.n)  # draws it only if the last time was not just before
 
     with bar:
         yield step
-
-
-_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.1f}/{total} images [{elapsed}<{remaining}]"
