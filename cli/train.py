@@ -114,6 +114,8 @@ class _Epochs:
             return
         if self.last is None:
             self.terminal.say(f"on {now.manner}")
+            if now.resumed:
+                self.terminal.say(now.resumed)
         elif now.epoch > self.last.epoch:
             self._epoch_done(now.val_accuracy, now.images_per_second, now.learning_share)
         self.last = now
@@ -164,7 +166,8 @@ train = click.Command(
         click.Option(
             ["--resume"],
             is_flag=True,
-            help="resume the run in --out with its recipe, or start it if there is none",
+            help="resume the run in --out with its recipe, or start it if there is none; with "
+            "--epochs, train it further",
         ),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

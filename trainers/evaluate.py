@@ -47,7 +47,6 @@ def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:
             metrics |= {"test_loss": tested.loss, "test_accuracy": tested.accuracy}
         folder.save_last(learner.judged.network)
         folder.save(best.network, metrics, finished=True)
-        folder.forget_state()
         folder.save_curves(history)  # last: without its figure, a run is finished all the same
     metrics = from_first(learner.accelerator, metrics)
     notes = (*data.notes, *learner.notes)

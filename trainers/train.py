@@ -6,6 +6,7 @@ distributed processes are Accelerate's.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from interpret_kit.trainers.runs.progress import (
     TrainingProgress,
     diverged,
     last_epoch,
+    reporting,
 )
 from interpret_kit.trainers.runs.resume import Start, at_work, checkpoint, load_data, opened
 from interpret_kit.trainers.sweep.workers import refuse_within_import
@@ -40,7 +42,7 @@ def train(  # noqa: PLR0913  # the last two are flags
     recipe: Recipe,
     out: str | Path,
     device: str = "auto",
-    progress: ReportTraining | None = None,
+    progress: ReportTraining | bool | None = None,
     *,
     force: bool = False,
     strict: bool = False,
@@ -58,7 +60,8 @@ def train(  # noqa: PLR0913  # the last two are flags
         recipe: the hyper-parameters.
         out: folder for the run; created if it does not exist.
         device: "auto" (a GPU if there is one), "cpu" or "cuda".
-        progress: called after each batch; on a GPU, after each twentieth.
+        progress: True for a bar, or a function of a `TrainingProgress`, called after each batch; on
+            a GPU, after each twentieth.
         force: replace the run that is in ``out``.
         strict: raise `UnreadableImage` if images are not used or cannot be read.
 
@@ -70,23 +73,37 @@ def train(  # noqa: PLR0913  # the last two are flags
     return _run(_folder(out, recipe), start, device, progress, strict)
 
 
-def resume(
+def resume(  # noqa: PLR0913  # the last two are keywords
     recipe: Recipe | None,
     out: str | Path,
     device: str = "auto",
-    progress: ReportTraining | None = None,
+    progress: ReportTraining | bool | None = None,
     *,
     strict: bool = False,
+    epochs: int | None = None,
 ) -> TrainedRun:
     """Resume an interrupted run, bit-identically on a CPU; start it if ``out`` holds none.
 
         run = ik.resume(None, "runs/photos")  # with the recipe it was started with
-        run = ik.resume(ik.Recipe(data="photos/", epochs=20), "runs/photos")
+        run = ik.resume(None, "runs/photos", epochs=40)  # also after it has finished
+
+    With another number of epochs, the learning rate follows the schedule of that number from the
+    step that was reached, and ``config.json`` records the change. The run is then not the one that
+    this recipe gives from the start, unless the schedule is "none".
 
     The arguments are those of `train`, except that the recipe may be omitted (None).
 
+    Args:
+        recipe: that of the run, or None; only its number of epochs may differ.
+        out: folder of the run.
+        device: as for `train`.
+        progress: as for `train`.
+        strict: as for `train`.
+        epochs: another number of epochs than that of the recipe.
+
     Raises:
-        UsageError: the run in ``out`` has another recipe or other training images.
+        UsageError: the run in ``out`` has another recipe or other training images, or has already
+            trained more epochs or stopped early.
         NothingThere: no recipe is given, and ``out`` holds no run.
     """
     if recipe is None:
@@ -96,7 +113,10 @@ def resume(
                 f"{out} holds no run to resume; give the recipe of a new one, as in "
                 "ik.resume(ik.Recipe(data='photos/'), out)"
             )
-    return _run(_folder(out, recipe), Start.RESUME, device, progress, strict)
+    folder = _folder(out, recipe)
+    if epochs is not None:
+        folder.recipe = dataclasses.replace(recipe, epochs=epochs)
+    return _run(folder, Start.RESUME, device, progress, strict)
 
 
 def _folder(out: str | Path, recipe: Recipe) -> RunFolder:
@@ -108,13 +128,14 @@ def _folder(out: str | Path, recipe: Recipe) -> RunFolder:
 
 
 def _run(
-    folder: RunFolder, start: Start, device: str, progress: ReportTraining | None, strict: bool
+    folder: RunFolder, start: Start, device: str, told: ReportTraining | bool | None, strict: bool
 ) -> TrainedRun:
     refuse_within_import()
     recipe = folder.recipe
     check_optimizer(recipe.optimizer)
     check_network(recipe)
     with (
+        reporting(told) as progress,
         plain_surroundings(),
         torch.enable_grad(),
         accelerated(device, recipe.precision) as machine,
@@ -166,7 +187,8 @@ def learn(point: Checkpoint, progress: ReportTraining | None) -> EvaluationScore
         point.save_sometimes()
         if progress is not None:
             where = (epoch, learner.recipe.epochs, batch, batches)
-            progress(TrainingProgress(*where, sums.mean_loss, *last_epoch(history), learner.manner))
+            said = (learner.manner, point.resumed)
+            progress(TrainingProgress(*where, sums.mean_loss, *last_epoch(history), *said))
     everywhere = summed(learner.accelerator, sums.loss, sums.right, sums.images)
     sums.loss, sums.right, sums.images = everywhere
     return EvaluationScore(sums.mean_loss, sums.right / sums.images)

@@ -394,9 +394,14 @@ class TestOtherCommands:
         alone = run("train --resume --out run --device cpu").stdout  # with the run's own recipe
         assert alone.startswith("data: labelled (the data set of run)\n")
         assert "run was already finished" in alone
-        other = CliRunner().invoke(ikit, ["train", "--resume", "--out", "run", "--epochs", "2"])
+        said = run("train --resume --out run --device cpu --epochs 2").stdout
+        assert (
+            "\nresuming after epoch 1 with 2 epochs instead of 1: from here on, the learning rate "
+            "follows the cosine schedule of 2 epochs\nepoch 2 of 2: loss"
+        ) in said
+        other = CliRunner().invoke(ikit, ["train", "--resume", "--out", "run", "--epochs", "1"])
         assert other.exit_code == 2
-        assert "cannot resume run: its --epochs is 1, not 2" in other.stderr
+        assert "cannot resume run with --epochs 1: it has already trained 2" in other.stderr
 
     def test_training_says_how_many_images_it_used_if_these_are_not_those_asked_for(self):
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --device cpu"

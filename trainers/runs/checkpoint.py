@@ -19,6 +19,7 @@ from interpret_kit.models.checkpoints.weights import first_line, refuse_unsafe_p
 from interpret_kit.models.loading.recorded_runs import CONFIG, STATE, read_config
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.extension import Extension
 from interpret_kit.trainers.runs.folder import History, RunFolder
 from interpret_kit.trainers.timing import EpochSums
 
@@ -36,6 +37,8 @@ class Checkpoint:
     data: str  # fingerprint of the images
     history: History
     sums: EpochSums
+    extensions: list[Extension] = dataclasses.field(default_factory=list)
+    resumed: str = ""  # from where, for a person
     saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
     def save_epoch(self) -> None:
@@ -59,6 +62,7 @@ class Checkpoint:
             "data": self.data,
             "history": self.history.columns,
             "sums": dataclasses.asdict(self.sums),
+            "extensions": [dataclasses.asdict(each) for each in self.extensions],
             "learner": self.learner.state(),
         }
         with aside.open("w+b") as file:
@@ -84,10 +88,20 @@ class Checkpoint:
                 f"cannot resume {self.folder.path}: the images of {self.learner.recipe.data} have "
                 "changed; start a new run in another `out`"
             )
-        self.history.columns = state["history"]
+        self.history = History(state["history"])
         self.learner.restore(state["learner"])
         batches = state["sums"]["batches"]
         self.sums = EpochSums(**state["sums"]) if first else EpochSums(batches)
+        self.extensions = [Extension(**each) for each in state.get("extensions", ())]
+        before, now = state["recipe"]["epochs"], self.learner.recipe
+        self.resumed = f"resuming after epoch {self.history.epochs} of {now.epochs}"
+        if before != now.epochs:
+            self.extensions.append(Extension(self.history.epochs, before, now.epochs))
+            self.resumed = self.extensions[-1].described(now.schedule)
+        self.folder.config["extensions"] = [dataclasses.asdict(each) for each in self.extensions]
+        if before != now.epochs:
+            self.folder.save_config(self.history.metrics())  # first: it says how far the run is
+            self.save()
 
 
 def read_state(file: Path) -> dict[str, Any]:
@@ -132,13 +146,13 @@ def _recipe(recorded: Mapping[str, Any]) -> Recipe:
 
 
 def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> None:
-    """Refuse to resume with another recipe.
+    """Refuse to resume with another recipe; only the number of epochs may differ.
 
     Raises:
         UsageError: names every field that differs, with both values.
     """
     was = _recipe(before)
-    known = sorted(each.name for each in dataclasses.fields(Recipe))
+    known = sorted(each.name for each in dataclasses.fields(Recipe) if each.name != "epochs")
     pairs = {name: (getattr(was, name), getattr(now, name)) for name in known}
     differing = [
         f"its `{name}` is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new

@@ -25,7 +25,7 @@ from interpret_kit.models.loading.load import (
     load_run,
     save_weights,
 )
-from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE
+from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE, is_finished
 from interpret_kit.results.atomic import MARKER, is_ours, mark, put
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.learner import network_arguments
@@ -59,8 +59,8 @@ class EvaluationScore:
 class History:
     """The metrics of each epoch; the best epoch has the highest validation accuracy."""
 
-    def __init__(self) -> None:
-        self.columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
+    def __init__(self, columns: dict[str, list[float]] | None = None) -> None:
+        self.columns = columns or {name: [] for name in COLUMNS}
 
     def add(
         self,
@@ -175,7 +175,7 @@ class RunFolder:
             return
         if resume and not here.isdisjoint((CONFIG, STATE)):  # nothing is removed
             return
-        if not (force or resume) and STATE in here:
+        if not (force or resume) and STATE in here and not is_finished(self.path):
             raise OutputExists(
                 f"{self.path} holds an interrupted run; resume it with `ik.resume`, or replace it "
                 "with `force=True`"
@@ -191,7 +191,8 @@ class RunFolder:
         if not is_ours(self.path):
             raise OutputExists(
                 f"{self.path} holds files that are not a run, and `force` only replaces runs, "
-                f"which it knows by a file {MARKER}; use a new `out`"
+                f"which it knows by a file {MARKER} (early versions wrote none); use a new `out`, "
+                "or delete this folder yourself"
             )
 
     def describe(self, classifier: Classifier, manner: str) -> None:
@@ -226,8 +227,12 @@ class RunFolder:
 
     def save(self, network: nn.Module, metrics: Mapping[str, float], **more: object) -> None:
         """Write a network with all that `load_classifier` needs, and these metrics: that last."""
-        config = json.dumps(self.config | {"metrics": dict(metrics)} | more, indent=2) + "\n"
         self.write(WEIGHTS, lambda aside: save_weights(aside, network))
+        self.save_config(metrics, **more)
+
+    def save_config(self, metrics: Mapping[str, float], **more: object) -> None:
+        """Write what there is to say of the network, and these metrics."""
+        config = json.dumps(self.config | {"metrics": dict(metrics)} | more, indent=2) + "\n"
         self.write(CONFIG, lambda aside: aside.write_text(config))
 
     def save_last(self, network: nn.Module) -> None:
@@ -272,8 +277,3 @@ class RunFolder:
             raise CannotWrite(f"cannot write {self.path / name}: {error.strerror}") from error
         finally:
             aside.unlink(missing_ok=True)
-
-    def forget_state(self) -> None:
-        """Remove the checkpoint of a run that is finished."""
-        if self.writes:
-            (self.path / STATE).unlink(missing_ok=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from interpret_kit.analyses.progress import progress_bar, progress_function
 from interpret_kit.errors import TrainingDiverged
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History
@@ -24,11 +26,35 @@ class TrainingProgress:
     images_per_second: float | None = None  # in the last whole epoch
     learning_share: float | None = None  # of its time, in training steps; in [0, 1]
     manner: str = ""  # device, precision and so on, for a person
+    resumed: str = ""  # from where, likewise
 
 
 ReportTraining = Callable[[TrainingProgress], object]
 
 DIVERGED = "the loss became"  # how `diverged` begins: a study of recipes counts such trials by it
+
+
+@contextmanager
+def reporting(progress: ReportTraining | bool | None) -> Iterator[ReportTraining | None]:
+    """Yield the function that receives the progress: the one given, or a bar on stderr for True.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    if progress is not True:
+        yield progress_function(progress, "a TrainingProgress")
+        return
+    with progress_bar("training", "batches") as bar:
+
+        def step(now: TrainingProgress) -> None:
+            if not now.epoch:
+                bar(now.batch, now.batches, "decoding images")
+                return
+            done = (now.epoch - 1) * now.batches + now.batch
+            what = f"epoch {now.epoch} of {now.epochs}, loss {now.train_loss:.3f}"
+            bar(done, now.epochs * now.batches, what)
+
+        yield step
 
 
 def decoding(recipe: Recipe, progress: ReportTraining | None) -> Callable[[int, int], None]:

@@ -10,14 +10,16 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.load import CONFIG, read_config
-from interpret_kit.models.loading.recorded_runs import HISTORY, STATE
+from interpret_kit.models.loading.recorded_runs import HISTORY, STATE, is_finished
 from interpret_kit.results.lock import alone_in
 from interpret_kit.trainers.distributed import from_first
 from interpret_kit.trainers.images.data import TrainingData, load_training_data, thinned, with_val
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state, refuse_other_recipe
+from interpret_kit.trainers.runs.extension import refuse_epochs
 from interpret_kit.trainers.runs.folder import History, RunFolder, TrainedRun
 from interpret_kit.trainers.runs.progress import ReportTraining, decoding
 from interpret_kit.trainers.runs.tensorboard import Events, writing_events
@@ -69,22 +71,31 @@ def opened(
 
 
 def _begun(folder: RunFolder) -> dict[str, Any] | TrainedRun | None:
-    if (folder.path / STATE).is_file():
+    path, recipe = folder.path, folder.recipe
+    config = read_config(path) if (path / CONFIG).is_file() else {}
+    finished = is_finished(path)
+    before = config.get("recipe", {})
+    if (path / STATE).is_file() and not (finished and before.get("epochs") == recipe.epochs):
         folder.fresh = False
-        state = read_state(folder.path / STATE)
+        state = read_state(path / STATE)
         # The images may have moved: whether they are the same is seen when they are read.
-        before = state["recipe"] | {"data": folder.recipe.data}
-        refuse_other_recipe(folder.path, before, folder.recipe)
+        refuse_other_recipe(path, state["recipe"] | {"data": recipe.data}, recipe)
+        if state["recipe"]["epochs"] != recipe.epochs:
+            history, begun = History(state["history"]), bool(state["sums"]["batches"])
+            refuse_epochs(path, recipe, history, begun=begun)
         return state
-    if not (folder.path / CONFIG).is_file():
+    if config:
+        refuse_other_recipe(path, before, recipe)
+    if not finished:  # interrupted before its first checkpoint
         return None
-    config = read_config(folder.path)
-    refuse_other_recipe(folder.path, config.get("recipe", {}), folder.recipe)
-    if not config.get("finished"):  # interrupted before its first checkpoint
-        return None
-    note = f"{folder.path} was already finished"
-    history = History.read(folder.path / HISTORY).columns
-    return TrainedRun(folder.path, folder.recipe, history, config["metrics"], (note,))
+    if before.get("epochs") != recipe.epochs:
+        raise UsageError(
+            f"cannot resume {path} with `epochs={recipe.epochs}`: it has finished, and its "
+            f"checkpoint, {STATE}, is not there; start a new run in another `out`"
+        )
+    note = f"{path} was already finished"
+    history = History.read(path / HISTORY)
+    return TrainedRun(path, recipe, history.columns, config["metrics"], (note,))
 
 
 def load_data(
@@ -129,6 +140,7 @@ def checkpoint(
 
     Raises:
         UsageError: the training images have changed.
+        CannotWrite: another number of epochs cannot be recorded.
     """
     folder.describe(learner.classifier, learner.manner)
     point = Checkpoint(folder, learner, data.fingerprint(), History(), EpochSums())

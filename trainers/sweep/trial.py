@@ -20,7 +20,7 @@ from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import CannotWrite, DoesNotFit, InterpretError, TrainingDiverged
 from interpret_kit.models.checkpoints.weights import first_line
 from interpret_kit.models.loading.load import CONFIG, create, read_config
-from interpret_kit.models.loading.recorded_runs import HISTORY
+from interpret_kit.models.loading.recorded_runs import HISTORY, STATE
 from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.images.data import SHAPES, TrainingData, load_training_data
@@ -116,6 +116,7 @@ def attempt(
     _record(folder).unlink(missing_ok=True)
     try:
         resume(recipe, folder, device, progress)
+        (folder / STATE).unlink(missing_ok=True)  # of hundreds of trials, none is trained further
     except Exception as error:  # also a bug: the other trials must not suffer from it
         record_failure(folder, error)
 

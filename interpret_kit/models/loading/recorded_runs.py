@@ -62,6 +62,7 @@ __all__ = [
     "STATE",
     "WEIGHTS",
     "check_model",
+    "is_finished",
     "read_config",
     "runs_by_age",
     "size_of",
@@ -254,6 +255,14 @@ def runs_by_age(folder: Path) -> list[Path]:
     return sorted((each.parent for each in configs), key=lambda run: bool(unfinished(run)))
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a run whose training has ended."""
+    try:
+        return bool(json.loads((folder / CONFIG).read_text()).get("finished"))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def unfinished(folder: Path) -> str:
     """Describe the progress of an unfinished training, "unfinished, epoch 4 of 30"; else "".
 
@@ -261,11 +270,10 @@ def unfinished(folder: Path) -> str:
     its progress counts as finished.
     """
     try:
-        config = json.loads((folder / CONFIG).read_text())
-        epochs = None if config.get("finished") else config["recipe"]["epochs"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        epochs = json.loads((folder / CONFIG).read_text())["recipe"]["epochs"]
+    except (OSError, ValueError, KeyError, TypeError):
         return ""  # not a run, or damaged: loading it raises the error
-    if epochs is None:
+    if is_finished(folder):
         return ""
     history = folder / HISTORY
     done = len(history.read_text().splitlines()) - 1 if history.is_file() else 0

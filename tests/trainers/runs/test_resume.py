@@ -3,8 +3,12 @@
 import hashlib
 import io
 import json
+import math
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -107,7 +111,6 @@ def test_a_run_killed_twice_ends_with_the_same_weights_as_one_never_killed(recip
     out = killed / "twice"
     assert_same_run(resume(recipe, out, "cpu"), whole)
     assert {each.name for each in out.iterdir()} >= {"config.json", "history.csv"}
-    assert not (out / "resume.pt").exists()
 
 
 def test_a_run_killed_in_its_first_write_can_be_begun_again(recipe, whole, killed):
@@ -217,14 +220,95 @@ def test_a_finished_run_is_returned_as_it_is(whole, recipe):
     assert {each.name: each.stat().st_mtime_ns for each in whole.folder.iterdir()} == before
 
 
+def copied(run, place):
+    """The folder of a finished run, to be trained further."""
+    return Path(shutil.copytree(run.folder, place))
+
+
+def test_more_epochs_follow_the_schedule_of_their_total_number(whole, tmp_path):
+    run = resume(None, copied(whole, tmp_path / "run"), "cpu", epochs=5)
+    # A cosine from 0.02 at step 0 of 30 to 0 at step 30; step 18 was the last of three epochs.
+    at_24 = 0.01 * (1 + math.cos(math.pi * 24 / 30))
+    assert run.history["lr"] == pytest.approx([*whole.history["lr"], at_24, 0])
+    assert run.history["train_loss"][:3] == whole.history["train_loss"]
+    assert run.metrics["epochs"] == run.recipe.epochs == 5
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["extensions"] == [{"after_epoch": 3, "before": 3, "epochs": 5}]
+
+
+def test_more_epochs_resume_alike_however_often_they_are_interrupted(whole, tmp_path):
+    further = resume(None, copied(whole, tmp_path / "further"), "cpu", epochs=5)
+    out, said = copied(whole, tmp_path / "run"), []
+    for epoch in (4, 5):
+        with pytest.raises(Stopped):
+            resume(None, out, "cpu", stop_after(epoch, 2), epochs=5)
+        assert unfinished(out) == f"unfinished, epoch {epoch - 1} of 5"
+    again = resume(None, out, "cpu", lambda now: said.append(now.resumed))
+    assert_same_run(again, further)
+    assert set(said[1:]) == {"resuming after epoch 4 of 5"}
+    config = json.loads((out / "config.json").read_text())
+    assert config["extensions"] == [{"after_epoch": 3, "before": 3, "epochs": 5}]
+
+
+def test_with_a_constant_rate_more_epochs_are_those_of_a_longer_run(folder, tmp_path):
+    recipe = small_recipe(folder, **(ALL | {"schedule": "none"}))
+    whole = train(recipe, tmp_path / "whole", "cpu")
+    out, said = train(replace(recipe, epochs=2), tmp_path / "run", "cpu").folder, []
+    assert_same_run(resume(recipe, out, "cpu", lambda now: said.append(now.resumed)), whole)
+    assert said[-1] == "resuming after epoch 2 with 3 epochs instead of 2"
+
+
+def test_fewer_epochs_end_an_interrupted_run(folder, tmp_path):
+    with pytest.raises(Stopped):
+        train(small_recipe(folder, epochs=9), tmp_path / "run", "cpu", stop_after(2, 6))
+    run = resume(None, tmp_path / "run", "cpu", epochs=2)
+    assert run.metrics["epochs"] == 2
+    assert run.history["lr"][-1] == 0  # the end of the cosine of two epochs
+    assert unfinished(run.folder) == ""
+
+
+def test_a_run_that_cannot_be_trained_further_says_why(folder, whole, tmp_path):
+    with pytest.raises(UsageError, match=r"`epochs=2`: it has already trained 3 epochs; give more"):
+        resume(None, copied(whole, tmp_path / "run"), "cpu", epochs=2)
+    (tmp_path / "run" / "resume.pt").unlink()
+    with pytest.raises(
+        UsageError, match=r"`epochs=4`: .* its checkpoint, resume\.pt, is not there"
+    ):
+        resume(None, tmp_path / "run", "cpu", epochs=4)
+    assert resume(None, tmp_path / "run", "cpu").metrics == whole.metrics
+    slow = small_recipe(folder, lr=1e-30, epochs=9, patience=1, batch_norm=False, weight_decay=0.0)
+    stopped = train(slow, tmp_path / "stopped", "cpu")
+    with pytest.raises(
+        UsageError, match=r"`epochs=20`: it stopped early, after 2 epochs, the last"
+    ):
+        resume(None, stopped.folder, "cpu", epochs=20)
+
+
+def test_epochs_that_have_begun_are_not_given_up(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)  # one after each step
+    with pytest.raises(Stopped):
+        train(small_recipe(folder), tmp_path / "run", "cpu", stop_after(2, 3))
+    with pytest.raises(UsageError, match=r"trained 1 epoch and a part of the next; give more"):
+        resume(None, tmp_path / "run", "cpu", epochs=1)
+
+
+def test_a_run_is_not_trained_further_with_other_images(tmp_path):
+    folder = write_splits(tmp_path / "data")
+    run = train(small_recipe(folder, epochs=1), tmp_path / "run", "cpu")
+    before = {each.name: each.read_bytes() for each in run.folder.iterdir()}
+    (folder / "train" / "red" / "3.png").unlink()
+    with pytest.raises(UsageError, match=r"the images of .* have changed"):
+        resume(None, run.folder, "cpu", epochs=2)
+    assert {each.name: each.read_bytes() for each in run.folder.iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"lr": 0.5}, "its `lr` is 0.02, not 0.5"),
-        ({"epochs": 9}, "its `epochs` is 3, not 9"),
         (
-            {"epochs": 9, "lr": 0.5},
-            "its `epochs` is 3, not 9; its `lr` is 0.02, not 0.5; repeat the recipe",
+            {"epochs": 9, "lr": 0.5, "seed": 7},
+            "its `lr` is 0.02, not 0.5; its `seed` is 0, not 7; repeat the recipe",
         ),
         ({"channels": (4, 8)}, r"its `channels` is \(4, 6\), not \(4, 8\)"),
     ],
