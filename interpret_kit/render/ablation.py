@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from interpret_kit.analyses.ablation import AblationResult
+from interpret_kit.analyses.counting.scoring import PREDICTED
+from interpret_kit.models.argument_values import counted
 from interpret_kit.render.page import (
     GREY,
     NOTE,
@@ -31,11 +33,17 @@ MOST = 12  # filters and classes of the heat map
 MOST_FREQUENT = 10  # classes in a frequency table
 MOST_NUMBERED = 96  # at most this many bars have room for the number of their filter
 BROKEN, REPAIRED = "#c8442f", "#2f7f86"
+COUNTABLE = 3  # changed predictions by some filter: with fewer, all bars are of 0, 1 or 2
 NAME_WIDTH = 1.5  # inches, of class names beside charts
 
 
 def draw(result: AblationResult) -> dict[str, Figure]:
-    """Draw a comparison of the layers; then, for each layer, its filters and the classes hit."""
+    """Draw a comparison of the layers; then, for each layer, its filters and the classes hit.
+
+    If no filter changes `COUNTABLE` predictions, the drops in confidence are drawn instead.
+    """
+    if max(result.broken.sum(1).max(), result.repaired.sum(1).max()) < COUNTABLE:
+        return _of_confidence(result)
     figures = {"layers": _layers(result)}
     for k, name in enumerate(file_names(result.layers)):
         figures[f"filters_{name}"] = _filters(result, k)
@@ -62,23 +70,87 @@ def _layers(result: AblationResult) -> Figure:
         "without it. Bar: interquartile range; diamond and number: mean.",
     )
     (axes,) = page.charts()
-    for k in range(count):
-        broken = np.sort(result.broken[result.layer == k].sum(1))
-        # Dots of equal value are spread evenly over the height, the same way each time.
-        heights = k + (np.arange(len(broken)) * 0.618 % 1 - 0.5) * 0.5
-        axes.hlines(k, *np.quantile(broken, [0.25, 0.75]), color=BROKEN, alpha=0.25, linewidth=14)
-        axes.scatter(broken, heights, s=10, color=BROKEN, alpha=0.6, linewidths=0)
-        mean = broken.mean()
-        axes.scatter(mean, k, marker="D", s=34, color="white", edgecolors="black", zorder=4)
-        axes.text(1.01, k, f"{mean:.2f}", transform=axes.get_yaxis_transform(), va="center")
-    labels = [fitted(name, NAME_WIDTH) for name in result.layers]
-    axes.set_yticks(range(count), labels)
-    axes.set_ylim(count - 0.4, -0.6)
+    _dots(axes, result, result.broken.sum(1), ".2f")
     axes.set_xlim(left=-0.02 * max(1, axes.get_xlim()[1]), right=max(1.0, axes.get_xlim()[1]))
     axes.xaxis.set_major_locator(integer_ticks())
     axes.set_xlabel("newly misclassified images")
     _share_axis(axes, images)
     return page
+
+
+def _dots(axes: Axes, result: AblationResult, values: Array, form: str) -> None:
+    """Draw a row for each layer: a dot for each filter's value, their quartiles and mean."""
+    for k in range(len(result.layers)):
+        mine = np.sort(values[result.layer == k])
+        # Dots of equal value are spread evenly over the height, the same way each time.
+        heights = k + (np.arange(len(mine)) * 0.618 % 1 - 0.5) * 0.5
+        axes.hlines(k, *np.quantile(mine, [0.25, 0.75]), color=BROKEN, alpha=0.25, linewidth=14)
+        axes.scatter(mine, heights, s=10, color=BROKEN, alpha=0.6, linewidths=0)
+        mean = mine.mean()
+        axes.scatter(mean, k, marker="D", s=34, color="white", edgecolors="black", zorder=4)
+        axes.text(1.01, k, f"{mean:{form}}", transform=axes.get_yaxis_transform(), va="center")
+    labels = [fitted(name, NAME_WIDTH) for name in result.layers]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+
+
+def _of_confidence(result: AblationResult) -> dict[str, Figure]:
+    """Draw the drops in confidence: of the layers, and of the filters of each layer."""
+    figures = {"confidence": _layers_by_confidence(result)}
+    for k, name in enumerate(file_names(result.layers)):
+        figures[f"confidence_{name}"] = _filters_by_confidence(result, k)
+    return figures
+
+
+def _few(result: AblationResult) -> str:
+    """Say what is drawn, and why it is not the counts."""
+    fields = dict(result.analysis.fields())
+    of_class = "predicted" if fields["labels"] == PREDICTED else "true"
+    images = int((result.correct if fields["only_right"] else result.total).sum())
+    most = int(max(result.broken.sum(1).max(), result.repaired.sum(1).max()))
+    changed = f"at most {counted(most, 'prediction')}" if most else "no prediction"
+    return (
+        f"Mean drop in the probability of the {of_class} class over {counted(images, 'image')} "
+        f"when the filter is ablated, since that changes {changed}."
+    )
+
+
+def _layers_by_confidence(result: AblationResult) -> Figure:
+    page = Page(
+        9.0,
+        1.0 + 0.42 * len(result.layers),
+        "Filter ablation: drop in confidence per ablated filter, by layer",
+        f"{_few(result)} Each dot is one filter. Bar: interquartile range; diamond and number: "
+        "mean.",
+    )
+    (axes,) = page.charts()
+    _dots(axes, result, result.confidence_lost, ".3f")
+    axes.axvline(0, color="black", linewidth=0.6)
+    axes.set_xlabel("drop in probability")
+    return page
+
+
+def _filters_by_confidence(result: AblationResult, k: int) -> Figure:
+    mine = np.flatnonzero(result.layer == k)
+    rows = mine[np.argsort(-result.confidence_lost[mine], kind="stable")]
+    lost = result.confidence_lost[rows]
+    page = Page(
+        _width(len(rows)),
+        3.6,
+        f"Filter ablation: drop in confidence per filter of layer {ellipsized(result.layers[k])}",
+        f"{_few(result)} Ablated at the output of {result.ablated_at[k]}.",
+    )
+    (axes,) = page.charts()
+    colours = [BROKEN if each > 0 else REPAIRED for each in lost]
+    axes.bar(np.arange(len(rows)), lost, 0.8 if len(rows) <= 100 else 1.0, color=colours)
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.set(xlim=(-0.7, len(rows) - 0.3), ylabel="drop in probability")
+    _number(axes, result.filter[rows], "drop in confidence")
+    return page
+
+
+def _width(filters: int) -> float:
+    return min(13.0, max(6.5, 2.0 + 0.2 * filters))
 
 
 def _share_axis(axes: Axes, images: int) -> None:
@@ -93,7 +165,7 @@ def _filters(result: AblationResult, k: int) -> Figure:
     broken, repaired = result.broken[rows].sum(1), result.repaired[rows].sum(1)
     count = len(rows)
     page = Page(
-        min(13.0, max(6.5, 2.0 + 0.2 * count)),
+        _width(count),
         3.6,
         f"Filter ablation: changed predictions per filter of layer {ellipsized(result.layers[k])}",
         f"{_worst(result.filter[rows][broken > 0])} Ablated at the output of "
@@ -110,7 +182,7 @@ def _filters(result: AblationResult, k: int) -> Figure:
     axes.set(ylim=limits, xlim=(-0.7, count - 0.3), ylabel="images")
     axes.yaxis.set_major_locator(integer_ticks())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{abs(y):.0f}"))
-    _number(axes, result.filter[rows])
+    _number(axes, result.filter[rows], "number of newly misclassified images")
     axes.legend(frameon=False, fontsize=NOTE)
     return page
 
@@ -125,9 +197,9 @@ def _worst(breaking: Array) -> str:
     return f"Images become misclassified without {filters} {listed}{more}."
 
 
-def _number(axes: Axes, filters: Array) -> None:
+def _number(axes: Axes, filters: Array, order: str) -> None:
     """Write the number of its filter under each bar, if there is room."""
-    axes.set_xlabel("ablated filter, by number of newly misclassified images")
+    axes.set_xlabel(f"ablated filter, by {order}")
     axes.set_xticks([])
     if len(filters) <= MOST_NUMBERED:
         turned = 90 if len(filters) > 24 else 0

@@ -11,7 +11,8 @@ from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Area, Page, ell
 from interpret_kit.render.scales import COUNTS, Scale
 from interpret_kit.results.result import Array
 
-MOST_NAMES = 40  # with more classes, their names do not fit
+MOST_NAMES = 40  # classes of a figure: more names do not fit
+LEAST_IMAGES = 3  # of some class: with fewer, accuracies per class are 0, 1 or a half
 MOST_NUMBERS = 20  # with more classes, the counts do not fit into the cells
 MOST_MISTAKES = 24
 NAME_WIDTH = 1.6  # inches
@@ -20,8 +21,13 @@ SHARES = Scale(0, 1, COUNTS)
 
 
 def draw(result: MisclassificationsResult) -> dict[str, Figure]:
-    """Draw the confusion matrix, the accuracy per class and, if there are any, the mistakes."""
-    figures = {"confusion": _confusion(result), "classes": _classes(result)}
+    """Draw the confusion matrix, the accuracy per class and the mistakes, if there are any.
+
+    If no class has `LEAST_IMAGES`, there is no figure of accuracies per class.
+    """
+    figures = {"confusion": _confusion(result)}
+    if result.total.max(initial=0) >= LEAST_IMAGES:
+        figures["classes"] = _classes(result)
     if len(result.mistake_id):
         figures["mistakes"] = _mistakes(result)
     return figures
@@ -53,32 +59,41 @@ def _score(result: MisclassificationsResult) -> str:
 
 def _confusion(result: MisclassificationsResult) -> Figure:
     occurs = np.flatnonzero(result.confusion.sum(0) + result.confusion.sum(1))
-    counts = result.confusion[np.ix_(occurs, occurs)]
-    of_row = counts.sum(1, keepdims=True)
-    shares = counts / np.maximum(of_row, 1)
-    named = len(occurs) <= MOST_NAMES
-    side = min(8.0, max(2.5, 0.26 * len(occurs))) if named else 7.0
+    shown = occurs if len(occurs) <= MOST_NAMES else _most_confused(result)
+    counts = result.confusion[np.ix_(shown, shown)]
+    shares = counts / np.maximum(result.total[shown, None], 1)
+    side = min(8.0, max(2.5, 0.26 * len(shown)))
+    which = f", and the {len(shown)} most confused ones are shown" * (len(shown) < len(occurs))
     page = Page(
-        max(side + (3.0 if named else 1.6), 6.5),
-        side + (1.9 if named else 0.8),
+        max(side + 3.0, 6.5),
+        side + 1.9,
         f"Confusion matrix{_ablated(result)}",
-        f"{_score(result)}{len(occurs)} of {len(result.confusion)} classes occur. Colour: share of "
-        "the images of a true class (row); the diagonal holds the correct predictions.",
+        f"{_score(result)}{len(occurs)} of {len(result.confusion)} classes occur{which}. Colour: "
+        "share of the images of a true class (row); the diagonal holds the correct predictions.",
     )
     (axes,) = page.charts()
     axes.imshow(SHARES.rgb(shares), interpolation="nearest")
     axes.spines[["top", "right"]].set_visible(True)
-    if len(occurs) <= MOST_NUMBERS:
+    if len(shown) <= MOST_NUMBERS:
         _print_counts(axes, counts, shares)
-    if named:
-        _name_axes(axes, [result.origin.classes[k] for k in occurs])
-    else:
-        axes.set(xticks=[], yticks=[])
+    _name_axes(axes, [result.origin.classes[k] for k in shown])
     axes.set(xlabel="predicted", ylabel="true class")
     bar = page.colorbar(SHARES.mappable, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label("share of the true class", size=NOTE)
     bar.ax.tick_params(labelsize=SMALL)
     return page
+
+
+def _most_confused(result: MisclassificationsResult) -> Array:
+    """Return the classes of the most frequent confusions, at most `MOST_NAMES`, in their order.
+
+    Without confusions, those with the most images.
+    """
+    wrong = result.confusion - np.diag(result.correct)
+    pairs = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
+    classes = np.unravel_index(pairs, wrong.shape) if len(pairs) else (np.argsort(-result.total),)
+    found = dict.fromkeys(np.stack(classes, 1).ravel().tolist())
+    return np.sort(np.array(list(found)[:MOST_NAMES]))
 
 
 def _print_counts(axes: Axes, counts: Array, shares: Array) -> None:
