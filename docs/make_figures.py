@@ -18,7 +18,7 @@ import interpret_kit as ik
 
 WIDTH, COLOURS = 1000, 256
 FIGURES = {  # the figure of the demo, and the share of its height to keep, from the top
-    "occlusion": ("image_0.png", 1.0),  # of the photo below, not of the demo
+    "occlusion": ("image_0_coffee.png", 1.0),  # of the photo below, not of the demo
     "windows": ("occlusion/overview.png", 1.0),
     "top-patches": ("top-patches/layer_conv4.png", 0.396),
     "ablation": ("ablation/layers.png", 1.0),

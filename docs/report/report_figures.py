@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,7 +17,6 @@ import interpret_kit as ik
 from interpret_kit.analyses.activations import ActivationsResult
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
-from interpret_kit.render.activations import scale_of
 from interpret_kit.render.occlusion import LEAST_LIMIT, PROBABILITY
 from interpret_kit.render.page import DPI, GREY, MARGIN, SMALL, Area, Page
 from interpret_kit.render.scales import Scale, colour_bar, overlay
@@ -130,8 +130,8 @@ def responses_page(result: ActivationsResult, title: str) -> Page:
     images, filters = result.maps.shape[:2]
     width, line = start + images * (tile + GAP) + 0.9, tile + GAP
     page = Page(width, (filters + 1) * line + 0.1, title, _read_at(result))
-    scale = scale_of(result)
-    scale = replace(scale, colours=scale.colours.resampled(STEPS))
+    colours = mpl.colormaps["magma"].resampled(STEPS)
+    scale = Scale(0, float(result.maps.max()), colours)  # after a ReLU
     photos = plain(result.input_images)
     for i in range(images):
         first = Area.within(start + i * line, 0.05, tile, result.input_images.shape[1:])

@@ -16,7 +16,8 @@ from interpret_kit.render.page import (
     file_names,
     integer_ticks,
 )
-from interpret_kit.render.scales import ACTIVATION, Scale, colour_bar
+from interpret_kit.render.scales import ACTIVATION, SIGNED, Scale, colour_bar, inked
+from interpret_kit.results.result import Array
 
 MOST_IMAGES = 8
 MOST_FILTERS = 9
@@ -31,26 +32,22 @@ def draw(result: ActivationsResult) -> dict[str, Figure]:
     }
 
 
-def scale_of(result: ActivationsResult) -> Scale:
-    """Return one scale for all maps drawn: from 0, or symmetric if some are negative."""
-    shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
-    if shown.min() < 0:
-        return Scale.signed(shown, at_least=0)
-    return Scale(0, float(shown.max()) or 1.0, ACTIVATION)
-
-
 def _maps(result: ActivationsResult) -> Figure:
     tile, gap, words = 1.2, 0.08, 0.24
-    images, filters = result.maps[:MOST_IMAGES, :MOST_FILTERS].shape[:2]
-    first = Area.within(MARGIN, 0.25, tile, result.input_images.shape[1:])
+    shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
+    images, filters = shown.shape[:2]
+    first = Area.within(MARGIN, 0.38, tile, result.input_images.shape[1:])
     step, line = tile + gap, first.height + words
-    scale = scale_of(result)
+    limits = np.abs(shown).max((0, 2, 3))
+    scale = Scale(-1, 1, SIGNED) if shown.min() < 0 else Scale(0, 1, ACTIVATION)
     width = 2 * MARGIN + (filters + 1) * step + 0.9
     title = f"Activation maps of layer {ellipsized(result.layer)} for {_images(result, images)}"
-    page = Page(max(width, 6.0), images * line + 0.3, title, _note(result, filters))
+    page = Page(max(width, 6.0), images * line + 0.43, title, _note(result, filters))
     start = MARGIN + step + 0.1
     for k in range(filters):
         page.write(f"filter {result.chosen[k]}", start + k * step, 0.05)
+        limit = f"full colour at {limits[k]:.3g}" if limits[k] else "zero everywhere"
+        page.write(limit, start + k * step, 0.2, size=SMALL, color=GREY)
     for i in range(images):
         place = first._replace(top=first.top + i * line)
         page.image(result.input_images[i], place)
@@ -59,11 +56,20 @@ def _maps(result: ActivationsResult) -> Figure:
         page.write(name, MARGIN, under, size=SMALL, color=GREY, width=tile)
         for k in range(filters):
             there = place._replace(left=place.left + start - MARGIN + k * step)
-            page.image(scale.rgb(result.maps[i, k]), there, cells=True)
+            shares = _enlarged(shown[i, k] / (limits[k] or 1), result.input_images.shape[1:3])
+            page.image(inked(result.input_images[i], shares, scale), there)
             page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
-    bar = Area(start + filters * step + 0.05, 0.25, 0.14, min(images * line - words, 4.0))
-    colour_bar(page, bar, scale, "activation")
+    bar = Area(start + filters * step + 0.05, first.top, 0.14, min(images * line - words, 4.0))
+    colour_bar(page, bar, scale, "share of the filter's largest")
     return page
+
+
+def _enlarged(values: Array, size: tuple[int, int]) -> Array:
+    """Repeat the units of a map (rows, cols) to an image's (height, width)."""
+    rows, cols = (
+        np.arange(side) * units // side for side, units in zip(size, values.shape, strict=True)
+    )
+    return values[np.ix_(rows, cols)]
 
 
 def _images(result: ActivationsResult, shown: int) -> str:
@@ -76,8 +82,9 @@ def _note(result: ActivationsResult, shown: int) -> str:
     maps = result.maps[:MOST_IMAGES, :MOST_FILTERS]
     of_all = f"the first {shown} of {len(result.chosen)} filters; " * (shown < len(result.chosen))
     return (
-        f"All maps share one scale; {of_all}{maps.shape[2]} x {maps.shape[3]} units per map, read "
-        f"at the output of {result.module}; activations from {maps.min():.3g} to {maps.max():.3g}."
+        f"Each filter has its own scale, the same for all images; {of_all}{maps.shape[2]} x "
+        f"{maps.shape[3]} units per map, read at the output of {result.module}; activations from "
+        f"{maps.min():.3g} to {maps.max():.3g}."
     )
 
 

@@ -7,7 +7,17 @@ from matplotlib.figure import Figure
 
 from interpret_kit.analyses.attribution import AttributionResult
 from interpret_kit.captum_api.method_names import READS_LAYER, SIGNED
-from interpret_kit.render.page import GREY, LIGHT_GREY, MARGIN, NOTE, SMALL, Area, Page, ellipsized
+from interpret_kit.render.page import (
+    GREY,
+    LIGHT_GREY,
+    MARGIN,
+    NOTE,
+    SMALL,
+    Area,
+    Page,
+    ellipsized,
+    image_part,
+)
 from interpret_kit.render.scales import ONE_SIGN, Scale, colour_bar, overlay
 from interpret_kit.render.scales import SIGNED as SIGNED_COLOURS
 from interpret_kit.results.result import Array
@@ -33,8 +43,10 @@ UNITS = {
 
 def draw(result: AttributionResult) -> dict[str, Figure]:
     """Draw a figure for each image: the image, and the maps of all methods."""
-    ids = result.ids[:MOST_IMAGES].tolist()
-    return {f"image_{each}": _image(result, i) for i, each in enumerate(ids)}
+    return {
+        f"image_{image_part(each, result.origin.names[each])}": _image(result, i)
+        for i, each in enumerate(result.ids[:MOST_IMAGES].tolist())
+    }
 
 
 def _image(result: AttributionResult, i: int) -> Figure:

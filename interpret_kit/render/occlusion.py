@@ -17,6 +17,7 @@ from interpret_kit.render.page import (
     Area,
     Page,
     ellipsized,
+    image_part,
     integer_ticks,
     outline_cells,
 )
@@ -52,8 +53,9 @@ def draw(result: OcclusionResult, scale: str = "shared") -> dict[str, Figure]:
     if len(result.ids) > 1:
         figures["overview"] = _overview(result, scales, each=scale == "each")
     for i, each in enumerate(result.ids[:MOST_IMAGES].tolist()):
-        figures[f"image_{each}"] = _image(result, i, scales[i])
-        figures[f"windows_{each}"] = _windows(result, i)
+        name = image_part(each, result.origin.names[each])
+        figures[f"image_{name}"] = _image(result, i, scales[i])
+        figures[f"windows_{name}"] = _windows(result, i)
     return figures
 
 

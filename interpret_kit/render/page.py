@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import warnings
 from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -30,6 +32,7 @@ from interpret_kit.results.result import Array
 DPI = 110
 MARGIN = 0.2  # inches
 TITLE, NOTE, LABEL, SMALL = 12.0, 9.0, 8.0, 7.0  # points
+_LONGEST = 80  # characters of a name within the name of a figure
 CELLS_FROM = 1.5  # enlargement from which each pixel of an image is drawn as a square
 GREY, LIGHT_GREY = "#555555", "#bbbbbb"
 ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # outlines a white line
@@ -190,13 +193,31 @@ def integer_ticks(most: int = 10) -> MaxNLocator:
     return MaxNLocator(most, integer=True, min_n_ticks=1)
 
 
+def image_part(image: int, name: str) -> str:
+    """Return a unique part of the file names of an image's figures: its id, and its file's name.
+
+    >>> image_part(3, "cats/Käthe 1.jpg")
+    '3_cats_Kathe_1'
+    >>> image_part(3, "猫.jpg")  # what has no ASCII letters and digits is called by its id
+    '3'
+    """
+    stem = "" if name == f"image {image}" else name.removesuffix(PurePosixPath(name).suffix)
+    kept = re.sub(r"_+", "_", _plain(stem)).strip("_")[-_LONGEST:]
+    return f"{image}_{kept}" if kept else str(image)
+
+
+def _plain(text: str) -> str:
+    """Replace all but ASCII letters and digits, _ and -; letters lose their accents."""
+    letters = (c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in letters)
+
+
 def file_names(labels: tuple[str, ...]) -> list[str]:
     """Turn names of layers into unique parts of file names: letters, digits, _ and -."""
     names: list[str] = []
     taken: set[str] = set()
     for label in labels:
-        name = unicodedata.normalize("NFKD", label).encode("ascii", "replace").decode()
-        name = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:80] or "layer"
+        name = _plain(label)[:_LONGEST] or "layer"
         free, n = name, 1
         while free.lower() in taken:  # some file systems ignore case
             n += 1

@@ -31,7 +31,12 @@ SIGNED: Colormap = LinearSegmentedColormap.from_list(
 ONE_SIGN: Colormap = LinearSegmentedColormap.from_list(
     "one sign", [(1.0, 1.0, 1.0), _over_white(PLAIN)]
 )
-CONFIDENCE, ACTIVATION, COUNTS = (mpl.colormaps[each] for each in ("viridis", "magma", "Blues"))
+CONFIDENCE, COUNTS = (mpl.colormaps[each] for each in ("viridis", "Blues"))
+ACTIVATION: Colormap = LinearSegmentedColormap.from_list(
+    "activation", ["white", *mpl.colormaps["magma_r"](np.linspace(0.06, 0.84, 64))]
+)
+"""White at 0, then darker in even steps: over an image, 0 shows the image and 1 covers it."""
+LIGHTEST_DARK = 0.6  # grey level that black gets under an activation map
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,20 @@ def overlay(image: Array, values: Array, scale: Scale) -> Array:
     cover = OPAQUE * np.abs(strength)
     covered: Array = np.rint(255 * ((1 - cover) * grey + cover * colour))
     return covered.astype(np.uint8)
+
+
+def inked(image: Array, values: Array, scale: Scale) -> Array:
+    """Print values (height, width) like ink on an image in light grey, uint8 (height, width, 3).
+
+    The grey levels of the image are stretched to between `LIGHTEST_DARK` and white, so that dark
+    images show the colours, too; each is multiplied with the colour of the value. 0 must be white.
+    """
+    grey = image @ np.array([0.30, 0.59, 0.11])
+    low, high = np.percentile(grey, (1, 99))
+    grey = np.clip((grey - low) / max(high - low, 1), 0, 1)
+    paper = LIGHTEST_DARK + (1 - LIGHTEST_DARK) * grey
+    printed: Array = np.rint(paper[..., None] * scale.rgb(values))
+    return printed.astype(np.uint8)
 
 
 def colour_bar(page: Page, place: Area, scale: Scale, label: str) -> None:

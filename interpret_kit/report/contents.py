@@ -21,6 +21,7 @@ from interpret_kit.results.table import Table
 Link = Callable[[Path], str]  # from a file to its address on the page
 OPEN = 2  # figures of a kind that are shown; the others are folded
 HEAD = 10  # rows shown of a table
+MOST = 100  # images, the first, whose figures are called by their names
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def _galleries(
 
 def _naturally(file: Path) -> list[Any]:
     """Return a sort key that puts image_2 before image_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", file.name)]
+    parts = re.split(r"([0-9]+)", file.name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def _gallery(kind: Kind, shown: Sequence[tuple[Path, str]], link: Link) -> Gallery:
@@ -155,14 +157,18 @@ def _png_size(file: Path) -> tuple[int, int]:
 
 def _subjects(result: Result) -> dict[str, str]:
     """Map the rest of a figure's file name to what it stands for, in the order of the result."""
-    from interpret_kit.render.page import file_names
+    from interpret_kit.render.page import file_names, image_part
 
     facts = {each.name: getattr(result, each.name) for each in result.fact_fields()}
     layers: tuple[str, ...] = facts.get("layers") or (facts.get("layer", ""),)
     subjects = {
         name: f"layer {label}" for name, label in zip(file_names(layers), layers, strict=True)
     }
-    return subjects | {str(each): name for each, name in result.origin.names.items()}
+    names = {
+        int(each): result.origin.names[int(each)] for each in getattr(result, "ids", [])[:MOST]
+    }
+    by_id = {str(each): name for each, name in names.items()}  # as early versions called figures
+    return subjects | by_id | {image_part(each, name): name for each, name in names.items()}
 
 
 def _sheets(result: Result, folder: Path, link: Link) -> tuple[Sheet, ...]:

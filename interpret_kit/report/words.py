@@ -54,8 +54,8 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "layer",
             "Activation maps",
             "A row is an image, a column is a filter. Each map shows where in the image the filter "
-            "is active, and how strongly; all maps share one scale. Deeper layers usually have "
-            "coarser maps.",
+            "is active: the darker, the more strongly, on a scale of each filter's own that is the "
+            "same for all images. Deeper layers usually have coarser maps.",
         ),
         Kind(
             "filters",
@@ -87,6 +87,13 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "Filters of a layer",
             "Up: images that are newly misclassified when the filter is ablated. Down: images that "
             "are newly correct. Filters are ordered by the number of newly misclassified images.",
+        ),
+        Kind(
+            "confidence",
+            "Drop in confidence",
+            "If no filter changes more than two predictions, counts say little. How far the "
+            "confidence drops says more: first by layer, with a dot for each filter, then filter "
+            "by filter.",
         ),
         Kind(
             "classes",

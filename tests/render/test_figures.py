@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from io import BytesIO
 
 import matplotlib as mpl
@@ -16,7 +17,7 @@ from interpret_kit.errors import UsageError
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.render import draw, scales
 from interpret_kit.render.occlusion import informative_windows
-from interpret_kit.render.page import DPI, Area, Page, file_names, fitted
+from interpret_kit.render.page import DPI, Area, Page, file_names, fitted, image_part
 from interpret_kit.render.scales import COUNTS, SIGNED, Scale, overlay
 from interpret_kit.results.result import Origin
 
@@ -221,6 +222,33 @@ def test_file_names_of_layers_are_safe_and_differ():
     assert file_names(labels) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cats/Käthe 1.JPG", "7_cats_Kathe_1"),
+        ("image 7", "7"),  # of an array
+        ("7.png", "7_7"),
+        ("shard-1.tar: a/b.c.jpg", "7_shard-1_tar_a_b_c"),
+        ("\u202egnp.cat/..", "7_gnp_cat"),
+        ("a/../../etc/passwd\0\n", "7_a_etc_passwd"),
+        ("猫.png", "7"),
+        ("x" * 300 + ".png", "7_" + "x" * 80),
+    ],
+)
+def test_a_figure_is_called_after_its_image_safely(name, expected):
+    assert image_part(7, name) == expected
+
+
+def test_figures_of_images_of_the_same_name_have_names_of_their_own():
+    result = occlusion()
+    same = replace(result.origin, names={0: "a/b.png", 1: "a_b.jpg"})
+    names = set(draw(replace(result, origin=same)))
+    assert names == {
+        "overview",
+        *("image_0_a_b", "windows_0_a_b", "image_1_a_b", "windows_1_a_b"),
+    }
+
+
 # Colours and scales
 
 
@@ -280,7 +308,7 @@ def test_an_image_is_drawn_at_its_place_the_right_way_up():
 def test_an_image_that_is_not_square_keeps_its_orientation():
     hot = np.zeros((1, 20, 60))
     hot[0, :10, 50:] = 0.6  # top right
-    figure = draw(occlusion(images=1, attribution=hot))["image_0"]
+    figure = draw(occlusion(images=1, attribution=hot))["image_0_photo_0"]
     left, top, right, bottom = shown(figure, 1)[1]
     assert (right - left) / (bottom - top) == pytest.approx(60 / 20)
     pixels = rendered(figure)
@@ -297,7 +325,7 @@ def test_maps_of_one_result_share_their_scale():
     redness = [shown(figures["overview"], k)[0].astype(int) @ np.array([1, 0, -1]) for k in (1, 3)]
     expected = RED_OVER_BLUE * result.attribution / result.attribution.max()
     np.testing.assert_allclose(redness, expected, atol=1)
-    for name in ("image_0", "image_1"):
+    for name in ("image_0_photo_0", "image_1_photo_1"):
         bars = [axes for axes in figures[name].axes if axes.get_ylabel() == "drop in confidence"]
         assert [axes.get_ylim() for axes in bars] == [pytest.approx((-0.8, 0.8))]
 
@@ -311,7 +339,7 @@ def test_each_map_can_have_its_own_scale_and_the_overview_states_it():
     np.testing.assert_allclose(redness, expected, atol=1)
     said = [each for each in words(figures["overview"]) if each.startswith("full colour")]
     assert said == ["full colour at ±0.8", "full colour at ±0.4"]
-    for name, limit in zip(("image_0", "image_1"), largest, strict=True):
+    for name, limit in zip(("image_0_photo_0", "image_1_photo_1"), largest, strict=True):
         (bar,) = [each for each in figures[name].axes if each.get_ylabel() == "drop in confidence"]
         assert bar.get_ylim() == pytest.approx((-limit, limit))
 
@@ -324,7 +352,7 @@ def test_a_scale_that_does_not_exist_is_refused(tmp_path):
 
 def test_the_confidence_array_is_printed_number_by_number():
     confidence = np.random.default_rng(2).uniform(size=(1, 2, 6))
-    figure = draw(occlusion(images=1, confidence=confidence))["image_0"]
+    figure = draw(occlusion(images=1, confidence=confidence))["image_0_photo_0"]
     (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
     printed = {text.get_position(): text.get_text() for text in axes.texts}
     expected = {(c, r): f"{confidence[0, r, c]:.2f}" for r, c in np.ndindex(2, 6)}
@@ -332,7 +360,7 @@ def test_the_confidence_array_is_printed_number_by_number():
 
 
 def test_a_confidence_array_too_fine_for_numbers_is_drawn_without():
-    figure = draw(occlusion(images=1, size=(20, 160)))["image_0"]
+    figure = draw(occlusion(images=1, size=(20, 160)))["image_0_photo_0"]
     (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
     assert not axes.texts
     assert np.asarray(axes.images[0].get_array()).shape == (2, 16, 3)
@@ -341,7 +369,7 @@ def test_a_confidence_array_too_fine_for_numbers_is_drawn_without():
 def test_windows_that_change_the_prediction_are_outlined():
     predicted = np.ones((1, 2, 6), np.int64)
     predicted[0, 1, 3:5] = 2
-    figure = draw(occlusion(images=1, predicted=predicted))["image_0"]
+    figure = draw(occlusion(images=1, predicted=predicted))["image_0_photo_0"]
     (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
     segments = {tuple(map(tuple, segment)) for segment in axes.collections[0].get_segments()}
     over, under = ({((c - 0.5, y), (c + 0.5, y)) for c in (3, 4)} for y in (0.5, 1.5))
@@ -369,7 +397,7 @@ def test_windows_that_mostly_overlap_are_shown_once():
 
 
 def test_the_strip_shows_each_mask_where_the_window_is():
-    figure = draw(occlusion(images=1, size=(10, 20)))["windows_0"]
+    figure = draw(occlusion(images=1, size=(10, 20)))["windows_0_photo_0"]
     frames, windows = figure.ground.patches[::2], figure.ground.patches[1::2]
     shares = [(w.get_x() - f.get_x()) / f.get_width() for f, w in zip(frames, windows, strict=True)]
     assert shares == pytest.approx([0.5, 0.0])  # the right one is worse, and comes first
@@ -382,34 +410,57 @@ def test_the_strip_shows_each_mask_where_the_window_is():
 
 def test_the_first_dozen_images_are_drawn_and_the_overview_says_so():
     figures = draw(occlusion(images=13, size=(10, 10)))
-    expected = {"overview"} | {f"{kind}_{k}" for kind in ("image", "windows") for k in range(12)}
+    expected = {"overview"} | {
+        f"{kind}_{k}_photo_{k}" for kind in ("image", "windows") for k in range(12)
+    }
     assert set(figures) == expected
     titles = [" ".join(text.split()) for text in words(figures["overview"])]
     assert "Occlusion sensitivity of the first 12 of 13 images" in titles
 
 
 def test_one_image_needs_no_overview():
-    assert set(draw(occlusion(images=1))) == {"image_0", "windows_0"}
+    assert set(draw(occlusion(images=1))) == {"image_0_photo_0", "windows_0_photo_0"}
 
 
 # Activations
 
 
-def test_maps_that_are_never_negative_are_drawn_on_one_scale_from_zero():
-    maps = np.zeros((2, 2, 1, 3))
-    maps[0, 0, 0], maps[1, 1, 0] = (0, 2, 4), (1, 2, 0)
-    figure = draw(activations(maps))["layer_block__conv__2"]
-    colours = [shown(figure, k)[0] for k in (1, 2, 4, 5)]  # 0 and 3 are the images
-    expected = (mpl.colormaps["magma"](maps / 4)[..., :3] * 255).reshape(4, 1, 3, 3)
-    np.testing.assert_allclose(colours, expected, atol=1)
+def test_each_filter_has_its_own_scale_for_all_images_and_states_it():
+    maps = np.zeros((2, 3, 1, 3))
+    maps[0, 0, 0], maps[1, 0, 0], maps[1, 1, 0] = (0, 2, 4), (0, 0, 1), (0.1, 0.2, 0)
+    plain = np.full((2, 20, 60, 3), 7, np.uint8)  # its only grey level becomes 0.6 of white
+    figure = draw(replace(activations(maps), input_images=plain))["layer_block__conv__2"]
+    levels = np.array([[0, 0.5, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0.25], [0.5, 1, 0], [0, 0, 0]])
+    pixels = [shown(figure, k)[0] for k in (1, 2, 3, 5, 6, 7)]  # 0 and 4 are the images
+    assert {each.shape for each in pixels} == {(20, 60, 3)}  # 20 columns for each unit
+    cells = np.array(pixels)[:, 10, 10::20].reshape(-1, 3)
+    colours = {level: {tuple(each) for each in cells[levels.ravel() == level]} for level in (0, 1)}
+    assert colours[0] == {(153, 153, 153)}  # the image alone
+    assert len(colours[1]) == 1
+    brightness = [cells[levels.ravel() == level].mean() for level in (0, 0.25, 0.5, 1)]
+    steps = -np.diff(brightness) / np.diff([0, 0.25, 0.5, 1])
+    assert steps.min() > 50  # each step is seen
+    said = [each for each in words(figure) if each.startswith(("full colour", "zero"))]
+    assert said == ["full colour at 4", "full colour at 0.2", "zero everywhere"]
+
+
+def test_a_dark_image_is_seen_under_a_map_of_zeros():
+    dark = np.zeros((1, 20, 60, 3), np.uint8)
+    dark[:, :, 30:] = 10
+    result = replace(activations(np.zeros((1, 1, 2, 2))), input_images=dark)
+    under = shown(draw(result)["layer_block__conv__2"], 1)[0]
+    assert under[0, [0, 59], 0].tolist() == [153, 255]
 
 
 def test_maps_with_negative_activations_are_white_at_zero():
     maps = np.zeros((1, 1, 1, 3))
     maps[0, 0, 0] = -2, 0, 1
-    figure = draw(activations(maps))["layer_block__conv__2"]
-    blue, white, red = shown(figure, 1)[0][0].astype(int)
-    assert white.tolist() == [255, 255, 255]
+    white = np.full((1, 20, 60, 3), 255, np.uint8)
+    white[0, 0, ::2] = 0  # so that the other rows are the lightest
+    result = replace(activations(maps), input_images=white)
+    pixels = shown(draw(result)["layer_block__conv__2"], 1)[0]
+    blue, zero, red = pixels[10, [0, 30, 59]].astype(int)
+    assert zero.tolist() == [255, 255, 255]
     assert blue[2] - blue[0] > red[0] - red[2] > 0
 
 
@@ -479,6 +530,24 @@ def test_bars_are_the_counts_with_the_filter_that_breaks_most_first():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["12", "10", "11"]
 
 
+def test_with_few_changed_predictions_drops_in_confidence_are_drawn_instead_of_counts():
+    few = [[0, 0, 1, 0], [2, 0, 0, 0], [0, 0, 0, 0]]
+    lost = np.array([0.02, 0.3, -0.1], np.float32)
+    result = replace(ablation(few), confidence_lost=lost)
+    figures = draw(result)
+    assert set(figures) == {"confidence", "confidence_conv1"}
+    (axes,) = figures["confidence_conv1"].axes
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.3, 0.02, -0.1])
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["11", "10", "12"]
+    axes = figures["confidence"].axes[0]
+    clouds = [each.get_offsets()[:, 0] for each in axes.collections if len(each.get_offsets())]
+    np.testing.assert_allclose(clouds[-2], [-0.1, 0.02, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(clouds[-1], [0.22 / 3], rtol=1e-6)  # the mean
+    said = " ".join(" ".join(words(figures["confidence"])).split())
+    assert "over 40 images when the filter is ablated, since that changes at most 2 pred" in said
+    assert "layers" in draw(ablation([[0, 0, 3, 0], *few[1:]]))
+
+
 def test_the_numbers_by_class_are_those_of_the_result():
     axes = draw(ablation(BROKEN))["classes_conv1"].axes
     printed = {text.get_position(): int(text.get_text()) for text in axes[0].texts}
@@ -512,7 +581,8 @@ def test_layers_are_compared_by_their_filters():
 
 
 def test_a_layer_that_breaks_nothing_has_no_image_of_broken_classes():
-    assert set(draw(ablation([[0, 0, 0, 0]]))) == {"layers", "filters_conv1"}
+    figures = draw(ablation([[0, 3, 0, 0], [0, 0, 0, 0]], layer=[0, 1], layers=("a", "b")))
+    assert set(figures) == {"layers", "filters_a", "classes_a", "filters_b"}
 
 
 # Misclassifications
@@ -527,6 +597,34 @@ def test_the_confusion_matrix_is_coloured_by_share_of_its_row_and_keeps_classes_
     assert printed == {(0, 0): "3", (2, 0): "1", (1, 1): "2", (2, 1): "2", (2, 2): "5"}
 
 
+def test_of_many_classes_those_in_the_most_frequent_confusions_are_named():
+    count = 60
+    confusion = np.diag(np.full(count, 5))
+    confusion[50, 7], confusion[7, 2] = 3, 2
+    confusion[np.arange(10, 45), np.arange(11, 46)] = 1  # 36 classes; with the others 39
+    classes = tuple(f"class {k}" for k in range(count))
+    figure = draw(misclassifications(confusion, classes=classes))["confusion"]
+    named = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert named == [f"class {k}" for k in (2, 7, *range(10, 46), 50)]
+    assert "60 of 60 classes occur, and the 39 most confused ones" in " ".join(words(figure))
+    (cells,) = (each.get_array() for each in figure.axes[0].get_images())
+    diagonal = COUNTS(np.array([5 / 5, 5 / 7, 5 / 6]))[:, :3] * 255  # of all of its images
+    np.testing.assert_allclose(np.asarray(cells)[[0, 1, 2], [0, 1, 2]], diagonal, atol=1)
+
+
+def test_many_classes_without_a_confusion_are_those_with_the_most_images():
+    confusion = np.diag(np.arange(1, 61))
+    classes = tuple(f"class {k}" for k in range(60))
+    figure = draw(misclassifications(confusion, classes=classes))["confusion"]
+    named = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert named == [f"class {k}" for k in range(20, 60)]
+
+
+def test_classes_of_one_or_two_images_have_no_figure_of_accuracies():
+    assert "classes" not in draw(misclassifications([[2, 0], [1, 1]], classes=("a", "b")))
+    assert "classes" in draw(misclassifications([[2, 1], [1, 1]], classes=("a", "b")))
+
+
 def test_classes_are_sorted_by_accuracy_before_and_after():
     before = np.diag([4, 3, 5, 0]) + np.eye(4, k=1, dtype=int) * [0, 0, 1, 0]
     result = misclassifications(CONFUSION, before=before, ablated=(("conv1", (1,)),))
@@ -539,7 +637,7 @@ def test_classes_are_sorted_by_accuracy_before_and_after():
 
 
 def test_without_a_mistake_there_is_no_image_of_mistakes():
-    assert set(draw(misclassifications(np.diag([1, 0, 0, 0])))) == {"confusion", "classes"}
+    assert set(draw(misclassifications(np.diag([3, 0, 0, 0])))) == {"confusion", "classes"}
 
 
 def test_mistakes_are_shown_with_their_confidence():
@@ -550,4 +648,4 @@ def test_mistakes_are_shown_with_their_confidence():
 
 def test_no_colour_map_is_a_rainbow():
     names = {each.name for each in vars(scales).values() if hasattr(each, "N")}
-    assert names == {"signed", "one sign", "viridis", "magma", "Blues"}
+    assert names == {"signed", "one sign", "viridis", "activation", "Blues"}
