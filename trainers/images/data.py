@@ -26,9 +26,10 @@ from interpret_kit.errors import (
 )
 from interpret_kit.models.preprocessing import Preprocessing
 from interpret_kit.trainers.images.image_cache import Packed, ReportDecoding, packed
+from interpret_kit.trainers.images.levels import channel_statistics, count_levels
 
 HELD_OUT = 0.1  # of the training images, if there is no validation set
-COUNTED = 1024  # images that are counted, or hashed, at once
+COUNTED = 1024  # images that are hashed at once
 SHAPES = "shapes"
 
 
@@ -196,33 +197,6 @@ def thinned(data: TrainingData, share: float) -> TrainingData:
         order = torch.randperm(len(rows), generator=generator)
         kept.append(rows[order[: max(1, round(share * len(rows)))]])
     return dataclasses.replace(data, train=data.train.rows(torch.cat(kept).sort().values))
-
-
-def count_levels(pixels: Tensor) -> Tensor:
-    """How often each of the 256 levels is in each channel, (channels, 256) int64."""
-    counts = torch.zeros(pixels.shape[-1], 256, dtype=torch.int64)
-    for first in range(0, len(pixels), COUNTED):
-        some = pixels[first : first + COUNTED]
-        for channel in range(len(counts)):
-            counts[channel] += torch.bincount(some[..., channel].flatten(), minlength=256)
-    return counts
-
-
-def channel_statistics(levels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in [0, 1]; the latter at least one level.
-
-    Args:
-        levels: how often each is there, (channels, 256).
-    """
-    grays = torch.arange(256, dtype=torch.float64) / 255
-    shares = levels.double() / levels.sum(1, keepdim=True)
-    means = [float(grays @ each) for each in shares]
-    spreads = [
-        float(((grays - mean) ** 2 @ each).sqrt()) for mean, each in zip(means, shares, strict=True)
-    ]
-    return tuple(round(each, 4) for each in means), tuple(
-        round(max(each, 1 / 255), 4) for each in spreads
-    )
 
 
 def as_input(pixels: Tensor) -> Tensor:

@@ -12,11 +12,10 @@ from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UsageErr
 from interpret_kit.trainers.images.data import (
     Split,
     as_input,
-    channel_statistics,
-    count_levels,
     hold_out,
     load_training_data,
 )
+from interpret_kit.trainers.images.levels import channel_statistics, count_levels
 
 
 @pytest.fixture(scope="module")
