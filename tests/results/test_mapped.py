@@ -71,7 +71,7 @@ def test_memory_is_given_in_bytes_or_with_a_unit(given, number):
     assert memory_argument(given, "memory") == number
 
 
-@pytest.mark.parametrize("given", ["", "much", "4X", "-1G", "0", 0, -5, "G"])
+@pytest.mark.parametrize("given", ["", "much", "4X", "-1G", "0", 0, -5, "G", "9" * 400])
 def test_what_is_not_a_size_is_refused(given):
     with pytest.raises(UsageError, match=r"^`memory` is .*; give a size such as 4G or 512M$"):
         memory_argument(given, "memory")
@@ -99,6 +99,8 @@ SYSTEM = {
         ({"/proc/meminfo": "MemAvailable: 1000 kB\n"}, 1_024_000),
         ({"/sys/fs/cgroup/job/7/memory.stat": "anon 6000000\n"}, 0),
         ({"/proc/self/cgroup": ""}, 8_192_000),
+        # A cluster limits the job, of which this process is one task without a limit of its own.
+        ({"/proc/self/cgroup": "0::/job/7/task/0\n"}, 3_800_000),
     ],
 )
 def test_free_memory_is_within_the_limit_of_the_container(changed, free, monkeypatch):

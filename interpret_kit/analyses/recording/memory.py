@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from interpret_kit.errors import UsageError, WrongType
 from interpret_kit.models.argument_values import integer, shown
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:iB|B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d+)?)\s*([KMGT]?)(?:iB|B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _UNKNOWN = 2**32  # bytes, if the system does not tell how much there is
 
@@ -34,18 +34,26 @@ def memory_argument(value: Any, name: str) -> int | None:
 
 
 def free_memory() -> int:
-    """Return the bytes that this process can still use, within the limit of its control group."""
-    limits = [_number("/proc/meminfo", "MemAvailable:", 2**10), _left_in_group()]
+    """Return the bytes that this process can still use, within the limits of its control groups."""
+    limits = [_number("/proc/meminfo", "MemAvailable:", 2**10), *map(_left_in, _groups())]
     known = [each for each in limits if each is not None]
     if not known and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         known = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
     return max(min(known, default=_UNKNOWN), 0)
 
 
-def _left_in_group() -> int | None:
-    """What is left of the memory limit of a container or a cluster's job (cgroup v2)."""
+def _groups() -> list[str]:
+    """Return the folders of the process's control group and of those above it (cgroup v2).
+
+    A cluster may limit a job as a whole, and not the group of each of its processes.
+    """
     name = next((line[3:] for line in _lines("/proc/self/cgroup") if line.startswith("0::")), "")
-    group = f"/sys/fs/cgroup{name.rstrip('/')}"
+    group = PurePosixPath("/sys/fs/cgroup", name.strip("/"))
+    return [str(each) for each in (group, *group.parents)]
+
+
+def _left_in(group: str) -> int | None:
+    """Return what is left of the memory limit of a control group; None if it has none."""
     limit = next((int(line) for line in _lines(f"{group}/memory.max") if line.isdigit()), None)
     used = _number(f"{group}/memory.stat", "anon", 1)  # without the cache of files
     return None if limit is None or used is None else limit - used

@@ -21,7 +21,7 @@ TAR, PARQUET = ".tar", ".parquet"
 _CALLED = {TAR: "tar", PARQUET: "Parquet"}
 _COMPRESSED = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz)$", re.IGNORECASE)
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_RANGE = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 _PATTERN, _WILD = re.compile(r"[*?\[{]"), re.compile(r"[*?\[]")
 _MOST_FILES = 1_000_000  # that a pattern may stand for
 
@@ -185,7 +185,8 @@ def _alternatives(inside: str) -> list[str]:
     step = 1 if last >= first else -1
     if abs(last - first) >= _MOST_FILES:
         raise UsageError(f"{{{inside}}} stands for too many files; give at most {_MOST_FILES}")
-    width = max(map(len, found.groups())) if inside.startswith("0") else 0
+    padded = any(len(each) > 1 and each[0] == "0" for each in found.groups())
+    width = max(map(len, found.groups())) if padded else 0
     return [str(each).zfill(width) for each in range(first, last + step, step)]
 
 

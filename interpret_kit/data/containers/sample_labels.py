@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ Label = int | str | None  # of a sample; None if it has none
 CLASS_FILES = ("classes.txt", "classes.json")
 _MOST_CLASS_NAMES = 1 << 26  # bytes of a file of class names
 _NO_LABEL = -1
+_INTEGER = re.compile("-?[0-9]+")
 
 
 class Listed(NamedTuple):
@@ -36,16 +38,16 @@ class NotALabel(ValueError):
 
 
 def label_in_cls(content: bytes) -> Label:
-    """Read a .cls file: an index from 0, or a class name.
+    """Read a .cls file: an index from 0, -1 for none, or a class name.
 
     Raises:
-        NotALabel: it is not text.
+        NotALabel: it is not text, or another number.
     """
     try:
         text = content.decode("utf-8-sig").strip()
-    except UnicodeDecodeError as error:
+        return as_label(int(text) if _INTEGER.fullmatch(text) else text)
+    except ValueError as error:  # also of more digits than Python converts
         raise NotALabel from error
-    return as_label(int(text) if text.isascii() and text.isdecimal() else text)
 
 
 def label_in_json(content: bytes) -> Label:

@@ -81,9 +81,10 @@ def test_labels_are_numbers_or_names_from_cls_or_else_json(tmp_path):
         ("3.PNG", png(3)), ("d/3.cls", b"7"),
         ("4.left.png", png(4)), ("4.right.png", png(5)), ("4.cls", b"6"),
         ("5.a.png", png(6)), ("5.a.cls", b"1"), ("5.b.png", png(7)), ("5.b.cls", b"2"),
+        ("6.png", png(8)), ("6.cls", b"-1\n"),
     ]  # fmt: skip
     images = load_images(write_tar(tmp_path / "x.tar", members))
-    assert images.labels.tolist() == [3, 5, -1, -1, 6, 6, 1, 2]
+    assert images.labels.tolist() == [3, 5, -1, -1, 6, 6, 1, 2, -1]
     assert images.classes == ()
     (tmp_path / "y.tar").write_bytes(tar_bytes([("0.png", png(0)), ("0.cls", "é b".encode())]))
     write_tar(tmp_path / "z.tar", [("1.cls", b"a"), ("0.png", png(0)), ("1.png", png(0))])
@@ -139,6 +140,13 @@ def test_what_is_not_used_is_named_with_its_tar_file(tmp_path):
     }  # fmt: skip
     lost = [each.reason for each in images.omitted if each.lost]
     assert lost == list(omitted(images))[:3]
+
+
+@pytest.mark.parametrize("label", [b"9" * 5000, b"-5"])
+def test_a_number_that_is_not_an_index_is_not_a_label(tmp_path, label):
+    images = load_images(write_tar(tmp_path / "x.tar", [("0.png", png(0)), ("0.cls", label)]))
+    assert images.labels.tolist() == [-1]
+    assert omitted(images) == {"labels that are neither a number nor a name": ("x.tar: 0.cls",)}
 
 
 # --- hostile files ---
