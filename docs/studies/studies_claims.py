@@ -1,0 +1,103 @@
+"""What would show that a claim holds, or that it does not? Each as weighted sums of accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MARGIN = 1.0  # percentage points: a smaller difference is none; fixed before the decisive trials
+LEFT = 0.25  # of the best rate's lead over chance: a rate with less counts as diverged
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of mean accuracies, such as the difference of two recipes or of two gains."""
+
+    split: str  # "train" or "val"
+    weights: Mapping[str, float]  # by the name of the recipe
+    constant: float = 0.0  # percentage points, added to the sum
+
+    def __neg__(self) -> Contrast:
+        """Return the contrast with the opposite sign."""
+        weights = {name: -weight for name, weight in self.weights.items()}
+        return Contrast(self.split, weights, -self.constant)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence about recipes; which contrasts must be positive for it, and which against it.
+
+    If ``equal`` is a contrast, the claim holds only if that is also within `MARGIN` of 0.
+    """
+
+    study: str  # the name of its file
+    text: str
+    above: tuple[Contrast, ...]  # it holds if all are above 0
+    against: tuple[Contrast, ...]  # it does not hold if one is above 0
+    equal: Contrast | None = None
+
+    @property
+    def main(self) -> Contrast:
+        """The contrast that speaks for the claim or against it."""
+        return self.equal or self.above[0]
+
+    @property
+    def decisive(self) -> Contrast:
+        """The contrast that must differ from 0: of a claim of equality, what exceeds the margin."""
+        return self.against[0] if self.equal else self.above[0]
+
+
+def gain(split: str, first: str, last: str) -> Contrast:
+    """Subtract the accuracy of the first recipe from that of the last."""
+    return Contrast(split, {last: 1.0, first: -1.0})
+
+
+def _claim(study: str, text: str, above: Contrast) -> Claim:
+    return Claim(study, text, (above,), (-above,))
+
+
+def _wider(study: str, first: str, middle: str, last: str) -> tuple[Claim, Claim]:
+    bend = Contrast("val", {middle: 2.0, first: -1.0, last: -1.0})
+    less = "On validation, more filters help less and less"
+    return (
+        _claim(study, "More filters raise the training accuracy", gain("train", first, last)),
+        # "Less and less" presupposes a gain, so both must be positive for it.
+        Claim(study, less, (bend, gain("val", first, middle)), (-bend,)),
+    )
+
+
+def _two_layers(way: str, two: str, others: tuple[str, ...]) -> Claim:
+    text = f"Two fully connected layers are best, counted {way} the last one"
+    above = tuple(gain("val", other, two) for other in others)
+    return Claim("fully_connected", text, above, tuple(-each for each in above))
+
+
+RISES = gain("val", "40", "70")
+CLAIMS = (
+    *_wider("filters_1", "16,64,64", "128,64,64", "768,64,64"),
+    *_wider("filters_2", "32,16,64", "32,128,64", "32,768,64"),
+    *_wider("filters_3", "32,64,1", "32,64,16", "32,64,128"),
+    _claim("stride", "A large stride early costs accuracy", gain("val", "2,1,1", "1,1,2")),
+    _claim("pooling", "Pooling by 2 beats pooling by 3", gain("val", "3", "2")),
+    _claim("convolutions", "Depth helps", gain("val", "32", "32,64,64,64")),
+    _claim(
+        "convolutions",
+        "Then more depth hurts",
+        gain("val", "32,64,64,64,64,64", "32,64,64,64"),
+    ),
+    _two_layers("with", "128", ("none", "128,128")),
+    _two_layers("without", "128,128", ("none", "128")),
+    Claim(
+        "epochs",
+        "Validation accuracy saturates while training accuracy keeps rising",
+        (gain("train", "40", "70"),),
+        (Contrast("val", RISES.weights, -MARGIN),),
+        RISES,
+    ),
+    _claim(
+        "learning_rate",
+        "Too large a learning rate diverges",
+        # Chance is 1 of 33 classes; the largest rate keeps less than a quarter of the best's lead.
+        Contrast("val", {"0.001": LEFT, "0.1": -1.0}, (1 - LEFT) * 100 / 33),
+    ),
+)

@@ -1,0 +1,245 @@
+"""How many seeds and images would decide a claim, and which claims do the trials decide?
+
+A claim of a difference is decided if its contrast differs from 0, or if it is shown to lie within
+`MARGIN` of 0 (two one-sided tests); a claim of equality, if its contrast is shown to lie within the
+margin, or beyond it. The level of all claims together is that of two standard errors, 4.55 %. Seeds
+are planned with Bonferroni's correction and judged with Holm's, which rejects no less.
+
+    python docs/studies/studies_power.py docs/studies/README.md
+
+writes both tables, from the numbers in docs/studies/numbers/, into a page.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+from scipy.stats import norm
+from studies_claims import CLAIMS, MARGIN, Claim, Contrast
+
+NUMBERS = Path(__file__).parent / "numbers"
+LEVEL = 2 * float(norm.sf(2.0))  # two-sided, of all claims together
+POWER = 0.8
+BEGINS, ENDS = "## Seeds and images that would decide them", "## Filters"
+
+Shares = NDArray[np.float64]  # (recipes, seeds), in [0, 1]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The trials of a study that a claim is judged by."""
+
+    recipes: tuple[str, ...]
+    train: Shares
+    val: Shares
+    images: int  # in the validation set
+    minutes: tuple[float, ...]  # of one core, for one trial of each recipe
+    covariance: NDArray[np.float64] | None = None
+    """Over the validation images, of the share of the seeds that classify an image correctly,
+    (recipes, recipes); None if unknown: then errors of the images count as independent."""
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Any]) -> Sample:
+        """Read what `as_numbers` made."""
+        shares = (np.array(numbers[split], dtype=float) for split in ("train", "val"))
+        covariance = numbers.get("covariance")
+        return cls(
+            tuple(numbers["recipes"]),
+            *shares,
+            int(numbers["images"]),
+            tuple(numbers["minutes"]),
+            None if covariance is None else np.array(covariance),
+        )
+
+    def as_numbers(self) -> dict[str, Any]:
+        """Return it as JSON's types."""
+        covariance = None if self.covariance is None else self.covariance.tolist()
+        return {
+            "recipes": list(self.recipes),
+            "train": np.round(self.train, 6).tolist(),
+            "val": np.round(self.val, 6).tolist(),
+            "images": self.images,
+            "minutes": [round(each, 3) for each in self.minutes],
+            "covariance": covariance,
+        }
+
+    def weights(self, contrast: Contrast) -> NDArray[np.float64]:
+        """Return the weight of each recipe, 0 for those that the contrast leaves out."""
+        for name in contrast.weights:
+            self.recipes.index(name)  # each must have been trained
+        return np.array([contrast.weights.get(name, 0.0) for name in self.recipes])
+
+    def shares(self, contrast: Contrast) -> Shares:
+        """Return the accuracies on the split of a contrast."""
+        return self.val if contrast.split == "val" else self.train
+
+    def points(self, contrast: Contrast) -> float:
+        """Return the contrast of the means over the seeds, in percentage points."""
+        means = np.nanmean(self.shares(contrast), 1)
+        return contrast.constant + 100 * float(self.weights(contrast) @ means)
+
+    def of_images(self, contrast: Contrast) -> float:
+        """Return the variance of the contrast over samples of images, in points squared."""
+        if contrast.split != "val":
+            return 0.0  # all training images are scored
+        weights, p = self.weights(contrast), np.nanmean(self.val, 1)
+        covariance = np.diag(p * (1 - p)) if self.covariance is None else self.covariance
+        return 1e4 * float(weights @ covariance @ weights) / self.images
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What would decide a claim with a power of 80 %, if the contrast is what was measured."""
+
+    points: float  # the contrast, so far
+    spread: float  # its standard deviation from seed to seed, in points
+    seeds: int  # of each recipe, to show a difference, if images cancel out between the recipes
+    images: int  # of another validation set, with twice these seeds, if they do not
+    minutes: float  # of one core, for `seeds`
+    equal_seeds: int  # to show that it is within the margin, if it is 0
+    equal_minutes: float
+
+
+def needed(sample: Sample, contrast: Contrast, claims: int = len(CLAIMS)) -> Needed:
+    """Compute the seeds and images that would decide a claim, from the trials so far.
+
+    The standard error must be the contrast divided by the sum of two quantiles: of the corrected
+    level, and of the power. To show equality, it must be the margin divided by the sum of the
+    same quantile and of that of (1 + power) / 2, as two tests must succeed.
+    """
+    corrected = float(norm.isf(LEVEL / claims / 2))
+    target = sample.points(contrast) / (corrected + float(norm.ppf(POWER)))
+    equal = MARGIN / (corrected + float(norm.ppf((1 + POWER) / 2)))
+    variance = _pooled(sample.shares(contrast)) * float((sample.weights(contrast) ** 2).sum())
+    seeds, equal_seeds = (max(2, math.ceil(variance / each**2)) for each in (target, equal))
+    images = 2 * sample.images * sample.of_images(contrast) / target**2
+    used = sample.weights(contrast) != 0
+    minutes = float(np.array(sample.minutes)[used].sum())
+    return Needed(
+        sample.points(contrast),
+        math.sqrt(variance),
+        seeds,
+        math.ceil(images),
+        seeds * minutes,
+        equal_seeds,
+        equal_seeds * minutes,
+    )
+
+
+def _pooled(shares: Shares) -> float:
+    """Return the variance between seeds, pooled over the recipes, in points squared."""
+    rows = [row[~np.isnan(row)] for row in shares]
+    squares = sum(float(((row - row.mean()) ** 2).sum()) for row in rows)
+    return 1e4 * squares / sum(len(row) - 1 for row in rows)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A contrast with its standard error, in percentage points."""
+
+    points: float
+    error: float
+    freedom: float  # degrees of freedom of the error
+
+    def above(self, value: float) -> float:
+        """Return the two-sided p-value of the contrast not being above a value."""
+        if not self.error:
+            return float(self.points <= value)
+        return min(1.0, 2 * float(stdtr(self.freedom, (value - self.points) / self.error)))
+
+    def within(self, margin: float) -> float:
+        """Return the p-value of the contrast being further from 0 than the margin."""
+        below = Estimate(-self.points, self.error, self.freedom)
+        return max(self.above(-margin), below.above(-margin))
+
+
+def estimate(sample: Sample, contrast: Contrast) -> Estimate:
+    """Estimate a contrast: each recipe has its own variance between seeds (Welch).
+
+    The degrees of freedom are those of the seeds, though the images add to the error: fewer than
+    there are, so that the tests are conservative.
+    """
+    parts, freedoms = [], []
+    for weight, row in zip(sample.weights(contrast), sample.shares(contrast), strict=True):
+        seeds = row[~np.isnan(row)]
+        if weight:
+            parts.append(1e4 * weight**2 * float(seeds.var(ddof=1)) / len(seeds))
+            freedoms.append(len(seeds) - 1)
+    of_seeds = sum(parts)
+    squares = sum(part**2 / each for part, each in zip(parts, freedoms, strict=True))
+    freedom = of_seeds**2 / squares if squares else float(sum(freedoms))
+    error = math.sqrt(of_seeds + sample.of_images(contrast))
+    return Estimate(sample.points(contrast), error, freedom)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the decisive trials show of a claim."""
+
+    claim: Claim
+    main: Estimate
+    verdict: str  # if it is decided
+    p: float  # before the correction
+
+
+HOLDS, FAILS, EQUAL = "holds", "does not hold", f"does not hold: less than {MARGIN:g} point"
+
+
+def judge(claim: Claim, sample: Sample) -> Judgement:
+    """Find what the trials speak for, and its p-value."""
+    main = estimate(sample, claim.main)
+    needed_p = [estimate(sample, each).above(0) for each in claim.above]
+    if claim.equal is not None:
+        needed_p.append(main.within(MARGIN))
+    against = [estimate(sample, each).above(0) for each in claim.against]
+    found = {HOLDS: max(needed_p), FAILS: min(1.0, len(against) * min(against))}
+    if claim.equal is None and len(claim.above) == 1:
+        found[EQUAL] = main.within(MARGIN)
+    verdict = min(found, key=lambda each: found[each])
+    return Judgement(claim, main, verdict, found[verdict])
+
+
+def corrected(p: Sequence[float], claims: int = len(CLAIMS)) -> list[float]:
+    """Adjust p-values by Holm's method for a number of claims, of which some may be missing.
+
+    Reference: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal
+    of Statistics 1979.
+    """
+    adjusted, highest = [0.0] * len(p), 0.0
+    for rank, index in enumerate(sorted(range(len(p)), key=lambda each: p[each])):
+        highest = max(highest, min(1.0, (claims - rank) * p[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def read(file: Path) -> dict[str, Sample]:
+    """Read the samples of a round, by the name of the study; none if there is no such file."""
+    if not file.is_file():
+        return {}
+    return {name: Sample.of(each) for name, each in json.loads(file.read_text()).items()}
+
+
+def write(samples: Mapping[str, Sample], file: Path) -> None:
+    """Write the samples of a round."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = (
+        f"{json.dumps(name)}: {json.dumps(each.as_numbers())}" for name, each in samples.items()
+    )
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    from studies_decided import with_decisions
+
+    page = Path(sys.argv[1])
+    rounds = (read(NUMBERS / name) for name in ("first_round.json", "decisive_round.json"))
+    page.write_text(with_decisions(page.read_text(encoding="utf-8"), *rounds), encoding="utf-8")
