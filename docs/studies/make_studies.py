@@ -1,33 +1,32 @@
 """Do the claims about the recipe hold? Reads the sweeps and writes docs/studies/README.md.
 
-    ikit sweep examples/studies/*.toml --data tiny33 --scale 0.15 --out sweeps
+    ikit sweep examples/studies/{,decisive/}*.toml --data tiny33 --scale 0.15 --out sweeps
     python docs/studies/make_studies.py sweeps
 
 SWEEPS holds the result of each study in a folder with the name of the study. The page has a table,
-a figure and a verdict for each; the same sweeps always give the same page.
+a figure and a verdict for each, and the decisive sweeps that are finished are judged: see
+make_decisions.py. The same sweeps always give the same page.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import sys
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
+from make_decisions import decisive_samples
 from PIL import Image
+from studies_decided import with_decisions
 from studies_images import named
-from studies_rules import Measured, Split
+from studies_measured import measured, sample_of
+from studies_power import DECISIVE_ROUND, FIRST_ROUND, write_samples
 from studies_text import SECTIONS, SWEEPS, Swept, page
 
 from interpret_kit.errors import NothingThere
 from interpret_kit.results.load import load_result
-from interpret_kit.results.result import Array
-from interpret_kit.results.sweeps.study import text
 from interpret_kit.results.sweeps.sweep_table import SweepResult
-from interpret_kit.trainers.runs.progress import DIVERGED
 
 HOME = Path(__file__).parent
 sys.path.append(str(HOME.parents[1] / "benchmarks"))
@@ -50,6 +49,7 @@ def main() -> None:
     except NothingThere as error:
         parser.error(str(error))
     write(tables, given.out, given.machine)
+    judge_all(tables, given.sweeps, given.out)
 
 
 def read(sweeps: Path) -> dict[str, SweepResult]:
@@ -83,37 +83,22 @@ def write(tables: dict[str, SweepResult], out: Path, where: str) -> None:
     swept = {name: Swept(table, rules[name](measured(table))) for name, table in tables.items()}
     scale = next(iter(tables.values())).study.scale
     command = (
-        f"ikit sweep examples/studies/*.toml --data tiny33 --scale {scale:g} --out sweeps\n"
+        f"ikit sweep examples/studies/{{,decisive/}}*.toml --data tiny33 --scale {scale:g} "
+        "--out sweeps\n"
         "python docs/studies/make_studies.py sweeps"
     )
     (out / "README.md").write_text(page(swept, command, where), encoding="utf-8")
 
 
-def measured(table: SweepResult) -> Measured:
-    """Extract what the rules need from the table of a study.
-
-    The validation set selects the best epoch, which favours recipes with more epochs to select
-    from. If the recipes differ in their epochs, the accuracies are therefore those of the last.
-    """
-    study = table.study
-    suffix, train, val = "", table.train_accuracy, table.val_accuracy
-    if "epochs" in study.vary:
-        train, val = _last(table.train_curve), _last(table.val_curve)
-        suffix = " in the last epoch,"
-    lost = [trial for trial, why in table.failures.items() if why.startswith(DIVERGED)]
-    return Measured(
-        tuple("; ".join(map(text, cell.values())) for cell in study.grid),
-        Split(f"training{suffix}", train),
-        Split(f"validation{suffix}", val, table.scored["val"]),
-        len(table.origin.classes),
-        tuple(sum(each.startswith(f"{label}, seed ") for each in lost) for label in study.labels),
-    )
-
-
-def _last(curve: Array) -> Array:
-    """Take each trial's last number of a curve (recipes, seeds, epochs); NaN if it has none."""
-    numbers = [[each[~np.isnan(each)] for each in recipe] for recipe in curve]
-    return np.array([[each[-1] if len(each) else math.nan for each in row] for row in numbers])
+def judge_all(tables: dict[str, SweepResult], sweeps: Path, out: Path) -> None:
+    """Add what would decide the claims and what was decided, and keep the numbers."""
+    first = {name: sample_of(table) for name, table in tables.items()}
+    decisive = decisive_samples(sweeps)
+    for samples, name in ((first, FIRST_ROUND), (decisive, DECISIVE_ROUND)):
+        write_samples(samples, out / name)
+    page = out / "README.md"
+    text = with_decisions(page.read_text(encoding="utf-8"), first, decisive)
+    page.write_text(text, encoding="utf-8")
 
 
 def _draw(table: SweepResult, file: Path) -> None:

@@ -27,7 +27,8 @@ class Contrast:
 class Claim:
     """A sentence about recipes; which contrasts must be positive for it, and which against it.
 
-    If ``equal`` is a contrast, the claim holds only if that is also within `MARGIN` of 0.
+    If ``equal`` is a contrast, the claim holds only if that is also within `MARGIN` of 0; if
+    ``effect`` is one, it does not hold if that is within the margin.
     """
 
     study: str  # the name of its file
@@ -35,6 +36,7 @@ class Claim:
     above: tuple[Contrast, ...]  # it holds if all are above 0
     against: tuple[Contrast, ...]  # it does not hold if one is above 0
     equal: Contrast | None = None
+    effect: Contrast | None = None
 
     @property
     def main(self) -> Contrast:
@@ -52,17 +54,17 @@ def gain(split: str, first: str, last: str) -> Contrast:
     return Contrast(split, {last: 1.0, first: -1.0})
 
 
-def _claim(study: str, text: str, above: Contrast) -> Claim:
-    return Claim(study, text, (above,), (-above,))
+def _difference(study: str, text: str, above: Contrast) -> Claim:
+    return Claim(study, text, (above,), (-above,), effect=above)
 
 
 def _wider(study: str, first: str, middle: str, last: str) -> tuple[Claim, Claim]:
     bend = Contrast("val", {middle: 2.0, first: -1.0, last: -1.0})
     less = "On validation, more filters help less and less"
     return (
-        _claim(study, "More filters raise the training accuracy", gain("train", first, last)),
+        _difference(study, "More filters raise the training accuracy", gain("train", first, last)),
         # "Less and less" presupposes a gain, so both must be positive for it.
-        Claim(study, less, (bend, gain("val", first, middle)), (-bend,)),
+        Claim(study, less, (bend, gain("val", first, middle)), (-bend,), effect=bend),
     )
 
 
@@ -73,14 +75,16 @@ def _two_layers(way: str, two: str, others: tuple[str, ...]) -> Claim:
 
 
 RISES = gain("val", "40", "70")
+# Chance is 1 of 33 classes; the largest rate keeps less than a quarter of the best's lead over it.
+LITTLE_LEFT = Contrast("val", {"0.001": LEFT, "0.1": -1.0}, (1 - LEFT) * 100 / 33)
 CLAIMS = (
     *_wider("filters_1", "16,64,64", "128,64,64", "768,64,64"),
     *_wider("filters_2", "32,16,64", "32,128,64", "32,768,64"),
     *_wider("filters_3", "32,64,1", "32,64,16", "32,64,128"),
-    _claim("stride", "A large stride early costs accuracy", gain("val", "2,1,1", "1,1,2")),
-    _claim("pooling", "Pooling by 2 beats pooling by 3", gain("val", "3", "2")),
-    _claim("convolutions", "Depth helps", gain("val", "32", "32,64,64,64")),
-    _claim(
+    _difference("stride", "A large stride early costs accuracy", gain("val", "2,1,1", "1,1,2")),
+    _difference("pooling", "Pooling by 2 beats pooling by 3", gain("val", "3", "2")),
+    _difference("convolutions", "Depth helps", gain("val", "32", "32,64,64,64")),
+    _difference(
         "convolutions",
         "Then more depth hurts",
         gain("val", "32,64,64,64,64,64", "32,64,64,64"),
@@ -94,10 +98,5 @@ CLAIMS = (
         (Contrast("val", RISES.weights, -MARGIN),),
         RISES,
     ),
-    _claim(
-        "learning_rate",
-        "Too large a learning rate diverges",
-        # Chance is 1 of 33 classes; the largest rate keeps less than a quarter of the best's lead.
-        Contrast("val", {"0.001": LEFT, "0.1": -1.0}, (1 - LEFT) * 100 / 33),
-    ),
+    Claim("learning_rate", "Too large a learning rate diverges", (LITTLE_LEFT,), (-LITTLE_LEFT,)),
 )

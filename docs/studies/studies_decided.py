@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from studies_power import (
     BEGINS,
     ENDS,
     LEVEL,
+    MANY,
     POWER,
     Judgement,
     Sample,
@@ -19,8 +21,6 @@ from studies_power import (
 )
 
 Samples = Mapping[str, Sample]  # by the name of the study's file
-
-MANY = 1000  # seeds, or times as many images: a plan that needs more is none
 
 
 def with_decisions(page: str, first: Samples, decisive: Samples) -> str:
@@ -50,10 +50,12 @@ def _plan(first: Samples) -> str:
         "standard errors), and the claims are judged with Holm's, which decides no fewer.\n\n"
         "A claim of a difference is decided if the contrast of the recipes (a difference of two, "
         "or of two gains) is above or below 0 at that level; or if it is shown to be less than "
-        f"{MARGIN:g} percentage point in either direction, by two one-sided tests: then there is "
-        "no difference that matters. The claim that validation accuracy saturates is one of "
-        f"equality: it holds if the gain is shown to be within {MARGIN:g} point, and does not if "
-        "it is shown to be beyond. The margin was fixed before the decisive trials.\n\n"
+        f"{MARGIN:g} percentage point in either direction, by two one-sided tests: then the "
+        "difference does not matter, and the claim does not hold. That one number of layers is "
+        "best is decided if it beats each of the others, or if one of them beats it. The claim "
+        "that validation accuracy saturates is one of equality: it holds if the gain is shown to "
+        f"be within {MARGIN:g} point, and does not if it is shown to be beyond. The margin was "
+        "fixed before the decisive trials.\n\n"
         + "\n".join(rows)
         + "\n\nContrast and spread are those of the trials below, in percentage points: the spread "
         "is the standard deviation of the contrast from seed to seed. *Seeds*, of each recipe, "
@@ -75,11 +77,17 @@ def _planned(claim: Claim, sample: Sample) -> str:
         f"{plan.points:+.1f}",
         f"{plan.spread:.1f}",
         _number(plan.seeds, MANY),
-        _number(plan.minutes, plan.minutes + 1 if plan.seeds <= MANY else 0),
+        _number(plan.minutes, math.inf if plan.seeds <= MANY else 0),
         "" if images is None else _number(max(images, 1), MANY * sample.images),
-        _number(plan.equal_seeds, MANY),
-        _number(plan.equal_minutes, plan.equal_minutes + 1),
     ]
+    if claim.equal is None and claim.effect is None:
+        cells += ["", ""]
+    else:
+        few = plan.equal_seeds <= MANY
+        cells += [
+            _number(plan.equal_seeds, MANY),
+            _number(plan.equal_minutes, math.inf if few else 0),
+        ]
     return f"| {' | '.join(cells)} |"
 
 

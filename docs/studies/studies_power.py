@@ -4,17 +4,12 @@ A claim of a difference is decided if its contrast differs from 0, or if it is s
 `MARGIN` of 0 (two one-sided tests); a claim of equality, if its contrast is shown to lie within the
 margin, or beyond it. The level of all claims together is that of two standard errors, 4.55 %. Seeds
 are planned with Bonferroni's correction and judged with Holm's, which rejects no less.
-
-    python docs/studies/studies_power.py docs/studies/README.md
-
-writes both tables, from the numbers in docs/studies/numbers/, into a page.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +17,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 from scipy.stats import norm
 from studies_claims import CLAIMS, MARGIN, Claim, Contrast
 
-NUMBERS = Path(__file__).parent / "numbers"
+FIRST_ROUND, DECISIVE_ROUND = "numbers/first_round.json", "numbers/decisive_round.json"
 LEVEL = 2 * float(norm.sf(2.0))  # two-sided, of all claims together
 POWER = 0.8
+MANY = 1000  # seeds: a plan that needs more is none
 BEGINS, ENDS = "## Seeds and images that would decide them", "## Filters"
 
 Shares = NDArray[np.float64]  # (recipes, seeds), in [0, 1]
@@ -103,7 +99,7 @@ class Needed:
     points: float  # the contrast, so far
     spread: float  # its standard deviation from seed to seed, in points
     seeds: int  # of each recipe, to show a difference, if images cancel out between the recipes
-    images: int  # of another validation set, with twice these seeds, if they do not
+    images: float  # of another validation set, with twice these seeds, if they do not
     minutes: float  # of one core, for `seeds`
     equal_seeds: int  # to show that it is within the margin, if it is 0
     equal_minutes: float
@@ -114,25 +110,43 @@ def needed(sample: Sample, contrast: Contrast, claims: int = len(CLAIMS)) -> Nee
 
     The standard error must be the contrast divided by the sum of two quantiles: of the corrected
     level, and of the power. To show equality, it must be the margin divided by the sum of the
-    same quantile and of that of (1 + power) / 2, as two tests must succeed.
+    same quantile and of that of (1 + power) / 2, as two tests must succeed. Quantiles are those of
+    the t distribution with the degrees of freedom of the seeds.
     """
-    corrected = float(norm.isf(LEVEL / claims / 2))
-    target = sample.points(contrast) / (corrected + float(norm.ppf(POWER)))
-    equal = MARGIN / (corrected + float(norm.ppf((1 + POWER) / 2)))
+    level, points = LEVEL / claims / 2, sample.points(contrast)
     variance = _pooled(sample.shares(contrast)) * float((sample.weights(contrast) ** 2).sum())
-    seeds, equal_seeds = (max(2, math.ceil(variance / each**2)) for each in (target, equal))
-    images = 2 * sample.images * sample.of_images(contrast) / target**2
     used = sample.weights(contrast) != 0
+    seeds = _seeds(variance, abs(points), (level, 1 - POWER), int(used.sum()))
+    equal_seeds = _seeds(variance, MARGIN, (level, (1 - POWER) / 2), int(used.sum()))
+    target = points / float(norm.isf([level, 1 - POWER]).sum())
+    images = math.inf
+    if target:
+        images = math.ceil(2 * sample.images * sample.of_images(contrast) / target**2)
     minutes = float(np.array(sample.minutes)[used].sum())
     return Needed(
-        sample.points(contrast),
+        points,
         math.sqrt(variance),
         seeds,
-        math.ceil(images),
+        images,
         seeds * minutes,
         equal_seeds,
         equal_seeds * minutes,
     )
+
+
+def _seeds(variance: float, points: float, tails: Sequence[float], recipes: int) -> int:
+    """Return the fewest seeds with which ``points`` are as many standard errors as needed.
+
+    Args:
+        variance: of the contrast from seed to seed.
+        points: the contrast, or the margin.
+        tails: probabilities beyond the quantiles whose sum is needed.
+        recipes: of the contrast; each adds its seeds, less one, to the degrees of freedom.
+    """
+    seeds = np.arange(2, MANY + 2)
+    quantiles = sum(-stdtrit(recipes * (seeds - 1), each) for each in tails)
+    enough = quantiles * np.sqrt(variance / seeds) <= points
+    return int(seeds[enough][0]) if enough.any() else MANY + 1
 
 
 def _pooled(shares: Shares) -> float:
@@ -202,8 +216,8 @@ def judge(claim: Claim, sample: Sample) -> Judgement:
         needed_p.append(main.within(MARGIN))
     against = [estimate(sample, each).above(0) for each in claim.against]
     found = {HOLDS: max(needed_p), FAILS: min(1.0, len(against) * min(against))}
-    if claim.equal is None and len(claim.above) == 1:
-        found[EQUAL] = main.within(MARGIN)
+    if claim.effect is not None:
+        found[EQUAL] = estimate(sample, claim.effect).within(MARGIN)
     verdict = min(found, key=lambda each: found[each])
     return Judgement(claim, main, verdict, found[verdict])
 
@@ -221,25 +235,17 @@ def corrected(p: Sequence[float], claims: int = len(CLAIMS)) -> list[float]:
     return adjusted
 
 
-def read(file: Path) -> dict[str, Sample]:
+def read_samples(file: Path) -> dict[str, Sample]:
     """Read the samples of a round, by the name of the study; none if there is no such file."""
     if not file.is_file():
         return {}
     return {name: Sample.of(each) for name, each in json.loads(file.read_text()).items()}
 
 
-def write(samples: Mapping[str, Sample], file: Path) -> None:
+def write_samples(samples: Mapping[str, Sample], file: Path) -> None:
     """Write the samples of a round."""
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = (
         f"{json.dumps(name)}: {json.dumps(each.as_numbers())}" for name, each in samples.items()
     )
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
-if __name__ == "__main__":
-    from studies_decided import with_decisions
-
-    page = Path(sys.argv[1])
-    rounds = (read(NUMBERS / name) for name in ("first_round.json", "decisive_round.json"))
-    page.write_text(with_decisions(page.read_text(encoding="utf-8"), *rounds), encoding="utf-8")
