@@ -22,7 +22,7 @@ from interpret_kit.atlas.pages.network import network_page
 from interpret_kit.atlas.pages.site import Site
 from interpret_kit.atlas.selection import shown_ids
 from interpret_kit.atlas.settings import AtlasSettings
-from interpret_kit.atlas.tiles import write_images
+from interpret_kit.atlas.sheets.tiles import write_images
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import Spec, load_images
 from interpret_kit.errors import UsageError, WrongType

@@ -11,7 +11,7 @@ from interpret_kit.atlas.inputs import AtlasInputs
 from interpret_kit.atlas.kept.photos import joined, photo_alone
 from interpret_kit.atlas.selection import occluded_rows
 from interpret_kit.atlas.settings import AtlasSettings
-from interpret_kit.atlas.sprites import TOP
+from interpret_kit.atlas.sheets.sprites import TOP
 from interpret_kit.atlas.survey import Survey, Surveying
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.results.result import Result

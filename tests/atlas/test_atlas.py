@@ -16,8 +16,8 @@ from small_atlas import CLASSES, DEAD, LONGEST, MARKUP, PER_CLASS, SETTINGS
 
 import interpret_kit as ik
 from interpret_kit.analyses.top_patches import TopPatches
-from interpret_kit.atlas.sprites import TOP, SheetPlan
-from interpret_kit.atlas.tiles import PATCH
+from interpret_kit.atlas.sheets.sprites import TOP, SheetPlan
+from interpret_kit.atlas.sheets.tiles import PATCH
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, OutputExists, UsageError
 from interpret_kit.models.probing.evaluation import evaluating

@@ -6,9 +6,9 @@ import pytest
 from interpret_kit.atlas.measures import chain, correlations, selectivity_of
 from interpret_kit.atlas.pages.words import counted, false_discovery, percent
 from interpret_kit.atlas.selection import at_quantiles
+from interpret_kit.atlas.sheets.sprites import Crop, SheetPlan
+from interpret_kit.atlas.sheets.tiles import map_tiles, patch_tile
 from interpret_kit.atlas.significance import mcnemar, q_values
-from interpret_kit.atlas.sprites import Crop, SheetPlan
-from interpret_kit.atlas.tiles import map_tiles, patch_tile
 
 
 def test_the_exact_mcnemar_test_is_that_of_a_fair_coin():

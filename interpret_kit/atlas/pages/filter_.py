@@ -10,8 +10,8 @@ import numpy as np
 from interpret_kit.atlas.pages.network import field_of
 from interpret_kit.atlas.pages.site import FilterCard, Photo, Site
 from interpret_kit.atlas.selection import at_quantiles, flips_of
+from interpret_kit.atlas.sheets.sprites import Crop
 from interpret_kit.atlas.significance import q_values
-from interpret_kit.atlas.sprites import Crop
 
 BINS = 24  # of the histogram
 CLASSES = 6  # that activate the filter most

@@ -11,7 +11,7 @@ from interpret_kit.analyses.inputs.fills import fill_words
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.atlas.findings import OccludedImages
 from interpret_kit.atlas.pages.site import FilterCard, Site
-from interpret_kit.atlas.sprites import write_webp
+from interpret_kit.atlas.sheets.sprites import write_webp
 from interpret_kit.atlas.survey import Survey
 from interpret_kit.render.occlusion import LEAST_LIMIT
 from interpret_kit.render.scales import CONFIDENCE, Scale, overlay

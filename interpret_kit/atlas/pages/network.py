@@ -10,8 +10,8 @@ import numpy as np
 from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.atlas.pages.site import FilterCard, Photo, Site
 from interpret_kit.atlas.selection import confusions_of, cover_rows, mistaken_rows
-from interpret_kit.atlas.sprites import Crop
-from interpret_kit.atlas.tiles import cover_plan
+from interpret_kit.atlas.sheets.sprites import Crop
+from interpret_kit.atlas.sheets.tiles import cover_plan
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.results.result import Array
 

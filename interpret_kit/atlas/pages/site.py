@@ -19,8 +19,8 @@ from jinja2 import Environment
 from interpret_kit.atlas.findings import Findings, OccludedImages
 from interpret_kit.atlas.measures import Measures
 from interpret_kit.atlas.pages.rendering import ASSETS, environment, write_assets, write_page
-from interpret_kit.atlas.sprites import Crop, SheetPlan
-from interpret_kit.atlas.tiles import plans
+from interpret_kit.atlas.sheets.sprites import Crop, SheetPlan
+from interpret_kit.atlas.sheets.tiles import plans
 
 
 class Photo(NamedTuple):

@@ -17,7 +17,7 @@ from interpret_kit.analyses.recording.spill import Room, blank
 from interpret_kit.atlas.findings import Findings
 from interpret_kit.atlas.inputs import AtlasInputs
 from interpret_kit.atlas.selection import COVER, cover_rows
-from interpret_kit.atlas.sprites import (
+from interpret_kit.atlas.sheets.sprites import (
     TOP,
     CoverPlan,
     SheetPlan,

@@ -1,0 +1,1 @@
+"""The image files of an atlas: many tiles on each sheet."""
