@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from interpret_kit.analyses.ablation import AblationResult
+from interpret_kit.analyses.attribution import AttributionResult
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.atlas.survey import Survey
@@ -21,6 +23,9 @@ class OccludedImages:
     slug: str  # how their addresses begin, before the id
     survey: Survey
     occlusion: OcclusionResult
+    maps: AttributionResult | None  # of the same images, by other methods
+    without: Mapping[str, str]
+    """By method, why it cannot be applied to the network."""
 
     def slug_of(self, index: int) -> str:
         """Return how the addresses of the ``index``-th occluded image begin."""
@@ -36,14 +41,18 @@ class Findings:
     survey: Survey
     tops: TopPatchesResult
     ablation: AblationResult
-    occlusion: OcclusionResult
+    chosen: OccludedImages
     photos: OccludedImages | None = None
 
     @property
     def with_pages(self) -> tuple[OccludedImages, ...]:
         """The images that have a page: those of the data, then the photos."""
-        chosen = OccludedImages("", self.survey, self.occlusion)
-        return (chosen, self.photos) if self.photos else (chosen,)
+        return (self.chosen, self.photos) if self.photos else (self.chosen,)
+
+    @property
+    def occlusion(self) -> OcclusionResult:
+        """The occlusion maps of the images of the data."""
+        return self.chosen.occlusion
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.atlas.findings import Findings
 from interpret_kit.atlas.significance import q_values
+from interpret_kit.results.mapped import forget
 from interpret_kit.results.result import Array
 
 _CHUNK = 4096  # images whose activations are read at once
+_FILTERS = 64  # filters whose activations are read at once
 _Z = 1.959964  # 97.5 % quantile of the standard normal distribution
+
+
+@dataclass(eq=False)
+class LayerMeasures:
+    """What is measured of the filters of one layer; large, and only kept for one layer at once."""
+
+    findings: Findings
+    layer: int
+    first: int = -1  # of the filters whose activations are in `block`
+    block: Array = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    @property
+    def _peaks(self) -> Array:
+        return self.findings.survey.layers[self.layer].peaks
+
+    def peaks_of(self, number: int) -> Array:
+        """Return the largest activation of a filter on each image, (images,)."""
+        first = number - number % _FILTERS
+        if first != self.first:
+            self.first = first
+            self.block = np.ascontiguousarray(self._peaks[:, first : first + _FILTERS].T)
+            forget(self._peaks)
+        return np.asarray(self.block[number - first])
+
+    @cached_property
+    def by_class(self) -> Array:
+        """Mean peak activation of each filter by true class, (filters, classes).
+
+        NaN for classes without images.
+        """
+        survey, classes = self.findings.survey, len(self.findings.classes)
+        total = np.zeros((classes, self._peaks.shape[1]))
+        for start in range(0, len(self._peaks), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            above = np.maximum(self._peaks[part], 0).astype(np.float64)
+            np.add.at(total, survey.labels[part], above)
+            forget(self._peaks)
+        counts = np.bincount(survey.labels, minlength=classes).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray((total / counts[:, None]).T)
+
+    @cached_property
+    def similar(self) -> Array:
+        """How alike the filters are, (filters, filters) in [-1, 1].
+
+        The correlation, over all images, of the largest activation per image; 0 for a filter with
+        itself, and for filters with the same activation on every image.
+        """
+        return correlations(self._peaks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +73,7 @@ class Measures:
     """What is measured of each filter; a row is a filter, over all layers."""
 
     findings: Findings
+    latest: dict[int, LayerMeasures] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -54,44 +107,23 @@ class Measures:
         The interval is for images drawn at random: normal, over how many filters break each image.
         """
         ablation, rows = self.findings.ablation, self.findings.filters_of(layer)
-        was_right = ablation.flip_after != ablation.flip_label
-        mine = was_right & np.isin(ablation.flip_row, rows)
-        _, counts = np.unique(ablation.flip_id[mine], return_counts=True)
+        mine = slice(*np.searchsorted(ablation.flip_row, [rows[0], rows[-1] + 1]))
+        broken = ablation.flip_after[mine] != ablation.flip_label[mine]
+        _, counts = np.unique(ablation.flip_id[mine][broken], return_counts=True)
         shares = np.zeros(self.images)
         shares[: len(counts)] = counts / len(rows)
         mean = float(shares.mean())
         half = _Z * float(shares.std(ddof=1)) / self.images**0.5 if self.images > 1 else 1.0
         return mean, max(0.0, mean - half), min(1.0, mean + half)
 
-    @cached_property
-    def by_class(self) -> tuple[Array, ...]:
-        """For each layer, mean peak activation of each filter by true class, (filters, classes).
+    def of_layer(self, layer: int) -> LayerMeasures:
+        """Return what is measured of the filters of a layer; that of another one is dropped."""
+        if layer not in self.latest:
+            self.latest.clear()
+            self.latest[layer] = LayerMeasures(self.findings, layer)
+        return self.latest[layer]
 
-        NaN for classes without images.
-        """
-        return tuple(self._by_class(k) for k in range(len(self.findings.layers)))
-
-    def _by_class(self, layer: int) -> Array:
-        survey, classes = self.findings.survey, len(self.findings.classes)
-        peaks = survey.layers[layer].peaks
-        total = np.zeros((classes, peaks.shape[1]))
-        for start in range(0, len(peaks), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            np.add.at(total, survey.labels[part], np.maximum(peaks[part], 0).astype(np.float64))
-        counts = np.bincount(survey.labels, minlength=classes).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            return np.asarray((total / counts[:, None]).T)
-
-    @cached_property
-    def similar(self) -> tuple[Array, ...]:
-        """For each layer, how alike its filters are, (filters, filters) in [-1, 1].
-
-        The correlation, over all images, of the largest activation per image; 0 for a filter with
-        itself, and for filters with the same activation on every image.
-        """
-        return tuple(correlations(layer.peaks) for layer in self.findings.survey.layers)
-
-    @cached_property
+    @property
     def selectivity(self) -> Array:
         """Class selectivity index of each filter, (filters,) in [0, 1].
 
@@ -101,15 +133,22 @@ class Measures:
         Reference: Morcos et al., On the importance of single directions for generalization, ICLR
         2018. https://arxiv.org/abs/1803.06959
         """
-        return np.concatenate([selectivity_of(each) for each in self.by_class])
+        return self._by_filter[0]
 
-    @cached_property
+    @property
     def best_class(self) -> Array:
         """The class with the largest mean peak activation, (filters,); -1 for dead filters."""
-        found = [
-            np.where(np.nanmax(each, 1) > 0, np.nanargmax(each, 1), -1) for each in self.by_class
-        ]
-        return np.concatenate(found)
+        return self._by_filter[1]
+
+    @cached_property
+    def _by_filter(self) -> tuple[Array, Array]:
+        """Selectivity and best class of each filter, (filters,) each."""
+        selectivity, best = [], []
+        for k in range(len(self.findings.layers)):
+            means = LayerMeasures(self.findings, k).by_class
+            selectivity.append(selectivity_of(means))
+            best.append(np.where(np.nanmax(means, 1) > 0, np.nanargmax(means, 1), -1))
+        return np.concatenate(selectivity), np.concatenate(best)
 
 
 def correlations(peaks: Array) -> Array:
@@ -120,11 +159,29 @@ def correlations(peaks: Array) -> Array:
     for start in range(0, len(peaks), _CHUNK):
         centred = peaks[start : start + _CHUNK] - mean
         products += centred.T @ centred
+        forget(peaks)
     scale = np.sqrt(np.diag(products))
     both = np.outer(scale, scale)
     found = np.divide(products, both, out=np.zeros_like(products), where=both > 0)
     np.fill_diagonal(found, 0)
     return np.asarray(found, np.float32)
+
+
+def twins(similar: Array, least: float) -> list[Array]:
+    """Group filters that are near-duplicates of each other, directly or by way of others.
+
+    Args:
+        similar: how alike the filters are, (filters, filters).
+        least: the correlation from which two filters are near-duplicates.
+
+    Returns:
+        The filters of each group of at least two, the largest group first.
+    """
+    count, group_of = connected_components(similar >= least, directed=False)
+    groups = [np.flatnonzero(group_of == each) for each in range(count)]
+    return sorted(
+        (each for each in groups if len(each) > 1), key=lambda each: (-len(each), each[0])
+    )
 
 
 def chain(similar: Array) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.atlas.findings import Findings
 from interpret_kit.atlas.survey import Survey
+from interpret_kit.results.mapped import forget
 from interpret_kit.results.result import Array
 
 QUANTILES = (0.95, 0.9, 0.75, 0.5)
@@ -17,6 +18,7 @@ PER_QUANTILE = 3
 MOST_FLIPS = 12  # images of a filter's page that become misclassified, and as many at most correct
 CONFUSIONS = 5  # of a class, with images
 PER_CONFUSION = 6
+_FILTERS = 64  # filters whose activations are read at once
 COVER = 5  # filters of each layer on the first page
 
 
@@ -120,9 +122,11 @@ def _shown(findings: Findings) -> Iterable[int]:
     yield from findings.tops.images.ravel().tolist()
     yield from findings.occlusion.ids.tolist()
     for layer in survey.layers:
-        for peaks in np.ascontiguousarray(layer.peaks.T):
-            for rows in at_quantiles(peaks).values():
-                yield from survey.ids[rows].tolist()
+        for start in range(0, layer.peaks.shape[1], _FILTERS):
+            for peaks in np.ascontiguousarray(layer.peaks[:, start : start + _FILTERS].T):
+                for rows in at_quantiles(peaks).values():
+                    yield from survey.ids[rows].tolist()
+            forget(layer.peaks)
     for row in range(len(ablation.filter)):
         for flips in flips_of(ablation, row):
             yield from ablation.flip_id[flips].tolist()

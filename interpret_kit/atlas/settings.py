@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from interpret_kit.analyses.ablation import Ablation
+from interpret_kit.analyses.attribution import Attribution
 from interpret_kit.analyses.inputs.fills import Fill, fill_argument
 from interpret_kit.analyses.occlusion import Occlusion
+from interpret_kit.captum_api.method_names import IG, METHODS, OCCLUSION, methods_argument
 from interpret_kit.incremental.occlusion.grid import AUTO, Sides, sides_argument
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.arguments import ALL, Layers
@@ -44,8 +47,15 @@ class AtlasSettings:
     )
     fill: Fill = parameter(
         "gray",
-        "what the occlusion window shows: gray, black, white, mean, blur, a brightness or a colour",
+        "what the occlusion window shows, and where the path of ig starts: gray, black, white, "
+        "mean, blur, a brightness or a colour",
         fill_argument,
+    )
+    method: str | Iterable[str] = parameter(
+        METHODS,
+        "whose maps the page of an image shows, of occlusion, gradcam, guided-gradcam, ig and "
+        "saliency; occlusion is always there, and occlusion alone takes the least time",
+        methods_argument,
     )
 
     def __post_init__(self) -> None:
@@ -63,3 +73,13 @@ class AtlasSettings:
     def occlusion(self) -> Occlusion:
         """How the chosen images are occluded."""
         return Occlusion(window=self.window, stride=self.stride, fill=self.fill)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The attribution methods beside occlusion."""
+        return tuple(each for each in self.method if each != OCCLUSION)
+
+    def attribution(self, methods: tuple[str, ...]) -> Attribution:
+        """How the chosen images are explained by some methods beside occlusion."""
+        fill = {"fill": self.fill} if IG in methods else {}
+        return Attribution(method=methods, **fill)

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from interpret_kit.analyses.base import Analysis, Fold
@@ -42,7 +41,6 @@ class LayerSurvey:
     """The activations of a layer's filters, after its activation function."""
 
     peaks: Array  # (images, filters) largest activation on the feature map
-    places: Array  # (images, filters) its position, row x cols + col
     peak: Array  # (filters,) largest of these
     mean: Array  # (filters,) over all units of all images
     active: Array  # (filters,) share of these units above zero, in [0, 1]
@@ -78,7 +76,7 @@ class Surveying(Analysis[Survey], saved=False):
     """Record the predictions for all images, and the activations of all filters."""
 
     name: ClassVar[str] = "survey"
-    shard: ClassVar[int] = 128  # images: of each, two numbers per filter are recorded
+    shard: ClassVar[int] = 128  # images: of each, a number per filter is recorded
 
     layer: Layers = parameter(ALL, *LAYERS)
 
@@ -125,10 +123,10 @@ class SurveyFold(Fold[Survey]):
         self, those: list[int], images: int, found: dict[str, Tensor], output: Tensor
     ) -> None:
         maps = maps_of(self.layers[those[0]], output, max(images, 2))[:images]
-        peaks, places = maps.flatten(2).max(2)
+        peaks = maps.flatten(2).amax(2).float()
         for k in those:
             self.tally.units[str(k)].add(maps)
-            found[f"peaks {k}"], found[f"places {k}"] = peaks.float(), places.to(torch.int32)
+            found[f"peaks {k}"] = peaks
 
     def finish(self, origin: Origin) -> Survey:
         """Return the records."""
@@ -157,5 +155,4 @@ def _layer(columns: dict[str, Array], k: str, statistics: FilterStatistics) -> L
     read: dict[str, Any] = {
         name: values.float().cpu().numpy() for name, values in statistics.read().items()
     }
-    peaks, places = columns[f"peaks {k}"], columns[f"places {k}"]
-    return LayerSurvey(peaks, places, read["peak"], read["mean"], read["active"])
+    return LayerSurvey(columns[f"peaks {k}"], read["peak"], read["mean"], read["active"])

@@ -77,13 +77,10 @@ def _panel(
     page: Page, place: Area, result: AttributionResult, which: tuple[int, int], method: str
 ) -> None:
     i, k = which
-    values, scale = result.maps[i, k], _scale(signed=method in SIGNED)
+    values = result.maps[i, k]
     limit = limit_of(values)
     page.write(TITLES[method], place.left, 0.05, size=NOTE, width=place.width)
-    shares = np.clip(values / limit, scale.low, 1) if limit else values
-    by_pixel = method in BY_PIXEL  # dots that are lost on an image
-    covered = scale.rgb(shares) if by_pixel else overlay(result.input_images[i], shares, scale)
-    page.image(covered, place)
+    page.image(coloured(result.input_images[i], values, method), place)
     page.box(place, edgecolor=LIGHT_GREY, linewidth=0.5)
     style = {"size": SMALL, "color": GREY, "width": place.width}
     under = place.top + place.height + 0.05
@@ -91,6 +88,20 @@ def _panel(
     page.write(f"{UNITS[method]}{at}", place.left, under, **style)
     size = f"full colour from {limit:.3g}" if limit else "zero everywhere"
     page.write(size, place.left, under + 0.14, **style)
+
+
+def coloured(image: Array, values: Array, method: str) -> Array:
+    """Colour a map by the share of its full colour, uint8 (height, width, 3).
+
+    Args:
+        image: the image, uint8 (height, width, 3), on which the map is drawn, unless its method
+            gives a value of its own to each pixel: such dots are lost on an image.
+        values: the map, (height, width).
+        method: its method.
+    """
+    limit, scale = limit_of(values), _scale(signed=method in SIGNED)
+    shares = np.clip(values / limit, scale.low, 1) if limit else np.zeros_like(values)
+    return scale.rgb(shares) if method in BY_PIXEL else overlay(image, shares, scale)
 
 
 def limit_of(values: Array) -> float:

@@ -1,6 +1,7 @@
 """Does an atlas show the numbers of the network, resolve its links, and escape every name?"""
 
 import copy
+import dataclasses
 import json
 import re
 from urllib.parse import unquote
@@ -123,7 +124,7 @@ def test_every_link_leads_to_a_file_of_the_folder(atlas):
 def test_addresses_hold_no_name_of_the_data(atlas):
     slug = re.compile(
         r"\.interpret_kit|index\.html|assets/(atlas\.css|atlas\.js|search\.js)|classes/\d+\.html"
-        r"|images/(cover|\d+(-occlusion)?)\.webp|images/\d+\.html"
+        r"|images/(cover|\d+(-occlusion|-maps)?)\.webp|images/\d+\.html"
         r"|layers/\d+/(index\.html|\d+\.html|(patches|maps)-\d+\.webp)"
     )
     files = [each for each in atlas.folder.rglob("*") if each.is_file()]
@@ -183,8 +184,34 @@ def test_an_image_page_holds_the_confidence_of_each_window(atlas):
     assert boxes == result.grid.boxes().tolist()
 
 
+def test_an_image_page_shows_the_maps_of_other_methods(atlas):
+    page = sorted((atlas.folder / "images").glob("*.html"))[0]
+    image, said = int(page.stem), words(page)
+    for title in ("Grad-CAM", "Guided Grad-CAM", "Integrated gradients", "Saliency"):
+        (drawing,) = [e for e in Page(page).all("svg") if e["aria-label"].startswith(f"{title} of")]
+        assert drawing["viewbox"].split()[2:] == ["30", "36"]  # three times 10 x 12 px
+    (pixels,) = atlas.images.uint8_images([image], atlas.classifier.preprocessing)
+    pixels = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    pixels.requires_grad_()
+    gray = torch.full_like(pixels, 128 / 255)
+    output, there = atlas.classifier(pixels), atlas.classifier(gray)
+    target = int(output.argmax())
+    change = float((output - there).detach()[0, target])
+    assert f"of a change of {change:.3g}." in said
+    # Saliency, the last of four maps: green where the gradient is largest, white where it is least.
+    output[0, target].backward()
+    gradient = pixels.grad[0].abs().amax(0)
+    sheet = np.asarray(Image.open(page.with_name(f"{image}-maps.webp")).convert("RGB")).astype(int)
+    assert sheet.shape == (36, 4 * 30 + 3 * 2, 3)
+    for place, colour in ((gradient.argmax(), (51, 129, 96)), (gradient.argmin(), (255,) * 3)):
+        row, col = divmod(int(place), 10)
+        middle = sheet[3 * row + 1, 3 * 32 + 3 * col + 1]
+        assert middle == pytest.approx(colour, abs=40)  # WebP is not exact; white is far from green
+
+
 def test_photos_have_pages_with_the_confidence_of_each_window(tmp_path):
     classifier, images = small_classifier(), noisy_images(6)
+    classifier.network.act1, classifier.network.act2 = torch.nn.ReLU6(), torch.nn.ReLU6()
     photo = Image.fromarray(np.full((12, 10, 3), 90, np.uint8))
     settings = {"photos": [photo], "engine": "full"}
     ik.write_atlas(classifier, images, tmp_path / "site", SETTINGS, **settings)
@@ -195,6 +222,9 @@ def test_photos_have_pages_with_the_confidence_of_each_window(tmp_path):
     predicted = classifier.classes[expected.uncovered_predicted[0]]
     assert f"Predicted as {predicted} with a confidence" in words(page)
     assert "true class is not known" in words(page)
+    why = "guided-gradcam changes the gradients of nn.ReLU modules, and small has none (its"
+    assert f"Guided Grad-CAM cannot be applied to this network: {why}" in words(page)
+    assert len([e for e in Page(page).all("image") if e["href"].endswith("photo-0-maps.webp")]) == 3
     assert "images/photo-0.html" in Page(tmp_path / "site/index.html").addresses()
 
 
@@ -238,5 +268,8 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(tmp_path):
 
 def test_one_image_is_enough(tmp_path):
     classifier, images = small_classifier(), noisy_images(1)
-    page = ik.write_atlas(classifier, images, tmp_path / "site", SETTINGS, engine="full")
+    settings = dataclasses.replace(SETTINGS, method="occlusion")
+    page = ik.write_atlas(classifier, images, tmp_path / "site", settings, engine="full")
     assert "of 1 images are classified correctly" in words(page)
+    assert [*page.parent.glob("images/*-maps.webp")] == []
+    assert "By other methods" not in words(page.parent / "images/0.html")

@@ -96,7 +96,7 @@ def test_axe_finds_no_serious_fault_of_accessibility(browser, atlas, width, sche
 
 
 def numbers(page):
-    return [int(e) for e in page.locator(".wall li:visible .title").evaluate_all(
+    return [int(e) for e in page.locator("#wall li:visible .title").evaluate_all(
         "all => all.map((each) => parseInt(each.textContent))")]  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_the_wall_sorts_filters_and_takes_keys(visit):
     read = "(all, key) => all.map((each) => [each.dataset[key], each.dataset.number])"
     for key in ("peak", "selectivity", "place", "number", "damage"):
         page.select_option("#sort", key)
-        pairs = page.locator(".wall li").evaluate_all(read, key)
+        pairs = page.locator("#wall li").evaluate_all(read, key)
         values = [(float(value), float(number)) for value, number in pairs]
         assert values == sorted(values, reverse=True)
     page.select_option("#alive", "1")
@@ -179,9 +179,9 @@ def test_names_show_as_text_and_do_not_turn_the_line(visit, atlas):
 def test_pages_can_be_read_without_scripts(browser, atlas):
     visit = Visit(browser, atlas, java_script_enabled=False)
     page = visit.open("layers/2/index.html")
-    assert page.locator(".wall li").count() == 6
+    assert page.locator("#wall li").count() == 6
     assert not page.locator(".controls").is_visible()
-    page.locator(".wall a").first.click()
+    page.locator("#wall a").first.click()
     assert page.locator("h1").inner_text().startswith("conv2:")
     page.locator("label[for=plain]").click()
     assert not page.locator(".map").first.is_visible()

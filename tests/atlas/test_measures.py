@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from interpret_kit.atlas.measures import chain, correlations, selectivity_of
+from interpret_kit.analyses.recording.spill import Room
+from interpret_kit.atlas.measures import chain, correlations, selectivity_of, twins
 from interpret_kit.atlas.pages.words import counted, false_discovery, percent
 from interpret_kit.atlas.selection import at_quantiles
-from interpret_kit.atlas.sheets.sprites import Crop, SheetPlan
+from interpret_kit.atlas.sheets.sprites import CoverPlan, Crop, SheetPlan
+from interpret_kit.atlas.sheets.tile_file import TileFile
 from interpret_kit.atlas.sheets.tiles import map_tiles, patch_tile
 from interpret_kit.atlas.significance import mcnemar, q_values
 
@@ -73,6 +75,30 @@ def test_the_blocks_of_filters_follow_each_other_on_the_sheets():
     assert plan.size(1) == (6 * 36 - 2, 34)
 
 
+def test_the_sheet_of_the_first_page_is_within_what_webp_can_hold():
+    plan = CoverPlan(layers=70, filters=5, tile=30)  # 64 rows, and six beside the first
+    assert plan.size == (2 * 5 * 32 - 2, 64 * 32 - 2)
+    assert plan.block_of(63, 4) == Crop(0, 4 * 32, 63 * 32, 30, 30)
+    assert plan.block_of(64, 0) == Crop(0, 5 * 32, 0, 30, 30)
+    assert max(CoverPlan(layers=1000, filters=5).size) < 16383
+
+
+def test_tiles_are_read_as_they_were_written_in_any_order(tmp_path):
+    file = TileFile(Room(0, tmp_path), (3, 2, 2, 2))
+    file.put(2, 1, np.full((2, 2), 9, np.uint8))
+    file.put(0, 0, np.array([[1, 2], [3, 4]], np.uint8))
+    assert file.of(0).tolist() == [[[1, 2], [3, 4]], [[0, 0], [0, 0]]]
+    assert not file.of(1).any()
+    assert file.of(2).tolist() == [[[0, 0], [0, 0]], [[9, 9], [9, 9]]]
+
+
+def test_near_duplicates_of_near_duplicates_are_one_group():
+    similar = np.zeros((6, 6))
+    for one, other, how in ((0, 3, 0.95), (3, 5, 0.9), (1, 4, 0.99), (0, 2, 0.89)):
+        similar[one, other] = similar[other, one] = how
+    assert [each.tolist() for each in twins(similar, 0.9)] == [[0, 3, 5], [1, 4]]
+
+
 def test_a_patch_at_the_edge_keeps_its_place_in_the_receptive_field():
     image = np.full((6, 8, 3), 7, np.uint8)
     tile = patch_tile(image, np.array([0, 6, 2, 8]), np.array([-2, 6, 2, 10]), 8)
@@ -93,8 +119,8 @@ def test_maps_hide_what_does_not_fire():
     import torch
 
     maps = torch.tensor([[[0.0, 4.0], [2.0, -1.0]]])
-    alpha = map_tiles(maps, np.array([4.0]), 2)[0, ..., 3]
-    assert alpha.tolist() == [[178, 0], [89, 178]]  # 0.7 of 255, times 1, 0, one half, 1
+    (opacity,) = map_tiles(maps, np.array([4.0]), 2)
+    assert opacity.tolist() == [[178, 0], [89, 178]]  # 0.7 of 255, times 1, 0, one half, 1
 
 
 @pytest.mark.parametrize(

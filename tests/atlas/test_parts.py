@@ -11,6 +11,7 @@ from PIL import Image
 
 import interpret_kit as ik
 from interpret_kit.analyses.ablation import AblationFold
+from interpret_kit.analyses.attribution import AttributionFold
 from interpret_kit.analyses.occlusion import OcclusionFold
 from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.analyses.top_patches import TopPatchesFold
@@ -25,8 +26,10 @@ FOLDS = {
     "top patches": TopPatchesFold,
     "ablation": AblationFold,
     "occlusion": OcclusionFold,
+    "maps": AttributionFold,
 }
 PARTS = [*FOLDS]
+PHOTO = ["photo image 0", "maps of photo image 0"]
 IMAGES = 34  # one shard of an ablation, and two images
 
 
@@ -73,6 +76,7 @@ def gathered(parts, images=None, photos=None, classifier=None, step=None, **sett
     room, step = Room(0, parts.place.parent), step or (lambda *_: None)
     inputs = AtlasInputs(classifier, images, room, step, engine="full", photos=photos, parts=parts)
     given = {"ablation_images": 40, "occlusion_images": 1, "window": 4, "stride": 3}
+    given["method"] = "occlusion,gradcam"
     with parts.opened():
         return gather(inputs, ik.AtlasSettings(**{**given, **settings}))
 
@@ -80,17 +84,21 @@ def gathered(parts, images=None, photos=None, classifier=None, step=None, **sett
 def assert_same(one, other):
     """Whether the pages would show the same."""
     assert (one.tops, one.ablation, one.occlusion) == (other.tops, other.ablation, other.occlusion)
+    assert one.chosen.maps == other.chosen.maps
     assert (one.survey.ids == other.survey.ids).all()
     for first, second in zip(one.survey.layers, other.survey.layers, strict=True):
-        for name in ("peaks", "places", "peak", "mean", "active"):
+        for name in ("peaks", "peak", "mean", "active"):
             assert (getattr(first, name) == getattr(second, name)).all()
 
 
 def test_a_second_run_computes_nothing_and_finds_the_same(made, parts, counted):
     again = gathered(parts, photos=[noise(1)[0]])
     assert counted == dict.fromkeys(FOLDS, 0) | {"predictions": 1}  # the photo, in one pass
-    assert (parts.reused, parts.computed) == ([*PARTS, "photo image 0"], {})
-    assert parts.told() == "reused: predictions, top patches, ablation, occlusion, photo image 0"
+    assert (parts.reused, parts.computed) == ([*PARTS, *PHOTO], {})
+    assert parts.told() == (
+        "reused: predictions, top patches, ablation, occlusion, maps, photo image 0, "
+        "maps of photo image 0"
+    )
     assert_same(made[1], again)
     assert made[1].photos.occlusion == again.photos.occlusion
 
@@ -100,7 +108,9 @@ def test_another_photo_is_computed_alone_wherever_it_stands(parts, counted):
     found = gathered(parts, photos=[first, other])
     assert counted["occlusion"] == 1
     assert counted["ablation"] == counted["top patches"] == 0
-    assert parts.told().endswith("occlusion, photo image 1; computed: photo image 0")
+    assert parts.told().endswith(
+        "photo image 1, maps of photo image 1; computed: photo image 0, maps of photo image 0"
+    )
     occlusion = ik.Occlusion(window=4, stride=3)
     expected = occlusion.run(network(), np.stack([first, other]), engine="full")
     for name in ("ids", "predicted", "target", "input_images"):
@@ -125,7 +135,7 @@ def test_an_interrupted_run_is_resumed_at_the_shard_it_was_at(made, tmp_path, co
     assert (counted["predictions"], counted["top patches"], counted["ablation"]) == (0, 0, 2)
     assert again.told() == (
         "reused: predictions, top patches; computed (the run was interrupted): ablation; "
-        "computed: occlusion"
+        "computed: occlusion, maps"
     )
 
 
@@ -134,7 +144,7 @@ def test_other_images_compute_all_that_depends_on_them(parts, counted):
     pixels[3] = 255 - pixels[3]
     images = ik.ImageSet.from_arrays(pixels, np.arange(IMAGES) % 5, network().classes)
     again = gathered(parts, images, photos=[noise(1)[0]])
-    assert parts.reused == ["photo image 0"]
+    assert parts.reused == PHOTO
     why = "the images have changed (names, labels or contents)"
     assert {parts.computed[each] for each in ("predictions", "top patches", "ablation")} == {why}
     assert (counted["predictions"], counted["ablation"]) == (IMAGES + 1, IMAGES)
@@ -155,9 +165,10 @@ def test_other_weights_compute_all_parts(parts):
 def test_another_setting_computes_what_it_is_about(parts, counted):
     gathered(parts, window=5)
     assert parts.told() == (
-        "reused: predictions, top patches, ablation; computed (window was 4, and is 5): occlusion"
+        "reused: predictions, top patches, ablation, maps; "
+        "computed (window was 4, and is 5): occlusion"
     )
-    assert not list(parts.place.glob("photo-*"))  # no page needs them any more
+    assert not list(parts.place.glob("*photo-*"))  # no page needs them any more
 
 
 @pytest.mark.parametrize("what", ["a byte", "the record", "another job"])

@@ -80,14 +80,15 @@ def test_an_update_computes_what_has_changed_and_force_computes_everything(place
         return json.loads(result.stdout), result.stderr
 
     first, _ = told()
-    parts = ["predictions", "top patches", "ablation", "occlusion"]
+    parts = ["predictions", "top patches", "ablation", "occlusion", "maps"]
     assert (first["computed"], first["reused"], first["parts"]) == (parts, [], "ikit-atlas.parts")
     again = run(place)
     assert again.exit_code == 2
     assert "ikit-atlas exists already; --update replaces it and computes only" in again.stderr
     second, said = told("--update", "--photo", "photos/red/0.png")
-    assert (second["computed"], second["reused"]) == (["photo 0.png"], parts)
-    assert f"reused: {', '.join(parts)}; computed: photo 0.png" in said
+    photo = ["photo 0.png", "maps of photo 0.png"]
+    assert (second["computed"], second["reused"]) == (photo, parts)
+    assert f"reused: {', '.join(parts)}; computed: {', '.join(photo)}" in said
     assert "kept ikit-atlas.parts (0." in said
     both = run(place, "--update", "--force", "--out", "ikit-atlas")
     assert (both.exit_code, "drop one of them" in both.stderr) == (2, True)

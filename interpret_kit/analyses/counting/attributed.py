@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,12 +31,17 @@ def overlapping(result: Mapped) -> Array:
 
     A map that is zero everywhere has none.
     """
-    found = []
-    for image in _images(result):
-        corners = np.array([strongest_region(each, result.region)[:2] for each in image["maps"]])
-        nowhere = any(not each.any() for each in image["maps"])
-        found.append(not nowhere and (np.ptp(corners, axis=0) < result.region).all())
-    return np.array(found)
+    return np.array([overlap(image["maps"], result.region) for image in _images(result)])
+
+
+def overlap(maps: Sequence[Array] | Array, region: tuple[int, int]) -> bool:
+    """Whether the strongest regions of maps (maps, height, width) have a pixel in common.
+
+    A map that is zero everywhere has no strongest region.
+    """
+    corners = np.array([strongest_region(each, region)[:2] for each in maps])
+    somewhere = all(each.any() for each in maps)
+    return somewhere and bool((np.ptp(corners, axis=0) < region).all())
 
 
 def empty_notes(result: Mapped) -> Iterator[str]:

@@ -94,19 +94,22 @@
   }
 
   // The wall of a layer.
-  const wall = $(".controls") && $(".wall");
-  const tiles = wall ? [...wall.children] : [];
+  const wall = $("#wall");
+  let tiles = wall ? [...wall.children] : [];
   const shown = () => tiles.filter((tile) => !tile.hidden);
 
   function arrange() {
     const key = $("#sort").value;
     const of = $("#of").value;
     const alive = $("#alive").value;
-    tiles.sort((a, b) => b.dataset[key] - a.dataset[key] || b.dataset.number - a.dataset.number);
+    const order = (a, b) => b.dataset[key] - a.dataset[key] || b.dataset.number - a.dataset.number;
+    const sorted = [...tiles].sort(order);
+    const moved = sorted.some((tile, k) => tile !== tiles[k]);
+    tiles = sorted;
     for (const tile of tiles) {
       tile.hidden = (of !== "" && tile.dataset.class !== of) || (alive !== "" && tile.dataset.dead !== alive);
     }
-    wall.replaceChildren(...tiles);
+    if (moved) wall.replaceChildren(...tiles);
     $("#count").textContent = `${shown().length} of ${tiles.length} filters`;
   }
 

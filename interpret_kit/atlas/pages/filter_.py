@@ -67,7 +67,7 @@ def filter_page(site: Site, k: int, number: int) -> dict[str, Any]:
     findings, measures = site.findings, site.measures
     row, filters = findings.row(k, number), findings.layers[k].filters
     surveyed, tops = findings.survey.layers[k], findings.tops
-    peaks = np.asarray(surveyed.peaks[:, number])
+    peaks = measures.of_layer(k).peaks_of(number)
     field, at_most = field_of(site, k)
     folder = site.layer_folder(k)
     broken, repaired = flips_of(findings.ablation, row)
@@ -142,7 +142,7 @@ def _histogram(peaks: np.ndarray[Any, Any]) -> list[Bar]:
 
 def _best(site: Site, k: int, number: int) -> list[tuple[int, float, float]]:
     """The classes that activate the filter most: class, mean peak, percent of the largest."""
-    means = np.nan_to_num(site.measures.by_class[k][number])
+    means = np.nan_to_num(site.measures.of_layer(k).by_class[number])
     order = np.argsort(-means, kind="stable")[:CLASSES]
     largest = means[order[0]]
     return [(int(c), float(means[c]), float(100 * means[c] / largest)) for c in order if means[c]]
@@ -150,7 +150,7 @@ def _best(site: Site, k: int, number: int) -> list[tuple[int, float, float]]:
 
 def _similar(site: Site, k: int, number: int) -> list[tuple[FilterCard, float]]:
     """The filters of the layer that are most like this one, and their correlation."""
-    similar = site.measures.similar[k][number]
+    similar = site.measures.of_layer(k).similar[number]
     order = np.argsort(-similar, kind="stable")[:SIMILAR]
     row = site.findings.row(k, 0)
     return [

@@ -10,6 +10,7 @@ import numpy as np
 from interpret_kit.analyses.inputs.fills import fill_words
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.atlas.findings import OccludedImages
+from interpret_kit.atlas.pages.maps import other_maps
 from interpret_kit.atlas.pages.site import FilterCard, Site
 from interpret_kit.atlas.sheets.sprites import write_webp
 from interpret_kit.atlas.survey import Survey
@@ -60,6 +61,7 @@ def image_page(site: Site, group: OccludedImages, index: int) -> dict[str, Any]:
         "window": result.window,
         "stride": result.stride,
         "fill": fill_words(dict(result.analysis.fields())["fill"]),
+        "others": other_maps(group, index, images / f"{slug}-maps.webp"),
         "layers": [
             _strongest(site, group.survey, k, image) for k in range(len(site.findings.layers))
         ],

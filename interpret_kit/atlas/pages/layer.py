@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
-from interpret_kit.atlas.measures import chain
+from interpret_kit.atlas.measures import chain, twins
 from interpret_kit.atlas.pages.network import field_of
 from interpret_kit.atlas.pages.site import FilterCard, Site
+from interpret_kit.results.result import Array
 
 TWIN = 0.9  # correlation from which two filters count as near-duplicates
+GROUPS, MEMBERS = 12, 12  # near-duplicates that are shown together, at most
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,27 @@ class WallTile:
     twin: int  # the filter of the layer that is almost the same; -1 for none
 
 
+@dataclass(frozen=True)
+class TwinGroup:
+    """Filters of a layer that are near-duplicates."""
+
+    cards: tuple[FilterCard, ...]  # the first ones
+    filters: int
+    least: float  # the smallest correlation between a filter and the one most like it
+    most: float
+
+
 def layer_page(site: Site, k: int) -> dict[str, Any]:
     """Collect what the page shows of the ``k``-th layer, the most harmful filters first."""
     findings, measures = site.findings, site.measures
     rows = findings.filters_of(k)
     worst_first = rows[np.argsort(-measures.broken[rows], kind="stable")]
     field, at_most = field_of(site, k)
-    places = {number: place for place, number in enumerate(chain(measures.similar[k]))}
+    similar = measures.of_layer(k).similar
+    places = {number: place for place, number in enumerate(chain(similar))}
     tiles = [_tile(site, row, places) for row in worst_first.tolist()]
     count = len(findings.layers)
+    groups = twins(similar, TWIN)
     return {
         "k": k,
         "layer": findings.layers[k],
@@ -46,6 +60,9 @@ def layer_page(site: Site, k: int) -> dict[str, Any]:
         "at_most": at_most,
         "damage": measures.layer_damage(k),
         "tiles": tiles,
+        "groups": [_group(site, k, each) for each in groups[:GROUPS]],
+        "more_groups": max(0, len(groups) - GROUPS),
+        "near_duplicates": sum(map(len, groups)),
         "dead": Score(sum(each.dead for each in tiles), len(tiles)),
         "best_classes": sorted({each.best for each in tiles if each.best >= 0}),
         "previous": site.layer_link(k - 1) if k else "",
@@ -56,7 +73,7 @@ def layer_page(site: Site, k: int) -> dict[str, Any]:
 def _tile(site: Site, row: int, places: dict[int, int]) -> WallTile:
     tops, measures = site.findings.tops, site.measures
     card = site.card(row)
-    similar = measures.similar[card.layer][card.number]
+    similar = measures.of_layer(card.layer).similar[card.number]
     return WallTile(
         card,
         measures.share_broken(row),
@@ -68,3 +85,10 @@ def _tile(site: Site, row: int, places: dict[int, int]) -> WallTile:
         places[card.number],
         int(similar.argmax()) if similar.max() >= TWIN else -1,
     )
+
+
+def _group(site: Site, k: int, members: Array) -> TwinGroup:
+    closest = site.measures.of_layer(k).similar[np.ix_(members, members)].max(1)
+    first = site.findings.row(k, 0)
+    cards = tuple(site.card(first + int(each)) for each in members[:MEMBERS])
+    return TwinGroup(cards, len(members), float(closest.min()), float(closest.max()))

@@ -74,12 +74,13 @@ def network_page(site: Site) -> dict[str, Any]:
     widest = max(float(measures.broken.max()) / max(measures.images, 1), 1e-9)
     labels = np.flatnonzero(np.bincount(findings.survey.labels, minlength=len(findings.classes)))
     lines = [_class_line(site, label) for label in labels.tolist()]
+    cover = cover_rows(findings)
     lines.sort(key=lambda each: (each.score.accuracy, each.label))
     return {
         "score": findings.survey.score(),
         "hardest": lines[0],
         "strongest": _strongest(site),
-        "layers": [_layer_line(site, k, widest) for k in range(len(findings.layers))],
+        "layers": [_layer_line(site, k, widest, cover[k]) for k in range(len(findings.layers))],
         "widest": widest,
         "photos": _photos(site),
         "cover_size": cover_plan(findings).size,
@@ -115,7 +116,7 @@ def field_of(site: Site, k: int) -> tuple[str, bool]:
     return f"{y1 - y0} \u00d7 {x1 - x0}", bool(tops.inexact[k])
 
 
-def _layer_line(site: Site, k: int, widest: float) -> LayerLine:
+def _layer_line(site: Site, k: int, widest: float, cover: Array) -> LayerLine:
     findings, measures = site.findings, site.measures
     layer, rows = findings.layers[k], findings.filters_of(k)
     worst = rows[np.argsort(-measures.broken[rows], kind="stable")][:DOTS]
@@ -140,7 +141,7 @@ def _layer_line(site: Site, k: int, widest: float) -> LayerLine:
         Score(int(findings.tops.dead[rows].sum()), len(rows)),
         tuple(
             (site.card(int(row)), cover_plan(findings).block_of(k, place))
-            for place, row in enumerate(cover_rows(findings)[k])
+            for place, row in enumerate(cover)
         ),
     )
 

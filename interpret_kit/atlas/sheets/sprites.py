@@ -6,7 +6,7 @@ A sheet is one image file that holds the tiles of many filters. The tiles of a f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -78,35 +78,42 @@ class SheetPlan:
 
 @dataclass(frozen=True)
 class CoverPlan:
-    """Where a few filters of each layer are on the sheet of the first page: a row per layer."""
+    """Where a few filters of each layer are on the sheet of the first page: a row per layer.
+
+    Beyond 64 layers, the rows continue beside the first ones: WebP has at most 16,383 pixels a side.
+    """
 
     layers: int
     filters: int  # of each layer, at most
     tile: int = 96  # side of a filter's block in pixels
+    down: int = 64  # rows
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        step = self.tile + GAP
-        return self.filters * step - GAP, self.layers * step - GAP
+        across, step = -(-self.layers // self.down), self.tile + GAP
+        return across * self.filters * step - GAP, min(self.layers, self.down) * step - GAP
 
     def block_of(self, layer: int, place: int) -> Crop:
         """Return where the tiles of a layer's filter are."""
-        step = self.tile + GAP
-        return Crop(0, place * step, layer * step, self.tile, self.tile)
+        (column, row), step = divmod(layer, self.down), self.tile + GAP
+        x = (column * self.filters + place) * step
+        return Crop(0, x, row * step, self.tile, self.tile)
 
 
-def write_cover(blocks: Mapping[tuple[int, int], Array], plan: CoverPlan, file: Path) -> None:
+def write_cover(
+    blocks: Iterable[tuple[tuple[int, int], Array]], plan: CoverPlan, file: Path
+) -> None:
     """Write the sheet of the first page.
 
     Args:
-        blocks: the tiles of filters by layer and place, RGBA, uint8 (ranks, tile, tile, 4) each.
+        blocks: layer and place of a filter, and its tiles, RGBA, uint8 (ranks, tile, tile, 4).
         plan: where each goes.
         file: the WebP file.
     """
     width, height = plan.size
     pixels = np.zeros((height, width, 4), np.uint8)
-    for place, tiles in blocks.items():
+    for place, tiles in blocks:
         own = SheetPlan(1, tiles.shape[1])
         whole = np.zeros((own.block, own.block, 4), np.uint8)
         _fill(whole, tiles, own, 0)
@@ -116,11 +123,12 @@ def write_cover(blocks: Mapping[tuple[int, int], Array], plan: CoverPlan, file: 
     write_webp(pixels, file)
 
 
-def write_sheets(tiles: Array, plan: SheetPlan, folder: Path, name: str) -> None:
+def write_sheets(tiles: Iterator[Array], plan: SheetPlan, folder: Path, name: str) -> None:
     """Write the sheets ``name-0.webp``, ``name-1.webp``, ... of a layer.
 
     Args:
-        tiles: RGBA, uint8 (filters, ranks, tile, tile, 4); read a sheet at a time.
+        tiles: those of one filter after the other, by rank: RGBA, uint8 (ranks, tile, tile, 4), or
+            the opacity of black, uint8 (ranks, tile, tile).
         plan: where each goes.
         folder: of the files.
         name: how they begin.
@@ -130,7 +138,7 @@ def write_sheets(tiles: Array, plan: SheetPlan, folder: Path, name: str) -> None
         pixels = np.zeros((height, width, 4), np.uint8)
         first = sheet * plan.per_sheet
         for filter_ in range(first, min(first + plan.per_sheet, plan.filters)):
-            _fill(pixels, tiles[filter_], plan, filter_)
+            _fill(pixels, next(tiles), plan, filter_)
         write_webp(pixels, folder / f"{name}-{sheet}.webp")
 
 
@@ -138,7 +146,8 @@ def _fill(pixels: Array, tiles: Array, plan: SheetPlan, filter_: int) -> None:
     """Draw the tiles of a filter into the pixels of its sheet."""
     for rank, tile in enumerate(tiles):
         _, x, y, _, _ = plan.tile_of(filter_, rank)
-        pixels[y : y + plan.tile, x : x + plan.tile] = tile
+        place = slice(y, y + plan.tile), slice(x, x + plan.tile)
+        pixels[(*place, 3) if tile.ndim == 2 else place] = tile
 
 
 def write_webp(pixels: Array, file: Path) -> None:

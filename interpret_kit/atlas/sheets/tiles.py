@@ -13,18 +13,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from interpret_kit.analyses.recording.spill import Room, blank
+from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.findings import Findings
 from interpret_kit.atlas.inputs import AtlasInputs
 from interpret_kit.atlas.selection import COVER, cover_rows
 from interpret_kit.atlas.sheets.sprites import (
-    TOP,
     CoverPlan,
     SheetPlan,
     write_cover,
     write_sheets,
     write_webp,
 )
+from interpret_kit.atlas.sheets.tile_file import TileFile
 from interpret_kit.atlas.survey import maps_of, points_of
 from interpret_kit.data.loader import Batch
 from interpret_kit.models.layers.catalogue import Point
@@ -32,7 +32,6 @@ from interpret_kit.results.result import Array
 
 PATCH, MAP = 60, 48  # side of a tile in pixels; 60 is a multiple of many small patches' sides
 DARKEST = 0.7  # opacity of the black over a unit that does not fire
-SHEETS = ("patches", "maps")
 COVER_FILE = "cover.webp"
 
 
@@ -65,8 +64,9 @@ def write_images(
                 write_webp(pixels, folder / f"{image}.webp")
     _write_cover(tiles, findings, folder / COVER_FILE)
     for k, (place, plan) in enumerate(zip(places, plans(findings), strict=True)):
-        for name in SHEETS:
-            write_sheets(tiles.collected[f"{name} {k}"], plan[name], place, name)
+        rows = findings.filters_of(k).tolist()
+        for name, file in tiles.collected.items():
+            write_sheets(map(file.of, rows), plan[name], place, name)
 
 
 def cover_plan(findings: Findings) -> CoverPlan:
@@ -75,12 +75,11 @@ def cover_plan(findings: Findings) -> CoverPlan:
 
 
 def _write_cover(tiles: _Tiles, findings: Findings, file: Path) -> None:
-    number = findings.tops.filter
-    blocks = {
-        (k, place): tiles.collected[f"patches {k}"][number[row]]
+    blocks = (
+        ((k, place), tiles.collected["patches"].of(int(row)))
         for k, rows in enumerate(cover_rows(findings))
         for place, row in enumerate(rows)
-    }
+    )
     write_cover(blocks, cover_plan(findings), file)
 
 
@@ -98,13 +97,9 @@ class _Tiles:
         tops = self.findings.tops.images
         self.order = np.argsort(tops.ravel(), kind="stable")
         self.ids = tops.ravel()[self.order]
-        empty: dict[str, Array] = {}
-        for k, layer in enumerate(self.findings.layers):
-            shape = layer.filters, min(TOP, tops.shape[1])
-            empty[f"patches {k}"] = np.empty((*shape, PATCH, PATCH, 4), np.uint8)
-            empty[f"maps {k}"] = np.empty((*shape, MAP, MAP, 4), np.uint8)
         self.collected = {
-            name: blank(self.room, {name: array})[name] for name, array in empty.items()
+            "patches": TileFile(self.room, (*tops.shape, PATCH, PATCH, 4)),
+            "maps": TileFile(self.room, (*tops.shape, MAP, MAP)),
         }
 
     def visits(self) -> dict[Point, Callable[[Tensor], None]]:
@@ -126,11 +121,15 @@ class _Tiles:
         for k in range(len(self.findings.layers)):
             mine = tops.layer[unit] == k
             self.found[k] = of_batch[mine], tops.filter[unit[mine]], rank[mine]
-        pixels = batch.uint8_images()
+        pixels, cut = batch.uint8_images(), dict[tuple[int, bytes, bytes], Array]()
         for row, which, place in zip(of_batch, unit, rank, strict=True):
-            boxes = tops.boxes[which, place], tops.full_boxes[which, place]
-            tile = patch_tile(pixels[row], *boxes, PATCH)
-            self.collected[f"patches {tops.layer[which]}"][tops.filter[which], place] = tile
+            box = tops.boxes[which, place]
+            frame = frame_of(tops.full_boxes[which, place], pixels.shape[1:])
+            # In deep layers, it is the whole image for many filters.
+            key = row, box.tobytes(), frame.tobytes()
+            if key not in cut:
+                cut[key] = patch_tile(pixels[row], box, frame, PATCH)
+            self.collected["patches"].put(int(which), int(place), cut[key])
 
     def _look(self, those: list[int], output: Tensor) -> None:
         assert self.batch is not None, "begin() comes first"
@@ -140,7 +139,9 @@ class _Tiles:
             if len(row):
                 peaks = self.findings.survey.layers[k].peak[filter_]
                 chosen = maps[torch.from_numpy(row), torch.from_numpy(filter_)]
-                self.collected[f"maps {k}"][filter_, rank] = map_tiles(chosen, peaks, MAP)
+                rows = self.findings.row(k, 0) + filter_
+                for tile, *place in zip(map_tiles(chosen, peaks, MAP), rows, rank, strict=True):
+                    self.collected["maps"].put(*map(int, place), tile)
 
 
 def patch_tile(image: Array, box: Array, full: Array, side: int) -> Array:
@@ -155,16 +156,22 @@ def patch_tile(image: Array, box: Array, full: Array, side: int) -> Array:
         full: the same without clipping.
         side: of the tile in pixels.
     """
-    frame = np.array(full)
-    for axis in (0, 1):
-        if full[axis + 2] - full[axis] > image.shape[axis]:
-            frame[axis], frame[axis + 2] = 0, image.shape[axis]
+    frame = frame_of(full, image.shape)
     canvas = np.zeros((frame[2] - frame[0], frame[3] - frame[1], 4), np.uint8)
     y, x = box[0] - frame[0], box[1] - frame[1]
     patch = image[box[0] : box[2], box[1] : box[3]]
     canvas[y : y + len(patch), x : x + patch.shape[1], :3] = patch
     canvas[y : y + len(patch), x : x + patch.shape[1], 3] = 255
     return _fitted(canvas, side)
+
+
+def frame_of(full: Array, shape: tuple[int, ...]) -> Array:
+    """Return what a tile shows of an image of (height, width, ...): y0, x0, y1, x1 in pixels."""
+    frame = np.array(full)
+    for axis in (0, 1):
+        if full[axis + 2] - full[axis] > shape[axis]:
+            frame[axis], frame[axis + 2] = 0, shape[axis]
+    return frame
 
 
 def _fitted(canvas: Array, side: int) -> Array:
@@ -180,7 +187,7 @@ def _fitted(canvas: Array, side: int) -> Array:
 
 
 def map_tiles(maps: Tensor, peaks: Array, side: int) -> Array:
-    """Turn activation maps into black that hides where a filter does not fire.
+    """Turn activation maps into the opacity of black that hides where a filter does not fire.
 
     Args:
         maps: activations (tiles, rows, cols).
@@ -188,13 +195,11 @@ def map_tiles(maps: Tensor, peaks: Array, side: int) -> Array:
         side: of a tile in pixels.
 
     Returns:
-        RGBA, uint8 (tiles, side, side, 4).
+        Opacity, uint8 (tiles, side, side).
     """
     limit = torch.from_numpy(np.maximum(peaks, np.finfo(np.float32).tiny)).to(maps)
     share = (maps / limit[:, None, None]).clamp(0, 1)[:, None].float()
     grow = max(maps.shape[1:]) <= side
     way = {"mode": "bilinear", "align_corners": False} if grow else {"mode": "area"}
     share = F.interpolate(share, (side, side), **way)[:, 0]
-    tiles = np.zeros((*share.shape, 4), np.uint8)
-    tiles[..., 3] = np.rint(255 * DARKEST * (1 - share.cpu().numpy()))
-    return tiles
+    return np.rint(255 * DARKEST * (1 - share.cpu().numpy())).astype(np.uint8)
