@@ -81,5 +81,5 @@ class AtlasSettings:
 
     def attribution(self, methods: tuple[str, ...]) -> Attribution:
         """How the chosen images are explained by some methods beside occlusion."""
-        fill = {"fill": self.fill} if IG in methods else {}
-        return Attribution(method=methods, **fill)
+        asked = Attribution(method=methods)
+        return dataclasses.replace(asked, fill=self.fill) if IG in methods else asked

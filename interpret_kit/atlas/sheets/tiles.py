@@ -140,8 +140,9 @@ class _Tiles:
                 peaks = self.findings.survey.layers[k].peak[filter_]
                 chosen = maps[torch.from_numpy(row), torch.from_numpy(filter_)]
                 rows = self.findings.row(k, 0) + filter_
-                for tile, *place in zip(map_tiles(chosen, peaks, MAP), rows, rank, strict=True):
-                    self.collected["maps"].put(*map(int, place), tile)
+                tiles = map_tiles(chosen, peaks, MAP)
+                for which, place, tile in zip(rows, rank, tiles, strict=True):
+                    self.collected["maps"].put(int(which), int(place), tile)
 
 
 def patch_tile(image: Array, box: Array, full: Array, side: int) -> Array:
