@@ -90,7 +90,8 @@ def analyse(subject: Subject, out: Path) -> None:
     folder = out / "figures"
     (out / NUMBERS).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(subject.run / HISTORY, out / EPOCHS)
-    curves = draw_history(History.read(subject.run / HISTORY).columns)
+    history = History.read(subject.run / HISTORY)
+    curves = draw_history(history.columns, history.best_epoch)
     figures.save(curves, folder / "history.png")
     images = subject.images
     patches = subject.result("patches", ik.TopPatches(layer="all"), images)

@@ -126,7 +126,7 @@ def _galleries(
     files = {each.stem: each for each in sorted(folder.glob("*.png"), key=_naturally)}
     order = list(subjects)
     galleries = []
-    for kind in KINDS[what]:
+    for kind in KINDS.get(what, ()):  # none of a user's own analysis
         mine = [name for name in files if name == kind.name or name.startswith(f"{kind.name}_")]
         rests = {name: name.removeprefix(kind.name).removeprefix("_") for name in mine}
         mine.sort(key=lambda name: order.index(rests[name]) if rests[name] in order else len(order))

@@ -21,7 +21,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "Beside each image, the same image in grey, coloured where occlusion changes the "
             "confidence in the class named below. Red: the confidence drops when the region is "
             "occluded, so the region supports the class. Blue: the confidence rises, so the region "
-            "counts against it. All images share one colour scale.",
+            "counts against it. The figure says whether all images share one colour scale.",
         ),
         Kind(
             "image",
@@ -128,8 +128,9 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "classes",
             "Changes by class",
             "Left: images of a class that only the first classifier classifies correctly. Right: "
-            "images that only the second does. Equally long bars can be chance; q in the table "
-            "says how likely.",
+            "images that only the second does. How unequal the two bars of a class are can be "
+            "chance: q in the table is the false discovery rate if this class, and all with a "
+            "smaller q, are said to have changed.",
         ),
         Kind(
             "changes",

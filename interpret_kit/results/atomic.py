@@ -150,7 +150,8 @@ def _put_in_place(aside: Path, folder: Path) -> None:
     folder.replace(old)
     try:
         put(aside, folder)
-    except OSError:
-        old.replace(folder)
-        raise
-    shutil.rmtree(old)
+    finally:  # also if Ctrl-C ends it, before or after the new folder is in its place
+        if folder.exists():
+            shutil.rmtree(old)
+        else:
+            old.replace(folder)

@@ -163,6 +163,12 @@ def test_the_lead_of_an_ablation_names_the_filter_and_the_classes():
     assert most["classes"].items() <= by_class.items()
     assert f"ablating filter {most['filter']} of layer {most['layer']} misc" in result.lead()
     assert f"misclassifies most of them: {counts[row]} (" in result.lead()
+    alike = ("crane", "crane", "lion", "dog", "eel")  # of ImageNet's classes, two are cranes
+    same = dataclasses.replace(result, origin=dataclasses.replace(result.origin, classes=alike))
+    broken = np.zeros_like(result.broken)
+    broken[row, :3] = 4, 3, 2
+    named = dataclasses.replace(same, broken=broken).numbers()["most_broken"]
+    assert (named["images"], named["classes"]) == (9, {"crane": 7, "lion": 2})
     none = dataclasses.replace(result, broken=0 * result.broken)
     assert none.lead().endswith("; ablating any filter misclassifies none of them")
     assert none.numbers()["most_broken"] is None

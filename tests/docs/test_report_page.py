@@ -132,12 +132,14 @@ def test_columns_of_numbers_are_aligned_right():
     assert found[1:] == ["| ---: | ---: | --- |", "| 1.3 | 2.0 % | x |", "| -3 |  | 4\\|5 |"]
 
 
-def test_a_history_without_validation_has_no_best_epoch():
+def test_a_history_marks_the_epoch_that_is_kept_if_there_was_a_validation():
     history = {"epoch": [1, 2]} | {f"train_{k}": [0.5, 0.6] for k in ("loss", "accuracy")}
-    for val, lines in ((math.nan, ["train"]), (0.5, ["train", "val", "best: 1"])):
-        columns = history | {f"val_{k}": [val, val] for k in ("loss", "accuracy")}
-        for axes in draw_history(columns).axes:
-            assert [line.get_label() for line in axes.get_lines()] == lines
+    for val, lines in ((math.nan, ["train"]), (0.5, ["train", "val", "best: 2"])):
+        columns = history | {"val_accuracy": [val, val], "val_loss": [val, val / 2]}
+        for axes in draw_history(columns, 2).axes:
+            drawn = {line.get_label(): line.get_xdata() for line in axes.get_lines()}
+            assert list(drawn) == lines
+            assert list(drawn[lines[-1]]) == ([1, 2] if math.isnan(val) else [2, 2])
 
 
 def saved(pixels, file, *, scaled):

@@ -69,7 +69,7 @@ def test_a_backend_that_is_not_there_changes_no_figure(place, plain, backend, ke
 
 
 def breaks(error):
-    def figures(_self):
+    def figures(*_):
         raise error
 
     return figures

@@ -138,6 +138,17 @@ def test_figures_come_in_the_order_of_the_result_and_the_first_are_unfolded(tmp_
     assert "images: 10 of 12 rows" in page.text
 
 
+def test_figures_of_an_analysis_without_explanations_are_shown_all_the_same(
+    tmp_path, classifier, images, monkeypatch
+):
+    result = Activations(layer=1, top=1).run(classifier, images)
+    result.save(tmp_path / "result", figures=True)
+    monkeypatch.delitem(KINDS, "activations")  # as those of a user's own class
+    text = write_report(tmp_path, tmp_path / "result").read_text()
+    assert "Other figures" in text
+    assert "result/filters.png" in text
+
+
 def test_a_section_without_a_title_is_called_by_its_question(tmp_path, classifier, images):
     Misclassifications().run(classifier, images).save(tmp_path / "counts")
     page = Page(write_report(tmp_path, [Section(tmp_path / "counts")]))

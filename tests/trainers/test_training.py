@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from small_runs import small_recipe, write_splits
 
 from interpret_kit.errors import (
@@ -20,7 +21,7 @@ from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.trainers.evaluate import evaluate
 from interpret_kit.trainers.images.data import load_training_data
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.folder import COLUMNS, EvaluationScore, History
+from interpret_kit.trainers.runs.folder import COLUMNS, EvaluationScore, History, RunFolder
 from interpret_kit.trainers.timing import EpochSums
 from interpret_kit.trainers.train import train
 
@@ -153,6 +154,20 @@ def test_best_epoch_has_the_highest_accuracy_and_of_equals_the_lowest_loss():
         "val_accuracy": 0.7,
         "seconds": 7.5,
     }
+
+
+def test_the_curves_of_a_run_mark_the_epoch_that_is_kept(tmp_path, monkeypatch):
+    history, marked = History(), []
+
+    def draw(columns, best):
+        marked.append((columns["val_loss"], best))
+        return Figure(figsize=(1, 1))
+
+    monkeypatch.setattr("interpret_kit.render.training.curves.draw_history", draw)
+    for loss in (0.9, 0.4):  # equally accurate
+        history.add((EvaluationScore(1.0, 0.0), EvaluationScore(loss, 0.5)), 0.1, 1.5, EpochSums())
+    RunFolder(tmp_path / "run", Recipe()).save_curves(history)
+    assert marked == [([0.9, 0.4], 2)]
 
 
 def test_an_earlier_run_is_replaced_only_by_force(run, recipe, tmp_path):

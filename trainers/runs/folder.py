@@ -259,7 +259,7 @@ class RunFolder:
         if self.writes:
             from interpret_kit.render.training.curves import draw_history
 
-            figure = draw_history(history.columns)
+            figure = draw_history(history.columns, history.best_epoch)
             self.write(CURVES, lambda aside: figure.savefig(aside, format="png", dpi=100))
 
     def write(self, name: str, write: Callable[[Path], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -157,11 +158,14 @@ class FlipCounts(Result[A_co]):
         row = int(counts.argmax())
         if not counts[row]:
             return None
+        classes = Counter[str]()  # several may have the same name
+        for name, images in self.class_table(row).head(_NAMED).rows:
+            classes[name] += images
         return {
             "layer": self.layers[self.layer[row]],
             "filter": int(self.filter[row]),
             "images": int(counts[row]),
-            "classes": dict(self.class_table(row).head(_NAMED).rows),
+            "classes": dict(classes),
         }
 
     def notes(self) -> tuple[str, ...]:

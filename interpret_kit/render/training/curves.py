@@ -13,34 +13,37 @@ if TYPE_CHECKING:
 COLOURS = {"train": "tab:gray", "val": "tab:blue"}
 
 
-def draw_history(history: Mapping[str, Sequence[float]]) -> Figure:
+def draw_history(history: Mapping[str, Sequence[float]], best: int) -> Figure:
     """Draw loss and accuracy over the epochs; the best epoch is marked if there was a val set.
 
     Args:
         history: columns of equal length: epoch, train_loss, val_loss, train_accuracy and
             val_accuracy (shares, in [0, 1]).
+        best: the epoch that is kept, from 1.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw(left, history, "loss", "cross-entropy loss")
-    _draw(right, history, "accuracy", "accuracy")
+    validated = not math.isnan(history["val_accuracy"][best - 1])  # NaN if trained on val, too
+    marked = best if validated else None
+    _draw(left, history, ("loss", "cross-entropy loss"), marked)
+    _draw(right, history, ("accuracy", "accuracy"), marked)
     right.set_ylim(0, 1)
     return figure
 
 
-def _draw(axes: Axes, history: Mapping[str, Sequence[float]], what: str, label: str) -> None:
+def _draw(
+    axes: Axes, history: Mapping[str, Sequence[float]], what: tuple[str, str], best: int | None
+) -> None:
+    """Draw columns, given by the end of their names and a label; without val if none is best."""
     from matplotlib.ticker import MaxNLocator
 
-    epochs = history["epoch"]
-    accuracies = history["val_accuracy"]
-    best = max(range(len(epochs)), key=lambda index: accuracies[index])
-    validated = not math.isnan(accuracies[best])  # NaN if the network was trained on val, too
-    for split in COLOURS if validated else ("train",):
-        axes.plot(epochs, history[f"{split}_{what}"], ".-", color=COLOURS[split], label=split)
-    if validated:
-        axes.axvline(epochs[best], color="tab:orange", linewidth=1, label=f"best: {epochs[best]:g}")
+    epochs, (name, label) = history["epoch"], what
+    for split in COLOURS if best else ("train",):
+        axes.plot(epochs, history[f"{split}_{name}"], ".-", color=COLOURS[split], label=split)
+    if best:
+        axes.axvline(best, color="tab:orange", linewidth=1, label=f"best: {best}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label)
     axes.legend()
