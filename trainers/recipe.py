@@ -33,6 +33,9 @@ NETWORK = (
 )
 """The fields that are arguments of `ConvNet`; other architectures have their own."""
 
+LEAST = {"epochs": 1, "batch_size": 2, "patience": 0, "seed": 0, "randaugment": 0}
+MOST = {"colour": 1.0, "erase": 1.0, "shift": 0.5, "magnitude": 10.0}  # from 0
+
 ALLOWED = {"schedule": SCHEDULES, "precision": PRECISIONS, "compile": COMPILE}
 
 
@@ -82,12 +85,19 @@ class Recipe:
     schedule: str = parameter("cosine", "learning-rate schedule: cosine, poly, step or none")
     warmup: float = parameter(0.15, "fraction of the training spent on learning-rate warm-up")
     augment: bool = parameter(True, "randomly flip and shift the training images")
+    shift: float = parameter(
+        0.0625, "maximum shift of the training images, as a fraction of their height and width"
+    )
     crop: float = parameter(
         1.0, "minimum area fraction of random crops, which replace the shifts; 1 for no crops"
     )
     colour: float = parameter(
         0.0, "strength of the brightness, contrast and saturation jitter, such as 0.3"
     )
+    randaugment: int = parameter(
+        0, "RandAugment operations on each training image, such as 2; 0 disables"
+    )
+    magnitude: float = parameter(9.0, "magnitude of the RandAugment operations, from 0 to 10")
     erase: float = parameter(0.0, "random-erasing probability")
     mixup: float = parameter(0.0, "alpha of timm's Mixup, such as 0.2; 0 disables")
     cutmix: float = parameter(0.0, "alpha of timm's CutMix, such as 1; 0 disables")
@@ -117,7 +127,7 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = _canonical(field.name, getattr(self, field.name), field.default)
             object.__setattr__(self, field.name, value)
-        for name, least in (("epochs", 1), ("batch_size", 2), ("patience", 0), ("seed", 0)):
+        for name, least in LEAST.items():
             _refuse_below(name, getattr(self, name), least)
         if self.seed >= 2**63:
             raise DoesNotFit(f"`seed` is {self.seed}; it must be below 2**63")
@@ -138,9 +148,11 @@ class Recipe:
         self._refuse_unused()
 
     def _refuse_augmentation(self) -> None:
-        for name in ("colour", "erase"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise DoesNotFit(f"`{name}` is {getattr(self, name):g}; it must be between 0 and 1")
+        for name, most in MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise DoesNotFit(
+                    f"`{name}` is {getattr(self, name):g}; it must be between 0 and {most:g}"
+                )
         for name in ("mixup", "cutmix", "clip", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise DoesNotFit(f"`{name}` is {getattr(self, name):g}; it must be at least 0")
@@ -159,13 +171,21 @@ class Recipe:
             raise DoesNotFit(
                 "`patience` needs a validation split, but `val_too` trains on it; drop one of them"
             )
-        if self.crop < 1 and not self.augment:
-            raise DoesNotFit("`crop` has no effect with `augment=False`; drop one of them")
+        self._refuse_without_effect()
         if (self.mixup or self.cutmix) and self.batch_size % 2:
             raise DoesNotFit(
                 "`mixup` and `cutmix` combine pairs of images, so `batch_size` must be even, not "
                 f"{self.batch_size}"
             )
+
+    def _refuse_without_effect(self) -> None:
+        if self.crop < 1 and not self.augment:
+            raise DoesNotFit("`crop` has no effect with `augment=False`; drop one of them")
+        if self.shift != type(self).shift and (self.crop < 1 or not self.augment):
+            other = "augment=False" if not self.augment else f"crop={self.crop:g}"
+            raise DoesNotFit(f"`shift` has no effect with `{other}`; drop one of them")
+        if self.magnitude != type(self).magnitude and not self.randaugment:
+            raise DoesNotFit("`magnitude` has no effect without `randaugment`; give a number of it")
 
     def _refuse_unused(self) -> None:
         if self.arch == OURS:

@@ -100,7 +100,7 @@ def _decided(decisive: Samples) -> str:
     if not judged:
         return (
             "The decisive trials, of few recipes with more seeds ("
-            "[examples/studies/decisive](../../examples/studies/decisive)), have not ended yet."
+            "`examples/studies/decisive/`), have not ended yet."
         )
     adjusted = corrected([each.p for each in judged])
     rows = ["| study | claim | seeds | contrast | p | verdict |", "|" + " --- |" * 6]

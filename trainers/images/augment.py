@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.trainers.images.data import as_input
+from interpret_kit.trainers.images.randaugment import randaugmented
 from interpret_kit.trainers.recipe import Recipe
 
-MOST_SHIFT = 1 / 16  # of the height and of the width
 RATIOS = (3 / 4, 4 / 3)  # width to height of a random crop, as usual for ImageNet
 ERASED = (0.02, 1 / 3)  # share of the area; this and the ratios as in timm's RandomErasing
 ERASED_RATIOS = (0.3, 1 / 0.3)
@@ -55,10 +55,12 @@ def augmented(pixels: Tensor, recipe: Recipe, draws: Draws, fill: Tensor) -> Ten
         (images, 3, height, width) in [0, 1]; the memory lies with the channels last.
     """
     if recipe.augment and recipe.crop == 1:
-        pixels = shifted(pixels, draws)
+        pixels = shifted(pixels, recipe.shift, draws)
     images = as_input(pixels)
     if recipe.crop < 1:
         images = cropped(images, recipe.crop, draws)
+    if recipe.randaugment:
+        images = randaugmented(images, recipe.randaugment, recipe.magnitude, draws)
     if recipe.colour:
         images = coloured(images, recipe.colour, draws)
     if recipe.erase:
@@ -66,11 +68,17 @@ def augmented(pixels: Tensor, recipe: Recipe, draws: Draws, fill: Tensor) -> Ten
     return images
 
 
-def shifted(pixels: Tensor, draws: Draws) -> Tensor:
-    """Flip half of the images and shift each by up to a sixteenth, replicating the edges."""
+def shifted(pixels: Tensor, most: float, draws: Draws) -> Tensor:
+    """Flip half of the images and shift each, replicating the edges.
+
+    Args:
+        pixels: (images, height, width, 3) uint8.
+        most: the largest shift, as a share of the height and of the width.
+        draws: one for each image.
+    """
     height, width = pixels.shape[1:3]
-    rows = _shift(height, draws)
-    cols = _shift(width, draws)
+    rows = _shift(height, most, draws)
+    cols = _shift(width, most, draws)
     mirrored = (draws.uniform() < 0.5)[:, None]
     cols = torch.where(mirrored, cols.flip(1), cols)
     first = torch.arange(len(pixels), device=pixels.device) * (height * width)
@@ -79,9 +87,9 @@ def shifted(pixels: Tensor, draws: Draws) -> Tensor:
     return pixels.reshape(-1, 3).index_select(0, cells.flatten()).view(pixels.shape)
 
 
-def _shift(side: int, draws: Draws) -> Tensor:
+def _shift(side: int, share: float, draws: Draws) -> Tensor:
     """For each image, which cell to take for each of ``side`` cells, (images, side)."""
-    most = int(side * MOST_SHIFT)
+    most = int(side * share)
     shift = draws.uniform(-most, most + 1).floor().long()
     cells = torch.arange(side, device=shift.device)
     return (cells + shift[:, None]).clamp(0, side - 1)

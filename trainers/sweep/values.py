@@ -30,6 +30,7 @@ OF_BLOCKS = {
 ELSEWHERE = "hf-hub:"  # how the name of an architecture begins that timm's list does not have
 NEEDED: Mapping[str, dict[str, Any]] = {
     "drop_path": {"arch": "resnet18"},
+    "magnitude": {"randaugment": 1},
     "pretrained": {"arch": "resnet18"},
 }
 """What a recipe must have beside a field, for that to have an effect."""

@@ -35,7 +35,7 @@ def ramp(count, height, width):
 
 def test_shifting_mirrors_half_and_shifts_by_at_most_a_sixteenth():
     # Any mirroring and shift can be read off the pixels of a ramp.
-    seen = shifted(ramp(200, 32, 48), draws(200))
+    seen = shifted(ramp(200, 32, 48), 1 / 16, draws(200))
     middle = seen[:, 16, 24].long()
     assert set((middle[:, 0] - 16).tolist()) == set(range(-2, 3))
     mirrored = seen[:, 0, 5, 1] > seen[:, 0, 40, 1]
@@ -43,6 +43,16 @@ def test_shifting_mirrors_half_and_shifts_by_at_most_a_sixteenth():
     assert set((middle[~mirrored, 1] - 24).tolist()) == set(range(-3, 4))
     assert set((middle[mirrored, 1] - 23).tolist()) == set(range(-3, 4))
     assert torch.equal(seen[..., 1], seen[..., 2])
+
+
+def test_a_larger_shift_moves_further():
+    seen = shifted(ramp(400, 32, 48), 0.25, draws(400))[:, 16, 24, 0].long()
+    assert set((seen - 16).tolist()) == set(range(-8, 9))
+    none = shifted(ramp(50, 32, 48), 0.0, draws(50))
+    assert torch.equal(none[..., 0], ramp(50, 32, 48)[..., 0])
+    recipe = Recipe(shift=0.25)
+    read = augmented(ramp(400, 32, 48), recipe, draws(400), torch.zeros(3))[:, 0, 16, 24] * 255
+    assert torch.equal(read.round().long(), seen), "the recipe's is what is used"
 
 
 def test_crops_keep_at_least_their_share_and_stay_inside():
@@ -117,9 +127,18 @@ def test_without_any_choice_the_images_are_what_they_were():
     assert torch.equal(seen, as_input(noise()))
 
 
-ALL = {"crop": 0.5, "colour": 0.3, "erase": 0.5, "mixup": 0.4, "cutmix": 1.0, "batch_size": 12}
+ALL = {
+    "crop": 0.5,
+    "randaugment": 1,
+    "colour": 0.3,
+    "erase": 0.5,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "batch_size": 12,
+}
 
 
+NONE = {"randaugment": 0, "colour": 0.0, "erase": 0.0}
 ALONE = Share()
 
 
@@ -140,7 +159,7 @@ def test_the_shares_of_a_batch_are_the_batch_of_one_process(processes):
 
 
 def test_an_epoch_holds_each_image_at_most_once_and_every_epoch_has_its_own_order():
-    plain = batches(mixup=0.0, cutmix=0.0, augment=False, crop=1.0, colour=0.0, erase=0.0)
+    plain = batches(mixup=0.0, cutmix=0.0, augment=False, crop=1.0, **NONE)
     assert len(plain) == 3  # 40 images in batches of 12
     known = {each.numpy().tobytes(): index for index, each in enumerate(as_input(noise(40)))}
     orders = []
@@ -162,8 +181,8 @@ def test_fewer_images_than_a_batch_are_one_batch():
 
 def test_mixed_targets_are_the_shares_of_two_labels():
     # CutMix puts a rectangle of the k-th last image into the k-th; its area is the label's share.
-    mixing = batches(mixup=0.0, colour=0.0, erase=0.0, crop=1.0, augment=False)
-    plain = batches(mixup=0.0, cutmix=0.0, colour=0.0, erase=0.0, crop=1.0, augment=False)
+    mixing = batches(mixup=0.0, crop=1.0, augment=False, **NONE)
+    plain = batches(mixup=0.0, cutmix=0.0, crop=1.0, augment=False, **NONE)
     for batch in (1, 2, 3):
         (images, targets), (whole, labels) = mixing.draw(1, batch), plain.draw(1, batch)
         own = (images == whole).all(1)

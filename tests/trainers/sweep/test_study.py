@@ -256,7 +256,7 @@ def test_a_default_that_changes_gives_all_trials_other_names():
         "pool_stride": None, "batch_norm": True, "activation": "relu", "global_pool": False,
         "fc": (128,), "dropout": 0.0, "epochs": 10, "batch_size": 48, "lr": 0.003,
         "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine", "warmup": 0.15,
-        "augment": True, "crop": 1.0, "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0,
+        "augment": True, "shift": 0.0625, "crop": 1.0, "randaugment": 0, "magnitude": 9.0, "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0,
         "label_smoothing": 0.0, "clip": 0.0, "ema": 0.0, "drop_path": 0.0, "patience": 0,
         "val_too": False, "test": True, "seed": 0, "precision": "auto", "compile": "auto",
     }  # fmt: skip
