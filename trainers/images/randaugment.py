@@ -24,17 +24,17 @@ BITS = 4  # of eight that posterising removes
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-class Numbers(Protocol):
+class RandomNumbers(Protocol):
     """Random numbers for the images of a batch."""
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return one number for each image, (images,) from low to below high."""
 
 
-Operation = Callable[[Tensor, Tensor], Tensor]  # images and signed strengths in [-1, 1]
+ImageOperation = Callable[[Tensor, Tensor], Tensor]  # images and signed strengths in [-1, 1]
 
 
-def randaugmented(images: Tensor, operations: int, magnitude: float, draws: Numbers) -> Tensor:
+def randaugmented(images: Tensor, operations: int, magnitude: float, draws: RandomNumbers) -> Tensor:
     """Apply random operations to each image, one after the other.
 
     Args:
@@ -161,7 +161,7 @@ def stretched(images: Tensor, _strength: Tensor) -> Tensor:
     return torch.where(span > 0, (images - least) / span.clamp(min=1e-6), images)
 
 
-OPERATIONS: tuple[Operation, ...] = (
+OPERATIONS: tuple[ImageOperation, ...] = (
     unchanged,
     rotated,
     sheared_across,
