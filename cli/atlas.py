@@ -69,7 +69,7 @@ def _run(ctx: click.Context) -> None:
         page = _write(ctx, str(model.spec), images, settings, parts)
     _tell(terminal, page, parts)
     if given["in_browser"] and not webbrowser.open(page.absolute().as_uri()):
-        terminal.say("no browser was found to open it")
+        terminal.say("no browser was found to open the page")
 
 
 def _check_out(out: Path, *, force: bool, update: bool) -> None:
@@ -96,7 +96,7 @@ def _tell(terminal: Terminal, page: Path, parts: AtlasParts) -> None:
     count = {"pages": len([*page.parent.rglob("*.html")]), **_size(page.parent)}
     terminal.say(f"wrote {page.parent}: {count['pages']:,} pages, {count['bytes'] / 1e6:.1f} MB")
     kept = _size(parts.place)["bytes"] / 1e6
-    terminal.say(f"kept {parts.place} ({kept:.1f} MB), with which --update is faster")
+    terminal.say(f"kept {parts.place} ({kept:.1f} MB), which makes --update faster")
     terminal.say(f"open {page.absolute()} in a browser")
     computed = {"reused": parts.reused, "computed": list(parts.computed)}
     terminal.answer({"page": str(page), **count, "parts": str(parts.place), **computed})
@@ -169,8 +169,8 @@ atlas = click.Command(
         "classes, and which images are misclassified when it is ablated. For every class: its "
         "errors with their images, and the filters that it depends on. For chosen images: where "
         "the classifier looks. The pages load nothing from outside the folder.\n\n"
-        "What they are computed from is kept in OUT.parts, beside the folder. With --update, and "
-        "after an interruption, only what has changed is computed again.\n\n"
+        "Intermediate results are kept in OUT.parts, next to the folder, so that --update, or a "
+        "run after an interruption, computes only what has changed or is missing.\n\n"
         + example_of("ikit atlas --data photos/ --out site --open")
     ),
     params=[
@@ -189,7 +189,7 @@ atlas = click.Command(
             ["--update"],
             is_flag=True,
             help="replace the atlas in --out, if there is one, and compute only what has changed: "
-            "parts of the same weights, images, settings and versions are taken from OUT.parts",
+            "parts with the same weights, images, settings and versions are reused from OUT.parts",
         ),
         *shared("force", force="replace the contents of --out, and compute everything again"),
         *shared("json", "quiet"),

@@ -62,8 +62,8 @@ def _specs(runs: tuple[str, ...], question: Comparison) -> tuple[str, ...]:
     """
     if len(runs) == 1 and not question.ablate:
         raise UsageError(
-            f"with what is {runs[0]} to be compared? Give a second model, or filters to ablate in "
-            f"this one: ikit compare {runs[0]} --ablate 3:7"
+            f"there is nothing to compare {runs[0]} with; give a second model, or filters to "
+            f"ablate in this one: ikit compare {runs[0]} --ablate 3:7"
         )
     if len(runs) not in {1, 2}:
         raise UsageError(

@@ -74,7 +74,7 @@ demo = click.Command(
     help=(
         "Train a small network on generated images, run every analysis on it and on an ImageNet "
         "network, and write one HTML page of all results, and an atlas of the small network.\n\n"
-        "The page is index.html in --out; beside it are the run, a folder for each result, and the "
+        "The page is index.html in --out; next to it are the run, a folder per result, and the "
         "atlas in atlas/. Takes two to five minutes on two cores and needs no internet.\n\n"
         + example_of("ikit demo --out ikit-demo")
     ),

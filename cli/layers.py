@@ -56,7 +56,7 @@ layers = click.Command(
     "layers",
     help=(
         "List the numbered layers of a classifier: its convolutions, and the blocks of "
-        "transformers, in forward order.\n\n"
+        "transformers, in order of execution.\n\n"
         "Other commands accept a layer's number or name, or 'last', as --layer.\n\n"
         + example_of("ikit layers --model resnet18")
     ),

@@ -100,7 +100,8 @@ predict = click.Command(
         *shared(*models.MODEL, "data", "split"),
         *shared(
             "most",
-            most=f"maximum number of images, evenly over the classes; {FEW} if no IMAGES are given",
+            most=f"maximum number of images, drawn evenly over the classes; {FEW} if no "
+            "IMAGES are given",
         ),
         *shared("device", "batch_size", "strict", "json", "quiet"),
     ],

@@ -118,10 +118,10 @@ sweep = click.Command(
     help=(
         "Run or resume a hyper-parameter sweep: train every recipe of a study with several seeds, "
         "and compare them in a table and a figure.\n\n"
-        "STUDY is a TOML file: [study] has a title, a question, seeds and, optionally, a report, "
-        "accuracies in % to compare with; [recipe] has the options of 'ikit train' that all trials "
-        "share; [vary] has a list of values for each option of the grid. See examples/studies/. "
-        "Several studies are run one after the other.\n\n"
+        "STUDY is a TOML file: [study] has a title, a question, seeds and, optionally, a report "
+        "(accuracies in % to compare with); [recipe] has the options of 'ikit train' that all "
+        "trials share; [vary] has a list of values for each option of the grid. See "
+        "examples/studies/. Several studies are run one after the other.\n\n"
         "Repeat the command to resume an interrupted sweep: finished trials are not trained again. "
         "A trial that fails does not stop the others; the exit code is 1 if any failed.\n\n"
         + example_of("ikit sweep examples/studies/*.toml --data photos/ --scale 0.15")
@@ -134,21 +134,22 @@ sweep = click.Command(
             default=1.0,
             show_default=True,
             help="scale down the epochs, each class's training images and the multiply-adds by "
-            "this factor (widths by its square root); the table says so",
+            "this factor (widths by its square root); the table notes it",
         ),
         click.Option(
             ["jobs", "--jobs", "--workers"],
             type=AtLeastOne(),
             default=1,
             show_default=True,
-            help="number of parallel trials, each in its own process; they share the cores; with "
-            "--ray, as many as the cluster has room for by default",
+            help="number of trials to train in parallel, each in its own process; they share the "
+            "cores; with --ray, by default as many as fit on the cluster",
         ),
         *shared(
             "ray",
             "gpus_per_worker",
             ray="run the trials on a Ray cluster: auto for the one that this machine belongs to, "
-            "local to start one, or HOST:PORT; --out and the images must be on a shared disk; "
+            "local to start one on this machine, or HOST:PORT; --out and the images must be on a "
+            "shared disk; "
             "needs interpret-kit[ray]",
         ),
         *shared("data", data="training images, instead of those in the study"),

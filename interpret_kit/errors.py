@@ -116,13 +116,13 @@ def close_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """List the closest of the ``known`` names, for the end of an error message.
 
     >>> close_names("conv33", ["conv3", "fc"])
-    'close names: conv3'
+    'similar names: conv3'
     """
     by_folded = {str(each).casefold(): str(each) for each in known}
     close = difflib.get_close_matches(name.casefold(), by_folded, n=most)
     if close:
-        return "close names: " + ", ".join(by_folded[each] for each in close)
-    return "there are: " + shortened(by_folded.values())
+        return "similar names: " + ", ".join(by_folded[each] for each in close)
+    return "available: " + shortened(by_folded.values())
 
 
 def shortened(names: Iterable[str], *, most: int = 8) -> str:
@@ -149,7 +149,8 @@ def close_files(path: Path, also: Sequence[str] = ()) -> str:
     close = difflib.get_close_matches(path.name, [*also, *beside])
     names = [each if each in also else str(path.parent / each) for each in close]
     if names or also:
-        return f"; close names: {', '.join(names)}" if names else ""
+        return f"; similar names: {', '.join(names)}" if names else ""
     folder = "the current folder" if path.parent == Path() else str(path.parent)
-    visible = shortened(sorted(each for each in beside if not each.startswith(".")), most=4)
-    return f"; check the path: {folder} holds {visible}"
+    visible = sorted(each for each in beside if not each.startswith("."))
+    state = f"holds {shortened(visible, most=4)}" if visible else "is empty"
+    return f"; check the path: {folder} {state}"

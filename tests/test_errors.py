@@ -15,9 +15,9 @@ KINDS = [each for each in vars(errors).values() if getattr(each, "exit_code", No
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_error_is_its_sentence_also_after_pickling(kind):
-    error = kind("no file 'a'; close names: b")
+    error = kind("no file 'a'; similar names: b")
     copy = pickle.loads(pickle.dumps(error))
-    assert str(error) == str(copy) == "no file 'a'; close names: b"
+    assert str(error) == str(copy) == "no file 'a'; similar names: b"
     assert type(copy) is kind
     assert error.exit_code == (2 if isinstance(error, errors.UsageError) else 1)
 
@@ -57,7 +57,7 @@ def test_an_error_is_caught_as_the_builtin_of_its_kind(call, builtin, said):
 def test_a_missing_file_without_a_similar_name_says_what_its_folder_holds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        NothingThere, match=r"no file 'x\.jpg'; check the path: the current .* none"
+        NothingThere, match=r"no file 'x\.jpg'; check the path: the current .* empty$"
     ):
         load_images("x.jpg")
     for name in (*"edcba", ".hidden"):
@@ -70,7 +70,7 @@ def test_a_missing_file_without_a_similar_name_says_what_its_folder_holds(tmp_pa
 def test_a_result_that_is_there_is_a_file_that_exists(tmp_path):
     (tmp_path / "other.txt").write_text("mine")
     with (
-        pytest.raises(FileExistsError, match="holds files that are no"),
+        pytest.raises(FileExistsError, match="holds files but no result"),
         whole_folder(tmp_path, force=True),
     ):
         raise AssertionError("refused before")

@@ -55,22 +55,24 @@ class Recipe:
         "shapes", "images: 'shapes', a folder of class folders, or a torchvision data set"
     )
     data_share: float = parameter(
-        1.0, "fraction of each class's training images to train on, always the same ones"
+        1.0, "fraction of each class's training images to use; always the same ones"
     )
-    size: int | tuple[int, ...] = parameter(64, "input size in pixels: one side, or height,width")
+    size: int | tuple[int, ...] = parameter(
+        64, "input size in pixels: one side, or height and width"
+    )
     arch: str = parameter(
         OURS, "architecture: ours, configured by the options below, or a timm name"
     )
     pretrained: bool = parameter(False, "start from timm's pretrained weights")
     channels: tuple[int, ...] = parameter((16, 32, 64, 64, 64), "filters of each convolution")
     kernel: int | tuple[int, ...] = parameter(3, "kernel size in pixels: one, or one per layer")
-    stride: int | tuple[int, ...] = parameter(1, "stride of the convolutions, likewise")
+    stride: int | tuple[int, ...] = parameter(1, "stride in pixels: one, or one per layer")
     padding: int | tuple[int, ...] | None = parameter(
-        None, "zero-padding at each border; default: half the kernel size"
+        None, "zero-padding at each border in pixels; default: half the kernel size"
     )
-    pool: int | tuple[int, ...] = parameter(2, "max-pooling window size; 0 for no pooling")
+    pool: int | tuple[int, ...] = parameter(2, "max-pooling window size in pixels; 0 disables")
     pool_stride: int | tuple[int, ...] | None = parameter(
-        None, "stride of the pooling; default: its window size"
+        None, "stride of the pooling in pixels; default: its window size"
     )
     batch_norm: bool = parameter(True, "batch normalisation after each convolution")
     activation: str = parameter("relu", "relu, leaky_relu, elu, gelu, silu, tanh or identity")
@@ -92,19 +94,20 @@ class Recipe:
         1.0, "minimum area fraction of random crops, which replace the shifts; 1 for no crops"
     )
     colour: float = parameter(
-        0.0, "strength of the brightness, contrast and saturation jitter, such as 0.3"
+        0.0, "strength of the brightness, contrast and saturation jitter, such as 0.3; 0 disables"
     )
     randaugment: int = parameter(
         0, "RandAugment operations on each training image, such as 2; 0 disables"
     )
     magnitude: float = parameter(9.0, "magnitude of the RandAugment operations, from 0 to 10")
-    erase: float = parameter(0.0, "random-erasing probability")
+    erase: float = parameter(0.0, "random-erasing probability, in [0, 1]")
     mixup: float = parameter(0.0, "alpha of timm's Mixup, such as 0.2; 0 disables")
     cutmix: float = parameter(0.0, "alpha of timm's CutMix, such as 1; 0 disables")
-    label_smoothing: float = parameter(0.0, "label smoothing")
+    label_smoothing: float = parameter(0.0, "label-smoothing factor, such as 0.1; 0 disables")
     clip: float = parameter(0.0, "clip the gradient norm to this value; 0 disables")
     ema: float = parameter(
-        0.0, "EMA decay of the weights, such as 0.998; the EMA model is evaluated and saved"
+        0.0,
+        "EMA decay of the weights, such as 0.998: the EMA model is evaluated and saved; 0 disables",
     )
     drop_path: float = parameter(0.0, "stochastic-depth rate of timm architectures")
     patience: int = parameter(

@@ -80,11 +80,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mean": {
         "metavar": "M[,M,M]",
         "callback": read_channels,
-        "help": "normalisation mean of a checkpoint in [0, 1], one or per channel; default: timm's",
+        "help": "normalisation mean of a checkpoint, in [0, 1], one or per channel; default: "
+        "timm's",
     },
     "std": {
         "metavar": "S[,S,S]",
         "callback": read_channels,
-        "help": "normalisation standard deviation of a checkpoint, likewise",
+        "help": "normalisation standard deviation of a checkpoint, above 0, one or per channel; "
+        "default: timm's",
     },
 }

@@ -68,8 +68,8 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": AtLeastOneOrAuto(),
         "default": _BATCH_SIZE,
         "show_default": True,
-        "help": "images per forward pass, or auto for the fastest of a few that are tried; halved "
-        "if memory runs out; affects only the speed",
+        "help": "images per forward pass, or auto to try several and use the fastest; halved if "
+        "memory runs out; affects only the speed",
     },
     "engine": {
         "type": click.Choice(ENGINES),
@@ -95,13 +95,13 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": click.IntRange(0),
         "default": 0,
         "show_default": True,
-        "help": "number of worker processes, which divide the CPU threads among them; 0: none "
-        "or, with --ray, as many as the cluster has room for",
+        "help": "number of worker processes, which share the CPU threads; 0: none or, with --ray, "
+        "as many as fit on the cluster",
     },
     "ray": {
         "metavar": "ADDRESS",
         "help": "run the workers on a Ray cluster: auto for the one that this machine belongs to, "
-        "local to start one, or HOST:PORT; needs interpret-kit[ray]",
+        "local to start one on this machine, or HOST:PORT; needs interpret-kit[ray]",
     },
     "gpus_per_worker": {
         "type": click.FloatRange(0),
@@ -125,7 +125,7 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": click.Choice(("shared", "each")),
         "default": "shared",
         "show_default": True,
-        "help": "colours of the maps: on one scale for all images, or on its own scale for each",
+        "help": "colour scale of the maps: shared by all images, or a separate one for each",
     },
     "force": {"is_flag": True, "help": "replace the contents of --out"},
     "json": {"is_flag": True, "help": "print only JSON on stdout; everything else goes to stderr"},

@@ -117,8 +117,8 @@ class ComparisonResult(Result["Comparison"], of="comparison"):
 class Comparison(Question):
     """Which classes and images does one classifier get right and the other not?
 
-    Both classify the same images. The exact McNemar test tells whether the images that only one of
-    them classifies correctly could be split as they are by chance.
+    Both classify the same images. The exact McNemar test says whether chance could explain how
+    the images that only one of them classifies correctly are split between the two.
     """
 
     name: ClassVar[str] = "comparison"
@@ -134,7 +134,7 @@ class Comparison(Question):
         16, "maximum number of changed images to show in each direction", count_argument
     )
     occlusion: int = parameter(
-        0, "number of changed images of which to compare occlusion maps", _number
+        0, "number of changed images whose occlusion maps to compare", _number
     )
 
     def __post_init__(self) -> None:

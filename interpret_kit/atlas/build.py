@@ -118,8 +118,8 @@ def _outside(folder: Path, parts: str | Path | AtlasParts | None) -> AtlasParts 
     kept = parts if isinstance(parts, AtlasParts) else AtlasParts(parts)
     if folder.resolve() in (kept.place.resolve(), *kept.place.resolve().parents):
         raise UsageError(
-            f"`parts` is {kept.place}, in the folder of the pages, {folder}; give a folder beside "
-            f"it, as in `parts='{folder}.parts'`"
+            f"`parts` is {kept.place}, in the folder of the pages, {folder}; give a folder "
+            f"next to it, as in `parts='{folder}.parts'`"
         )
     return kept
 

@@ -196,7 +196,7 @@ def _is_splits(given: Any) -> bool:
 def _picked(splits: Mapping[str, Any], split: str | None) -> Any:
     wanted = split or next((each for each in _SPLITS if each in splits), next(iter(splits)))
     if wanted not in splits:
-        raise NothingThere(f"no split {wanted!r}; there are: {', '.join(splits)}")
+        raise NothingThere(f"no split {wanted!r}; available: {', '.join(splits)}")
     return splits[wanted]
 
 
@@ -218,7 +218,9 @@ def _notes(given: Any) -> tuple[str, ...]:
     sampler = type(getattr(given, "sampler", None)).__name__
     if not sampler.startswith(("Random", "SubsetRandom", "WeightedRandom")):
         return ()
-    return ("the images are numbered as the DataLoader drew them, which shuffles",)
+    return (
+        "the images are numbered in the order in which the DataLoader, which shuffles, drew them",
+    )
 
 
 def _is_batch(given: Any) -> bool:

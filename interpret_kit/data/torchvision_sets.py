@@ -64,7 +64,7 @@ def load_published(name: str, split: str = "test") -> Published:
         RunError: if it is not in the cache and could not be downloaded.
     """
     if split not in ("train", "test"):
-        raise NothingThere(f"no split {split!r} in {name}; there are: test, train")
+        raise NothingThere(f"no split {split!r} in {name}; available: test, train")
     try:
         data = _torchvision(name, split)
     except ImportError as error:

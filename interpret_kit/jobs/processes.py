@@ -95,8 +95,8 @@ class LocalWorkers:
             )
         return RunError(
             f"a worker process ended with exit code {process.exitcode} while it started: it must "
-            "be able to import your script, and have memory for the network; use fewer workers, "
-            "or `workers=0`"
+            "be able to import your script, and have enough memory for the network; use fewer "
+            "workers, or `workers=0`"
         )
 
 

@@ -169,7 +169,7 @@ class RayWorkers:
         """See `Workers.not_started`."""
         return RunError(
             f"worker {worker} of the Ray cluster ended {DEATHS} times while it started: it must "
-            "have memory for the network; use fewer workers, or more `cpus_per_worker`"
+            "have enough memory for the network; use fewer workers, or more `cpus_per_worker`"
         )
 
     def _future(self, reference: Any) -> Future[Any]:

@@ -114,7 +114,7 @@ class Schedule:
             self._found_deadly(part)
             self._probed(part.shard)
         elif part.without:
-            raise RunError(f"{_said(part)}, even without those that do so on their own; {_ADVICE}")
+            raise RunError(f"{_said(part)}, even without those that do so individually; {_ADVICE}")
         else:
             self._whole[part.shard] = part
             self._bisect(part)
@@ -131,7 +131,7 @@ class Schedule:
         if len(deadly) > MOST_DEADLY:
             raise RunError(
                 f"{_said(self._whole[part.shard])}, and more than {MOST_DEADLY} of them do so "
-                "on their own, so the images are unlikely to be the cause; try a few of them with "
+                "individually, so the images are unlikely to be the cause; try a few of them with "
                 "`workers=0`"
             )
 
@@ -142,7 +142,7 @@ class Schedule:
             return
         whole = self._whole.pop(shard)
         if not self._deadly[shard]:
-            raise RunError(f"{_said(whole)}, but none of them does so on its own; {_ADVICE}")
+            raise RunError(f"{_said(whole)}, but none of them does so individually; {_ADVICE}")
         self._queue.appendleft(replace(whole, without=frozenset(self._deadly[shard])))
 
 

@@ -176,10 +176,10 @@ def possible_path(path: Path) -> Path:
     name = os.fsencode(path)
     longest = max(name.split(os.sep.encode()), key=len)
     if b"\0" in name:
-        raise UsageError(f"{str(path)!r} holds a zero byte, and no file has such a name")
+        raise UsageError(f"{str(path)!r} contains a null byte, which no file name can")
     if len(longest) > _LONGEST_NAME or len(name) > _LONGEST_PATH:
         raise UsageError(
-            f"a name of {len(longest)} bytes in a path of {len(name)}, {str(path)[:40]!r}..., is "
-            f"longer than a file can have ({_LONGEST_NAME} and {_LONGEST_PATH}); give a shorter one"
+            f"{str(path)[:40]!r}... is too long: a name of {len(longest)} bytes (at most "
+            f"{_LONGEST_NAME}) in a path of {len(name)} (at most {_LONGEST_PATH}); shorten it"
         )
     return path

@@ -127,7 +127,7 @@ def _check_pixels(steps: Sequence[CellCount], choice: str) -> None:
         way = " -> ".join(f"{step.name} {step.cells[0]}x{step.cells[1]}" for step in before)
         raise DoesNotFit(
             f"{last.name} ({choice}) leaves no pixels: {way} -> nothing; "
-            "take fewer layers, less pooling, smaller strides, more padding, or larger images"
+            "use fewer layers, less pooling, smaller strides, more padding, or larger images"
         )
 
 

@@ -109,9 +109,9 @@ def check_free(folder: Path, *, force: bool) -> None:
         )
     if not is_ours(folder):
         raise OutputExists(
-            f"{folder} holds files that are not a result, and `force` replaces results only, which "
-            f"it knows by a file {MARKER} (early versions wrote none); give another folder, or "
-            "delete this one yourself"
+            f"{folder} holds files but no result (no {MARKER}, which early versions did not "
+            "write), and `force` only replaces results; give another folder, or delete this one "
+            "yourself"
         )
 
 

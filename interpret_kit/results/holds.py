@@ -51,9 +51,9 @@ class Holds:
         ]
         least, most = np.fmin.reduce(parts)[0], np.fmax.reduce(parts)[1]
         if self.low is not None and least < self.low - slack:
-            return f"{name} goes down to {least}, and its least value is {self.low:g}"
+            return f"{name} goes down to {least}, but must be at least {self.low:g}"
         if high is not None and most > high + slack:
-            return f"{name} goes up to {most}, and its largest value is {high:g}"
+            return f"{name} goes up to {most}, but must be at most {high:g}"
         return None
 
 

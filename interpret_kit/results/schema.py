@@ -35,7 +35,7 @@ def check_result(
             _refuse(MANIFEST, misfit(name, value, hints.get(name, Any)))
     for name in _PIXELS:
         if min(facts.get(name, (1,))) < 1:
-            _refuse(MANIFEST, f"{name} is {facts[name]}, and must be at least 1")
+            _refuse(MANIFEST, f"{name} is {facts[name]}, but must be at least 1")
     limits = Limits(len(origin.classes), frozenset(origin.names), dict[str, int]())
     layers = facts.get("layers")
     if layers is not None:
@@ -57,12 +57,12 @@ def _hints_of(part: type) -> dict[str, Any]:
 
 def _misfit_of_axes(name: str, array: Array, axes: list[str], limits: Limits) -> str | None:
     if array.ndim != len(axes):
-        return f"{name} has {array.ndim} axes, and is declared with {len(axes)}: {' '.join(axes)}"
+        return f"{name} has {array.ndim} axes, but is declared with {len(axes)}: {' '.join(axes)}"
     for axis, length in zip(axes, array.shape, strict=True):
         known = limits.classes if axis == "classes" else limits.lengths.setdefault(axis, length)
         needed = int(axis) if axis.isdecimal() else known
         if length != needed:
-            return f"{name} has {length} {axis}, and there are {needed}"
+            return f"{name} has {length} {axis}, but there are {needed}"
         if length == 0 and axis not in _MAY_BE_EMPTY:
             return f"{name} has no {axis}"
     return None

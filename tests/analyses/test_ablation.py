@@ -210,7 +210,7 @@ def test_merged_shards_keep_the_ids_of_their_flips():
         (
             Ablation("1,conv7"),
             LayerNotFound,
-            "no layer 'conv7' that returns feature maps; close names: conv",
+            "no layer 'conv7' that returns feature maps; similar names: conv",
         ),
         (Ablation(1, filters="4"), LayerNotFound, "no filter 4 in layer conv1; it has 4 filters"),
     ],

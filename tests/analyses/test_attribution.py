@@ -261,7 +261,7 @@ def test_fields_that_no_method_reads_are_refused():
 def test_methods_are_given_as_text_or_list_and_others_are_refused():
     assert ik.Attribution(method="IG, guided_gradcam,ig").method == ("ig", "guided-gradcam")
     assert ik.Attribution(method=["ig", "saliency"]).method == ("ig", "saliency")
-    with pytest.raises(UsageError, match="`method` 'grad-cam' is not a method; close names: gradc"):
+    with pytest.raises(UsageError, match="`method` 'grad-cam' is not a method; similar names: gra"):
         ik.Attribution(method="ig,grad-cam")
     with pytest.raises(UsageError, match="`method` is empty; give some of occlusion, gradcam"):
         ik.Attribution(method=" ,")

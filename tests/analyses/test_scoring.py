@@ -161,8 +161,8 @@ def test_the_lead_of_an_ablation_names_the_filter_and_the_classes():
     assert most["images"] == counts[row] > 0
     by_class = {CLASSES[k]: n for k, n in enumerate(result.broken[row].tolist()) if n}
     assert most["classes"].items() <= by_class.items()
-    assert f"ablating filter {most['filter']} of layer {most['layer']} misc" in result.lead()
-    assert f"misclassifies most of them: {counts[row]} (" in result.lead()
+    assert f"ablating filter {most['filter']} of layer {most['layer']} does" in result.lead()
+    assert f"does the most damage: {counts[row]} image" in result.lead()
     alike = ("crane", "crane", "lion", "dog", "eel")  # of ImageNet's classes, two are cranes
     same = dataclasses.replace(result, origin=dataclasses.replace(result.origin, classes=alike))
     broken = np.zeros_like(result.broken)
@@ -170,7 +170,7 @@ def test_the_lead_of_an_ablation_names_the_filter_and_the_classes():
     named = dataclasses.replace(same, broken=broken).numbers()["most_broken"]
     assert (named["images"], named["classes"]) == (9, {"crane": 7, "lion": 2})
     none = dataclasses.replace(result, broken=0 * result.broken)
-    assert none.lead().endswith("; ablating any filter misclassifies none of them")
+    assert none.lead().endswith("; no image is newly misclassified by any ablation")
     assert none.numbers()["most_broken"] is None
 
 

@@ -277,7 +277,7 @@ def test_filters_that_respond_to_the_padding_only_are_noted():
     result = TopPatches(layer="all", top=3).run(plain(network, (12, 10)), noisy_images(4))
     assert border_notes(result) == result.notes()[-1:]
     assert border_notes(result) == (
-        "all top patches of 1 filter reach beyond the border of the image, so that it may respond "
+        "all top patches of 1 filter reach beyond the border of the image, so it may respond "
         "to the padding: 0:1",
     )
     inside = dataclasses.replace(result, full_boxes=result.boxes)

@@ -43,7 +43,7 @@ def test_one_model_is_compared_with_itself_without_a_filter(place):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("runs/a", "with what is runs/a to be compared? Give a second model, or filters to ablate"),
+        ("runs/a", "nothing to compare runs/a with; give a second model, or filters to ablate"),
         ("", "0 models are given; give two, as in: ikit compare runs/a runs/b"),
         ("runs/a runs/b runs/a", "3 models are given; give two"),
         ("runs/a runs/c", "there is no file or folder runs/c"),

@@ -118,7 +118,7 @@ def test_all_studies_are_checked_before_the_first_is_swept(data, tmp_path):
     namesake = write_study(tmp_path / "more" / "good.toml", [5])
     for other, said in {
         namesake: "is the second study that would be written to",
-        write_study(tmp_path / "wrong.toml", [5]): "holds files that are not a sweep",
+        write_study(tmp_path / "wrong.toml", [5]): "holds files but no sweep",
         write_study(tmp_path / "typo.toml", '["3"]'): "`kernel` is '3'",
     }.items():
         result = run(good, other, "--data", data, "--out", tmp_path / "out")

@@ -183,7 +183,7 @@ def test_labels_without_names_are_the_classifiers_indices():
     images = arrays(3, [1, -1, 0]).with_classes_of(classifier("a", "b"))
     assert images.labels.tolist() == [1, -1, 0]
     assert images.classes == ("a", "b")
-    with pytest.raises(ClassMismatch, match="labels go up to 2, but net has 2 classes"):
+    with pytest.raises(ClassMismatch, match="labels go up to 2, but net has only 2 classes"):
         arrays(3, [0, 1, 2]).with_classes_of(classifier("a", "b"))
 
 
@@ -263,16 +263,18 @@ def test_a_folder_called_like_a_data_set_has_a_path(tmp_path, monkeypatch):
 def test_a_misspelt_path_is_an_error_that_names_what_lies_beside(tmp_path):
     save(tmp_path / "photo.jpg")
     (tmp_path / "other").mkdir()
-    with pytest.raises(NothingThere, match=r"no file '.*foto.jpg'; close names: .*/photo.jpg$"):
+    with pytest.raises(NothingThere, match=r"no file '.*foto.jpg'; similar names: .*/photo.jpg$"):
         load_images(tmp_path / "foto.jpg")
-    with pytest.raises(NothingThere, match=r"no file or folder '.*othr'; close names: .*/other$"):
+    with pytest.raises(NothingThere, match=r"no file or folder '.*othr'; similar names: .*/other$"):
         load_images([tmp_path / "photo.jpg", tmp_path / "othr"])
 
 
 def test_a_path_that_is_not_there_is_an_error_that_names_the_data_sets(tmp_path):
     with pytest.raises(NothingThere, match=r"data set 'nope'; give .* data sets shapes, cifar10"):
         load_images("nope")
-    with pytest.raises(NothingThere, match=r"no file or folder '.*nope'$"):
+    with pytest.raises(
+        NothingThere, match=r"no file or folder '.*nope'; check the path: .* is empty$"
+    ):
         load_images(tmp_path / "nope")
     with pytest.raises(NoImages, match="no images were given"):
         load_images([])

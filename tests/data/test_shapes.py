@@ -156,7 +156,7 @@ def test_stripes_and_checks_are_six_pixels_apart():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"split": "tset"}, UsageError, "no split 'tset' in shapes; close names: test"),
+        ({"split": "tset"}, UsageError, "no split 'tset' in shapes; similar names: test"),
         (
             {"per_class": 0},
             DoesNotFit,

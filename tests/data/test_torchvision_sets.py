@@ -64,7 +64,7 @@ def test_a_reader_that_is_not_installed_is_named(monkeypatch):
 
 
 def test_a_split_that_is_not_there_is_an_error():
-    with pytest.raises(NothingThere, match="no split 'val' in mnist; there are: test, train"):
+    with pytest.raises(NothingThere, match="no split 'val' in mnist; available: test, train"):
         load_images("mnist", "val")
 
 

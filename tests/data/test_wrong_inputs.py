@@ -138,7 +138,7 @@ WRONG = {
     "unreadable, strict": ("occlusion photos/0.png text.jpg --strict", FAILED, ["text.jpg"]),
     "empty folder": ("occlusion empty", FAILED, ["empty", "no images", ".jpg"]),
     "folder of other files": ("occlusion --data text", FAILED, ["text", "no images"]),
-    "no such data set": ("predict --data cifar11", USAGE, ["cifar11", "close names: cifar10"]),
+    "no such data set": ("predict --data cifar11", USAGE, ["cifar11", "similar names: cifar10"]),
     "folder among files": ("predict photos/0.png photos", USAGE, ["photos is a folder"]),
     "images beside class folders": ("predict mixed", USAGE, ["loose.png"]),
     "split of a plain folder": ("predict photos --split val", USAGE, ["photos", "--split"]),
@@ -326,7 +326,7 @@ def test_ctrl_c_is_one_line_and_exit_code_130(run, monkeypatch):
 
 def test_names_cannot_steer_the_terminal(run, place):
     ran = run("predict", "photos/0.png", "\x1b[31mred\n.jpg")
-    assert ran.error == r"Error: no file '\x1b[31mred\n.jpg'"
+    assert ran.error.startswith(r"Error: no file '\x1b[31mred\n.jpg'; check the path: ")
 
 
 @pytest.mark.parametrize(

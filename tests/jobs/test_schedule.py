@@ -136,7 +136,8 @@ def test_an_engine_that_retries_by_itself_is_believed_at_once():
 def test_images_that_end_their_worker_only_together_are_an_error_that_says_so():
     here = Scripted(2, lambda counted, _part: {5, 9} <= set(counted))
     with pytest.raises(
-        RunError, match=r"images 6 to 10 .* 3 times, but none .* on its own; .* smaller batch size"
+        RunError,
+        match=r"images 6 to 10 .* 3 times, but none .* individually; .* smaller batch size",
     ):
         counted_by(here)
 

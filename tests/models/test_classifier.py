@@ -152,11 +152,11 @@ def test_classes_of_the_same_name_are_distinguished_by_index():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ("catt", r"no class 'catt' in net; close names: cat"),
+        ("catt", r"no class 'catt' in net; similar names: cat"),
         ("5", "no class 5 in net; there are 3, from 0 to 2"),
         (-1, "no class -1 in net; there are 3, from 0 to 2"),
-        ("²", "no class '²' in net; there are: ant, bee, cat"),
-        ("", "no class '' in net; there are: ant, bee, cat"),
+        ("²", "no class '²' in net; available: ant, bee, cat"),
+        ("", "no class '' in net; available: ant, bee, cat"),
     ],
 )
 def test_an_unknown_class_is_answered_with_those_there_are(asked, message):
@@ -226,7 +226,7 @@ def test_the_fingerprint_takes_half_precision_and_empty_weights():
 
 
 def test_a_misspelt_setting_is_answered_with_the_closest():
-    with pytest.raises(UsageError, match="no preprocessing setting 'means'; close names: mean"):
+    with pytest.raises(UsageError, match="no preprocessing setting 'means'; similar names: mean"):
         Classifier(ColourNet(), means=(0.5,))
 
 

@@ -177,7 +177,7 @@ def test_no_pixels_left_is_refused_with_all_sizes():
         ConvNet(channels=(4, 4, 4), kernel=3, padding=0, size=(16, 12))
     assert str(error.value).startswith(
         "conv3 (kernel 3, padding 0) leaves no pixels: input 16x12 -> conv1 14x10 -> pool1 7x5 "
-        "-> conv2 5x3 -> pool2 2x1 -> nothing; take fewer layers"
+        "-> conv2 5x3 -> pool2 2x1 -> nothing; use fewer layers"
     )
 
 
@@ -201,7 +201,7 @@ def test_a_pooling_window_larger_than_the_map_is_refused():
             "`pool_stride` is 0; it must be an integer of at least 1",
         ),
         ({"channels": (4, 8), "kernel": (3, 3, 3)}, "`kernel` has 3 entries for 2 convolutions"),
-        ({"channels": (4,), "activation": "rleu"}, "`activation` is 'rleu'; close names: relu"),
+        ({"channels": (4,), "activation": "rleu"}, "`activation` is 'rleu'; similar names: relu"),
         ({"channels": (4,), "fc": (8, 0)}, "`fc` is 0"),
         (
             {"channels": (4,), "dropout": 1.0},
@@ -218,7 +218,7 @@ def test_refuses_what_cannot_be_built(choices, message):
 
 
 def test_an_unknown_choice_is_refused_with_close_names():
-    with pytest.raises(UsageError, match="no argument 'kernels'; close names: kernel"):
+    with pytest.raises(UsageError, match="no argument 'kernels'; similar names: kernel"):
         timm.create_model("ikit_convnet", kernels=3)
 
 

@@ -126,9 +126,9 @@ def test_figures_are_written_in_each_format_and_the_same_figure_is_the_same_file
 @pytest.mark.parametrize(
     ("formats", "said"),
     [
-        ("pgn", "`formats` holds 'pgn', which is not a figure format; close names: png"),
+        ("pgn", "`formats` holds 'pgn', which is not a figure format; similar names: png"),
         (["png", "jpeg"], "holds 'jpeg', which is not a figure format; "),
-        ("png,,svg", "holds '', which is not a figure format; there are: png, svg, pdf"),
+        ("png,,svg", "holds '', which is not a figure format; available: png, svg, pdf"),
         ((), "`formats` is empty; give png, svg or pdf, as in `formats='png,svg'`"),
         (3, "`formats` is 3; give names, as in `formats='png,svg'`"),
         ([3], "`formats` holds 3; give names"),

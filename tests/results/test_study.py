@@ -47,8 +47,8 @@ def test_what_makes_no_study_is_refused(fields, said):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"vary": {"lrr": [1]}}, "^no field of a recipe 'lrr'; close names: lr"),
-        ({"recipe": {"kernels": 3}}, "^no field of a recipe 'kernels'; close names: kernel"),
+        ({"vary": {"lrr": [1]}}, "^no field of a recipe 'lrr'; similar names: lr"),
+        ({"recipe": {"kernels": 3}}, "^no field of a recipe 'kernels'; similar names: kernel"),
         ({"vary": {"lr": ["a"]}}, "^`lr` is 'a'; it must be: number$"),
         ({"vary": {"seed": [1, 2]}}, "^each trial has its own seed; list them as `seeds`"),
         ({"vary": {"lr": [1]}, "recipe": {"lr": 1}}, r"^`lr` is in \[recipe\] and in \[vary\]"),

@@ -183,9 +183,7 @@ def test_an_earlier_run_is_replaced_only_by_force(run, recipe, tmp_path):
 
 def test_force_replaces_runs_and_nothing_else(recipe, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(
-        OutputExists, match="holds files that are not a run, and `force` only replaces"
-    ):
+    with pytest.raises(OutputExists, match=r"holds files but no run .*, and `force` only replaces"):
         train(recipe, tmp_path, "cpu", force=True)
 
 
@@ -203,7 +201,7 @@ def test_a_file_in_the_way_is_refused_before_training(recipe, tmp_path):
         (
             {"optimizer": "adamv"},
             UsageError,
-            "`optimizer` is 'adamv', which timm does not have; close names: adam",
+            "`optimizer` is 'adamv', which timm does not have; similar names: adam",
         ),
         ({"data": "nowhere"}, NothingThere, "nowhere"),
     ],
@@ -225,5 +223,5 @@ def test_timm_architectures_train_too(folder, tmp_path):
 
 
 def test_an_unknown_architecture_is_refused(folder, tmp_path):
-    with pytest.raises(NothingThere, match=r"'resnet19' .*close names: resnet1"):
+    with pytest.raises(NothingThere, match=r"'resnet19' .*similar names: resnet1"):
         train(Recipe(data=str(folder), arch="resnet19", size=8), tmp_path / "run", "cpu")

@@ -165,7 +165,8 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
     if stays.all():
         raise NoImages(
             f"none of the {len(split)} labelled images can be held out for validation, as each "
-            "class has only one: give at least 2 images per class, better hundreds, or a val split"
+            "class has only one: give at least 2 images per class (preferably hundreds), or a val "
+            "split"
         )
     return split.rows(stays.nonzero()[:, 0]), split.rows((~stays).nonzero()[:, 0])
 

@@ -190,9 +190,9 @@ class RunFolder:
         """Refuse to replace what no training has written."""
         if not is_ours(self.path):
             raise OutputExists(
-                f"{self.path} holds files that are not a run, and `force` only replaces runs, "
-                f"which it knows by a file {MARKER} (early versions wrote none); use a new `out`, "
-                "or delete this folder yourself"
+                f"{self.path} holds files but no run (no {MARKER}, which early versions did not "
+                "write), and `force` only replaces runs; use a new `out`, or delete this folder "
+                "yourself"
             )
 
     def describe(self, classifier: Classifier, manner: str) -> None:

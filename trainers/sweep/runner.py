@@ -223,8 +223,7 @@ def check_out(out: Path, study: Study, *, force: bool) -> None:
         return
     if not (is_ours(out) and (out / STUDY).is_file()):
         raise OutputExists(
-            f"{out} holds files that are not a sweep, which is known by its files {MARKER} and "
-            f"{STUDY}; use a new `out`"
+            f"{out} holds files but no sweep (no {MARKER} and {STUDY}); use a new `out`"
         )
     if force or (other := _described(out / STUDY)) == _about(study):
         return

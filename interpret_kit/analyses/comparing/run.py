@@ -187,7 +187,7 @@ def _order_of_classes(first: Classifier, second: Classifier) -> Array:
             for one, other, of in ((ours, theirs, first), (theirs, ours, second))
             if {*one} - {*other}
         ]
-        why = "; ".join(only) or "names occur more than once"
+        why = "; ".join(only) or "some names occur more than once"
         raise ClassMismatch(
             f"{first.name} and {second.name} do not have the same classes: {why}; compare "
             "classifiers that were trained on the same classes"

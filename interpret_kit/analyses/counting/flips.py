@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.models.argument_values import counted
 from interpret_kit.results.mapped import pieces
 from interpret_kit.results.result import A_co, Array, Result, array
 from interpret_kit.results.table import Streamed, Table
@@ -139,13 +140,16 @@ class FlipCounts(Result[A_co]):
         """Return the accuracy with all filters, and the filter that breaks most images."""
         most = self._most_broken()
         if most is None:
-            return f"with all filters: {self.score}; ablating any filter misclassifies none of them"
+            return (
+                f"with all filters: {self.score}; no image is newly misclassified by any ablation"
+            )
         named = ", ".join(f"{name} {count}" for name, count in most["classes"].items())
         rest = most["images"] - sum(most["classes"].values())
         others = f", others {rest}" if rest else ""
         return (
             f"with all filters: {self.score}; ablating filter {most['filter']} of layer "
-            f"{most['layer']} misclassifies most of them: {most['images']} ({named}{others})"
+            f"{most['layer']} does the most damage: {counted(most['images'], 'image')} newly "
+            f"misclassified ({named}{others})"
         )
 
     def numbers(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def border_notes(result: Patched) -> tuple[str, ...]:
     them = "it may respond" if len(found) == 1 else "they may respond"
     return (
         f"all top patches of {counted(len(found), 'filter')} reach beyond the border of the image, "
-        f"so that {them} to the padding: {shortened(names)}",
+        f"so {them} to the padding: {shortened(names)}",
     )
 
 

@@ -80,7 +80,7 @@ class SheetPlan:
 class CoverPlan:
     """Where a few filters of each layer are on the sheet of the first page: a row per layer.
 
-    Beyond 64 layers, the rows continue beside the first ones: WebP has at most 16,383 pixels a side.
+    Beyond 64 layers, the rows continue in further columns: WebP has at most 16,383 pixels a side.
     """
 
     layers: int

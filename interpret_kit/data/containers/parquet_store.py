@@ -49,7 +49,7 @@ class ParquetStore:
         if columns.unused:
             note(Reason.NOT_A_LABEL, columns.unused)
         if sum(sizes) != len(labels):
-            raise UnreadableImage("its row groups do not have the rows that it claims")
+            raise UnreadableImage("its row groups do not add up to the rows that it claims")
         self.files.paths[number] = columns.image
         for size in sizes:
             self._groups.append(self._images)

@@ -209,7 +209,7 @@ def _of_split(
         return None, files
     chosen = known[0] if asked is None else split_of(asked) or asked
     if chosen not in by_split:
-        there = f"no split {asked!r} in {folder or files[0]}; there are: {', '.join(known)}"
+        there = f"no split {asked!r} in {folder or files[0]}; available: {', '.join(known)}"
         raise NothingThere(there)
     return chosen, by_split[chosen]
 

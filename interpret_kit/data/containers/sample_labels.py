@@ -152,8 +152,8 @@ class LabelColumn:
     def _refuse_mixture(self) -> None:
         if len(self._first) > 1:
             raise ClassMismatch(
-                f"labels are numbers in {self._first[int]}, but names in {self._first[str]}; put "
-                f"the class names in order into a file {CLASS_FILES[0]} beside the files"
+                f"labels are numbers in {self._first[int]}, but names in {self._first[str]}; write "
+                f"the class names, in order, to a file {CLASS_FILES[0]} next to the files"
             )
 
 

@@ -88,7 +88,7 @@ def _checked(header: bytes, position: int) -> tuple[bytes, int]:
         raise DamagedTar("it is truncated" if position else "it is not a tar file")
     length = _number(header[124:136])
     if length is None or not _sums_up(header):
-        where = f"it is damaged at byte {position}, and not read from there"
+        where = f"it is damaged at byte {position}, and was read only up to there"
         raise DamagedTar(where if position else "it is not a tar file")
     return header[156:157], length
 

@@ -70,7 +70,7 @@ def tar_images(files: OpenFiles, number: int, name: str, note: Note) -> list[Tar
         else:
             label = _label(files, number, member, said, note)
             if labels[suffix].setdefault(stem, label) != label:
-                raise ClassMismatch(f"{said} is there twice, with two labels; keep one")
+                raise ClassMismatch(f"{said} occurs twice, with different labels; keep one")
     plain = {_key(each.name) for each in images if _is_plain(each.name)}
     found = []
     for each in images:

@@ -69,8 +69,8 @@ def labels_of(
     if not classes:
         if used[-1] >= len(classifier.classes):
             raise ClassMismatch(
-                f"the labels go up to {used[-1]}, but {classifier.name} has "
-                f"{len(classifier.classes)} classes, from 0; give class names, too"
+                f"the labels go up to {used[-1]}, but {classifier.name} has only "
+                f"{len(classifier.classes)} classes, numbered from 0; give class names as well"
             )
         return labels
     index = match_classes([classes[label] for label in used], classifier)
@@ -122,4 +122,4 @@ def _refuse_strangers(strangers: list[str], count: int, classifier: HasClasses) 
 
 def _with_close(name: str, classifier: HasClasses) -> str:
     close = close_names(name, classifier.classes)
-    return f"{name!r} ({close})" if close.startswith("close") else repr(name)
+    return f"{name!r} ({close})" if close.startswith("similar") else repr(name)

@@ -96,7 +96,7 @@ def fit(table: LabelTable, names: Sequence[str]) -> Fitted:
 def none_fits(table: LabelTable, names: Sequence[str]) -> UsageError:
     """Make the error for a table none of whose rows matches an image."""
     return UsageError(
-        f"{table.path} mentions none of the images beside it: its column 'file' starts with "
+        f"{table.path} mentions none of the images next to it: its column 'file' starts with "
         f"{shortened(table.class_of, most=2)}, the images are {shortened(names, most=2)}"
     )
 

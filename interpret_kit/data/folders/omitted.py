@@ -21,7 +21,7 @@ class Reason(Enum):
     """Why something is not used; from FURTHER on, no image is lost."""
 
     FORMAT = "images of a format that is not read"
-    UNNAMED = "images without the suffix of an image"
+    UNNAMED = "images without an image suffix"
     HIDDEN = "hidden images"
     BIN = "images in folders of thumbnails or deleted files"
     CLOSED = "folders that cannot be opened"
@@ -31,10 +31,10 @@ class Reason(Enum):
     UNLABELLED = "images without a row in labels.csv"
     STRAY = "rows of labels.csv without a file"
     NOT_A_LABEL = "labels that are neither a number nor a name"
-    FURTHER = "further images of a sample"
+    FURTHER = "additional images of a sample"
     OTHER = "other files"
     LOOP = "links to folders that are listed already"
-    SYSTEM = "files of the system"
+    SYSTEM = "system files"
 
     @property
     def loses(self) -> bool:

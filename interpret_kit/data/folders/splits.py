@@ -88,7 +88,7 @@ def pick(splits: Mapping[str, Sequence[Path]], asked: str | None, folder: Path) 
         split = split_of(asked) or asked
     if split not in splits:
         there = shortened(each for each in ORDER if each in splits)
-        raise NothingThere(f"no split {asked!r} in {folder}; there are: {there}")
+        raise NothingThere(f"no split {asked!r} in {folder}; available: {there}")
     if len(splits[split]) > 1:
         several = shortened(str(each) for each in splits[split])
         raise UsageError(

@@ -36,7 +36,7 @@ _BEGINNINGS = (
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # first bytes of files of torch before 1.6
 _PICKLES = {bytes((128, protocol)) for protocol in range(2, 6)}
-_NO_CODE = "carries code, which is never run"
+_NO_CODE = "contains code, which is never run"
 
 
 def why_no_weights(path: Path, said: str) -> str:
@@ -103,7 +103,7 @@ def _of_pickle(path: Path, head: bytes, said: str) -> str:
     pythons = not found and head[:2] in _PICKLES and head[4:14] != _MAGIC
     if pythons or found == ["torch.storage._load_from_bytes"]:
         return (
-            f"is a pickle of Python's own and so {_NO_CODE}; save network.state_dict() with "
+            f"is a plain Python pickle and so {_NO_CODE}; save network.state_dict() with "
             "torch.save, and give that"
         )
     if found:

@@ -90,7 +90,7 @@ def _of_head(network: nn.Module, match: Match, reshaped: Iterable[str]) -> str:
         )
     arch = network.pretrained_cfg.get("architecture", "...")  # type: ignore[union-attr,operator]
     return (
-        f"another head: it has {shortened(match.unknown)} where {shortened(match.missing)} is "
+        f"a different head: it has {shortened(match.unknown)} where {shortened(match.missing)} is "
         f"expected; build it in Python: network = timm.create_model({arch!r}), network.{heads[0]} "
         "= ..., network.load_state_dict(...), ik.Classifier(network, size=..., mean=..., std=...)"
     )

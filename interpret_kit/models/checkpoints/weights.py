@@ -39,7 +39,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         BadWeights: if the file is missing, is damaged, or contains code.
     """
     if not path.is_file():
-        raise BadWeights(f"no weights at {path}; the run was not finished, train it again")
+        raise BadWeights(f"no weights at {path}; the run did not finish; train it again")
     if _is_safetensors(path) or path.suffix == ".safetensors":
         return _read_safetensors(path)
     refuse_unsafe_pickles(path, torch.__version__)

@@ -113,7 +113,7 @@ def _close_labels(name: str, labels: Iterable[str]) -> str:
             ends.setdefault(end.casefold(), []).append(label)
     found = difflib.get_close_matches(name.casefold(), ends, n=3, cutoff=0.7)
     close = dict.fromkeys(label for end in found for label in ends[end])
-    return f"close names: {shortened(close, most=3)}; " if close else ""
+    return f"similar names: {shortened(close, most=3)}; " if close else ""
 
 
 def site_notes(layers: Iterable[Layer], site: str) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ def _of_words(network: nn.Module, inputs: Tensor, said: str) -> str:
     if _OTHER_TYPE.search(said) and inputs.dtype != taken:
         return f"computes in {taken}, but its inputs are {inputs.dtype}; give inputs.to({taken})"
     if _OTHER_TYPE.search(said):
-        return f"mixes floating types ({words}); make them one, for example by network.float()"
+        return f"mixes floating-point types ({words}); use a single one, as with network.float()"
     if "Guard failed" in said and any(map(is_exported, network.modules())):
         return (
             f"was exported for other inputs than {tuple(inputs.shape)} ({words}); export it with "

@@ -73,7 +73,7 @@ def test_a_folder_without_images_stands_for_the_files_in_it_and_below(named):
 def test_a_folder_of_several_splits_gives_one_of_them(named, names):
     assert named("d", *names) == (names[2:], "val")
     assert named("d", split="train") == (names[:2], "train")
-    with pytest.raises(NothingThere, match=r"no split 'test' in .*/d; there are: val, train"):
+    with pytest.raises(NothingThere, match=r"no split 'test' in .*/d; available: val, train"):
         named("d", split="test")
 
 
@@ -86,7 +86,7 @@ def test_a_split_needs_files_that_are_named_after_it(named):
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
-        ("shards/trian-000.tar", "no file .*trian-000.tar'; close names: .*train-000.tar"),
+        ("shards/trian-000.tar", "no file .*trian-000.tar'; similar names: .*train-000.tar"),
         ("shards/train-{000..002}.tar", "no file .*train-002.tar'"),
         ("nowhere/x.tar", "there is no folder .*nowhere'"),
         ("shards/*.parquet", "no file matches .*parquet'"),

@@ -107,9 +107,9 @@ def test_class_names_beside_the_files_are_what_labels_mean(tmp_path, label):
     ("members", "names", "match"),
     [
         ([("0.png", png(0)), ("0.cls", b"3")], "a\nb\nc", r"x\.tar: 0\.png has the label 3, but"),
-        ([("0.png", png(0)), ("0.cls", b"beee")], "ant\nbee", "'beee', which .*close names: bee"),
+        ([("0.png", png(0)), ("0.cls", b"beee")], "ant\nbee", "'beee', which .*similar names: bee"),
         ([*samples([7]), ("1.png", png(0)), ("1.cls", b"b")], "", r"numbers in x\.tar: 000\.png"),
-        ([("0.cls", b"1"), ("0.png", png(0)), ("0.cls", b"2")], "", "twice, with two labels"),
+        ([("0.cls", b"1"), ("0.png", png(0)), ("0.cls", b"2")], "", "twice, with different labels"),
     ],
 )
 def test_labels_that_contradict_each_other_are_an_error(tmp_path, members, names, match):
@@ -134,9 +134,9 @@ def test_what_is_not_used_is_named_with_its_tar_file(tmp_path):
         "labels that are neither a number nor a name": (
             "x.tar: 0.json", "x.tar: 3.cls", "x.tar: 4.json", "x.tar: 5.json", "x.tar: 6.cls",
         ),
-        "further images of a sample": ("x.tar: 0.seg.png",),
+        "additional images of a sample": ("x.tar: 0.seg.png",),
         "other files": ("x.tar: 0.txt",),
-        "files of the system": ("x.tar: ._0.png",),
+        "system files": ("x.tar: ._0.png",),
     }  # fmt: skip
     lost = [each.reason for each in images.omitted if each.lost]
     assert lost == list(omitted(images))[:3]

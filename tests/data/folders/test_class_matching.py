@@ -64,7 +64,7 @@ def test_names_that_match_nothing_are_listed_with_close_names_and_a_way_out():
         match_classes(["daisyy", "rose", "cactus"], net)
     message = str(caught.value)
     assert message.startswith("2 of the 3 class names of the images are not classes of net: ")
-    said = "'daisyy' (close names: daisy), 'cactus'; its classes are daisy, rose, tulip; rename"
+    said = "'daisyy' (similar names: daisy), 'cactus'; its classes are daisy, rose, tulip; rename"
     assert said in message
     assert "rename them" in message
     assert "labels='predicted'" in message

@@ -206,7 +206,7 @@ def test_folders_of_thumbnails_and_bins_are_left_out_and_counted(tmp_path):
     assert len(images) == 2
     reasons = omitted(images)
     assert reasons["images in folders of thumbnails or deleted files"][0] == 7
-    assert reasons["files of the system"] == (1, ("System Volume Information",))
+    assert reasons["system files"] == (1, ("System Volume Information",))
 
 
 def test_whatever_is_not_used_is_counted_by_reason(tmp_path):
@@ -221,20 +221,20 @@ def test_whatever_is_not_used_is_counted_by_reason(tmp_path):
     assert [images.name(each) for each in images.ids] == ["cat/0.png", "dog/0.png"]
     assert omitted(images) == {
         "images of a format that is not read": (2, ("cat/1.HEIC", "cat/2.nef")),
-        "images without the suffix of an image": (1, ("dog/photo",)),
+        "images without an image suffix": (1, ("dog/photo",)),
         "hidden images": (2, (".cache/deep/4.png", "cat/.3.png")),
         "not regular files": (1, ("dog/pipe.png",)),
         "empty folders": (1, ("fox",)),
         "other files": (2, ("cat/labels.json", "notes.txt")),
         "links to folders that are listed already": (1, ("dog/up",)),
-        "files of the system": (
+        "system files": (
             5,
             (".DS_Store", ".git", "Thumbs.db", "cat/._0.png", "desktop.ini"),
         ),
     }
     assert line_of(images.omitted).startswith(
         "not used: images of a format that is not read: 2 (cat/1.HEIC, cat/2.nef); images without "
-        "the suffix of an image: 1 (dog/photo); hidden images: 2 (.cache/deep/4.png, cat/.3.png);"
+        "an image suffix: 1 (dog/photo); hidden images: 2 (.cache/deep/4.png, cat/.3.png);"
     )
 
 
@@ -324,7 +324,7 @@ def test_documents_and_files_of_the_system_are_not_errors_when_strict(tmp_path):
     images = load_images(tmp_path)
     images.check_readable(strict=True)
     assert line_of(images.omitted) == (
-        "not used: other files: 1 (README.txt); files of the system: 2 (.DS_Store, cat/Thumbs.db)"
+        "not used: other files: 1 (README.txt); system files: 2 (.DS_Store, cat/Thumbs.db)"
     )
     make(tmp_path / "quiet", "0.png", ".DS_Store", "Thumbs.db")
     assert line_of(load_images(tmp_path / "quiet").omitted) == ""

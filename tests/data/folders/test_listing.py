@@ -95,7 +95,7 @@ def test_a_split_may_hold_images_without_labels(tmp_path):
 
 def test_a_split_that_is_not_there_is_an_error_that_names_those_that_are(tmp_path):
     make(tmp_path / "splits", "train/cat/1.png", "test/cat/1.png")
-    with pytest.raises(NothingThere, match=r"no split 'val' in .*; there are: test, train"):
+    with pytest.raises(NothingThere, match=r"no split 'val' in .*; available: test, train"):
         list_folder(tmp_path / "splits", "val")
     with pytest.raises(NothingThere, match=r"has no split 'val'.* omit `split`"):
         list_folder(make(tmp_path / "plain", "cat/1.png"), "val")

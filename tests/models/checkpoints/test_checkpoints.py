@@ -268,7 +268,7 @@ def test_a_larger_head_is_not_mistaken_for_a_prefix(tmp_path):
     network = timm.create_model(ARCH, num_classes=3)
     network.fc = Larger(network.fc)
     with pytest.raises(
-        BadWeights, match=r"another head: it has fc\.hidden\.weight, .* where fc\.w"
+        BadWeights, match=r"a different head: it has fc\.hidden\.weight, .* where fc\.w"
     ):
         loaded(tmp_path, network.state_dict())
 
@@ -277,7 +277,8 @@ def test_a_head_of_ones_own_is_named_with_what_to_do(tmp_path):
     network = timm.create_model(ARCH, num_classes=3)
     network.fc = nn.Sequential(nn.Dropout(), network.fc)
     message = (
-        r"another head: it has fc\.1\.weight, fc\.1\.bias where fc\.weight, fc\.bias is expected; "
+        r"different head: it has fc\.1\.weight, fc\.1\.bias where fc\.weight, fc\.bias is "
+        r"expected; "
         r"build it in Python: network = timm\.create_model\('test_resnet'\), network\.fc = "
     )
     with pytest.raises(BadWeights, match=message):

@@ -82,7 +82,7 @@ FILES = {
     "exported": (exported, r"is an exported program, .*torch\.export\.load\('.*'\)\.module\(\)"),
     "module": (
         lambda file: torch.save(nn.Sequential(nn.Conv2d(1, 1, 1)), file),
-        r"is a whole network \(torch\.nn\.\S+Sequential\) and so carries code, which is never run",
+        r"is a whole network \(torch\.nn\.\S+Sequential\) and so contains code, which is never run",
     ),
     "old module": (
         lambda file: torch.save(nn.ReLU(), file, _use_new_zipfile_serialization=False),
@@ -90,11 +90,11 @@ FILES = {
     ),
     "pickle": (
         lambda file: file.write_bytes(pickle.dumps(WEIGHTS)),
-        r"is a pickle of Python's own and .*, which is never run; save network\.state_dict\(\)",
+        r"is a plain Python pickle and .*, which is never run; save network\.state_dict\(\)",
     ),
     "old pickle": (
         lambda file: file.write_bytes(pickle.dumps(WEIGHTS, protocol=2)),
-        "is a pickle of Python's own",
+        "is a plain Python pickle",
     ),
     "cut": (
         cut,

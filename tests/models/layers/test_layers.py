@@ -87,7 +87,7 @@ def test_layers_are_found_by_number_name_last_and_all(spec, labels):
         ("-1", "no layer -1; layers are numbered from 1"),
         ("--5", "no layer '--5' that returns feature maps"),
         ("²", "no layer '²' that returns feature maps"),
-        ("cnov1", "no layer 'cnov1' that returns feature maps; close names: conv1"),
+        ("cnov1", "no layer 'cnov1' that returns feature maps; similar names: conv1"),
         ("head", "module 'head' does not return feature maps: it returns 5 for each image"),
         ("1,,2", "`layer` '1,,2' has an empty part; give"),
     ],
@@ -236,7 +236,7 @@ def test_a_misspelt_module_is_an_error_before_anything_is_hooked():
     network = SmallNet()
     points = {("conv1", 1): print, ("cnov2", 1): print}
     with (
-        pytest.raises(LayerNotFound, match="no layer 'cnov2'; close names: conv2"),
+        pytest.raises(LayerNotFound, match="no layer 'cnov2'; similar names: conv2"),
         observed(network, points),
     ):
         pass

@@ -72,7 +72,7 @@ def test_a_classifier_of_a_file_is_used_as_it_is(nets):
 def test_what_a_file_does_not_have_or_cannot_make_is_said_in_a_sentence(nets, tmp_path):
     line = NETS.splitlines().index("    return Tiny(3)") + 1
     for spec, kind, said in (
-        (f"{nets}:classifer", NothingThere, "has no function 'classifer'; close names: classifier"),
+        (f"{nets}:classifer", NothingThere, "no function 'classifer'; similar names: classifier"),
         (f"{nets}:broken", UsageError, rf"{nets}, line {line}: TypeError: .*takes 1 positional"),
         (f"{nets}:number", WrongType, "returns a int; return a torch.nn.Module"),
         (f"{nets}:Tiny", UsageError, "does not say which size, mean, std"),
@@ -144,7 +144,7 @@ def test_all_of_torchvisions_classifiers_are_resized_as_there():
 
 
 def test_what_torchvision_does_not_have_or_cannot_download_is_said(monkeypatch):
-    with pytest.raises(NothingThere, match="no classifier 'resnet19'; close names: resnet18"):
+    with pytest.raises(NothingThere, match="no classifier 'resnet19'; similar names: resnet18"):
         ik.load_classifier("torchvision:resnet19")
     with pytest.raises(UsageError, match="has its own size; omit `size`"):
         ik.load_classifier("torchvision:resnet18", size=64)

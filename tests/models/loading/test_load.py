@@ -73,7 +73,7 @@ def test_a_loaded_classifier_is_in_eval_mode(run):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({"model.safetensors": None}, "no weights at .*; the run was not finished"),
+        ({"model.safetensors": None}, "no weights at .*; the run did not finish"),
         ({"model.safetensors": "half"}, "is not a safetensors file"),
         ({"config.json": "{"}, "is not JSON"),
         ({"config.json": '{"size": [8, 12]}'}, "lacks architecture, mean, std, classes"),
@@ -129,7 +129,7 @@ def test_a_checkpoint_needs_its_architecture(tmp_path, tiny):
         load_classifier(tmp_path / "weights.pth")
     with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*architecture"):
         load_classifier(tmp_path / "weights.pth", arch="resnet18")
-    with pytest.raises(NothingThere, match=r"or timm model; close names: .*mobilenetv2_035"):
+    with pytest.raises(NothingThere, match=r"or timm model; similar names: .*mobilenetv2_035"):
         load_classifier(tmp_path / "weights.pth", arch="mobilenet_v2_035")
 
 
@@ -149,7 +149,7 @@ def test_code_in_a_pickle_never_runs(tmp_path, tiny, inside):
     torch.save({"state_dict": tiny.state_dict(), "x": trap} if inside else trap, tmp_path / "w.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(trap))
     for name in ("w.pth", "plain.pth"):
-        with pytest.raises(BadWeights, match="carries code, which is never run"):
+        with pytest.raises(BadWeights, match="contains code, which is never run"):
             load_classifier(tmp_path / name, arch="ikit_convnet")
     assert not (tmp_path / "sprung").exists()
 
@@ -214,7 +214,7 @@ def test_a_pretrained_network_brings_its_preprocessing(monkeypatch):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("resnet_18", "'resnet_18' is not a file, run folder or timm model; close names: "),
+        ("resnet_18", "'resnet_18' is not a file, run folder or timm model; similar names: "),
         (
             "runs/nothing",
             "no file or folder runs/nothing; for a repository .* give hf-hub:runs/nothing",

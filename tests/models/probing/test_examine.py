@@ -160,7 +160,7 @@ def test_the_type_of_the_network_decides_and_the_normalisation_is_not_rounded(co
 def test_types_that_do_not_go_together_are_reported():
     mixed = layers()
     mixed[0].half()
-    with pytest.raises(UsageError, match=r"mixes floating types .*network\.float"):
+    with pytest.raises(UsageError, match=r"mixes floating-point types .*network\.float"):
         _ = plain(mixed, SIZE).classes
     with pytest.raises(UsageError, match=r"its inputs are torch.float32; give inputs.to\(torch.fl"):
         FilterAblation(layers().half(), layer=1).attribute(PIXELS, target=0)

@@ -352,7 +352,7 @@ def test_other_images_are_refused(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputExists, match="holds files that are not a run"):
+    with pytest.raises(OutputExists, match="holds files but no run"):
         resume(recipe, tmp_path, "cpu")
 
 

@@ -260,7 +260,7 @@ def test_generated_images_are_drawn_once_for_all_trials(tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_left_alone(data, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for force in (False, True):
-        with pytest.raises(OutputExists, match="holds files that are not a sweep"):
+        with pytest.raises(OutputExists, match="holds files but no sweep"):
             sweep(small_study(data), tmp_path, force=force)
     assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -117,18 +117,18 @@ def test_a_study_may_be_one_recipe_and_its_data_another(tmp_path):
     ("text", "message"),
     [
         ("[study", "is not valid TOML"),
-        (ABOUT + "[recipes]\n", "no section 'recipes'; close names: recipe"),
-        (ABOUT + "tilte = 1\n", r"no field of \[study\] 'tilte'; close names: title"),
-        (ABOUT + "[recipe]\nkernels = 3\n", "no field of a recipe 'kernels'; close names: kernel"),
-        (ABOUT + "[vary]\nepoch = [3]\n", "no field of a recipe 'epoch'; close names: epochs"),
+        (ABOUT + "[recipes]\n", "no section 'recipes'; similar names: recipe"),
+        (ABOUT + "tilte = 1\n", r"no field of \[study\] 'tilte'; similar names: title"),
+        (ABOUT + "[recipe]\nkernels = 3\n", "field of a recipe 'kernels'; similar names: kernel"),
+        (ABOUT + "[vary]\nepoch = [3]\n", "no field of a recipe 'epoch'; similar names: epochs"),
         (ABOUT + "[recipe]\nseed = 3\n", r"list them as `seeds` of the study"),
         (ABOUT + "[recipe]\nlr = true\n", "`lr` is True; it must be: number"),
         (ABOUT + "[recipe]\nchannels = 3\n", "`channels` is 3; it must be: list of integers"),
         (
             ABOUT + '[vary]\nactivation = ["relu", "gelo"]\n',
-            "`activation` is 'gelo'; close names: gelu",
+            "`activation` is 'gelo'; similar names: gelu",
         ),
-        (ABOUT + '[recipe]\nactivation = "gelo"\n', "`activation` is 'gelo'; close names: gelu"),
+        (ABOUT + '[recipe]\nactivation = "gelo"\n', "`activation` is 'gelo'; similar names: gelu"),
         (
             ABOUT + "[vary]\nkernel = [3, [3, 0]]\n",
             "`kernel` is 0; it must be an integer of at least 1",
@@ -288,5 +288,5 @@ def test_a_study_that_is_not_there_names_what_is(tmp_path):
     with pytest.raises(NothingThere, match=r"No such file or directory; see examples/studies/"):
         read_study(tmp_path / "kernle.toml")
     (tmp_path / "kernel.toml").touch()
-    with pytest.raises(NothingThere, match=r"close names: kernel\.toml"):
+    with pytest.raises(NothingThere, match=r"similar names: kernel\.toml"):
         read_study(tmp_path / "kernle.toml")
