@@ -7,7 +7,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -29,7 +29,8 @@ from interpret_kit.cli.common.options import (
 from interpret_kit.cli.common.resuming import give_hint
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import OutputExists, RunError, UsageError
-from interpret_kit.models.loading.recorded_runs import size_of
+from interpret_kit.models.loading.overrides import as_given
+from interpret_kit.models.loading.recorded_runs import check_model, size_of
 from interpret_kit.results.atomic import is_ours
 from interpret_kit.results.lock import alone_in
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
 
 OUT = "ikit-atlas"
+EXAMPLES = """ikit atlas --data photos/ --out site --open
+  ikit atlas --compare runs/a runs/b --data photos/ --out both"""
 _NOT_AGAIN = {
     "force",
     "update",
@@ -54,19 +57,20 @@ def _run(ctx: click.Context) -> None:
     _check_out(out, force=given["force"], update=given["update"])
     ctx.with_resource(alone_in(out, beside=True))
     parts = AtlasParts(parts_beside(out), fresh=given["force"])
-    model = defaults.choose_model(ctx)
-    terminal.say(f"model: {model}")
-    size = given["size"] or size_of(str(model.spec))
-    if size is not None:
-        settings.occlusion.check_size(size)
-    images, line = defaults.load_chosen(defaults.choose_images(ctx, model), ctx, given["most"])
+    specs = _specs(ctx, terminal)
+    for size in [given["size"] or size_of(each) for each in specs]:
+        if size is not None:
+            settings.occlusion.check_size(size)
+    chosen = defaults.choose_images(ctx, defaults.Chosen(specs[0], "named"))
+    images, line = defaults.load_chosen(chosen, ctx, given["most"])
     terminal.say(line)
     terminal.not_used(images.omitted)
     images.check_readable()
     if not given["arch"]:
-        check_names(settings.ablation, images, str(model.spec))
+        for each in specs:
+            check_names(settings.ablation, images, each)
     with _resumable(out, parts):
-        page = _write(ctx, str(model.spec), images, settings, parts)
+        page = _write(ctx, specs, images, settings, parts)
     _tell(terminal, page, parts)
     if given["in_browser"] and not webbrowser.open(page.absolute().as_uri()):
         terminal.say("no browser was found to open the page")
@@ -119,36 +123,64 @@ def _resumable(out: Path, parts: AtlasParts) -> Iterator[None]:
         raise
 
 
+def _specs(ctx: click.Context, terminal: Terminal) -> tuple[str, ...]:
+    """Choose the model, or the two that are compared, and say so.
+
+    Raises:
+        UsageError: if it cannot be loaded, as far as that is known without torch.
+    """
+    given = ctx.params
+    if not given["compare"]:
+        model = defaults.choose_model(ctx)
+        terminal.say(f"model: {model}")
+        return (str(model.spec),)
+    if defaults.how(ctx, "model") == "--model":
+        raise UsageError(
+            f"--compare names both models, and --model {given['model']} is given; drop one of them"
+        )
+    for letter, spec in zip("AB", given["compare"], strict=True):
+        check_model(spec, given["arch"], given["device"], as_given(**models.said_by(ctx)))
+        state = defaults.with_state("", spec)
+        terminal.say(f"model {letter}: {spec}{state and f' ({state})'}")
+    return tuple(given["compare"])
+
+
 def _write(
-    ctx: click.Context, model: str, images: ImageSet, settings: AtlasSettings, parts: AtlasParts
+    ctx: click.Context,
+    specs: tuple[str, ...],
+    images: ImageSet,
+    settings: AtlasSettings,
+    parts: AtlasParts,
 ) -> Path:
-    """Load the network and write the atlas; return its first page."""
+    """Load the network, or both, and write the pages; return the first one."""
     given = ctx.params
     terminal = Terminal(given["json"], given["quiet"])
     with importing_torch():
         take_full_float32()
-        classifier = models.load(model, ctx, terminal, given["device"])
+        loaded = [models.load(each, ctx, terminal, given["device"]) for each in specs]
     from interpret_kit.atlas.build import write_atlas
+    from interpret_kit.atlas.comparing.build import write_atlas_comparison
 
     with terminal.progress("atlas") as step:
-        return write_atlas(
-            classifier,
-            images,
-            Path(given["out"] or OUT),
-            settings,
-            photos=list(given["photo"]) or None,
-            parts=parts,
-            batch_size=given["batch_size"],
-            engine=given["engine"],
-            progress=lambda what, done, total: step(done, total, what),
-            command=command_again(ctx, model),
-            force=given["force"] or given["update"],
-        )
+        how: dict[str, Any] = {
+            "photos": list(given["photo"]) or None,
+            "parts": parts,
+            "batch_size": given["batch_size"],
+            "engine": given["engine"],
+            "progress": lambda what, done, total: step(done, total, what),
+            "command": command_again(ctx, specs[0]),
+            "force": given["force"] or given["update"],
+        }
+        place = Path(given["out"] or OUT), settings
+        if len(loaded) > 1:
+            return write_atlas_comparison(loaded[0], loaded[1], images, *place, **how)
+        return write_atlas(loaded[0], images, *place, **how)
 
 
 def command_again(ctx: click.Context, model: str) -> str:
     """Return the command that writes the same atlas again, with the model that was used."""
-    parts = ["ikit", "atlas", *map(str, ctx.params["images"]), "--model", model]
+    parts = ["ikit", "atlas", *map(str, ctx.params["images"])]
+    parts += [] if ctx.params["compare"] else ["--model", model]
     for option in ctx.command.params:
         name = str(option.name)
         default = ctx.get_parameter_source(name) is ParameterSource.DEFAULT
@@ -156,7 +188,7 @@ def command_again(ctx: click.Context, model: str) -> str:
             value = ctx.params[name]
             for each in value if option.multiple else [value]:
                 typed = ",".join(map(str, each)) if isinstance(each, tuple) else str(each)
-                parts += [option.opts[0], typed]
+                parts += [option.opts[0], *(each if option.nargs > 1 else [typed])]
     return shlex.join(parts)
 
 
@@ -171,12 +203,20 @@ atlas = click.Command(
         "the classifier looks. The pages load nothing from outside the folder.\n\n"
         "Intermediate results are kept in OUT.parts, next to the folder, so that --update, or a "
         "run after an interruption, computes only what has changed or is missing.\n\n"
-        + example_of("ikit atlas --data photos/ --out site --open")
+        + example_of(EXAMPLES)
     ),
     params=[
         images_argument(),
         *options_of(AtlasSettings),
-        *shared(*models.MODEL, "data", "split", "most"),
+        *shared(*models.MODEL),
+        click.Option(
+            ["--compare"],
+            nargs=2,
+            metavar="MODEL MODEL",
+            help="two models side by side, instead of --model: an atlas of each, and pages with "
+            "both accuracies, the images that changed, and filters paired by their correlation",
+        ),
+        *shared("data", "split", "most"),
         *shared("out", out=f"output folder; default: {OUT}"),
         click.Option(
             ["--photo"],

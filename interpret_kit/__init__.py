@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from interpret_kit.analyses.top_patches import TopPatches as TopPatches
     from interpret_kit.analyses.top_patches import TopPatchesResult as TopPatchesResult
     from interpret_kit.atlas.build import write_atlas as write_atlas
+    from interpret_kit.atlas.comparing.build import write_atlas_comparison as write_atlas_comparison
     from interpret_kit.atlas.kept.parts import AtlasParts as AtlasParts
     from interpret_kit.atlas.settings import AtlasSettings as AtlasSettings
     from interpret_kit.captum_api.filter_ablation import FilterAblation as FilterAblation
@@ -97,6 +98,7 @@ _HOMES = {
     "sweep": "trainers.sweep.runner",
     "train": "trainers.train",
     "write_atlas": "atlas.build",
+    "write_atlas_comparison": "atlas.comparing.build",
     "write_report": "report.page",
 }
 

@@ -78,20 +78,48 @@ def test_every_kind_of_page_fits_and_loads_only_its_own_files(browser, atlas, wi
     visit.page.context.close()
 
 
+def compared(comparison):
+    return [each.relative_to(comparison.folder).as_posix() for each in comparison.pages]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light")])
+def test_the_pages_of_a_comparison_fit_sort_and_filter(browser, comparison, width, scheme):
+    visit = Visit(browser, comparison, width, color_scheme=scheme)
+    for address in compared(comparison):
+        page = visit.open(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        page.keyboard.press("/")  # there is no search here
+    read = "all => all.map((each) => Number(each.dataset.correlation))"
+    page.select_option("#sort", "correlation")
+    shown = page.locator(".pairs li").evaluate_all(read)
+    assert shown == sorted(shown, reverse=True)
+    page.select_option("#least", "0")
+    assert page.inner_text("#count") == "0 of 5 pairs"
+    page.select_option("#least", "1")
+    assert page.inner_text("#count") == "5 of 5 pairs"
+    page.locator(".pairs li a").nth(1).click()
+    page.wait_for_url("**/b/layers/2/*.html")
+    page.click("text=comparison")
+    page.wait_for_url("**/site/index.html")
+    visit.assert_quiet()
+    visit.page.context.close()
+
+
 @pytest.mark.skipif("IKIT_AXE" not in os.environ, reason="IKIT_AXE names no axe.min.js")
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault_of_accessibility(browser, atlas, width, scheme):
+def test_axe_finds_no_serious_fault_of_accessibility(browser, atlas, comparison, width, scheme):
     rules = Path(os.environ["IKIT_AXE"]).read_text("utf-8")
-    visit = Visit(browser, atlas, width, color_scheme=scheme, bypass_csp=True)
     faults = []
-    for address in kinds(atlas):
-        page = visit.open(address)
-        page.evaluate(rules)
-        for rule in page.evaluate("axe.run()")["violations"]:
-            if rule["impact"] in {"serious", "critical"}:
-                faults += [(address, rule["id"], node["html"]) for node in rule["nodes"]]
-    visit.page.context.close()
+    for made, addresses in ((atlas, kinds(atlas)), (comparison, compared(comparison))):
+        visit = Visit(browser, made, width, color_scheme=scheme, bypass_csp=True)
+        for address in addresses:
+            page = visit.open(address)
+            page.evaluate(rules)
+            for rule in page.evaluate("axe.run()")["violations"]:
+                if rule["impact"] in {"serious", "critical"}:
+                    faults += [(address, rule["id"], node["html"]) for node in rule["nodes"]]
+        visit.page.context.close()
     assert faults == []
 
 

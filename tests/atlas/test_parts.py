@@ -101,6 +101,8 @@ def test_a_second_run_computes_nothing_and_finds_the_same(made, parts, counted):
     )
     assert_same(made[1], again)
     assert made[1].photos.occlusion == again.photos.occlusion
+    with parts.opened():  # the next run, of which nothing is known yet
+        assert parts.told() == ""
 
 
 def test_another_photo_is_computed_alone_wherever_it_stands(parts, counted):

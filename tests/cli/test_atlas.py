@@ -8,10 +8,11 @@ import webbrowser
 import pytest
 from click.testing import CliRunner
 from pages import Page
-from small_runs import write_images, write_run
+from small_runs import CLASSES, save_run, write_images, write_run
 
 from interpret_kit.analyses.occlusion import OcclusionFold
 from interpret_kit.cli.main import ikit
+from interpret_kit.models.loading.load import create
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,7 @@ def test_the_command_opens_the_first_page_and_its_foot_makes_it_again(place, mon
         (["--layer", "7"], "no layer 7; the layers are numbered from 1 to 2"),
         (["--ablation-images", "0"], "--ablation-images is 0; it must be at least 1"),
         (["--force"], "--force replaces the folder given with --out"),
+        (["--compare", "run", "run"], "--compare names both models, and --model"),
     ],
 )
 def test_mistakes_are_one_line(place, options, said):
@@ -107,3 +109,24 @@ def test_ctrl_c_gives_the_command_that_resumes(place, monkeypatch):
     said = "Error: stopped by Ctrl-C; resume with: ikit atlas --out new --update"
     assert result.stderr.splitlines() == [said]
     shutil.rmtree(place / "new.parts")
+
+
+def test_two_models_are_compared_though_one_has_more_layers(place, monkeypatch):
+    monkeypatch.chdir(place)
+    arguments = {"channels": (2, 2, 4), "kernel": 3, "fc": (), "num_classes": 4, "size": (24, 24)}
+    config = json.loads((place / "run/config.json").read_text())
+    network = create("ikit_convnet", **arguments)
+    save_run(place / "deeper", network, config | {"arguments": arguments, "classes": CLASSES})
+    line = ["atlas", "--compare", "run", "deeper", "--data", "photos", "--out", "both", "--json"]
+    options = ["--ablation-images", "4", "--engine", "full"]
+    result = CliRunner().invoke(ikit, [*line, *options])
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert "model A: run\nmodel B: deeper" in result.stderr
+    assert told["computed"][0] == "predictions of A"
+    said = " ".join("".join(Page(place / "both/index.html").words).split())
+    assert "A run classifies" in said
+    assert "Layer conv3 is only in B." in said
+    assert "2, 2" in said
+    assert "3, 2" in said
+    assert "--compare run deeper --data photos --out both --engine full" in said

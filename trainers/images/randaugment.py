@@ -34,7 +34,9 @@ class RandomNumbers(Protocol):
 ImageOperation = Callable[[Tensor, Tensor], Tensor]  # images and signed strengths in [-1, 1]
 
 
-def randaugmented(images: Tensor, operations: int, magnitude: float, draws: RandomNumbers) -> Tensor:
+def randaugmented(
+    images: Tensor, operations: int, magnitude: float, draws: RandomNumbers
+) -> Tensor:
     """Apply random operations to each image, one after the other.
 
     Args:

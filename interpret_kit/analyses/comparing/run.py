@@ -75,7 +75,7 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
     question = Comparison(ablate, site, most_shown, occlusion)
     first = as_classifier(first, "compare() expects a Classifier first")
     second = as_classifier(second, "compare() expects a Classifier second")
-    order = _order_of_classes(first, second)
+    order = order_of_classes(first, second)
     _refuse_other_sizes(question, first, second)
     given = _labelled(images, first, strict=strict)
     with alone_with(second.network):
@@ -172,7 +172,7 @@ def _refuse_other_sizes(question: Comparison, first: Classifier, second: Classif
         )
 
 
-def _order_of_classes(first: Classifier, second: Classifier) -> Array:
+def order_of_classes(first: Classifier, second: Classifier) -> Array:
     """Return the class of the first classifier for each class of the second, (classes,).
 
     Raises:

@@ -62,6 +62,7 @@ class AtlasParts:
             OutputExists: the folder holds something else, or another process uses it.
             CannotWrite: no permission or no space.
         """
+        self.reused, self.computed, self._used = [], {}, set()
         self._refuse_other_folder()
         with alone_in(self.place, option="folder"):
             self._refuse_other_folder()

@@ -100,23 +100,25 @@
 
   function arrange() {
     const key = $("#sort").value;
-    const of = $("#of").value;
-    const alive = $("#alive").value;
+    const chosen = (query) => ($(query) ? $(query).value : "");
+    const of = chosen("#of");
+    const alive = chosen("#alive");
+    const least = chosen("#least");
     const order = (a, b) => b.dataset[key] - a.dataset[key] || b.dataset.number - a.dataset.number;
     const sorted = [...tiles].sort(order);
     const moved = sorted.some((tile, k) => tile !== tiles[k]);
     tiles = sorted;
     for (const tile of tiles) {
-      tile.hidden = (of !== "" && tile.dataset.class !== of) || (alive !== "" && tile.dataset.dead !== alive);
+      tile.hidden = (of !== "" && tile.dataset.class !== of) || (alive !== "" && tile.dataset.dead !== alive) || (least !== "" && tile.dataset.least !== least);
     }
     if (moved) wall.replaceChildren(...tiles);
-    $("#count").textContent = `${shown().length} of ${tiles.length} filters`;
+    $("#count").textContent = `${shown().length} of ${tiles.length} ${wall.dataset.what || "filters"}`;
   }
 
   if (wall) {
     $(".controls").hidden = false;
     $(".controls").addEventListener("submit", (event) => event.preventDefault());
-    for (const each of ["#sort", "#of", "#alive"]) $(each).addEventListener("change", arrange);
+    for (const each of document.querySelectorAll(".controls select")) each.addEventListener("change", arrange);
     arrange();
   }
 
@@ -127,7 +129,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "/" && !typing()) {
+    if (event.key === "/" && input && !typing()) {
       event.preventDefault();
       input.focus();
       return;
