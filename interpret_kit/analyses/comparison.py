@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interpret_kit.analyses.comparing.paired import changes_table, classes_table, mcnemar
+from interpret_kit.analyses.comparing.paired import changes_table, classes_table
+from interpret_kit.analyses.comparing.significance import mcnemar
 from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, integer
@@ -84,7 +85,7 @@ class ComparisonResult(Result["Comparison"], of="comparison"):
     @property
     def p_value(self) -> float:
         """Of the exact McNemar test: are the two equally often the only one that is correct?"""
-        return mcnemar(int(self.broken.sum()), int(self.repaired.sum()))
+        return float(mcnemar(self.broken.sum(), self.repaired.sum()))
 
     def lead(self) -> str:
         """Both accuracies, the images that changed, and the p-value of the McNemar test."""

@@ -8,15 +8,15 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.analyses.comparing.significance import q_values
+from interpret_kit.analyses.counting.scoring import Z_95, Score
+from interpret_kit.analyses.patches.tables import at_border
 from interpret_kit.atlas.findings import Findings
-from interpret_kit.atlas.significance import q_values
 from interpret_kit.results.mapped import forget
 from interpret_kit.results.result import Array
 
 _CHUNK = 4096  # images whose activations are read at once
 _FILTERS = 64  # filters whose activations are read at once
-_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
 
 
 @dataclass(eq=False)
@@ -45,7 +45,7 @@ class LayerMeasures:
     def by_class(self) -> Array:
         """Mean peak activation of each filter by true class, (filters, classes).
 
-        NaN for classes without images.
+        Negative peaks count as 0. NaN for classes without images.
         """
         survey, classes = self.findings.survey, len(self.findings.classes)
         total = np.zeros((classes, self._peaks.shape[1]))
@@ -97,6 +97,11 @@ class Measures:
         rows = [self.findings.filters_of(k) for k in layers]
         return np.concatenate([q_values(self.broken[r], self.repaired[r]) for r in rows])
 
+    @cached_property
+    def at_edge(self) -> Array:
+        """Which filters may respond to the padding, bool (filters,): see `at_border`."""
+        return at_border(self.findings.tops)
+
     def share_broken(self, row: int) -> Score:
         """Newly misclassified images of a filter, of all images on which it was ablated."""
         return Score(int(self.broken[row]), self.images)
@@ -105,6 +110,7 @@ class Measures:
         """Return the mean share of newly misclassified images per filter, with its 95 % interval.
 
         The interval is for images drawn at random: normal, over how many filters break each image.
+        If no filter breaks any, all three are 0, and the interval is not known.
         """
         ablation, rows = self.findings.ablation, self.findings.filters_of(layer)
         mine = slice(*np.searchsorted(ablation.flip_row, [rows[0], rows[-1] + 1]))
@@ -113,7 +119,7 @@ class Measures:
         shares = np.zeros(self.images)
         shares[: len(counts)] = counts / len(rows)
         mean = float(shares.mean())
-        half = _Z * float(shares.std(ddof=1)) / self.images**0.5 if self.images > 1 else 1.0
+        half = Z_95 * float(shares.std(ddof=1)) / self.images**0.5 if self.images > 1 else 1.0
         return mean, max(0.0, mean - half), min(1.0, mean + half)
 
     def of_layer(self, layer: int) -> LayerMeasures:

@@ -11,7 +11,7 @@ from networks_on_paper import CLASSES, SmallNet, noisy_images, pixels_of, small_
 from torch import nn
 
 import interpret_kit as ik
-from interpret_kit.analyses.comparing.paired import mcnemar
+from interpret_kit.analyses.comparing.significance import mcnemar
 from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, UsageError
 from interpret_kit.models.classifier import Classifier
 

@@ -35,6 +35,12 @@ def test_the_interval_is_wilsons(correct, images, low, high):
         np.testing.assert_allclose(squared, 1.959964**2 * ends * (1 - ends) / images, rtol=1e-9)
 
 
+@pytest.mark.parametrize("images", [1, 4, 10, 84, 1000])
+def test_the_interval_of_none_and_of_all_has_no_rounding_at_its_end(images):
+    assert Score(images, images).interval[1] == 1
+    assert Score(0, images).interval[0] == 0
+
+
 def test_a_score_reads_as_a_sentence():
     assert str(Score(8, 10)) == "accuracy 80.0 % (8 of 10 images; 95 % interval 49.0 to 94.3 %)"
 

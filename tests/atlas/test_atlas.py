@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import numpy as np
@@ -209,13 +210,21 @@ def test_an_image_page_shows_the_maps_of_other_methods(atlas):
         assert middle == pytest.approx(colour, abs=40)  # WebP is not exact; white is far from green
 
 
-def test_photos_have_pages_with_the_confidence_of_each_window(tmp_path):
+@pytest.fixture(scope="module")
+def with_photo(tmp_path_factory):
+    """An atlas of six images, on two of which filters were ablated, and of a photo."""
     classifier, images = small_classifier(), noisy_images(6)
     classifier.network.act1, classifier.network.act2 = torch.nn.ReLU6(), torch.nn.ReLU6()
     photo = Image.fromarray(np.full((12, 10, 3), 90, np.uint8))
-    settings = {"photos": [photo], "engine": "full"}
-    ik.write_atlas(classifier, images, tmp_path / "site", SETTINGS, **settings)
-    page = tmp_path / "site/images/photo-0.html"
+    settings = dataclasses.replace(SETTINGS, ablation_images=2)
+    site = tmp_path_factory.mktemp("photo") / "site"
+    ik.write_atlas(classifier, images, site, settings, photos=[photo], engine="full")
+    return SimpleNamespace(site=site, classifier=classifier, images=images, photo=photo)
+
+
+def test_photos_have_pages_with_the_confidence_of_each_window(with_photo):
+    classifier, photo = with_photo.classifier, with_photo.photo
+    page = with_photo.site / "images/photo-0.html"
     expected = ik.Occlusion(window=4, stride=3).run(classifier, [photo])
     shown = [float(each["data-c"]) for each in Page(page).all("rect") if "data-c" in each]
     assert shown == pytest.approx(100 * expected.confidence[0].ravel(), abs=0.006)
@@ -225,7 +234,29 @@ def test_photos_have_pages_with_the_confidence_of_each_window(tmp_path):
     why = "guided-gradcam changes the gradients of nn.ReLU modules, and small has none (its"
     assert f"Guided Grad-CAM cannot be applied to this network: {why}" in words(page)
     assert len([e for e in Page(page).all("image") if e["href"].endswith("photo-0-maps.webp")]) == 3
-    assert "images/photo-0.html" in Page(tmp_path / "site/index.html").addresses()
+    assert "images/photo-0.html" in Page(with_photo.site / "index.html").addresses()
+
+
+def test_of_a_class_without_an_ablated_image_nothing_is_said_to_be_known(with_photo):
+    images = with_photo.images.with_classes_of(with_photo.classifier)
+    ablated_on = set(images.spread(2).labels.tolist())
+    for label in set(images.labels.tolist()):
+        said = words(with_photo.site / f"classes/{label}.html")
+        unknown = "not known: filters were ablated on 2 images, and none of them is of this class"
+        assert (unknown in said) == (label not in ablated_on)
+    assert len(ablated_on) < len(set(images.labels.tolist()))
+
+
+def test_only_small_fields_that_all_reach_beyond_the_edge_hint_at_the_padding(atlas):
+    tops = ik.TopPatches(layer="all").run(atlas.classifier, atlas.images)
+    clipped = (tops.boxes != tops.full_boxes).any(2).all(1)
+    sides = tops.full_boxes[:, 0, 2:] - tops.full_boxes[:, 0, :2]
+    small = (2 * sides <= atlas.classifier.size).all(1)
+    assert (clipped & ~small & ~tops.dead).any()
+    for row, (layer, number) in enumerate(zip(tops.layer, tops.filter, strict=True)):
+        said = words(atlas.folder / f"layers/{layer + 1}/{number}.html")
+        expected = clipped[row] and small[row] and not tops.dead[row]
+        assert ("respond to the zero-padding" in said) == expected
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

@@ -1,23 +1,32 @@
 """Are the statistics and the choice of images of an atlas those worked out on paper?"""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from interpret_kit.analyses.comparing.significance import mcnemar, q_values
 from interpret_kit.analyses.recording.spill import Room
-from interpret_kit.atlas.measures import chain, correlations, selectivity_of, twins
+from interpret_kit.atlas.measures import Measures, chain, correlations, selectivity_of, twins
+from interpret_kit.atlas.pages.filter_ import _changed
+from interpret_kit.atlas.pages.network import _strongest
 from interpret_kit.atlas.pages.words import counted, false_discovery, percent
 from interpret_kit.atlas.selection import at_quantiles
 from interpret_kit.atlas.sheets.sprites import CoverPlan, Crop, SheetPlan
 from interpret_kit.atlas.sheets.tile_file import TileFile
 from interpret_kit.atlas.sheets.tiles import map_tiles, patch_tile
-from interpret_kit.atlas.significance import mcnemar, q_values
 
 
 def test_the_exact_mcnemar_test_is_that_of_a_fair_coin():
-    assert mcnemar(0, 0) == 1
-    assert mcnemar(0, 5) == 2 / 2**5
-    assert mcnemar(1, 7) == 2 * (1 + 8) / 2**8
-    assert mcnemar(4, 4) == 1
+    tests = np.array([(0, 0), (0, 5), (1, 7), (7, 1), (4, 4)])
+    assert mcnemar(*tests.T) == pytest.approx(
+        [1, 2 / 2**5, 2 * (1 + 8) / 2**8, 2 * (1 + 8) / 2**8, 1], rel=1e-12
+    )
+    # Of 100,000 changes, 49,500 and 50,500: 3.1623 standard deviations, less half an image.
+    assert mcnemar(49_500, 50_500) == pytest.approx(
+        math.erfc(999 / 100_000**0.5 / 2**0.5), rel=1e-3
+    )
 
 
 def test_q_values_are_those_of_benjamini_and_hochberg():
@@ -29,6 +38,48 @@ def test_q_values_are_those_of_benjamini_and_hochberg():
 def test_a_larger_p_never_has_a_smaller_q():
     # p: 2 / 32 twice, of two tests: the first by rank would be 2 / 16, and is 2 / 32 as the second.
     assert q_values(np.array([5, 0]), np.array([0, 5])) == pytest.approx([1 / 16, 1 / 16])
+
+
+def test_a_class_without_images_is_not_among_the_tests():
+    # p of 5 to 0: 2 / 32; of two tests, q is 4 / 32.
+    ablation = SimpleNamespace(
+        broken=np.array([[5, 0, 0]]), repaired=np.zeros((1, 3), int), total=np.array([6, 0, 6]),
+        correct=np.array([6, 0, 6]),
+    )  # fmt: skip
+    (changed,) = _changed(SimpleNamespace(findings=SimpleNamespace(ablation=ablation)), 0)
+    assert (changed.label, changed.broken, changed.q) == (0, 5, pytest.approx(1 / 8))
+
+
+def test_of_the_strongest_filter_three_classes_are_named_and_the_others_counted():
+    broken = np.array([[2, 0, 0, 0, 0], [1, 4, 3, 1, 2]])
+    site = SimpleNamespace(
+        findings=SimpleNamespace(ablation=SimpleNamespace(broken=broken)),
+        measures=SimpleNamespace(broken=broken.sum(1), share_broken=lambda row: row),
+        card=lambda row: f"conv1:{row}",
+    )
+    said = _strongest(site)
+    assert (said["card"], said["classes"], said["others"]) == (
+        "conv1:1",
+        [(1, 4), (2, 3), (4, 2)],
+        2,
+    )
+
+
+def test_the_damage_of_a_layer_is_a_mean_over_its_filters_with_the_error_of_the_images():
+    # Of four images, the two filters of layer 1 break one, and one of them another: shares of 1,
+    # 0.5, 0 and 0. Variance: (0.625**2 + 0.125**2 + 2 * 0.375**2) / 3.
+    ablation = SimpleNamespace(
+        total=np.array([2, 2]),
+        flip_row=np.array([0, 1, 1, 2, 2, 2]),
+        flip_id=np.array([3, 0, 3, 0, 1, 2]),
+        flip_label=np.array([0, 1, 0, 1, 1, 0]),
+        flip_after=np.array([0, 0, 1, 0, 1, 0]),  # of the first row and two others: repaired
+    )
+    layers = np.array([0, 1, 1])
+    findings = SimpleNamespace(ablation=ablation, filters_of=lambda k: np.flatnonzero(layers == k))
+    half = 1.959964 * (0.6875 / 3) ** 0.5 / 2
+    assert Measures(findings).layer_damage(1) == pytest.approx((0.375, 0, 0.375 + half))
+    assert Measures(findings).layer_damage(0) == (0, 0, 0)
 
 
 def test_class_selectivity_is_zero_for_equal_classes_and_one_for_a_single_class():

@@ -18,7 +18,7 @@ LABELS = (  # help text and converter of a field
     "predicted (the network's own predictions with all filters, which needs no labels)",
     word_argument(GIVEN, PREDICTED),
 )
-_Z = 1.959964  # 97.5 % quantile of the standard normal distribution
+Z_95 = 1.959964  # 97.5 % quantile of the standard normal distribution
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Score:
         if not self.images:
             return 0.0, 1.0
         count, share = self.images, self.accuracy
-        middle = share + _Z**2 / (2 * count)
-        spread = _Z * (share * (1 - share) / count + _Z**2 / (4 * count**2)) ** 0.5
-        low, high = ((middle + way * spread) / (1 + _Z**2 / count) for way in (-1, 1))
-        return max(low, 0.0), min(high, 1.0)
+        middle = share + Z_95**2 / (2 * count)
+        spread = Z_95 * (share * (1 - share) / count + Z_95**2 / (4 * count**2)) ** 0.5
+        low, high = ((middle + way * spread) / (1 + Z_95**2 / count) for way in (-1, 1))
+        # Rounding must not leave 1e-16 between an interval and its end.
+        return low if self.correct else 0.0, high if self.correct < count else 1.0
 
     def numbers(self) -> dict[str, Any]:
         """Return accuracy, interval and counts by name, for JSON."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from interpret_kit.analyses.counting.tally import Array
 from interpret_kit.errors import shortened
 from interpret_kit.models.argument_values import counted
 from interpret_kit.results.table import Table
@@ -13,17 +14,22 @@ from interpret_kit.results.table import Table
 Patched = Any  # a `TopPatchesResult`, whose tables these are
 
 
-def border_notes(result: Patched) -> tuple[str, ...]:
-    """Name the filters of which every top patch reaches beyond the border of the image.
+def at_border(result: Patched) -> Array:
+    """Return of which filters every top patch reaches beyond the border, bool (filters,).
 
     Their activation depends on the padding. Receptive fields larger than half of the image do not
-    count: they reach beyond its border almost everywhere.
+    count: they reach beyond its border almost everywhere. Neither do dead filters.
     """
     boxes = result.full_boxes
     sides = np.array(result.input_images.shape[1:3])
     small = (boxes[:, 0, 2:] - boxes[:, 0, :2] <= sides / 2).all(1)
     beyond = (boxes != result.boxes).any(2).all(1)
-    found = np.flatnonzero(small & beyond & ~result.dead)
+    return np.asarray(small & beyond & ~result.dead)
+
+
+def border_notes(result: Patched) -> tuple[str, ...]:
+    """Name the filters of which every top patch reaches beyond the border of the image."""
+    found = np.flatnonzero(at_border(result))
     if not len(found):
         return ()
     names = [f"{result.layers[result.layer[row]]}:{result.filter[row]}" for row in found]

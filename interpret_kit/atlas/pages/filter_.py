@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from interpret_kit.analyses.comparing.significance import q_values
 from interpret_kit.atlas.pages.network import field_of
 from interpret_kit.atlas.pages.site import FilterCard, Photo, Site
 from interpret_kit.atlas.selection import at_quantiles, flips_of
 from interpret_kit.atlas.sheets.sprites import Crop
-from interpret_kit.atlas.significance import q_values
 
 BINS = 24  # of the histogram
 CLASSES = 6  # that activate the filter most
@@ -24,7 +24,7 @@ class TopUnit:
     """One of the units that are activated most."""
 
     photo: Photo
-    value: float  # activation, before the activation function
+    value: float  # before the activation function
     box: tuple[int, int, int, int]  # receptive field in the image: y0, x0, y1, x1 in pixels
     patch: Crop
     map: Crop
@@ -81,7 +81,7 @@ def filter_page(site: Site, k: int, number: int) -> dict[str, Any]:
         "at_most": at_most,
         "sheets": {name: site.plans[k][name] for name in ("patches", "maps")},
         "units": [_unit(site, k, number, rank) for rank in range(tops.values.shape[1])],
-        "at_edge": bool((tops.boxes[row] != tops.full_boxes[row]).any(1).all()),
+        "at_edge": bool(measures.at_edge[row]),
         "samples": {
             quantile: [(site.photo(int(findings.survey.ids[r])), float(peaks[r])) for r in rows]
             for quantile, rows in at_quantiles(peaks).items()
@@ -102,6 +102,7 @@ def filter_page(site: Site, k: int, number: int) -> dict[str, Any]:
         "similar": _similar(site, k, number),
         "changed": changed[:CHANGED],
         "more_changed": len(changed) - CHANGED,
+        "tested": int((findings.ablation.total > 0).sum()),
         "broken_flips": [_flip(site, each) for each in broken.tolist()],
         "repaired_flips": [_flip(site, each) for each in repaired.tolist()],
         "previous": f"{folder}/{number - 1}.html" if number else "",
@@ -159,10 +160,14 @@ def _similar(site: Site, k: int, number: int) -> list[tuple[FilterCard, float]]:
 
 
 def _changed(site: Site, row: int) -> list[ChangedClass]:
-    """Classes with changed predictions, the most newly misclassified first."""
+    """Classes with changed predictions, the most newly misclassified first.
+
+    A class without images is not tested, and so does not raise the q of others.
+    """
     ablation = site.findings.ablation
-    broken, repaired = ablation.broken[row], ablation.repaired[row]
-    q = q_values(broken, repaired)
+    broken, repaired, tested = ablation.broken[row], ablation.repaired[row], ablation.total > 0
+    q = np.ones(len(tested))
+    q[tested] = q_values(broken[tested], repaired[tested])
     order = np.lexsort((-repaired, -broken))
     return [
         ChangedClass(

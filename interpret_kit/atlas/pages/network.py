@@ -99,6 +99,7 @@ def _strongest(site: Site) -> dict[str, Any]:
         "card": site.card(row),
         "share": site.measures.share_broken(row),
         "classes": [(int(k), int(counts[k])) for k in order if counts[k]],
+        "others": int(counts.sum() - counts[order].sum()),
     }
 
 
