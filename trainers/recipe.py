@@ -99,7 +99,7 @@ class Recipe:
     randaugment: int = parameter(
         0, "RandAugment operations on each training image, such as 2; 0 disables"
     )
-    magnitude: float = parameter(9.0, "magnitude of the RandAugment operations, from 0 to 10")
+    magnitude: float = parameter(5.0, "magnitude of the RandAugment operations, from 0 to 10")
     erase: float = parameter(0.0, "random-erasing probability, in [0, 1]")
     mixup: float = parameter(0.0, "alpha of timm's Mixup, such as 0.2; 0 disables")
     cutmix: float = parameter(0.0, "alpha of timm's CutMix, such as 1; 0 disables")

@@ -1,6 +1,7 @@
-"""Do the claims about the recipe hold? Reads the sweeps and writes docs/studies/README.md.
+r"""Do the claims about the recipe hold? Reads the sweeps and writes docs/studies/README.md.
 
-    ikit sweep examples/studies/{,decisive/}*.toml --data tiny33 --scale 0.15 --out sweeps
+    ikit sweep examples/studies/*.toml examples/studies/decisive/*.toml --data tiny33 \
+        --scale 0.15 --out sweeps
     python docs/studies/make_studies.py sweeps
 
 SWEEPS holds the result of each study in a folder with the name of the study. The page has a table,
@@ -83,8 +84,8 @@ def write(tables: dict[str, SweepResult], out: Path, where: str) -> None:
     swept = {name: Swept(table, rules[name](measured(table))) for name, table in tables.items()}
     scale = next(iter(tables.values())).study.scale
     command = (
-        f"ikit sweep examples/studies/{{,decisive/}}*.toml --data tiny33 --scale {scale:g} "
-        "--out sweeps\n"
+        "ikit sweep examples/studies/*.toml examples/studies/decisive/*.toml --data tiny33 "
+        f"--scale {scale:g} --out sweeps\n"
         "python docs/studies/make_studies.py sweeps"
     )
     (out / "README.md").write_text(page(swept, command, where), encoding="utf-8")

@@ -99,8 +99,8 @@ def _decided(decisive: Samples) -> str:
     judged = [judge(each, decisive[each.study]) for each in CLAIMS if each.study in decisive]
     if not judged:
         return (
-            "The decisive trials, of few recipes with more seeds ("
-            "`examples/studies/decisive/`), have not ended yet."
+            "The decisive trials, of few recipes with more seeds (`examples/studies/decisive/`), "
+            "have not ended yet."
         )
     adjusted = corrected([each.p for each in judged])
     rows = ["| study | claim | seeds | contrast | p | verdict |", "|" + " --- |" * 6]

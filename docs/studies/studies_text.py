@@ -125,7 +125,8 @@ def _rules(tables: Iterable[SweepResult]) -> str:
         "set thus both selects the epoch and scores it, which favours every recipe, and recipes "
         "with more epochs most: if recipes differ in their epochs, their verdict uses the last "
         "epoch instead. Training accuracy is a running mean over the epoch: each batch is "
-        "scored before the step that trains on it."
+        "scored before the step that trains on it. The 95 % intervals cover the spread between the "
+        "seeds, pooled over the recipes of a study, and the sampling of the validation images."
     )
 
 
@@ -138,18 +139,26 @@ def _study(name: str, swept: Swept, *, alone: bool) -> list[str]:
         *own,
         f"{study.question} (`examples/studies/{name}.toml`)",
         markdown(table.summary()),
-        " ".join([_how(table), *failed]),
+        " ".join([_how(table), _best(table), *failed]),
         f"![{study.title}: accuracy by recipe](figures/{name}.png)",
         *([EARLIER[name].table()] if name in EARLIER else []),
         "\n".join(_in_a_line(each) for each in swept.findings),
     ]
 
 
+def _best(table: SweepResult) -> str:
+    headline = table.headline()
+    return f"{headline[:1].upper()}{headline[1:]}."
+
+
 def _how(table: SweepResult) -> str:
     study = table.study
     seeds = len(study.seeds)
     scale = f"at scale {study.scale:g}" if study.scale < 1 else "at full scale"
-    return f"{seeds} seeds {scale}: means, and standard deviations over the seeds (+-)."
+    return (
+        f"{seeds} seeds {scale}: means, standard deviations over the seeds (+-), and 95 % "
+        "intervals of the mean."
+    )
 
 
 def _in_a_line(finding: Finding) -> str:

@@ -84,6 +84,19 @@ def test_a_decisive_study_repeats_a_few_recipes_with_seeds_of_its_own(file, scal
     assert unseeded[0] < unseeded[1]
 
 
+def test_the_variants_of_the_final_recipe_differ_from_it_where_they_say():
+    final = trials_of(read_study(EXAMPLES / "final.toml"))[0].recipe
+    variants = [each.recipe for each in trials_of(read_study(EXAMPLES / "final_variants.toml"))]
+    varied = {(each.kernel, each.shift, each.randaugment) for each in variants}
+    assert len(variants) == len(varied) == 12
+    halves = tuple(each // 2 for each in final.channels)
+    same = {"kernel": 3, "shift": 0.0625, "randaugment": 0, "epochs": 80, "val_too": True}
+    for each in variants:
+        assert (each.channels, each.epochs, each.val_too, each.test) == (halves, 20, False, False)
+        changed = {"channels": final.channels, "test": True, "precision": "bf16", **same}
+        assert dataclasses.replace(each, **changed) == final
+
+
 def test_only_the_final_study_looks_at_the_test_images():
     tested = {file.stem for file in STUDIES if trials_of(read_study(file))[0].recipe.test}
     assert tested == {"final"}
@@ -256,7 +269,8 @@ def test_a_default_that_changes_gives_all_trials_other_names():
         "pool_stride": None, "batch_norm": True, "activation": "relu", "global_pool": False,
         "fc": (128,), "dropout": 0.0, "epochs": 10, "batch_size": 48, "lr": 0.003,
         "optimizer": "adamw", "weight_decay": 0.05, "schedule": "cosine", "warmup": 0.15,
-        "augment": True, "shift": 0.0625, "crop": 1.0, "randaugment": 0, "magnitude": 9.0, "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0,
+        "augment": True, "shift": 0.0625, "crop": 1.0, "randaugment": 0, "magnitude": 5.0,
+        "colour": 0.0, "erase": 0.0, "mixup": 0.0, "cutmix": 0.0,
         "label_smoothing": 0.0, "clip": 0.0, "ema": 0.0, "drop_path": 0.0, "patience": 0,
         "val_too": False, "test": True, "seed": 0, "precision": "auto", "compile": "auto",
     }  # fmt: skip
