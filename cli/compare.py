@@ -28,6 +28,13 @@ EXAMPLES = """ikit compare runs/a runs/b --data photos/
   ikit compare runs/a --ablate 3:7 --data photos/"""
 
 
+DATA = (
+    "images to classify: a folder, a file, tar or Parquet files such as 'train-{000..099}.tar', a "
+    "URL of these, 'shapes' or a data set such as cifar10; default: the first run's own data set, "
+    "else 'shapes'"
+)
+
+
 def _run(ctx: click.Context) -> None:
     given = ctx.params
     terminal = Terminal(given["json"], given["quiet"])
@@ -104,7 +111,7 @@ compare = click.Command(
     params=[
         click.Argument(["runs"], nargs=-1, metavar="RUN [RUN]"),
         *options_of(Comparison),
-        *shared(*models.MODEL[1:], "data", "split", "most"),
+        *shared(*models.MODEL[1:], "data", "split", "most", data=DATA),
         *shared("out", out=f"output folder; default: {OUT}/compare-1, -2, ..."),
         *shared("device", "batch_size", "strict", "format", "force", "json", "quiet"),
     ],

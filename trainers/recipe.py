@@ -188,7 +188,7 @@ class Recipe:
             other = "augment=False" if not self.augment else f"crop={self.crop:g}"
             raise DoesNotFit(f"`shift` has no effect with `{other}`; drop one of them")
         if self.magnitude != type(self).magnitude and not self.randaugment:
-            raise DoesNotFit("`magnitude` has no effect without `randaugment`; give a number of it")
+            raise DoesNotFit("`magnitude` has no effect without `randaugment`; set `randaugment`")
 
     def _refuse_unused(self) -> None:
         if self.arch == OURS:

@@ -50,11 +50,11 @@ class AblationResult(FlipCounts["Ablation"], of="ablation"):
 
 @dataclass(frozen=True)
 class Ablation(Analysis[AblationResult]):
-    """What is each filter for? Ablate one after the other and count changed predictions per class.
+    """What is each filter for? Ablate filters one by one and count changed predictions per class.
 
     At site "convolution", the feature map of the filter is set to zero at the output of the
-    convolution, which equals zeroing its weights and bias. A normalisation that follows turns
-    this zero into a constant; at site "activation", the zero comes after it.
+    convolution, which is equivalent to zeroing its weights and bias. A normalisation that follows
+    turns this zero into a constant; at site "activation", the zero is inserted after it.
 
     Reference: Li and Janson, Optimal ablation for interpretability, NeurIPS 2024, on the meaning
     of zero-ablation. https://arxiv.org/abs/2409.09951

@@ -128,9 +128,10 @@ class AttributionResult(Result["Attribution"], of="attribution"):
 class Attribution(Analysis[AttributionResult]):
     """Where does the classifier look, according to several methods?
 
-    Captum's gradient methods beside occlusion, of the target's output (its logit, unless the
-    network returns probabilities): Grad-CAM (gradcam), guided Grad-CAM (guided-gradcam),
-    integrated gradients (ig) and saliency. Occlusion measures the target's probability.
+    Compare occlusion with Captum's gradient methods: Grad-CAM (gradcam), guided Grad-CAM
+    (guided-gradcam), integrated gradients (ig) and saliency. The gradient methods explain the
+    target's output (its logit, unless the network returns probabilities); occlusion measures the
+    target's probability.
     """
 
     name: ClassVar[str] = "attribution"

@@ -152,21 +152,21 @@ class Analysis(Question, ABC, Generic[R_co]):
             images: anything that `load_images` accepts. Labels are matched to the classifier's
                 classes by name; labels that match none are dropped with a note, or refused if the
                 analysis needs them.
-            batch_size: images per forward pass, or "auto" for the fastest; halved if memory ends.
+            batch_size: images per forward pass, or "auto"; halved if memory runs out.
             strict: raise an error instead of omitting unreadable or unused files.
             progress: True for a bar, or a function of (images done, total, infinite if not known).
             engine: "full" for full forward passes; "incremental" to recompute only what a window
-                or an ablated filter changes; "auto" for the one that is expected to be faster.
+                or an ablated filter changes; "auto" for whichever is expected to be faster.
             job: a folder that keeps what has been computed, shard by shard, for ``resume``.
-            resume: take what an interrupted run has left in the ``job`` folder, if there is
-                anything: the result has the same bytes as that of a run without interruption.
+            resume: reuse what an interrupted run left in the ``job`` folder, if anything: the
+                result has the same bytes as that of a run without interruption.
             workers: how many processes on this machine share the work, each with its share of the
-                threads; 0 for this process alone. Or a `RayCluster`, for those of several machines.
-                They read the images under the same paths. An image that ends its process three
+                threads; 0 for this process alone. Or a `RayCluster`, for those of several machines,
+                which must find the images at the same paths. An image that ends its process three
                 times is named and left out. The bytes of the result are those of one process with
                 as many threads as a worker.
-            memory: how much the records of the images may take, in bytes or as "4G"; by default,
-                half of what is free. More go to files in ``job``, else in TMPDIR or /var/tmp.
+            memory: limit for the records of the images, in bytes or as "4G"; by default, half of what
+                is free. The rest goes to files in ``job``, else in TMPDIR or /var/tmp.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
@@ -175,7 +175,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             NoImages: if no image is left.
             JobMismatch: the ``job`` is of another analysis, classifier, images or batch size.
             OutputExists: the ``job`` folder is taken.
-            RunError: workers do not start or die for another reason than an image, or memory ends.
+            RunError: workers do not start, workers die but not of an image, or memory runs out.
             CannotWrite: no space for temporary files.
         """
         given = (batch_size, strict, progress, engine, job, resume, workers, memory)

@@ -84,7 +84,7 @@ class ComparisonResult(Result["Comparison"], of="comparison"):
 
     @property
     def p_value(self) -> float:
-        """Of the exact McNemar test: are the two equally often the only one that is correct?"""
+        """P-value of the exact McNemar test: is each equally often the only one to be correct?"""
         return float(mcnemar(self.broken.sum(), self.repaired.sum()))
 
     def lead(self) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class TopPatchesResult(Result["TopPatches"], of="top_patches"):
     """The strongest units of every filter, and the receptive field of each one.
 
-    A row of ``filters`` is one filter; its units go by activation, then image, then position.
+    A row of ``filters`` is one filter; its units are ordered by activation, image and position.
     """
 
     layer: Array = array("filters", "which of the layers the filter is in")

@@ -61,21 +61,22 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     Args:
         classifier: the classifier.
         images: anything that `load_images` accepts, with labels that are its classes.
-        folder: the new folder, which appears once all of it is there.
+        folder: the new folder; it appears only when it is complete.
         settings: what to show, and on how many images to measure it.
         photos: more images, whose labels are not used: each gets a page of its own.
-        parts: a folder outside ``folder`` that keeps what the pages are computed from, so that a
-            later or a resumed run computes only what has changed.
+        parts: a folder outside ``folder`` that keeps intermediate results, so that a later or a
+            resumed run computes only what has changed.
         batch_size: images per forward pass; it affects only the speed.
-        engine: of occlusion and ablation, as in `Analysis.run`; likewise.
-        progress: called with (what is done, parts done, parts in all).
-        command: what makes the same atlas again, for the foot of each page.
+        engine: of occlusion and ablation, as in `Analysis.run`; it affects only the speed.
+        progress: called with (name of the current part, parts done, parts in all).
+        command: the command that reproduces the atlas, shown at the foot of each page.
         force: replace an atlas or a result in the folder.
 
     Raises:
         UsageError: if the settings or the labels do not fit the classifier.
         NoImages: if no image has a label, or none can be read, or one of the photos cannot.
-        OutputExists: if something is in the folder and ``force`` is not given, or in the parts'.
+        OutputExists: if the folder is not empty and ``force`` is not given, or if ``parts`` holds
+            something else.
         CannotWrite: if permission or disk space is missing.
     """
     place = path_argument(folder, "folder")

@@ -30,8 +30,8 @@ class AtlasSettings:
     )
     occlusion_images: int = parameter(
         4,
-        "number of images of each class with an occlusion map: typical correct ones and the most "
-        "confident misclassified ones, by turns",
+        "number of images per class with an occlusion map, alternating between typical correct "
+        "and most confident misclassified ones",
         count_argument,
     )
     window: Sides = parameter(
@@ -53,8 +53,8 @@ class AtlasSettings:
     )
     method: str | Iterable[str] = parameter(
         METHODS,
-        "whose maps the page of an image shows, of occlusion, gradcam, guided-gradcam, ig and "
-        "saliency; occlusion is always there, and occlusion alone takes the least time",
+        "methods whose maps the pages of images show: occlusion, gradcam, guided-gradcam, ig and "
+        "saliency; occlusion is always included, and is fastest alone",
         methods_argument,
     )
 

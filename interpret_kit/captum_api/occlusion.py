@@ -93,7 +93,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         perturbations_per_eval: int = 1,
         show_progress: bool = False,
     ) -> Any:
-        """Attribute as `captum.attr.Occlusion.attribute` does, whose documentation holds here.
+        """Attribute as `captum.attr.Occlusion.attribute` does; see its documentation.
 
         Returns:
             Score uncovered minus score covered, mean over the windows that cover the pixel, shaped

@@ -40,7 +40,7 @@ def load_images(
             In memory: a tensor, an array, a PIL image, or a list of these, alone or as (image,
             label); a torch Dataset or DataLoader; a `datasets.Dataset`. These are read once and
             kept with 8 bits per channel.
-        split: train, val or test, if there are such; by default test.
+        split: train, val or test, if there are splits; by default test.
         normalized: the (mean, std) by which float pixels in memory were normalised, to undo it.
 
     Raises:

@@ -66,8 +66,8 @@ def _layers(result: AblationResult) -> Figure:
         1.3 + 0.42 * count,
         "Filter ablation: newly misclassified images per ablated filter, by layer",
         f"{images} images, {int(result.correct.sum())} of them classified correctly with all "
-        "filters. Each dot is one ablated filter, and how many of these images are misclassified "
-        "without it. Bar: interquartile range; diamond and number: mean.",
+        "filters. Each dot is a filter: the number of these images that are misclassified when "
+        "it is ablated. Bar: interquartile range; diamond and number: mean.",
     )
     (axes,) = page.charts()
     _dots(axes, result, result.broken.sum(1), ".2f")

@@ -57,7 +57,8 @@ def _classes(result: ComparisonResult) -> Figure:
     (axes,) = page.charts()
     if not shown:
         axes.axis("off")
-        axes.text(0.5, 0.5, "No image is correct by one of the two only.", ha="center", size=NOTE)
+        none = "No image is classified correctly by only one of the two."
+        axes.text(0.5, 0.5, none, ha="center", size=NOTE)
         return page
     y = np.arange(len(shown))
     worse, better = (np.array([row[column] for row in shown]) for column in (4, 5))
@@ -122,9 +123,9 @@ def _occlusion(result: ComparisonResult) -> Figure:
     page = Page(
         2 * MARGIN + 3 * (tile + gap) + 1.0,
         shown * line + 0.3,
-        "Occlusion maps of changed images by both",
+        "Occlusion maps of changed images, by both classifiers",
         f"Middle: {result.names[0]}; right: {result.names[1]}. Drop in the probability of the true "
-        "class when occluded, on one scale; under the maps, that probability without a window.",
+        "class when occluded, on one scale; below each map: that probability without a window.",
     )
     for column, heading in enumerate(("image", *_names(result))):
         page.write(heading, first.left + column * (tile + gap), 0.05, width=tile)

@@ -35,7 +35,7 @@ MOST_WINDOWS = 8
 MOST_NAMED = 5  # classes that windows change the prediction to
 MOST_CELLS = 15  # with more rows or columns, numbers do not fit into the confidence array
 LEAST_LIMIT = 0.01  # smallest end of the colour scale: below it, rounding would look like a finding
-OWN_SCALE = ", and the change of confidence that has the full colour, the largest in its map"
+OWN_SCALE = ", and the change in confidence shown in full colour, the largest in its map"
 PROBABILITY = Scale(0, 1, CONFIDENCE)
 
 
@@ -217,7 +217,7 @@ def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Fi
         f"Occlusion sensitivity of {of_all} images",
         f"Drop in confidence when occluded, on {'its own' if each else 'one'} scale for "
         f"{'each image' if each else 'all images'}. Under each image: the confidence without a "
-        f"window, and the class it belongs to{OWN_SCALE * each}.",
+        f"window, and the target class{OWN_SCALE * each}.",
     )
     for i in range(shown):
         across, down = i % columns * block, i // columns * line

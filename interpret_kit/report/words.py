@@ -18,7 +18,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
         Kind(
             "overview",
             "All images",
-            "Beside each image, the same image in grey, coloured where occlusion changes the "
+            "Next to each image, the same image in grey, coloured where occlusion changes the "
             "confidence in the class named below. Red: the confidence drops when the region is "
             "occluded, so the region supports the class. Blue: the confidence rises, so the region "
             "counts against it. The figure says whether all images share one colour scale.",
@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "The image, and the map of each method. Each map is divided by the 99th percentile of "
             "its magnitudes: colours compare the pixels of a map, not the maps. Red supports the "
             "class, blue counts against it; green marks methods that have no sign. Where methods "
-            "disagree, none of them is proof.",
+            "disagree, none of them is conclusive.",
         ),
     ),
     "activations": (
@@ -128,19 +128,19 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "classes",
             "Changes by class",
             "Left: images of a class that only the first classifier classifies correctly. Right: "
-            "images that only the second does. How unequal the two bars of a class are can be "
+            "images that only the second does. The two bars of a class can differ by "
             "chance: q in the table is the false discovery rate if this class, and all with a "
             "smaller q, are said to have changed.",
         ),
         Kind(
             "changes",
             "The images that changed",
-            "Those whose true class lost or gained the most probability. Under each image: the "
-            "true class, and the predictions of the first and the second classifier.",
+            "The images whose true class lost or gained the most probability. Under each image: "
+            "the true class, and the predictions of the first and the second classifier.",
         ),
         Kind(
             "occlusion",
-            "Occlusion maps by both",
+            "Occlusion maps by both classifiers",
             "The same images, with the drop in the probability of the true class when a region is "
             "occluded, on one colour scale. Red supports the true class, blue counts against it.",
         ),

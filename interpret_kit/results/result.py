@@ -86,7 +86,7 @@ class Result(Generic[A_co]):
         def stride(result: ik.Result[ik.Occlusion]) -> object:
             return result.analysis.stride
 
-    A type checker knows of a result to which analysis it belongs.
+    Type checkers know which analysis a result belongs to.
     """
 
     analysis: A_co

@@ -35,7 +35,7 @@ MISTAKES = {
     "predict text.jpg": "cannot read text.jpg: it is not a JPEG",
     "occlusion photo.png text.jpg --model run --out file": "file is a file; give another folder",
     "occlusion photo.png --fill grae": "--fill 'grae' is not a colour; give gray",
-    "occlusion photo.png --format pgn": "--format holds 'pgn', which is not a figure format; similar",
+    "occlusion photo.png --format pgn": "--format holds 'pgn', which is not a figure format; ",
     "occlusion photo.png --window 0": "--window is 0; it must be at least 1 px",
     "occlusion photo.png --window 8 --stride 0": "--stride is 0; it must be at least 1 px",
     "occlusion photo.png --window wide": "--window 'wide' is not a size; give 32 or 16x24",

@@ -141,7 +141,7 @@ def test_the_page_links_to_an_atlas_of_the_trained_network(shown):
 def test_the_atlas_names_the_command_that_makes_it_again(shown, small, monkeypatch, tmp_path):
     folder, page, _ = shown
     source = (page.folder / "atlas/index.html").read_text("utf-8")
-    line = html.unescape(re.search(r"Make it again</dt><dd><code>(.*?)</code>", source)[1])
+    line = html.unescape(re.search(r"Reproduce</dt><dd><code>(.*?)</code>", source)[1])
     words = shlex.split(line)
     assert words[words.index("--out") + 1] == str(Path("demo <b>/atlas"))
     monkeypatch.chdir(folder)

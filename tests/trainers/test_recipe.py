@@ -34,7 +34,7 @@ from interpret_kit.trainers.recipe import Recipe
         ({"randaugment": -1}, "`randaugment` is -1; it must be an integer of at least 0"),
         ({"randaugment": 0.5}, "`randaugment` is 0.5; it must be an integer of at least 0"),
         ({"randaugment": 1, "magnitude": 11}, "`magnitude` is 11; it must be between 0 and 10"),
-        ({"magnitude": 9}, "`magnitude` has no effect without `randaugment`; give a number of it"),
+        ({"magnitude": 9}, "`magnitude` has no effect without `randaugment`; set `randaugment`"),
         ({"mixup": -1.0}, r"`mixup` is -1; it must be at least 0"),
         ({"clip": math.inf}, "`clip` is inf; it must be at least 0"),
         ({"crop": 0.0}, "`crop` is 0; it must be above 0"),

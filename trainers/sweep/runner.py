@@ -85,7 +85,7 @@ def sweep(
     *,
     force: bool = False,
 ) -> SweepResult:
-    """Train every trial that is not finished yet, and save the table of all in ``out``.
+    """Train every trial that is not finished yet, and save a table of all trials in ``out``.
 
         study = ik.Study(recipe={"data": "photos/"}, vary={"kernel": [3, 5]}, seeds=(0, 1))
         table = ik.sweep(study, "out/kernels")
@@ -94,14 +94,14 @@ def sweep(
     A trial that fails is reported, and the others continue.
 
     Args:
-        study: what to compare, or the TOML file that says so.
+        study: the study, or the path of its TOML file.
         out: a folder for the result and the trials; it may hold an earlier sweep of the study.
         how: changes nothing but the speed and, with other threads, the last bits of the weights.
         listener: called after each step and each trial.
         force: start over, even if ``out`` holds another sweep.
 
     Raises:
-        UsageError: images that are not there, or an ``out`` that is in use.
+        UsageError: images that do not exist, or an ``out`` that is in use.
         UnreadableImage: with ``how.strict``, images that are not used or cannot be read.
     """
     refuse_within_import()

@@ -61,14 +61,14 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
         images: anything that `load_images` accepts; those without a label are left out.
         ablate: filters to ablate in the second, by layer.
         site: where they are ablated, as in `Misclassifications`.
-        most_shown: how many changed images to show in each direction.
-        occlusion: of how many changed images to compute occlusion maps by both.
+        most_shown: maximum number of changed images to show in each direction.
+        occlusion: for how many changed images to compute the occlusion maps of both.
         batch_size: images per forward pass; it does not change the result.
         strict: raise an error instead of omitting unreadable or unused files.
         progress: True for a progress bar, or a function of (images done, images in total).
 
     Raises:
-        ClassMismatch: if the two have other classes, or the images have.
+        ClassMismatch: if the classes of the two differ, or those of the images.
         UsageError: if filters, layers or fields do not fit.
         NoImages: if no image has a label.
     """

@@ -34,7 +34,7 @@ R = TypeVar("R", bound=Result[Any])
 
 @dataclass
 class AtlasParts:
-    """What an atlas is computed from, kept in a folder for the next one.
+    """Intermediate results of an atlas, kept in a folder for the next one.
 
     parts = AtlasParts("site.parts")
     ik.write_atlas(classifier, "photos/", "site", parts=parts, force=True)
@@ -86,7 +86,7 @@ class AtlasParts:
         images: ImageSet,
         **manner: Any,
     ) -> R:
-        """Run an analysis, or take what is kept of it.
+        """Run an analysis, or reuse its stored result.
 
         Args:
             part: name of its folder, below that of the parts.
@@ -94,7 +94,7 @@ class AtlasParts:
             analysis: the analysis.
             classifier: its classifier.
             images: its images.
-            manner: other arguments of `Analysis.run`, but ``job`` and ``resume``.
+            manner: other arguments of `Analysis.run`, except ``job`` and ``resume``.
         """
         job = self.place / part
         self._used.add(job)

@@ -83,7 +83,7 @@ def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
         std: likewise.
 
     Raises:
-        WrongType: if ``spec`` is a network, which `Classifier` takes, or no text or path.
+        WrongType: if ``spec`` is a network, which `Classifier` takes, or neither text nor path.
         NothingThere: if there is no such run, file, repository or timm model.
         UsageError: if names, size, mean or std do not fit.
         BadWeights: if weights are of another architecture, not finite, or contain code.
