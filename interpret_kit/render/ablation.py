@@ -47,7 +47,7 @@ def draw(result: AblationResult) -> dict[str, Figure]:
     figures = {"layers": _layers(result)}
     for k, name in enumerate(file_names(result.layers)):
         figures[f"filters_{name}"] = _filters(result, k)
-        if result.broken[result.layer == k].any():
+        if result.broken[result.layer == k].max() > 1:  # a table of 0 and 1 shows nothing
             figures[f"classes_{name}"] = _classes(result, k)
     return figures
 
@@ -124,7 +124,7 @@ def _layers_by_confidence(result: AblationResult) -> Figure:
         "mean.",
     )
     (axes,) = page.charts()
-    _dots(axes, result, result.confidence_lost, ".3f")
+    _dots(axes, result, result.confidence_lost, ".2g")
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xlabel("drop in probability")
     return page

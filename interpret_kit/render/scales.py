@@ -36,7 +36,7 @@ ACTIVATION: Colormap = LinearSegmentedColormap.from_list(
     "activation", ["white", *mpl.colormaps["magma_r"](np.linspace(0.06, 0.84, 64))]
 )
 """White at 0, then darker in even steps: over an image, 0 shows the image and 1 covers it."""
-LIGHTEST_DARK = 0.6  # grey level that black gets under an activation map
+LIGHTEST_DARK = 0.75  # grey level that black gets under an activation map
 
 
 @dataclass(frozen=True)

@@ -428,14 +428,14 @@ def test_one_image_needs_no_overview():
 def test_each_filter_has_its_own_scale_for_all_images_and_states_it():
     maps = np.zeros((2, 3, 1, 3))
     maps[0, 0, 0], maps[1, 0, 0], maps[1, 1, 0] = (0, 2, 4), (0, 0, 1), (0.1, 0.2, 0)
-    plain = np.full((2, 20, 60, 3), 7, np.uint8)  # its only grey level becomes 0.6 of white
+    plain = np.full((2, 20, 60, 3), 7, np.uint8)  # its only grey level becomes 3/4 of white
     figure = draw(replace(activations(maps), input_images=plain))["layer_block__conv__2"]
     levels = np.array([[0, 0.5, 1], [0, 0, 0], [0, 0, 0], [0, 0, 0.25], [0.5, 1, 0], [0, 0, 0]])
     pixels = [shown(figure, k)[0] for k in (1, 2, 3, 5, 6, 7)]  # 0 and 4 are the images
     assert {each.shape for each in pixels} == {(20, 60, 3)}  # 20 columns for each unit
     cells = np.array(pixels)[:, 10, 10::20].reshape(-1, 3)
     colours = {level: {tuple(each) for each in cells[levels.ravel() == level]} for level in (0, 1)}
-    assert colours[0] == {(153, 153, 153)}  # the image alone
+    assert colours[0] == {(191, 191, 191)}  # the image alone
     assert len(colours[1]) == 1
     brightness = [cells[levels.ravel() == level].mean() for level in (0, 0.25, 0.5, 1)]
     steps = -np.diff(brightness) / np.diff([0, 0.25, 0.5, 1])
@@ -449,7 +449,7 @@ def test_a_dark_image_is_seen_under_a_map_of_zeros():
     dark[:, :, 30:] = 10
     result = replace(activations(np.zeros((1, 1, 2, 2))), input_images=dark)
     under = shown(draw(result)["layer_block__conv__2"], 1)[0]
-    assert under[0, [0, 59], 0].tolist() == [153, 255]
+    assert under[0, [0, 59], 0].tolist() == [191, 255]
 
 
 def test_maps_with_negative_activations_are_white_at_zero():
