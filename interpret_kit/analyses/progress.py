@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,11 +98,9 @@ def progress_function(progress: F | bool | None, takes: str) -> F | None:
 def progress_bar(what: str, unit: str) -> Iterator[Callable[[float, float, str], None]]:
     """Yield a function of (done, total, what is done) that updates a bar of tqdm, on stderr.
 
-    In a notebook, the bar is a widget if ipywidgets is installed.
+    In a notebook, the bar is a widget if ipywidgets is installed, else a line.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")  # then it is a line
-        from tqdm.auto import tqdm
+    from tqdm.auto import tqdm
 
     form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt} UNIT [{elapsed}<{remaining}]"
     bar: Any = tqdm(desc=what, bar_format=form.replace("UNIT", unit), mininterval=_INTERVAL)

@@ -53,3 +53,19 @@ def draw(result: Result, **how: object) -> dict[str, Figure]:
 
     cover(figures.values())
     return figures
+
+
+def preview(result: Result) -> Figure | None:
+    """Return the figure that says most of a result, as large as a screen; None if it has none.
+
+    That is the first one, unless ``render/<analysis>.py`` has a function ``preview``.
+    """
+    module = importlib.import_module(f"interpret_kit.render.{result.analysis.name}")
+    if hasattr(module, "preview"):
+        figure: Figure | None = module.preview(result)
+    else:
+        figure = next(iter(module.draw(result).values()), None)
+    from interpret_kit.render.fonts import cover
+
+    cover([] if figure is None else [figure])
+    return figure

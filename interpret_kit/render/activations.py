@@ -21,6 +21,7 @@ from interpret_kit.results.result import Array
 
 MOST_IMAGES = 8
 MOST_FILTERS = 9
+PREVIEWED = 5  # images
 CHOSEN, OTHER = "#d1495b", "#8a9ba8"
 
 
@@ -32,9 +33,14 @@ def draw(result: ActivationsResult) -> dict[str, Figure]:
     }
 
 
-def _maps(result: ActivationsResult) -> Figure:
+def preview(result: ActivationsResult) -> Figure:
+    """Draw the maps of the first images: more do not fit a screen."""
+    return _maps(result, PREVIEWED)
+
+
+def _maps(result: ActivationsResult, most: int = MOST_IMAGES) -> Figure:
     tile, gap, words = 1.2, 0.08, 0.24
-    shown = result.maps[:MOST_IMAGES, :MOST_FILTERS]
+    shown = result.maps[:most, :MOST_FILTERS]
     images, filters = shown.shape[:2]
     first = Area.within(MARGIN, 0.38, tile, result.input_images.shape[1:])
     step, line = tile + gap, first.height + words

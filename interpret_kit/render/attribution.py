@@ -49,6 +49,11 @@ def draw(result: AttributionResult) -> dict[str, Figure]:
     }
 
 
+def preview(result: AttributionResult) -> Figure:
+    """Draw the first image."""
+    return _image(result, 0)
+
+
 def _image(result: AttributionResult, i: int) -> Figure:
     tile, gap = 2.3, 0.25
     first = Area.within(MARGIN, 0.3, tile, result.input_images[i].shape)

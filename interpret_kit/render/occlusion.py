@@ -59,6 +59,13 @@ def draw(result: OcclusionResult, scale: str = "shared") -> dict[str, Figure]:
     return figures
 
 
+def preview(result: OcclusionResult) -> Figure:
+    """Draw the overview, or the maps of a single image."""
+    drawn = result.attribution[:MOST_IMAGES]
+    scales = [Scale.signed(drawn, at_least=LEAST_LIMIT)] * len(drawn)
+    return _overview(result, scales, each=False) if len(drawn) > 1 else _image(result, 0, *scales)
+
+
 def informative_windows(result: OcclusionResult, i: int, most: int = MOST_WINDOWS) -> list[int]:
     """Choose positions to show of the ``i``-th image, ordered by confidence, lowest first.
 

@@ -12,6 +12,7 @@ from interpret_kit.render.page import GREY, MARGIN, SMALL, Area, Page, ellipsize
 from interpret_kit.results.result import Array
 
 MOST_PATCHES = 9
+PREVIEWED = 2  # filters
 BEYOND: dict[str, Any] = {  # what lies beyond the edge of the image
     "facecolor": "#e4e4e4",
     "edgecolor": "#b5b5b5",
@@ -28,6 +29,12 @@ def draw(result: TopPatchesResult) -> dict[str, Figure]:
     return {f"layer_{name}": _gallery(result, k) for k, name in enumerate(names)}
 
 
+def preview(result: TopPatchesResult) -> Figure:
+    """Draw the first filters of the first layer that has some: more do not fit a screen."""
+    k = int(result.layer[result.shown[0]])
+    return _gallery(result, k, PREVIEWED)
+
+
 def covers_image(result: TopPatchesResult, rows: Array) -> bool:
     """Whether the median patch of these filters covers at least `NEARLY_ALL` of the image."""
     y0, x0, y1, x1 = np.moveaxis(result.boxes[rows].astype(np.float64), -1, 0)
@@ -35,8 +42,8 @@ def covers_image(result: TopPatchesResult, rows: Array) -> bool:
     return bool(np.median((y1 - y0) * (x1 - x0)) >= NEARLY_ALL * height * width)
 
 
-def _gallery(result: TopPatchesResult, k: int) -> Figure:
-    rows = result.shown[result.layer[result.shown] == k]
+def _gallery(result: TopPatchesResult, k: int, most: int | None = None) -> Figure:
+    rows = result.shown[result.layer[result.shown] == k][:most]
     whole = covers_image(result, rows)
     top = min(result.values.shape[1], MOST_PATCHES)
     image = Area.within(0, 0, TILE, result.input_images.shape[1:])

@@ -25,7 +25,7 @@ def results_in(*modules: str) -> None:
 
 
 def figures_in(module: str) -> None:
-    """Name the module with a function ``draw(result)``, which returns figures by name."""
+    """Name the module with functions ``draw(result)``, all figures by name, and ``preview``."""
     _drawing[:] = [module]
 
 
@@ -51,3 +51,10 @@ def draw(result: object, **how: object) -> dict[str, Figure]:
     (module,) = _drawing
     figures: dict[str, Figure] = importlib.import_module(module).draw(result, **how)
     return figures
+
+
+def preview(result: object) -> Figure | None:
+    """Draw the figure that says most of a result, as large as a screen; None if it has none."""
+    (module,) = _drawing
+    figure: Figure | None = importlib.import_module(module).preview(result)
+    return figure

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.errors import RunError
+from interpret_kit.results import registry
 from interpret_kit.results.table import one_line
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LINES = 10  # of a representation, at most
 _WIDTH = 100  # characters
+_FITS = "max-width: 100%; max-height: 720px"  # on a screen, with some rows of a table
 
 
 def lines_of(result: Any) -> str:
@@ -39,12 +41,13 @@ def lines_of(result: Any) -> str:
 
 
 def html_of(result: Any, *, every: bool = False) -> str:
-    """The lead, the summary and the first figure, or ``every`` one: self-contained and escaped."""
+    """The lead, the summary and a preview, or ``every`` figure: self-contained and escaped."""
     lead = result.lead()
     parts = [f"<p>{escape(line)}</p>" for line in (*([lead] if lead else []), *result.notes())]
     parts.append(result.summary()._repr_html_())
-    figures = list(result.figures().values())
-    parts += map(_image_of, figures if every else figures[:1])
+    main = None if every else registry.preview(result)
+    figures = result.figures().values() if every else [main] if main else []
+    parts += map(_image_of, figures)
     return f"<div><h4>{escape(type(result).__name__)}</h4>{''.join(parts)}</div>"
 
 
@@ -73,7 +76,7 @@ def _image_of(figure: Figure) -> str:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=80)
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="figure" style="max-width: 100%" src="data:image/png;base64,{data}">'
+    return f'<img alt="figure" style="{_FITS}" src="data:image/png;base64,{data}">'
 
 
 def _short(line: str) -> str:

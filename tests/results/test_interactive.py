@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from networks_on_paper import noisy_images, small_classifier
 
 import interpret_kit as ik
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.errors import RunError, WrongType
+from interpret_kit.results import registry
 from interpret_kit.results.table import Table
 
 QUESTIONS = {
@@ -83,6 +85,35 @@ def test_a_notebook_shows_the_summary_and_the_main_figure(name, results):
     assert [each[:22] for each in images] == ["data:image/png;base64,"]
     assert [tag for tag, _ in page.found].count("table") == 1
     assert results[name].summary().columns[0] in page.text
+
+
+FEWER = {"top_patches": ("filter ", 2), "activations": ("image ", 5)}  # rows in a preview
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_preview_is_the_first_figure_as_large_as_a_screen(name, results):
+    shown, first = (
+        [text.get_text() for text in figure.findobj(Text)]
+        for figure in (
+            registry.preview(results[name]),
+            next(iter(results[name].figures().values())),
+        )
+    )
+    if name in FEWER:
+        begin, most = FEWER[name]
+        rows, of_all = (
+            [each for each in said if each.startswith(begin)] for said in (shown, first)
+        )
+        assert rows == of_all[:most]
+        assert len(of_all) > most
+    else:
+        assert shown == first
+    assert registry.preview(results[name]).get_figheight() * 80 <= 720  # pixels in a notebook
+
+
+def test_a_notebook_draws_the_preview_alone(results, monkeypatch):
+    monkeypatch.setattr(registry, "draw", lambda *_, **__: pytest.fail("all figures are drawn"))
+    assert "<img" in results["occlusion"]._repr_html_()
 
 
 def test_names_in_a_notebook_are_escaped(results):
