@@ -39,7 +39,7 @@ def test_both_accuracies_and_the_images_that_changed_are_those_of_a_loop(compari
     assert f"B {NAMES[1]} 77.8 %" in said
     only = sum(a and not b for a, b in zip(first, second, strict=True))
     assert only == 3
-    assert "3 images are correct by A only, and 1 by B only." in said
+    assert "3 images are classified correctly by A only, and 1 by B only." in said
     # Of four tosses of a fair coin, one or none, or three or four are heads: 2 * 5 / 16.
     assert "A split this uneven could be due to chance (exact McNemar test: p = 0.62)." in said
     assert "1 more is misclassified by both, as different classes." in said

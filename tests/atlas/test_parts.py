@@ -184,7 +184,7 @@ def test_what_is_damaged_or_of_another_job_is_computed_again(made, parts, what, 
         shard.write_bytes(content)
     elif what == "the record":
         record.write_text('{"format": 1')
-        why = "job.json was damaged"
+        why = "its job.json was damaged or of another version"
     else:
         shutil.rmtree(job)
         shutil.copytree(parts.place / "top-patches", job)

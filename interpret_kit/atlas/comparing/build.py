@@ -65,14 +65,17 @@ def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a 
         second: a classifier with the same class names, in any order; called B.
         images: anything that `load_images` accepts, with labels that are their classes.
         folder: the new folder, with the atlases in ``a`` and ``b``.
-        settings: of both atlases; for the arguments that are not listed here, see `write_atlas`.
+        settings: of both atlases.
         photos: more images, which are shown with both occlusion maps.
         parts: a folder outside ``folder`` that keeps what the pages are computed from.
+        batch_size: as in `write_atlas`.
+        engine: likewise.
+        progress: likewise.
+        command: likewise.
         force: replace an atlas or a result in the folder.
 
     Raises:
-        ClassMismatch: if the two have other classes, or the images have.
-        UsageError: if the settings do not fit both classifiers; otherwise, see `write_atlas`.
+        ClassMismatch: if the two have other classes; otherwise, see `write_atlas`.
     """
     place = path_argument(folder, "folder")
     first = as_classifier(first, "write_atlas_comparison() expects a Classifier first")
@@ -85,8 +88,7 @@ def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a 
         shared = work.room, progress or ignore, *how, more, work.parts
         ours = AtlasInputs(first, mine, *shared, side=SIDES[0])
         pair = _Pair(ours, replace(ours, classifier=second, images=theirs, side=SIDES[1]))
-        compared = _findings(work.folder, pair, _compared(pair), settings, command)
-        write_comparison(work.folder, compared)
+        write_comparison(work.folder, _findings(work.folder, pair, settings, command))
     return place / INDEX
 
 
@@ -102,10 +104,9 @@ def _compared(pair: _Pair) -> ComparisonResult:
     )
 
 
-def _findings(
-    folder: Path, pair: _Pair, result: ComparisonResult, settings: AtlasSettings, command: str
-) -> ComparedFindings:
+def _findings(folder: Path, pair: _Pair, settings: AtlasSettings, command: str) -> ComparedFindings:
     """Write both atlases, and compare what they are made of."""
+    result = _compared(pair)
     command = command or (
         f"ik.write_atlas_comparison(ik.load_classifier({result.origin.model!r}), "
         f"ik.load_classifier({result.second!r}), ik.load_images({result.origin.images!r}), 'site')"

@@ -137,7 +137,7 @@ class AtlasParts:
             read_job(job)
         except OutputExists:
             self._delete([job])
-            return f"{JOB} was damaged"
+            return f"its {JOB} was damaged or of another version"
         return ""
 
     def _kept(self) -> list[Path]:
