@@ -50,8 +50,8 @@ def conclusions(numbers: Numbers, studies: str) -> list[str]:
         "## 5. Does it agree with the earlier report?",
         "**One filter set to zero.** The images that become misclassified, counted by class, the "
         "largest counts first. The earlier report does not say how it chose the two filters of a "
-        "layer; ours are the two that break most images. Its classes are others, so only the shape "
-        "of the counts can be compared.",
+        "layer; ours are the two that break most images. It has different classes, so only the "
+        "shape of the counts can be compared.",
         _counts(numbers["filters"]),
         "**Its eleven conclusions.** Those on the recipe are judged by "
         f"[the studies](../studies/README.md), {_scale(studies)}; the others by this network.",

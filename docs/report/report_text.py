@@ -154,7 +154,7 @@ def occlusion(numbers: Numbers) -> list[str]:
     closest = shown[numbers["closest"]]
     return [
         "## 2. Where does it look?",
-        f"Occlusion with a grey window of {side} x {side} px and a stride of "
+        f"Occlusion with a gray window of {side} x {side} px and a stride of "
         f"{numbers['stride']} px has {shown[0]['windows']} positions, each with a binary mask and "
         "a prediction. The figures show the first correctly classified test image of eight "
         "classes, chosen at equal steps through the alphabet.",

@@ -43,28 +43,30 @@ def _plan(first: Samples) -> str:
     rows = [header, "|" + " --- |" * 9]
     rows += [_planned(claim, first[claim.study]) for claim in CLAIMS if claim.study in first]
     return (
-        f"Fourteen claims at once: by two standard errors each ({100 * LEVEL:.2f} %), one of two "
-        "studies as large as this would report an effect that is not there. The level of all "
-        "together shall be that of two standard errors. Seeds are planned with Bonferroni's "
-        f"correction ({100 * LEVEL / len(CLAIMS):.3f} % for each of {len(CLAIMS)} claims, 2.94 "
-        "standard errors), and the claims are judged with Holm's, which decides no fewer.\n\n"
-        "A claim of a difference is decided if the contrast of the recipes (a difference of two, "
-        "or of two gains) is above or below 0 at that level; or if it is shown to be less than "
-        f"{MARGIN:g} percentage point in either direction, by two one-sided tests: then the "
-        "difference does not matter, and the claim does not hold. That one number of layers is "
-        "best is decided if it beats each of the others, or if one of them beats it. The claim "
-        "that validation accuracy saturates is one of equality: it holds if the gain is shown to "
-        f"be within {MARGIN:g} point, and does not if it is shown to be beyond. The margin was "
-        "fixed before the decisive trials.\n\n"
+        "Fourteen claims are tested at once. If each were judged by two standard errors "
+        f"({100 * LEVEL:.2f} %), about one in two studies of this size would report an effect that "
+        f"does not exist. The family-wise error rate is therefore fixed at {100 * LEVEL:.2f} %. "
+        "Seeds are planned with Bonferroni's correction "
+        f"({100 * LEVEL / len(CLAIMS):.3f} % for each of {len(CLAIMS)} claims, 2.94 standard "
+        "errors), and the claims are judged with Holm's method, which decides at least as many.\n\n"
+        "A claim that recipes differ is decided if their contrast (a difference, or a difference "
+        "of two gains) is above or below 0 at that level. It is also decided, as not holding, if "
+        f"two one-sided tests show the contrast to be less than {MARGIN:g} percentage point in "
+        "either direction. The claim that one number of layers is best is decided if it beats each "
+        "of the others, or if one of them beats it. The claim that validation accuracy saturates "
+        f"is one of equality: it holds if the gain is shown to be within {MARGIN:g} point, and "
+        "does not hold if the gain is shown to be beyond. The margin was fixed before the decisive "
+        "trials.\n\n"
         + "\n".join(rows)
-        + "\n\nContrast and spread are those of the trials below, in percentage points: the spread "
-        "is the standard deviation of the contrast from seed to seed. *Seeds*, of each recipe, "
-        f"would show a difference with a power of {100 * POWER:.0f} % if the contrast is what was "
-        "measured, and if the recipes are scored on the same images, whose difficulty then "
-        "cancels out; *images* would be needed in the validation set, with twice these seeds, if "
-        "it did not. *If none*: to show that the difference is within the margin, if it is 0. "
-        "Core-minutes are for the recipes of the contrast alone. More training images change the "
-        "contrast itself, so that their number cannot be computed from the spread."
+        + "\n\nContrast and spread are those of the trials below, in percentage points; the spread "
+        "is the standard deviation of the contrast between seeds. *Seeds* is the number of seeds "
+        f"per recipe that shows a difference with a power of {100 * POWER:.0f} %, if the true "
+        "contrast equals the measured one, and if the recipes are scored on the same images, so "
+        "that the difficulty of the images cancels out. *Images* is the size of the validation set "
+        "that would be needed, with twice as many seeds, if it did not cancel out. *If none* "
+        "refers to showing that the difference is within the margin, if it is in fact 0. "
+        "Core-minutes count only the recipes of the contrast. More training images change "
+        "the contrast itself, so their number cannot be computed from the spread."
     )
 
 
@@ -100,7 +102,7 @@ def _decided(decisive: Samples) -> str:
     if not judged:
         return (
             "The decisive trials, of few recipes with more seeds (`examples/studies/decisive/`), "
-            "have not ended yet."
+            "have not been completed yet."
         )
     adjusted = corrected([each.p for each in judged])
     rows = ["| study | claim | seeds | contrast | p | verdict |", "|" + " --- |" * 6]
@@ -110,9 +112,9 @@ def _decided(decisive: Samples) -> str:
     decided = sum(p < LEVEL for p in adjusted)
     return (
         f"{decided} of {len(CLAIMS)} claims are decided, by trials with seeds that no trial of the "
-        f"first round used{_missing(decisive)}. The contrast has its standard error: the spread "
-        "between the seeds of each recipe, and the sampling of the images, of which the "
-        "differences between the recipes are taken image by image. p is adjusted by Holm's method "
+        f"first round used{_missing(decisive)}. The standard error of the contrast combines "
+        "the spread between the seeds of each recipe and the sampling of the images, over which "
+        "the recipes are compared image by image. p is adjusted by Holm's method "
         f"for {len(CLAIMS)} claims; a claim is decided below {100 * LEVEL:.2f} %.\n\n"
         + "\n".join(rows)
     )

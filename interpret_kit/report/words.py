@@ -18,7 +18,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
         Kind(
             "overview",
             "All images",
-            "Next to each image, the same image in grey, coloured where occlusion changes the "
+            "Next to each image, the same image in gray, coloured where occlusion changes the "
             "confidence in the class named below. Red: the confidence drops when the region is "
             "occluded, so the region supports the class. Blue: the confidence rises, so the region "
             "counts against it. The figure says whether all images share one colour scale.",
