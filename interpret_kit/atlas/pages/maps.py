@@ -67,17 +67,17 @@ def other_maps(group: OccludedImages, index: int, file: Path) -> OtherMaps:
     image = group.occlusion.input_images[index]
     times = max(1, min(LARGEST, ENOUGH // min(image.shape[:2])))
     height, width = times * image.shape[0], times * image.shape[1]
-    count = len(result.methods)
-    sheet, panels = np.zeros((height, count * (width + GAP) - GAP, 3), np.uint8), []
+    tiles, panels = [], []
     for k, method in enumerate(result.methods):
-        values, x = result.maps[index, k], k * (width + GAP)
+        values, x = result.maps[index, k], k * (width + 2 * GAP) + GAP
         drawn = coloured(image, values, method).repeat(times, 0).repeat(times, 1)
-        sheet[:, x : x + width] = drawn
+        # Where a browser scales a tile, its edge blends with what is beside it.
+        tiles.append(np.pad(drawn, ((0, 0), (GAP, GAP), (0, 0)), mode="edge"))
         agrees = overlap((group.occlusion.attribution[index], values), result.region)
         said = _reading(result, index, k)
         panels.append(MapPanel(TITLES[method], Crop(0, x, 0, width, height), said, agrees))
-    write_webp(sheet, file)
-    return OtherMaps(tuple(panels), (sheet.shape[1], height), without)
+    write_webp(np.concatenate(tiles, axis=1), file)
+    return OtherMaps(tuple(panels), (len(tiles) * (width + 2 * GAP), height), without)
 
 
 def _reading(result: AttributionResult, index: int, k: int) -> str:

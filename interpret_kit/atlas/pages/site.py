@@ -33,6 +33,11 @@ class Photo(NamedTuple):
     confidence: float
 
     @property
+    def file(self) -> str:
+        """Its name without folders."""
+        return self.name.rpartition("/")[2]
+
+    @property
     def correct(self) -> bool:
         """Whether it is classified correctly."""
         return self.label == self.predicted
