@@ -72,13 +72,14 @@ def peak_memory(prepare: Callable[..., Work], *arguments: object) -> float | Non
 def _peak(prepare: Callable[..., Work], threads: int, arguments: Sequence[object]) -> float:
     torch.set_num_threads(threads)
     work = prepare(*arguments)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     work()
-    return round((_resident("VmHWM") - before) / MIB, 1)
+    return round((resident("VmHWM") - before) / MIB, 1)
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
+    """Bytes of this process: VmRSS, its resident memory now, or VmHWM, the most so far."""
     lines = _lines(Path("/proc/self/status"))
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 

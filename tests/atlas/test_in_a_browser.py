@@ -34,7 +34,11 @@ class Visit:
         self.page.on("console", lambda said: self.errors.append(said.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfailed", lambda request: self.errors.append(request.url))
+        self.page.on("requestfailed", self.failed)
+
+    def failed(self, request):
+        if request.failure != "net::ERR_ABORTED":  # as by a key that leads on before all is there
+            self.errors.append(request.url)
 
     def open(self, address):
         self.page.goto((self.folder / address).as_uri())
