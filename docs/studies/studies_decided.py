@@ -10,6 +10,7 @@ from studies_claims import CLAIMS, MARGIN, Claim
 from studies_power import (
     BEGINS,
     ENDS,
+    ERRORS,
     LEVEL,
     MANY,
     POWER,
@@ -47,8 +48,9 @@ def _plan(first: Samples) -> str:
         f"({100 * LEVEL:.2f} %), about one in two studies of this size would report an effect that "
         f"does not exist. The family-wise error rate is therefore fixed at {100 * LEVEL:.2f} %. "
         "Seeds are planned with Bonferroni's correction "
-        f"({100 * LEVEL / len(CLAIMS):.3f} % for each of {len(CLAIMS)} claims, 2.94 standard "
-        "errors), and the claims are judged with Holm's method, which decides at least as many.\n\n"
+        f"({100 * LEVEL / len(CLAIMS):.3f} % for each of {len(CLAIMS)} claims, {ERRORS:.2f} "
+        "standard errors), and the claims are judged with Holm's method, which decides at least as "
+        "many.\n\n"
         "A claim that recipes differ is decided if their contrast (a difference, or a difference "
         "of two gains) is above or below 0 at that level. It is also decided, as not holding, if "
         f"two one-sided tests show the contrast to be less than {MARGIN:g} percentage point in "

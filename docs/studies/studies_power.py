@@ -24,6 +24,7 @@ from studies_claims import CLAIMS, MARGIN, Claim, Contrast
 FIRST_ROUND, DECISIVE_ROUND = "numbers/first_round.json", "numbers/decisive_round.json"
 LEVEL = 2 * float(norm.sf(2.0))  # two-sided, of all claims together
 POWER = 0.8
+ERRORS = float(norm.isf(LEVEL / len(CLAIMS) / 2))  # standard errors, of each claim by itself
 MANY = 1000  # seeds: a plan that needs more is none
 BEGINS, ENDS = "## Seeds and images that would decide them", "## Filters"
 

@@ -14,13 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.trainers.images.data import as_input
-from interpret_kit.trainers.images.randaugment import randaugmented
+from interpret_kit.trainers.images.randaugment import gray, randaugmented
 from interpret_kit.trainers.recipe import Recipe
 
 RATIOS = (3 / 4, 4 / 3)  # width to height of a random crop, as usual for ImageNet
 ERASED = (0.02, 1 / 3)  # share of the area; this and the ratios as in timm's RandomErasing
 ERASED_RATIOS = (0.3, 1 / 0.3)
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -115,15 +114,10 @@ def coloured(images: Tensor, most: float, draws: Draws) -> Tensor:
         draws.uniform(1 - most, 1 + most).view(-1, 1, 1, 1) for _ in range(3)
     )
     images = images * brightness
-    gray = _gray(images)
-    images = gray + (images - gray) * saturation
-    mean = gray.mean((2, 3), keepdim=True)
+    luma = gray(images)
+    images = luma + (images - luma) * saturation
+    mean = luma.mean((2, 3), keepdim=True)
     return (mean + (images - mean) * contrast).clamp(0, 1)
-
-
-def _gray(images: Tensor) -> Tensor:
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
 
 
 def erased(images: Tensor, share: float, draws: Draws, fill: Tensor) -> Tensor:

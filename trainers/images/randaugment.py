@@ -115,13 +115,13 @@ def brightened(images: Tensor, strength: Tensor) -> Tensor:
 
 
 def contrasted(images: Tensor, strength: Tensor) -> Tensor:
-    """Multiply the difference from the mean grey level by a factor."""
-    return _blended(_grey(images).mean((2, 3), keepdim=True), images, strength)
+    """Multiply the difference from the mean gray level by a factor."""
+    return _blended(gray(images).mean((2, 3), keepdim=True), images, strength)
 
 
 def saturated(images: Tensor, strength: Tensor) -> Tensor:
-    """Multiply the difference from the grey image by a factor."""
-    return _blended(_grey(images), images, strength)
+    """Multiply the difference from the gray image by a factor."""
+    return _blended(gray(images), images, strength)
 
 
 def sharpened(images: Tensor, strength: Tensor) -> Tensor:
@@ -138,7 +138,8 @@ def _blended(dull: Tensor, images: Tensor, strength: Tensor) -> Tensor:
     return (dull + (images - dull) * factor).clamp(0, 1)
 
 
-def _grey(images: Tensor) -> Tensor:
+def gray(images: Tensor) -> Tensor:
+    """Return the luma of each pixel, (images, 1, height, width)."""
     weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 

@@ -11,7 +11,7 @@ FULL, MINUS = torch.tensor([1.0]), torch.tensor([-1.0])
 
 
 def image(*rows):
-    """One grey image, (1, 3, height, width), of levels in [0, 1]."""
+    """One gray image, (1, 3, height, width), of levels in [0, 1]."""
     return torch.tensor(rows).expand(1, 3, -1, -1).clone()
 
 
@@ -20,11 +20,11 @@ def draws(count, seed=0):
     return Draws(generator, count, torch.arange(count), torch.device("cpu"))
 
 
-def assert_grey(seen, *rows):
+def assert_gray(seen, *rows):
     torch.testing.assert_close(seen, image(*rows), rtol=0, atol=1e-5)
 
 
-def test_a_quarter_turn_is_the_one_of_numpy(monkeypatch):
+def test_a_quarter_turn_is_exact_and_its_sign_is_that_of_the_strength(monkeypatch):
     monkeypatch.setattr(randaugment, "DEGREES", 90.0)
     square = torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
     signs = torch.tensor([1.0, -1.0])
@@ -51,32 +51,32 @@ def test_a_rotation_of_a_wide_image_turns_its_pixels_by_the_angle(monkeypatch):
 def test_shifts_replicate_the_edge(monkeypatch):
     monkeypatch.setattr(randaugment, "SHIFT", 0.25)
     row = image([0.1, 0.2, 0.3, 0.4])
-    assert_grey(randaugment.shifted_across(row, FULL), [0.2, 0.3, 0.4, 0.4])
-    assert_grey(randaugment.shifted_across(row, MINUS), [0.1, 0.1, 0.2, 0.3])
+    assert_gray(randaugment.shifted_across(row, FULL), [0.2, 0.3, 0.4, 0.4])
+    assert_gray(randaugment.shifted_across(row, MINUS), [0.1, 0.1, 0.2, 0.3])
     column = image([0.1], [0.2], [0.3], [0.4])
-    assert_grey(randaugment.shifted_down(column, FULL), [0.2], [0.3], [0.4], [0.4])
+    assert_gray(randaugment.shifted_down(column, FULL), [0.2], [0.3], [0.4], [0.4])
 
 
 def test_a_shear_shifts_each_row_by_its_distance_from_the_middle(monkeypatch):
     monkeypatch.setattr(randaugment, "SHEAR", 1.0)
     line = [0.1, 0.2, 0.3, 0.4, 0.5]
     seen = randaugment.sheared_across(image(line, line, line), FULL)
-    assert_grey(seen, [0.1, 0.1, 0.2, 0.3, 0.4], line, [0.2, 0.3, 0.4, 0.5, 0.5])
+    assert_gray(seen, [0.1, 0.1, 0.2, 0.3, 0.4], line, [0.2, 0.3, 0.4, 0.5, 0.5])
     down = randaugment.sheared_down(image(line, line, line).transpose(2, 3), FULL)
     torch.testing.assert_close(down, seen.transpose(2, 3), rtol=0, atol=1e-5)
 
 
 def test_factors_are_a_tenth_and_almost_two():
     levels = image([0.2, 0.6])
-    assert_grey(randaugment.brightened(levels, MINUS), [0.02, 0.06])
-    assert_grey(randaugment.brightened(levels, FULL), [0.38, 1.0])  # 1.14 is white
+    assert_gray(randaugment.brightened(levels, MINUS), [0.02, 0.06])
+    assert_gray(randaugment.brightened(levels, FULL), [0.38, 1.0])  # 1.14 is white
     # The mean is 0.4: differences of 0.2 become 0.02 and 0.38.
-    assert_grey(randaugment.contrasted(levels, MINUS), [0.38, 0.42])
-    assert_grey(randaugment.contrasted(levels, FULL), [0.02, 0.78])
-    assert_grey(randaugment.saturated(levels, MINUS), [0.2, 0.6])
+    assert_gray(randaugment.contrasted(levels, MINUS), [0.38, 0.42])
+    assert_gray(randaugment.contrasted(levels, FULL), [0.02, 0.78])
+    assert_gray(randaugment.saturated(levels, MINUS), [0.2, 0.6])
     red = torch.tensor([0.5, 0.0, 0.0]).view(1, 3, 1, 1)
-    grey = 0.299 * 0.5
-    dull = torch.tensor([grey + 0.1 * (0.5 - grey), 0.9 * grey, 0.9 * grey]).view(1, 3, 1, 1)
+    gray = 0.299 * 0.5
+    dull = torch.tensor([gray + 0.1 * (0.5 - gray), 0.9 * gray, 0.9 * gray]).view(1, 3, 1, 1)
     torch.testing.assert_close(randaugment.saturated(red, MINUS), dull)
 
 
@@ -90,18 +90,18 @@ def test_sharpening_weighs_a_pixel_by_five_of_thirteen_and_leaves_the_border():
 
 def test_posterising_clears_the_lowest_bits():
     levels = image([255 / 255, 127 / 255, 16 / 255, 15 / 255])
-    assert_grey(randaugment.posterized(levels, MINUS), [240 / 255, 112 / 255, 16 / 255, 0.0])
+    assert_gray(randaugment.posterized(levels, MINUS), [240 / 255, 112 / 255, 16 / 255, 0.0])
     # Half as strong, two bits; a fifth, none.
     two = randaugment.posterized(levels, torch.tensor([0.5]))
-    assert_grey(two, [252 / 255, 124 / 255, 16 / 255, 12 / 255])
-    assert_grey(randaugment.posterized(levels, torch.tensor([0.2])), levels[0, 0, 0].tolist())
+    assert_gray(two, [252 / 255, 124 / 255, 16 / 255, 12 / 255])
+    assert_gray(randaugment.posterized(levels, torch.tensor([0.2])), levels[0, 0, 0].tolist())
 
 
 def test_solarising_inverts_what_is_above_the_threshold():
     levels = image([0.2, 0.6, 0.9])
-    assert_grey(randaugment.solarized(levels, torch.tensor([-0.5])), [0.2, 0.4, 0.1])
-    assert_grey(randaugment.solarized(levels, FULL), [0.8, 0.4, 0.1])
-    assert_grey(randaugment.solarized(levels, 0 * FULL), [0.2, 0.6, 0.9])
+    assert_gray(randaugment.solarized(levels, torch.tensor([-0.5])), [0.2, 0.4, 0.1])
+    assert_gray(randaugment.solarized(levels, FULL), [0.8, 0.4, 0.1])
+    assert_gray(randaugment.solarized(levels, 0 * FULL), [0.2, 0.6, 0.9])
 
 
 def test_stretching_fills_the_range_and_leaves_an_even_channel():
