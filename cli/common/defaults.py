@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpret_kit.cli.common.models import said_by
 from interpret_kit.errors import NothingThere, UsageError
+from interpret_kit.models.argument_values import at_home
 from interpret_kit.models.loading.overrides import as_given
 from interpret_kit.models.loading.recorded_runs import (
     EMBEDDED,
@@ -77,7 +78,7 @@ def _chosen_model(ctx: click.Context) -> Chosen:
 
 def with_state(why: str, model: str) -> str:
     """Add how far the training of a run got, if it has not ended."""
-    path = Path(model).expanduser()
+    path = at_home(model)
     state = unfinished(path.parent if path.is_file() else path)
     return "; ".join(each for each in (why, state) if each)
 

@@ -15,10 +15,10 @@ from interpret_kit.data.containers.places import container_files
 from interpret_kit.data.folders.listing import Listing, list_files, list_folder
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.in_memory import images_in_memory
-from interpret_kit.data.paths import are_paths, at_home, given_paths, is_there
+from interpret_kit.data.paths import are_paths, given_paths, is_there
 from interpret_kit.data.sources import Files, Rows
 from interpret_kit.errors import NoImages, UsageError, WrongType
-from interpret_kit.models.argument_values import shown
+from interpret_kit.models.argument_values import at_home, shown
 
 Paths = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Spec = Paths | Iterable[Any] | ImageSet | Any  # what `load_images` takes

@@ -53,18 +53,6 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def at_home(path: str | Path) -> Path:
-    """Expand "~" in a path to the home folder.
-
-    Raises:
-        NothingThere: if there is no such home.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise NothingThere(f"no home folder for {str(path)!r}; give its full path") from error
-
-
 def missing_file(path: Path) -> NothingThere:
     """Make the error for a path that is not there: what is missing of it, and similar names.
 

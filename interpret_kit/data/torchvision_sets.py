@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from interpret_kit.data.containers.opening import is_url
 from interpret_kit.data.containers.places import kind_of_container
-from interpret_kit.data.paths import at_home, is_there, missing_file
+from interpret_kit.data.paths import is_there, missing_file
 from interpret_kit.errors import NothingThere, RunError, UsageError, close_files, shortened
-from interpret_kit.models.argument_values import shown
+from interpret_kit.models.argument_values import at_home, shown
 
 
 class Published(NamedTuple):

@@ -15,11 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from interpret_kit.data.paths import at_home
 from interpret_kit.errors import CannotWrite, JobMismatch, OutputExists, UsageError
 from interpret_kit.jobs.identity import Identity, differences, is_identity
 from interpret_kit.jobs.state_file import Array, DamagedState, read_state, write_state
-from interpret_kit.models.argument_values import flag_argument, possible_path, shown
+from interpret_kit.models.argument_values import at_home, flag_argument, possible_path, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.lock import alone_in

@@ -155,6 +155,18 @@ def path_argument(value: Any, name: str) -> Path:
     return Path(value)
 
 
+def at_home(path: str | Path) -> Path:
+    """Expand "~" in a path to the home folder.
+
+    Raises:
+        NothingThere: if there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NothingThere(f"no home folder for {str(path)!r}; give its full path") from error
+
+
 def refuse_url(path: str | os.PathLike[str], what: str = "file") -> None:
     """Refuse to read a URL.
 

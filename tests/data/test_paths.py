@@ -10,6 +10,7 @@ from PIL import Image
 from interpret_kit.data.load import load_images
 from interpret_kit.data.paths import is_there
 from interpret_kit.errors import NothingThere, UsageError
+from interpret_kit.models.loading.load import load_classifier
 
 
 @pytest.fixture
@@ -61,6 +62,10 @@ def test_a_path_that_cannot_be_is_not_there(spec):
 def test_a_home_that_is_not_known_is_an_error():
     with pytest.raises(NothingThere, match=r"no home folder for '~nobody-of-that-name/a\.png'"):
         load_images("~nobody-of-that-name/a.png")
+    for given in ({}, {"spec": "~nobody-of-that-name/a"}, {"spec": "~nobody-of-that-name/a.py:b"}):
+        classes = None if given else "~nobody-of-that-name/classes.txt"
+        with pytest.raises(NothingThere, match="no home folder for '~nobody-of-that-name/"):
+            load_classifier(**given, classes=classes)
 
 
 def test_a_path_behind_a_closed_folder_is_not_called_missing(tmp_path, monkeypatch):

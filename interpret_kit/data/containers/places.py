@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from interpret_kit.data.containers.opening import file_system, is_url, reading_remotely
 from interpret_kit.data.folders.scanning import holds_images, real
 from interpret_kit.data.folders.splits import ORDER, split_in, split_of
-from interpret_kit.data.paths import at_home, is_there, missing_file
+from interpret_kit.data.paths import is_there, missing_file
 from interpret_kit.errors import NothingThere, NotSupported, UsageError, shortened
+from interpret_kit.models.argument_values import at_home
 
 TAR, PARQUET = ".tar", ".parquet"
 _CALLED = {TAR: "tar", PARQUET: "Parquet"}

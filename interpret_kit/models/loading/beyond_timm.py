@@ -23,6 +23,7 @@ from interpret_kit.errors import (
     close_files,
     close_names,
 )
+from interpret_kit.models.argument_values import at_home
 from interpret_kit.models.classes.imagenet import imagenet_names
 from interpret_kit.models.loading.overrides import Names, Said
 
@@ -67,7 +68,7 @@ class MadeByFile:
 def made_by_file(spec: str | Path | None) -> MadeByFile | None:
     """Read FILE.py:FUNCTION; None if it is something else."""
     found = _MADE_BY_FILE.fullmatch(str(spec))
-    return MadeByFile(Path(found[1]).expanduser(), found[2]) if found else None
+    return MadeByFile(at_home(found[1]), found[2]) if found else None
 
 
 def functions_in(file: Path) -> list[str]:

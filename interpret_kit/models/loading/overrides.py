@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from interpret_kit.errors import UsageError
+from interpret_kit.models.argument_values import at_home
 from interpret_kit.models.classes.files import read_class_names
 from interpret_kit.models.classes.imagenet import imagenet_names
 from interpret_kit.models.classes.names import class_names
@@ -80,7 +81,7 @@ def names_of(classes: ClassNames) -> Names:
     if classes == IMAGENET and not Path(IMAGENET).exists():
         return Names(*imagenet_names())
     if isinstance(classes, (str, Path)):
-        file = Path(classes).expanduser()
+        file = at_home(classes)
         found = read_class_names(file)
         try:
             return Names(class_names(found))

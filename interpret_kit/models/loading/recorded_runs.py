@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from interpret_kit.errors import BadWeights, NothingThere, UsageError, WrongType
-from interpret_kit.models.argument_values import possible_path, shown
+from interpret_kit.models.argument_values import at_home, possible_path, shown
 from interpret_kit.models.loading.beyond_timm import functions_in, made_by_file
 from interpret_kit.models.loading.model_folders import (
     CHECKPOINTS,
@@ -163,10 +163,11 @@ def place_of(spec: str | Path | None) -> Path:
 
     Raises:
         WrongType: if it is neither text nor a path, such as a network.
+        NothingThere: if it begins with "~" and there is no such home.
     """
     if not (spec is None or isinstance(spec, (str, os.PathLike))):
         raise _no_spec(spec)
-    return possible_path(Path(str(spec or EMBEDDED).removeprefix(_LOCAL)).expanduser())
+    return possible_path(at_home(str(spec or EMBEDDED).removeprefix(_LOCAL)))
 
 
 def _check_folder(folder: Path, said: Said) -> None:
