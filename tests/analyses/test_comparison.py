@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from networks_on_paper import CLASSES, SmallNet, noisy_images, pixels_of, small_classifier
+from PIL import Image
 from torch import nn
 
 import interpret_kit as ik
@@ -134,6 +135,29 @@ def test_occlusion_maps_are_those_of_both_for_the_true_class():
         flags[np.isin(result.ids, result.shown)].sum() for flags in (result.broken, result.repaired)
     ]
     assert kept == [min(3, result.broken.sum()), min(3, result.repaired.sum())]
+
+
+def test_a_changed_image_that_vanishes_after_it_was_counted_is_counted_and_not_shown(tmp_path):
+    levels = IMAGES.uint8_images(IMAGES.ids.tolist(), small_classifier().preprocessing)
+    for image, label in zip(IMAGES.ids.tolist(), IMAGES.labels.tolist(), strict=True):
+        file = tmp_path / IMAGES.classes[label] / f"{image}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(levels[image]).save(file)
+    images = ik.load_images(tmp_path)
+    whole = ik.compare(small_classifier(), other(), images, occlusion=2)
+    first, second, *rest = whole.shown.tolist()
+
+    def vanish(done, total):
+        if done == total:
+            (tmp_path / images.name(first)).unlink()
+
+    left = ik.compare(small_classifier(), other(), images, occlusion=1, progress=vanish)
+    assert left.numbers() == whole.numbers()
+    assert left.shown.tolist() == [second, *rest]
+    np.testing.assert_array_equal(left.input_images, whole.input_images[1:])
+    np.testing.assert_allclose(left.first_maps, whole.first_maps[1:], atol=1e-6)
+    gone = f"changed or removed during the run, and not shown: {images.name(first)}"
+    assert left.notes() == (*whole.notes(), gone)
 
 
 def test_maps_under_an_ablation_are_those_of_the_ablated_network():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,7 @@ from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.progress import Progress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.data.load import load_images
-from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, shortened
+from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, UnreadableImage, shortened
 from interpret_kit.models.arguments import AblatedFilters
 from interpret_kit.models.classes.lookup import folded
 from interpret_kit.models.classifier import Classifier
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from interpret_kit.data.load import Spec
     from interpret_kit.data.loader import Reading
     from interpret_kit.models.layers.catalogue import Layer
+    from interpret_kit.models.preprocessing import Preprocessing
 
 
 def compare(  # noqa: PLR0913 - all but three are keywords with a default
@@ -239,19 +241,43 @@ def _with_images(
     shown = result.ids[positions]
     if not len(shown):
         return result
-    pixels = images.uint8_images(shown.tolist(), pair[0].classifier.preprocessing)
-    result = replace(result, shown=shown, input_images=pixels)
-    some = shown[: result.analysis.occlusion]
+    result = _shown(result, shown, images, pair[0].classifier.preprocessing)
+    some = result.shown[: result.analysis.occlusion]
     if not len(some):
         return result
     first, second = (_occlusion(each, images.only(some), some) for each in pair)
     return replace(result, first_maps=first, second_maps=second)
 
 
+def _shown(
+    result: ComparisonResult, ids: Array, images: ImageSet, preprocessing: Preprocessing
+) -> ComparisonResult:
+    """Add images to show; of those that have changed or vanished since, only a note."""
+    found: dict[int, Array] = {}
+    for image in ids.tolist():
+        with suppress(UnreadableImage):
+            found[image] = images.uint8_images([image], preprocessing)
+    lost = [images.name(image) for image in ids.tolist() if image not in found]
+    note = f"changed or removed during the run, and not shown: {shortened(lost, most=3)}"
+    return replace(
+        result,
+        shown=np.array(list(found), np.int64),
+        input_images=np.concatenate([result.input_images, *found.values()]),
+        origin=replace(result.origin, notes=(*result.origin.notes, *([note] if lost else []))),
+    )
+
+
 def _occlusion(side: _Side, images: ImageSet, ids: Array) -> Array:
-    """Return the occlusion maps of the true classes, (ids, height, width)."""
+    """Return the occlusion maps of the true classes, (ids, height, width).
+
+    Raises:
+        UnreadableImage: one has changed or vanished since it was read.
+    """
     classifier = side.classifier
     engine = FULL if side.layers else AUTO  # a traced graph would not see what is ablated
     with alone_with(classifier.network), all_ablated(classifier.network, side.layers, side.site):
         found = Occlusion(target=LABEL).run(classifier, images, engine=engine)
+    if found.origin.unreadable:
+        image, why = found.origin.unreadable[0]
+        raise UnreadableImage(f"cannot read {images.name(image)}: {why}")
     return found.attribution[np.searchsorted(found.ids, ids)]
