@@ -203,3 +203,33 @@ def test_every_public_name_is_there():
 
     for name in interpret_kit.__all__:
         assert getattr(interpret_kit, name).__name__ == name
+
+
+TEXT = {"read_text": 1, "write_text": 2}  # the number of arguments, the last of which is encoding
+
+
+def without_encoding(text):
+    """The lines on which text is read or written in whatever encoding the user's locale has."""
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        name, named = node.func.attr, {each.arg for each in node.keywords}
+        first = next((each.value for each in node.args if isinstance(each, ast.Constant)), "")
+        opens_text = name == "open" and ("newline" in named or first in {"r", "w", "a", "x"})
+        given = len(node.args) >= TEXT.get(name, 99) or not named.isdisjoint({"encoding", "mode"})
+        member = isinstance(node.func.value, ast.Name) and node.func.value.id == "archive"
+        if (name in TEXT or opens_text) and not (given or member):
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    "file", files("interpret_kit", "trainers", "cli"), ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_text_has_the_same_bytes_in_every_locale(file):
+    assert list(without_encoding(file.read_text("utf-8"))) == []
+
+
+def test_an_encoding_that_is_missing_is_found():
+    lines = ["a.read_text()", 'a.write_text("x")', 'a.open("w")', 'a.open(newline="")']
+    good = ['a.read_text("utf-8")', 'a.write_text(x, "utf-8")', 'a.open("rb")', "Image.open(x)"]
+    assert list(without_encoding("\n".join([*lines, *good]))) == [1, 2, 3, 4]

@@ -110,7 +110,7 @@ def test_free_memory_is_within_the_limit_of_the_container(changed, free, monkeyp
         def __init__(self, name):
             self.name = name
 
-        def read_text(self):
+        def read_text(self, _encoding):
             if self.name not in files:
                 raise FileNotFoundError(self.name)
             return files[self.name]

@@ -159,7 +159,7 @@ def _write(folder: Path, name: str, reading: Reading, progress: ReportDecoding) 
         lines = list(map(str, reading.unreadable))
         held = {"shape": [len(ids), *shape], "ids": ids, "checksums": checksums}
         text = json.dumps({**held, "unreadable": lines, "notes": list(reading.notes())})
-        (aside / MANIFEST).write_text(json.dumps([zlib.crc32(text.encode()), text]))
+        (aside / MANIFEST).write_text(json.dumps([zlib.crc32(text.encode()), text]), "utf-8")
         _put_in_place(aside, folder / name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

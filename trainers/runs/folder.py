@@ -121,7 +121,7 @@ class History:
     def read(cls, file: Path) -> History:
         """Read what was written as a table."""
         history = cls()
-        with file.open(newline="") as table:
+        with file.open(newline="", encoding="utf-8") as table:
             for row in csv.DictReader(table):
                 for name in COLUMNS:
                     history.columns[name].append(float(row[name]))
@@ -233,7 +233,7 @@ class RunFolder:
     def save_config(self, metrics: Mapping[str, float], **more: object) -> None:
         """Write what there is to say of the network, and these metrics."""
         config = json.dumps(self.config | {"metrics": dict(metrics)} | more, indent=2) + "\n"
-        self.write(CONFIG, lambda aside: aside.write_text(config))
+        self.write(CONFIG, lambda aside: aside.write_text(config, "utf-8"))
 
     def save_last(self, network: nn.Module) -> None:
         """Write the weights that the last step left, for ``load_classifier`` to find by name."""
@@ -247,7 +247,7 @@ class RunFolder:
         """Write all epochs so far, as a table."""
 
         def write(aside: Path) -> None:
-            with aside.open("w", newline="") as file:
+            with aside.open("w", newline="", encoding="utf-8") as file:
                 rows = csv.writer(file)
                 rows.writerow(COLUMNS)
                 rows.writerows(zip(*history.columns.values(), strict=True))

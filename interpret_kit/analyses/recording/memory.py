@@ -67,6 +67,6 @@ def _number(file: str, name: str, unit: int) -> int | None:
 
 def _lines(file: str) -> list[str]:
     try:
-        return Path(file).read_text().splitlines()
+        return Path(file).read_text("utf-8").splitlines()
     except OSError:
         return []

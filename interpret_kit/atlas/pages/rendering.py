@@ -46,5 +46,5 @@ def write_assets(folder: Path) -> None:
     assets = folder / ASSETS
     assets.mkdir()
     style = [_REPORT / "style.css", _HERE / "atlas.css"]
-    (assets / "atlas.css").write_text("\n".join(each.read_text("utf-8") for each in style))
-    (assets / "atlas.js").write_text((_HERE / "atlas.js").read_text("utf-8"))
+    (assets / "atlas.css").write_bytes(b"\n".join(each.read_bytes() for each in style))
+    (assets / "atlas.js").write_bytes((_HERE / "atlas.js").read_bytes())

@@ -259,7 +259,7 @@ def runs_by_age(folder: Path) -> list[Path]:
 def is_finished(folder: Path) -> bool:
     """Whether a folder holds a run whose training has ended."""
     try:
-        return bool(json.loads((folder / CONFIG).read_text()).get("finished"))
+        return bool(json.loads((folder / CONFIG).read_bytes()).get("finished"))
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -271,11 +271,11 @@ def unfinished(folder: Path) -> str:
     its progress counts as finished.
     """
     try:
-        epochs = json.loads((folder / CONFIG).read_text())["recipe"]["epochs"]
+        epochs = json.loads((folder / CONFIG).read_bytes())["recipe"]["epochs"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""  # not a run, or damaged: loading it raises the error
     if is_finished(folder):
         return ""
     history = folder / HISTORY
-    done = len(history.read_text().splitlines()) - 1 if history.is_file() else 0
+    done = len(history.read_bytes().splitlines()) - 1 if history.is_file() else 0
     return f"unfinished, epoch {max(done, 1)} of {epochs}"
