@@ -165,8 +165,8 @@ class Analysis(Question, ABC, Generic[R_co]):
                 which must find the images at the same paths. An image that ends its process three
                 times is named and left out. The bytes of the result are those of one process with
                 as many threads as a worker.
-            memory: limit for the records of the images, in bytes or as "4G"; by default, half of what
-                is free. The rest goes to files in ``job``, else in TMPDIR or /var/tmp.
+            memory: limit for the records of the images, in bytes or as "4G"; by default, half of
+                what is free. The rest goes to files in ``job``, else in TMPDIR or /var/tmp.
 
         Raises:
             UsageError: if the analysis does not fit the classifier or the images.
