@@ -71,8 +71,8 @@ MISTAKES = (
 WITHOUT_FILTER = (
     "misclassifications-ablated",
     "Which classes are misclassified without its most important filter?",
-    "The same counts with the filter ablated that broke most images above: the difference is what "
-    "that filter is for.",
+    "The same counts after ablating the filter that broke most images above: the difference is "
+    "what that filter is for.",
 )
 PHOTO_GUESS = (
     "photo-occlusion",

@@ -35,7 +35,7 @@ class ComparisonResult(Result["Comparison"], of="comparison"):
         "images", "probability of the true class by the first classifier, in [0, 1]"
     )
     second_confidence: Array = array("images", "the same by the second classifier")
-    shown: Array = array("changes", "ids of images that are correct by one classifier only")
+    shown: Array = array("changes", "ids of images that only one of the two classifies correctly")
     input_images: Array = array("changes height width 3", "these images, RGB 0 to 255")
     first_maps: Array = array(
         "maps height width",
