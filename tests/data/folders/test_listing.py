@@ -123,6 +123,22 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert labelled(listing) == [("cat/0.png", "cat"), ("dog/1.png", "dog")]
 
 
+@pytest.mark.parametrize("images", [True, False])
+def test_two_folders_elsewhere_that_are_linked_to_each_other_are_looked_through_once(
+    tmp_path, images, monkeypatch
+):
+    make(tmp_path / "images", "cat/0.png")
+    for name, other in ("ab", "ba"):
+        make(tmp_path / name, f"{name}.{'png' if images else 'txt'}")
+        (tmp_path / name / other).symlink_to(tmp_path / other)
+    (tmp_path / "images" / "dog").symlink_to(tmp_path / "a")
+    scanned, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: scanned.append(folder) or scandir(folder))
+    found = ["cat/0.png", *(["dog/a.png", "dog/b/b.png"] if images else [])]
+    assert list(list_folder(tmp_path / "images").names) == found
+    assert len(scanned) < 20  # without an end, the system stops at 40 links
+
+
 @pytest.mark.parametrize("between", [True, False])
 def test_folders_that_are_linked_to_each_other_are_listed_once(tmp_path, between):
     names = "abcdefg"
