@@ -16,7 +16,12 @@ from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.early_checks import check_names
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
-from interpret_kit.cli.common.kept import Kept, kept_by, refuse_other_temporary_job
+from interpret_kit.cli.common.kept import (
+    Kept,
+    kept_by,
+    refuse_job_inside_out,
+    refuse_other_temporary_job,
+)
 from interpret_kit.cli.common.options import (
     from_options,
     help_of,
@@ -96,6 +101,7 @@ def _run(ctx: click.Context, asked: type[Analysis[Any]]) -> None:
     check_place(_place(ctx), force=given["force"])
     if given["out"]:
         ctx.with_resource(alone_in(Path(given["out"]), beside=True))
+    refuse_job_inside_out(given)
     refuse_other_temporary_job(given)
     if given["job"] or not given["out"]:
         job_argument(given["job"], resume=given["resume"])

@@ -6,6 +6,7 @@ output, which is removed when the run ends well.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from interpret_kit.cli.common.folders import job_beside, next_free
 from interpret_kit.cli.common.resuming import RESUME, give_hint
-from interpret_kit.errors import CannotWrite, NothingThere, OutputExists
+from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, UsageError
 from interpret_kit.jobs.folder import JOB, SHARDS
 
 if TYPE_CHECKING:
@@ -56,6 +57,21 @@ class Kept:
             elif self.job is not None and isinstance(end, (KeyboardInterrupt, SystemExit)):
                 give_hint(RESUME)
             raise
+
+
+def refuse_job_inside_out(given: Mapping[str, Any]) -> None:
+    """Refuse a --job in the folder of --out, which is written as a whole when the run ends.
+
+    Raises:
+        UsageError: it is there.
+    """
+    if given["job"] and given["out"]:
+        job, out = (Path(os.path.realpath(given[name])) for name in ("job", "out"))
+        if job.is_relative_to(out):
+            raise UsageError(
+                f"--job {given['job']} is in --out {given['out']}, which holds nothing but the "
+                "result; give a folder beside it"
+            )
 
 
 def refuse_other_temporary_job(given: Mapping[str, Any]) -> None:

@@ -234,3 +234,11 @@ def test_a_folder_without_a_name_of_its_own_is_refused(out, place, monkeypatch):
     done = command(f"misclassifications --out {out}", monkeypatch)
     assert done.exit_code == 2
     assert f"--out is '{out}'; give a new folder, such as ikit-out/mine" in done.stderr
+
+
+@pytest.mark.parametrize("job", ["mine", "mine/job", "./mine/../mine/job"])
+def test_a_job_in_the_folder_of_the_result_is_refused_before_it_is_begun(job, place, monkeypatch):
+    done = command(f"misclassifications --out mine --job {job}", monkeypatch)
+    assert done.exit_code == 2
+    assert f"--job {job} is in --out mine, which holds nothing but the result; g" in done.stderr
+    assert not (place / "mine").exists()
