@@ -23,6 +23,7 @@ from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, read_config
 from interpret_kit.models.loading.timm_names import refuse_unknown
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.recorded import recorded_recipe, refuse_other_recipe
 
 COMMANDLINE = ParameterSource.COMMANDLINE
 
@@ -64,14 +65,15 @@ def _recipe(ctx: click.Context) -> Recipe:
     given = ctx.params
     if not (given["resume"] and given["out"]):
         return from_options(Recipe, given)
-    from interpret_kit.trainers.runs.checkpoint import recorded_recipe
-
     recorded = recorded_recipe(Path(given["out"]))
     if recorded is None:
         return from_options(Recipe, given)
     fields = [each.name for each in dataclasses.fields(Recipe)]
     typed = [each for each in fields if ctx.get_parameter_source(each) is COMMANDLINE]
-    return dataclasses.replace(recorded, **{each: given[each] for each in typed})
+    recipe = dataclasses.replace(recorded, **{each: given[each] for each in typed})
+    before = dataclasses.asdict(recorded) | {"data": recipe.data}  # the images may have moved
+    refuse_other_recipe(Path(given["out"]), before, recipe)
+    return recipe
 
 
 def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:

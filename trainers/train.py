@@ -22,7 +22,7 @@ from interpret_kit.trainers.distributed import accelerated, summed
 from interpret_kit.trainers.evaluate import concluded, judged
 from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.checkpoint import Checkpoint, recorded_recipe
+from interpret_kit.trainers.runs.checkpoint import Checkpoint
 from interpret_kit.trainers.runs.folder import EvaluationScore, RunFolder, TrainedRun
 from interpret_kit.trainers.runs.progress import (
     ReportTraining,
@@ -31,6 +31,7 @@ from interpret_kit.trainers.runs.progress import (
     last_epoch,
     reporting,
 )
+from interpret_kit.trainers.runs.recorded import recorded_recipe
 from interpret_kit.trainers.runs.resume import Start, at_work, checkpoint, load_data, opened
 from interpret_kit.trainers.sweep.workers import refuse_within_import
 from interpret_kit.trainers.timing import Stopwatch

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +15,8 @@ import torch
 
 from interpret_kit.errors import BadWeights, UsageError
 from interpret_kit.models.checkpoints.weights import first_line, refuse_unsafe_pickles
-from interpret_kit.models.loading.recorded_runs import CONFIG, STATE, read_config
+from interpret_kit.models.loading.recorded_runs import STATE
 from interpret_kit.trainers.learner import Learner
-from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.extension import Extension
 from interpret_kit.trainers.runs.folder import History, RunFolder
 from interpret_kit.trainers.timing import EpochSums
@@ -127,38 +125,3 @@ def read_state(file: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not {"recipe", "data", "history", "sums"} <= state.keys():
         raise BadWeights(f"{file} is not a checkpoint of a run; start again with `force=True`")
     return state
-
-
-def recorded_recipe(folder: Path) -> Recipe | None:
-    """Read the recipe with which a run was started; None if the folder holds no run.
-
-    Raises:
-        BadWeights: the folder's ``config.json`` or checkpoint is damaged.
-    """
-    if (folder / CONFIG).is_file():
-        return _recipe(read_config(folder).get("recipe", {}))
-    return _recipe(read_state(folder / STATE)["recipe"]) if (folder / STATE).is_file() else None
-
-
-def _recipe(recorded: Mapping[str, Any]) -> Recipe:
-    known = {each.name for each in dataclasses.fields(Recipe)}
-    return Recipe(**{name: value for name, value in recorded.items() if name in known})
-
-
-def refuse_other_recipe(folder: Path, before: dict[str, Any], now: Recipe) -> None:
-    """Refuse to resume with another recipe; only the number of epochs may differ.
-
-    Raises:
-        UsageError: names every field that differs, with both values.
-    """
-    was = _recipe(before)
-    known = sorted(each.name for each in dataclasses.fields(Recipe) if each.name != "epochs")
-    pairs = {name: (getattr(was, name), getattr(now, name)) for name in known}
-    differing = [
-        f"its `{name}` is {old!r}, not {new!r}" for name, (old, new) in pairs.items() if old != new
-    ]
-    if differing:
-        raise UsageError(
-            f"cannot resume {folder}: {'; '.join(differing)}; repeat the recipe it was started "
-            "with, or use a new `out`"
-        )

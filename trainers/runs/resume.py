@@ -18,10 +18,11 @@ from interpret_kit.trainers.distributed import from_first
 from interpret_kit.trainers.images.data import TrainingData, load_training_data, thinned, with_val
 from interpret_kit.trainers.learner import Learner
 from interpret_kit.trainers.recipe import Recipe
-from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state, refuse_other_recipe
+from interpret_kit.trainers.runs.checkpoint import Checkpoint, read_state
 from interpret_kit.trainers.runs.extension import refuse_epochs
 from interpret_kit.trainers.runs.folder import History, RunFolder, TrainedRun
 from interpret_kit.trainers.runs.progress import ReportTraining, decoding
+from interpret_kit.trainers.runs.recorded import refuse_other_recipe
 from interpret_kit.trainers.runs.tensorboard import Events, writing_events
 from interpret_kit.trainers.timing import EpochSums
 

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from torch import nn
 
-from interpret_kit.errors import InterpretError, NothingThere, UsageError, WeightsUnavailable
+from interpret_kit.errors import InterpretError, NothingThere, WeightsUnavailable
 from interpret_kit.models.checkpoints.weights import first_line
 from interpret_kit.models.loading.architectures import listed_models
-from interpret_kit.models.loading.timm_names import no_such_model
+from interpret_kit.models.loading.timm_names import no_such_model, repository_of
 
 TIMEOUT = 5  # seconds
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_PREFIX = re.compile(r"hf[-_]hub:|(https?://)?(www\.)?(huggingface\.co|hf\.co)/", re.IGNORECASE)
-_OF_TIMM = re.compile(r"timm/[\w.@-]+")
-
-
-def repository_of(name: str) -> str:
-    """Return the repository of the Hugging Face Hub, as OWNER/NAME; "" if none is named.
-
-    It is given as ``hf-hub:OWNER/NAME``, by its URL, or as ``timm/NAME``.
-
-    Raises:
-        UsageError: for ``hf-hub:`` without a name.
-    """
-    if _OF_TIMM.fullmatch(name):
-        return name
-    prefix = _PREFIX.match(name)
-    if not prefix:
-        return ""
-    parts = [part for part in name[prefix.end() :].split("/") if part]
-    if not parts:
-        raise UsageError(f"{name} does not name a repository; give hf-hub:timm/resnet18.a1_in1k")
-    return "/".join(parts[:2])  # a URL may end with /tree/main
 
 
 def create_pretrained(name: str, offline: str, **arguments: Any) -> nn.Module:

@@ -25,7 +25,7 @@ from interpret_kit.models.loading.model_folders import (
     read_json,
 )
 from interpret_kit.models.loading.overrides import Said
-from interpret_kit.models.loading.timm_names import refuse_unknown
+from interpret_kit.models.loading.timm_names import refuse_unknown, repository_of
 from interpret_kit.models.schema import misfit
 
 EMBEDDED = "embedded"
@@ -110,6 +110,8 @@ def check_model(
         raise NothingThere(f"there is no folder {path}; check the path")
     elif _A_NAME.fullmatch(str(spec)):
         refuse_unknown(str(spec))
+    else:
+        repository_of(str(spec))  # raises if it should name one and does not
 
 
 def _check_file(path: Path, arch: str | None, said: Said) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from interpret_kit.errors import NothingThere, close_files, close_names
+from interpret_kit.errors import NothingThere, UsageError, close_files, close_names
 
 CONVNET = "ikit_convnet"  # ours, which `timm_registration` adds
 
@@ -17,6 +17,8 @@ _REGISTERED = re.compile(r"^@register_model\s+def\s+(\w+)", re.MULTILINE)
 _RENAMED = re.compile(
     r"^register_model_deprecations\(__name__,\s*\{(.*?)^\}", re.MULTILINE | re.DOTALL
 )
+_PREFIX = re.compile(r"hf[-_]hub:|(https?://)?(www\.)?(huggingface\.co|hf\.co)/", re.IGNORECASE)
+_OF_TIMM = re.compile(r"timm/[\w.@-]+")
 _OLD_NAME = re.compile(r"""["']([\w-]+)[^"']*["']\s*:""")
 
 
@@ -61,3 +63,22 @@ def no_such_model(name: str, known: Iterable[str]) -> NothingThere:
     return NothingThere(
         f"{name!r} is not a file, run folder or timm model; {close_names(name, sorted(known))}"
     )
+
+
+def repository_of(name: str) -> str:
+    """Return the repository of the Hugging Face Hub, as OWNER/NAME; "" if none is named.
+
+    It is given as ``hf-hub:OWNER/NAME``, by its URL, or as ``timm/NAME``.
+
+    Raises:
+        UsageError: for ``hf-hub:`` without a name.
+    """
+    if _OF_TIMM.fullmatch(name):
+        return name
+    prefix = _PREFIX.match(name)
+    if not prefix:
+        return ""
+    parts = [part for part in name[prefix.end() :].split("/") if part]
+    if not parts:
+        raise UsageError(f"{name} does not name a repository; give hf-hub:timm/resnet18.a1_in1k")
+    return "/".join(parts[:2])  # a URL may end with /tree/main

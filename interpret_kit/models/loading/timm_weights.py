@@ -21,10 +21,10 @@ from interpret_kit.models.loading.assemble import (
     as_said,
     trained_settings,
 )
-from interpret_kit.models.loading.hub import create_pretrained, repository_of
+from interpret_kit.models.loading.hub import create_pretrained
 from interpret_kit.models.loading.model_folders import TimmFolder
 from interpret_kit.models.loading.overrides import Names, Said
-from interpret_kit.models.loading.timm_names import CONVNET
+from interpret_kit.models.loading.timm_names import CONVNET, repository_of
 
 
 def from_checkpoint(path: Path, arch: str, said: Said) -> Classifier:

@@ -11,8 +11,8 @@ from timm.models import save_for_hf
 
 from interpret_kit.errors import BadWeights, NothingThere, UsageError, WeightsUnavailable
 from interpret_kit.models.loading import load as loading
-from interpret_kit.models.loading.hub import repository_of
 from interpret_kit.models.loading.load import load_classifier
+from interpret_kit.models.loading.timm_names import repository_of
 
 ARCH = "test_resnet"
 LABELS = {"label_names": ["cat", "dog", "emu"], "label_descriptions": {"emu": "a large bird"}}
