@@ -111,7 +111,7 @@ def _few(result: AblationResult) -> str:
     changed = f"at most {counted(most, 'prediction')}" if most else "no prediction"
     return (
         f"Mean drop in the probability of the {of_class} class over {counted(images, 'image')} "
-        f"when the filter is ablated, since that changes {changed}."
+        f"when the filter is ablated; shown because ablating a filter changes {changed}."
     )
 
 

@@ -222,9 +222,9 @@ def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Fi
         max(bar_left + 0.95, 5.0),
         lines * line + 0.1,
         f"Occlusion sensitivity of {of_all} images",
-        f"Drop in confidence when occluded, on {'its own' if each else 'one'} scale for "
-        f"{'each image' if each else 'all images'}. Under each image: the confidence without a "
-        f"window, and the target class{OWN_SCALE * each}.",
+        f"Drop in confidence when occluded, on {'a separate' if each else 'one'} scale for "
+        f"{'each image' if each else 'all images'}. Under each image: the target class "
+        f"and the confidence in it without a window{OWN_SCALE * each}.",
     )
     for i in range(shown):
         across, down = i % columns * block, i // columns * line
