@@ -88,9 +88,9 @@ def resume(  # noqa: PLR0913  # the last two are keywords
         run = ik.resume(None, "runs/photos")  # with the recipe it was started with
         run = ik.resume(None, "runs/photos", epochs=40)  # also after it has finished
 
-    With another number of epochs, the learning rate follows the schedule of that number from the
-    step that was reached, and ``config.json`` records the change. The run is then not the one that
-    this recipe gives from the start, unless the schedule is "none".
+    With a different number of epochs, the learning rate follows the schedule for that number,
+    starting at the step that was reached, and ``config.json`` records the change. The result then
+    differs from that of training with this recipe from the start, unless the schedule is "none".
 
     The arguments are those of `train`, except that the recipe may be omitted (None).
 
@@ -100,7 +100,7 @@ def resume(  # noqa: PLR0913  # the last two are keywords
         device: as for `train`.
         progress: as for `train`.
         strict: as for `train`.
-        epochs: another number of epochs than that of the recipe.
+        epochs: a number of epochs other than the recipe's.
 
     Raises:
         UsageError: the run in ``out`` has another recipe or other training images, or has already

@@ -175,7 +175,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             NoImages: if no image is left.
             JobMismatch: the ``job`` is of another analysis, classifier, images or batch size.
             OutputExists: the ``job`` folder is taken.
-            RunError: workers do not start, workers die but not of an image, or memory runs out.
+            RunError: workers do not start or die (not because of an image), or memory runs out.
             CannotWrite: no space for temporary files.
         """
         given = (batch_size, strict, progress, engine, job, resume, workers, memory)

@@ -76,10 +76,10 @@ class AtlasSettings:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """The attribution methods beside occlusion."""
+        """The attribution methods other than occlusion."""
         return tuple(each for each in self.method if each != OCCLUSION)
 
     def attribution(self, methods: tuple[str, ...]) -> Attribution:
-        """How the chosen images are explained by some methods beside occlusion."""
+        """How the chosen images are explained by methods other than occlusion."""
         asked = Attribution(method=methods)
         return dataclasses.replace(asked, fill=self.fill) if IG in methods else asked

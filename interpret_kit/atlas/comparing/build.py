@@ -65,13 +65,13 @@ def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a 
         second: a classifier with the same class names, in any order; called B.
         images: anything that `load_images` accepts, with labels that are their classes.
         folder: the new folder, with the atlases in ``a`` and ``b``.
-        settings: of both atlases.
+        settings: the settings of both atlases.
         photos: more images, which are shown with both occlusion maps.
-        parts: a folder outside ``folder`` that keeps what the pages are computed from.
+        parts: a folder outside ``folder`` that keeps intermediate results.
         batch_size: as in `write_atlas`.
-        engine: likewise.
-        progress: likewise.
-        command: likewise.
+        engine: as in `write_atlas`.
+        progress: as in `write_atlas`.
+        command: as in `write_atlas`.
         force: replace an atlas or a result in the folder.
 
     Raises:
