@@ -57,6 +57,7 @@ def _run(ctx: click.Context) -> None:
     _check_out(out, force=given["force"], update=given["update"])
     ctx.with_resource(alone_in(out, beside=True))
     parts = AtlasParts(parts_beside(out), fresh=given["force"])
+    parts.check()
     specs = _specs(ctx, terminal)
     for size in [given["size"] or size_of(each) for each in specs]:
         if size is not None:
@@ -137,6 +138,11 @@ def _specs(ctx: click.Context, terminal: Terminal) -> tuple[str, ...]:
     if defaults.how(ctx, "model") == "--model":
         raise UsageError(
             f"--compare names both models, and --model {given['model']} is given; drop one of them"
+        )
+    if given["compare"][1].startswith("-"):  # click takes an option for the second model
+        raise UsageError(
+            f"--compare needs two models, and only {given['compare'][0]} is given; add the other, "
+            "as in: ikit atlas --compare runs/a runs/b"
         )
     for letter, spec in zip("AB", given["compare"], strict=True):
         check_model(spec, given["arch"], given["device"], as_given(**models.said_by(ctx)))

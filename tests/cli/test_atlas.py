@@ -63,9 +63,13 @@ def test_the_command_opens_the_first_page_and_its_foot_makes_it_again(place, mon
         (["--ablation-images", "0"], "--ablation-images is 0; it must be at least 1"),
         (["--force"], "--force replaces the folder given with --out"),
         (["--compare", "run", "run"], "--compare names both models, and --model"),
+        (["--out", "taken/site"], "site.parts holds files that are not the parts of an atlas"),
     ],
 )
-def test_mistakes_are_one_line(place, options, said):
+def test_mistakes_are_one_line(place, options, said, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "taken/site.parts").mkdir(parents=True, exist_ok=True)
+    (place / "taken/site.parts/thesis.tex").touch()
     result = run(place, *options)
     assert result.exit_code == 2
     assert said in result.stderr
@@ -75,6 +79,7 @@ def test_mistakes_are_one_line(place, options, said):
 def test_an_update_computes_what_has_changed_and_force_computes_everything(place, monkeypatch):
     monkeypatch.chdir(place)
     settings = ["--layer", "2", "--window", "12", "--engine", "full", "--json"]
+    settings += ["--method", "occlusion"]
 
     def told(*options):
         result = run(place, *settings, *options)
@@ -82,13 +87,13 @@ def test_an_update_computes_what_has_changed_and_force_computes_everything(place
         return json.loads(result.stdout), result.stderr
 
     first, _ = told()
-    parts = ["predictions", "top patches", "ablation", "occlusion", "maps"]
+    parts = ["predictions", "top patches", "ablation", "occlusion"]
     assert (first["computed"], first["reused"], first["parts"]) == (parts, [], "ikit-atlas.parts")
     again = run(place)
     assert again.exit_code == 2
     assert "ikit-atlas exists already; --update replaces it and computes only" in again.stderr
     second, said = told("--update", "--photo", "photos/red/0.png")
-    photo = ["photo 0.png", "maps of photo 0.png"]
+    photo = ["photo 0.png"]
     assert (second["computed"], second["reused"]) == (photo, parts)
     assert f"reused: {', '.join(parts)}; computed: {', '.join(photo)}" in said
     assert "kept ikit-atlas.parts (0." in said
@@ -111,6 +116,13 @@ def test_ctrl_c_gives_the_command_that_resumes(place, monkeypatch):
     shutil.rmtree(place / "new.parts")
 
 
+def test_one_model_is_not_compared(place):
+    line = ["atlas", "--compare", str(place / "run"), "--data", str(place / "photos")]
+    result = CliRunner().invoke(ikit, line)
+    assert result.exit_code == 2
+    assert "--compare needs two models, and only" in result.stderr
+
+
 def test_two_models_are_compared_though_one_has_more_layers(place, monkeypatch):
     monkeypatch.chdir(place)
     arguments = {"channels": (2, 2, 4), "kernel": 3, "fc": (), "num_classes": 4, "size": (24, 24)}
@@ -118,7 +130,7 @@ def test_two_models_are_compared_though_one_has_more_layers(place, monkeypatch):
     network = create("ikit_convnet", **arguments)
     save_run(place / "deeper", network, config | {"arguments": arguments, "classes": CLASSES})
     line = ["atlas", "--compare", "run", "deeper", "--data", "photos", "--out", "both", "--json"]
-    options = ["--ablation-images", "4", "--engine", "full"]
+    options = ["--ablation-images", "4", "--engine", "full", "--method", "occlusion"]
     result = CliRunner().invoke(ikit, [*line, *options])
     assert result.exit_code == 0, result.stderr
     told = json.loads(result.stdout)
@@ -129,4 +141,4 @@ def test_two_models_are_compared_though_one_has_more_layers(place, monkeypatch):
     assert "Layer conv3 is only in B." in said
     assert "2, 2" in said
     assert "3, 2" in said
-    assert "--compare run deeper --data photos --out both --engine full" in said
+    assert "--method occlusion --compare run deeper --data photos --out both" in said

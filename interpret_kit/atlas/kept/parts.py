@@ -36,9 +36,11 @@ R = TypeVar("R", bound=Result[Any])
 class AtlasParts:
     """Intermediate results of an atlas, kept in a folder for the next one.
 
-    parts = AtlasParts("site.parts")
-    ik.write_atlas(classifier, "photos/", "site", parts=parts, force=True)
-    print(parts.told())  # reused: predictions, top patches, ablation; computed: photo cat.jpg
+        parts = ik.AtlasParts("site.parts")
+        ik.write_atlas(classifier, "photos/", "site", parts=parts, force=True)
+        print(parts.told())  # reused: predictions, top patches, ablation; computed: photo cat.jpg
+
+    Afterwards, ``reused`` and ``computed`` name the parts.
     """
 
     folder: str | Path
@@ -52,6 +54,22 @@ class AtlasParts:
         self.place = path_argument(self.folder, "parts")
         self._used: set[Path] = set()
 
+    def check(self) -> None:
+        """Refuse a folder with other files: parts are deleted that are not used any more.
+
+        Raises:
+            OutputExists: the folder holds something else.
+        """
+        place = self.place
+        if place.exists() and not place.is_dir():
+            raise OutputExists(f"{place} is a file; remove it, or write the atlas elsewhere")
+        names = {each.name for each in place.iterdir()} if place.is_dir() else set()
+        if names - {LOCK, f".{RECORD}.part"} and not _is_record(place / RECORD):
+            raise OutputExists(
+                f"{place} holds files that are not the parts of an atlas (no {RECORD}); move them, "
+                "or write the atlas elsewhere"
+            )
+
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Keep other processes out while the block runs; then delete the parts that it did not use.
@@ -63,9 +81,9 @@ class AtlasParts:
             CannotWrite: no permission or no space.
         """
         self.reused, self.computed, self._used = [], {}, set()
-        self._refuse_other_folder()
+        self.check()
         with alone_in(self.place, option="folder"):
-            self._refuse_other_folder()
+            self.check()
             with self._writing():
                 write_whole(self.place / RECORD, json.dumps({"format": FORMAT}) + "\n")
                 self._delete(self._kept() if self.fresh else [])
@@ -148,18 +166,6 @@ class AtlasParts:
         with self._writing():
             for each in parts:
                 shutil.rmtree(each)
-
-    def _refuse_other_folder(self) -> None:
-        """Refuse a folder with other files: parts are deleted that are not used any more."""
-        place = self.place
-        if place.exists() and not place.is_dir():
-            raise OutputExists(f"{place} is a file; remove it, or write the atlas elsewhere")
-        names = {each.name for each in place.iterdir()} if place.is_dir() else set()
-        if names - {LOCK, f".{RECORD}.part"} and not _is_record(place / RECORD):
-            raise OutputExists(
-                f"{place} holds files that are not the parts of an atlas (no {RECORD}); move them, "
-                "or write the atlas elsewhere"
-            )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
