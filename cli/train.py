@@ -23,6 +23,7 @@ from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, read_config
 from interpret_kit.models.loading.timm_names import refuse_unknown
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.place import check_place
 from interpret_kit.trainers.runs.recorded import recorded_recipe, refuse_other_recipe
 
 COMMANDLINE = ParameterSource.COMMANDLINE
@@ -43,6 +44,8 @@ def _run(ctx: click.Context) -> None:
     check_device(given["device"])
     refuse_unknown(recipe.arch)
     check_writable(out)
+    if first:  # the others would find what it has begun to write
+        check_place(out, force=given["force"], resume=given["resume"])
     source = how(ctx, "data") if recipe.data == given["data"] else f"the data set of {out}"
     terminal.say(f"data: {recipe.data} ({source})")
     with terminal.progress("training") as step:

@@ -77,6 +77,7 @@ MISTAKES = {
     "show empty": "no result in empty: it has no manifest.json",
     "show emtpy": "there is no folder emtpy; similar names: empty; give the folder an analysis",
     "show text.jpg": "text.jpg is a file; give the folder an analysis wrote",
+    "train --data empty --out run": "run is not empty; use a new --out, or replace it with --fo",
     "train --resume --out run --lr 1": "cannot resume run: its --lr is 0.003, not 1.0; repeat",
     "train --data nowhere": "no file, folder or data set 'nowhere'; give a file, a folder of",
     "train --data photo.png": "photo.png is a file; training needs a folder with one folder of",

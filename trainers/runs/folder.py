@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from interpret_kit.errors import CannotWrite, OutputExists
-from interpret_kit.models.argument_values import possible_path
+from interpret_kit.errors import CannotWrite
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import (
     CONFIG,
@@ -25,16 +23,16 @@ from interpret_kit.models.loading.load import (
     load_run,
     save_weights,
 )
-from interpret_kit.models.loading.recorded_runs import HISTORY, LOCK, STATE, is_finished
-from interpret_kit.results.atomic import MARKER, is_ours, mark, put
+from interpret_kit.models.loading.recorded_runs import HISTORY, STATE
+from interpret_kit.results.atomic import mark, put
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe
+from interpret_kit.trainers.runs.place import PART, check_place, refuse_other_files
 from interpret_kit.trainers.timing import EpochSums
 
 CURVES, EVENTS = "curves.png", "events.out.tfevents.*"
 LAST = "last.safetensors"
-PART = ".part"  # how the name of a file ends that is being written
 COLUMNS = (
     "epoch",
     "train_loss",
@@ -154,46 +152,8 @@ class RunFolder:
     config: dict[str, Any] = field(default_factory=dict)
 
     def check(self, *, force: bool, resume: bool = False) -> None:
-        """Refuse, before the training, a folder that could not be written after it.
-
-        Raises:
-            OutputExists: there is something in the folder, and neither ``force`` nor ``resume``, or
-                no run.
-            CannotWrite: no permission, or a file where the folder should be.
-        """
-        possible_path(self.path)
-        if self.path.is_symlink() and not self.path.exists():
-            raise CannotWrite(f"cannot write a run to {self.path}: it is a broken link")
-        nearest = next(each for each in (self.path, *self.path.absolute().parents) if each.exists())
-        if not nearest.is_dir():
-            raise CannotWrite(f"cannot write a run to {self.path}: {nearest} is a file")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise CannotWrite(f"cannot write a run to {self.path}: no permission in {nearest}")
-        here = {each.name for each in self.path.iterdir()} if nearest == self.path else set()
-        here -= {LOCK, MARKER, *(each for each in here if each.endswith(PART))}
-        if not here:
-            return
-        if resume and not here.isdisjoint((CONFIG, STATE)):  # nothing is removed
-            return
-        if not (force or resume) and STATE in here and not is_finished(self.path):
-            raise OutputExists(
-                f"{self.path} holds an interrupted run; resume it with `ik.resume`, or replace it "
-                "with `force=True`"
-            )
-        if not (force or resume):
-            raise OutputExists(
-                f"{self.path} is not empty; use a new `out`, or replace it with `force=True`"
-            )
-        self._refuse_other_files()
-
-    def _refuse_other_files(self) -> None:
-        """Refuse to replace what no training has written."""
-        if not is_ours(self.path):
-            raise OutputExists(
-                f"{self.path} holds files but no run (no {MARKER}, which early versions did not "
-                "write), and `force` only replaces runs; use a new `out`, or delete this folder "
-                "yourself"
-            )
+        """Refuse a folder that could not be written after the training; see `check_place`."""
+        check_place(self.path, force=force, resume=resume)
 
     def describe(self, classifier: Classifier, manner: str) -> None:
         """Say what ``config.json`` will say of the network."""
@@ -214,7 +174,7 @@ class RunFolder:
         self.fresh = False
         names = (CONFIG, WEIGHTS, HISTORY, CURVES, LAST, STATE)
         if any((self.path / name).exists() for name in names):
-            self._refuse_other_files()
+            refuse_other_files(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             mark(self.path)
