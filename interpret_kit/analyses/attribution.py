@@ -202,6 +202,7 @@ class AttributionFold(Fold[AttributionResult]):
         from interpret_kit.captum_api.gradient_methods import GradientMethods
 
         self.analysis, self.classifier, self.pace = analysis, classifier, pace
+        self.images = images
         self.targets = ChosenTargets(analysis.target, classifier, images)
         self.grid = grid_for(classifier.size, analysis.window, analysis.stride)
         mean = partial(images.mean_colour, classifier.preprocessing)
@@ -234,7 +235,6 @@ class AttributionFold(Fold[AttributionResult]):
         self.tally.add(
             {
                 "ids": batch.ids.cpu().numpy(),
-                "labels": batch.labels.cpu().numpy(),
                 "input_images": shown,
                 "target": targets,
                 "confidence": probabilities[rows, targets],
@@ -261,5 +261,6 @@ class AttributionFold(Fold[AttributionResult]):
             module=layer.at(self.analysis.site)[0] if layer else "",
             crop=self.classifier.preprocessing.crop,
             unseen=tuple(stacked.pop("unseen").tolist()),
+            labels=self.images.labels_of(stacked["ids"]),
             **stacked,
         )

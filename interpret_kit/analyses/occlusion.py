@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from interpret_kit.incremental.occlusion.backend import OcclusionBackend
     from interpret_kit.models.classifier import Classifier
 
-
 read_scale = word_argument("shared", "each")
 
 
@@ -210,8 +209,9 @@ class OcclusionFold(Fold[OcclusionResult]):
         grid: WindowGrid,
         pace: RunProgress,
     ) -> None:
-        self.analysis, self.classifier, self.grid = analysis, classifier, grid
-        self.pace, self.targets = pace, ChosenTargets(analysis.target, classifier, images)
+        self.analysis, self.classifier, self.images = analysis, classifier, images
+        self.grid, self.pace = grid, pace
+        self.targets = ChosenTargets(analysis.target, classifier, images)
         mean = partial(images.mean_colour, classifier.preprocessing)
         self.mean = pace.once("mean", mean) if analysis.fill == MEAN else np.zeros(3)
         self.backend: OcclusionBackend | None = None
@@ -238,7 +238,6 @@ class OcclusionFold(Fold[OcclusionResult]):
             rows.append(
                 {
                     "ids": batch.ids[i].cpu().numpy(),
-                    "labels": batch.labels[i].cpu().numpy(),
                     "input_images": images[i],
                     "target": target,
                     "uncovered": uncovered[i, target],
@@ -296,5 +295,6 @@ class OcclusionFold(Fold[OcclusionResult]):
             stride=self.grid.stride,
             crop=self.classifier.preprocessing.crop,
             unseen=tuple(stacked.pop("unseen").tolist()),
+            labels=self.images.labels_of(stacked["ids"]),
             **stacked,
         )

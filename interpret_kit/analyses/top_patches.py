@@ -214,13 +214,12 @@ class TopPatchesFold(Fold[TopPatchesResult]):
         input_images, lost = self.tally.images.show(
             ids_shown.tolist(), self.images, self.classifier.preprocessing
         )
-        positions = np.searchsorted(self.images.ids, columns["images"])
         return TopPatchesResult(
             self.analysis,
             replace(origin, notes=(*origin.notes, *lost, *self._notes(top))),
             layer=layer,
             filter=np.concatenate([np.arange(size) for size in sizes]),
-            labels=self.images.labels[positions],
+            labels=self.images.labels_of(columns["images"]),
             shown=shown,
             input_image_ids=ids_shown,
             input_images=input_images,

@@ -126,6 +126,10 @@ class ImageSet:
         self.name(image)  # raises if there is no such image
         return self.store.read(image).decode()
 
+    def labels_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the labels of images of this set, of the shape of their ids; -1 for none."""
+        return np.asarray(self.labels[np.searchsorted(self.ids, ids)])
+
     def only(self, ids: Iterable[int]) -> ImageSet:
         """Keep these images; their ids stay."""
         wanted = _ids(ids)

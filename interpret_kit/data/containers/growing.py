@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.pinned import PinnedStore
-from interpret_kit.errors import ClassMismatch
 
 if TYPE_CHECKING:
     from interpret_kit.data.containers.listing import ContainerListing
@@ -130,12 +129,8 @@ class GrowingImageSet(ImageSet):
         return self._changed(lambda images: images.with_classes_of(classifier))
 
     def with_known_labels(self, classifier: HasClasses) -> ImageSet:
-        """See `ImageSet`; labels are dropped if those of the first files differ."""
-        try:
-            return self.with_classes_of(classifier)
-        except ClassMismatch:
-            known: Change = lambda images: images.with_known_labels(classifier)  # noqa: E731
-            return self._changed(lambda images: images.unlabelled(), known)
+        """See `ImageSet`; if those of a later file differ, earlier parts still have theirs."""
+        return self._changed(lambda images: images.with_known_labels(classifier))
 
     def only_labelled(self, question: str) -> ImageSet:
         """See `ImageSet`."""

@@ -7,6 +7,7 @@ from networks_on_paper import CLASSES, noise, small_classifier
 from small_analyses import bytes_of, shards_of_five  # noqa: F401 - a fixture
 from tar_files import png, write_tar
 
+import interpret_kit as ik
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.image_set import ImageSet
@@ -95,18 +96,21 @@ def test_copies_are_complete_image_sets(spec):
         assert copy.fingerprint == load_images(spec).fingerprint
 
 
-def test_labels_of_the_first_files_decide_whether_all_are_dropped(tmp_path):
+def test_labels_are_dropped_if_those_of_any_file_are_not_classes(tmp_path):
     for file, name in enumerate(["yak", "cat"]):
         members = [("0.png", png(file)), ("0.cls", name.encode())]
         write_tar(tmp_path / f"{file}.tar", members)
-    result = PATCHES.run(small_classifier(), load_images(tmp_path))
-    assert set(result.labels.ravel().tolist()) == {-1}
-    assert [note for note in result.notes() if "the labels of" in note and "'yak'" in note]
+    turned = [tmp_path / "1.tar", tmp_path / "0.tar"]
+    for given in (tmp_path, turned):
+        for analysis in (PATCHES, ik.Occlusion(window=6), ik.Attribution("saliency")):
+            result = analysis.run(small_classifier(), load_images(given))
+            assert set(result.labels.ravel().tolist()) == {-1}
+            (note,) = (each for each in result.notes() if "the labels of" in each)
+            assert "'yak'" in note
     with pytest.raises(ClassMismatch, match=r"1 of the 1 class names of the images .*'yak'"):
         MISTAKES.run(small_classifier(), load_images(tmp_path))
-    for analysis in (PATCHES, MISTAKES):
-        with pytest.raises(ClassMismatch, match=r"1 of the \d class names of the images .*'yak'"):
-            analysis.run(small_classifier(), load_images([tmp_path / "1.tar", tmp_path / "0.tar"]))
+    with pytest.raises(ClassMismatch, match=r"1 of the \d class names of the images .*'yak'"):
+        MISTAKES.run(small_classifier(), load_images(turned))
 
 
 def test_files_without_labels_are_refused_by_an_analysis_that_needs_them(tmp_path):
