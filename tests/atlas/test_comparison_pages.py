@@ -109,6 +109,19 @@ def test_a_dead_filter_has_no_partner_and_no_correlation(comparison):
         assert not re.search(r"\bnan\b|\binf\b", file.read_text("utf-8"), re.IGNORECASE)
 
 
+def test_the_table_of_classes_counts_the_images_of_each(comparison):
+    labels, expected = comparison.images.labels, []
+    flags = [np.array(each) == labels for each in comparison.predicted]
+    for k in np.unique(labels).tolist():
+        first, second = (each[labels == k] for each in flags)
+        only = (first & ~second).sum(), (second & ~first).sum()
+        expected.append((CLASSES[k], len(first), first.sum(), second.sum(), *only))
+    expected.sort(key=lambda row: -row[4] - row[5])
+    table = (comparison.folder / "index.html").read_text("utf-8").rpartition("<tbody>")[2]
+    cells = [re.findall(r'data-v="([^"]+)"', row)[:6] for row in table.split("<tr>")[1:]]
+    assert [(name, *map(int, numbers)) for name, *numbers in cells] == expected
+
+
 def test_the_pages_escape_names_and_load_only_files_of_their_folder(comparison):
     for file in comparison.pages:
         page, source = Page(file), file.read_text("utf-8")

@@ -42,6 +42,7 @@ def test_a_dead_filter_has_no_pair_and_no_correlation():
     found = matched(dead, biased)
     assert found.first.tolist() == [0, 2]
     assert found.second.tolist() == [0, 1]
+    assert [each.tolist() for each in found.varying] == [[True, False, True], [True, True, False]]
     assert np.isfinite(found.correlation).all()
     assert cross_correlations(dead, biased)[1].tolist() == [0, 0, 0]
     nothing = matched(0 * peaks, peaks)

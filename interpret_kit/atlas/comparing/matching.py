@@ -26,6 +26,8 @@ class Matching:
     second: Array  # (pairs,) filters of the second
     correlation: Array  # (pairs,) in [-1, 1], over the images
     by_chance: float  # the median, if the images of the second are shuffled; in [-1, 1]
+    varying: tuple[Array, Array]
+    """Of each network, whether a filter is not the same on all images, bool (filters,)."""
 
     @property
     def median(self) -> float:
@@ -45,9 +47,10 @@ def matched(first: Array, second: Array) -> Matching:
         first: largest activation of each filter on each image, (images, filters).
         second: the same of the other network, on the same images; its filters may be more or fewer.
     """
-    pairs = _assigned(first, second)
-    shuffled = np.random.default_rng(0).permutation(len(second))
-    return Matching(*pairs, _median(_assigned(first, second[shuffled])[2]))
+    varying = np.ptp(first, axis=0) > 0, np.ptp(second, axis=0) > 0
+    pairs = _assigned(first, second, varying)
+    shuffled = second[np.random.default_rng(0).permutation(len(second))]
+    return Matching(*pairs, _median(_assigned(first, shuffled, varying)[2]), varying)
 
 
 def cross_correlations(first: Array, second: Array) -> Array:
@@ -69,11 +72,13 @@ def cross_correlations(first: Array, second: Array) -> Array:
     return np.asarray(found.clip(-1, 1))
 
 
-def _assigned(first: Array, second: Array) -> tuple[Array, Array, Array]:
+def _assigned(
+    first: Array, second: Array, varying: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
     """Return the filters of each pair, and the correlations; see `Matching`."""
     from scipy.optimize import linear_sum_assignment
 
-    ours, theirs = (np.flatnonzero(np.ptp(each, axis=0)) for each in (first, second))
+    ours, theirs = map(np.flatnonzero, varying)
     found = cross_correlations(first, second)[np.ix_(ours, theirs)]
     rows, columns = linear_sum_assignment(found, maximize=True)
     return ours[rows], theirs[columns], found[rows, columns]

@@ -20,6 +20,7 @@ from interpret_kit.atlas.comparing.matching import COUNTERPART
 from interpret_kit.atlas.pages.rendering import environment, write_assets, write_page
 from interpret_kit.atlas.pages.site import FilterCard, Site
 
+BINS = 20  # of the histogram
 BEST = 3  # pairs of a layer on the first page: the most harmful filters of A
 
 
@@ -129,10 +130,13 @@ def _first_page(
 
 
 def _class_rows(compared: ComparedFindings) -> list[tuple[int, tuple[Any, ...]]]:
-    """The rows of the table of the classes, each with its class."""
-    classes = {name: k for k, name in enumerate(compared.result.origin.classes)}
-    rows = compared.result.tables()["classes"].rows
-    return [(classes[row[0]], row[1:]) for row in rows]
+    """The rows of the table of the classes, each with its class: names may occur twice."""
+    result = compared.result
+    classes, changed = np.unique(result.labels), result.broken | result.repaired
+    changes = np.array([changed[result.labels == each].sum() for each in classes])
+    order = classes[np.argsort(-changes, kind="stable")]  # as the table has it
+    rows = [row[1:] for row in result.tables()["classes"].rows]
+    return list(zip(order.tolist(), rows, strict=True))
 
 
 def _layer_link(compared: ComparedFindings, layer: ComparedLayer) -> LayerLink:
@@ -169,8 +173,8 @@ def _partner(compared: ComparedFindings, layer: ComparedLayer, side: int, number
     card = site.card(row)
     here = replace(card, link=f"{SIDES[side]}/{card.link}", folder=f"{SIDES[side]}/{card.folder}")
     dead = bool(site.findings.tops.dead[row])
-    peaks = site.findings.survey.layers[layer.positions[side]].peaks[:, number]
-    return Partner(here, site.measures.share_broken(row), dead, not np.ptp(peaks))
+    constant = not layer.matching.varying[side][number]
+    return Partner(here, site.measures.share_broken(row), dead, constant)
 
 
 def _layer_page(compared: ComparedFindings, k: int) -> dict[str, Any]:
@@ -189,9 +193,6 @@ def _layer_page(compared: ComparedFindings, k: int) -> dict[str, Any]:
         "previous": links[k - 1] if k else "",
         "next": links[k + 1] if k + 1 < len(links) else "",
     }
-
-
-BINS = 20  # of the histogram
 
 
 def _histogram(layer: ComparedLayer) -> list[tuple[float, float, float, int]]:
