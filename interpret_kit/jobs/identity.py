@@ -57,23 +57,23 @@ def is_identity(record: Any) -> bool:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Name what differs between two identities in their `plain` form, a clause each."""
     if before["analysis"] != now["analysis"]:
-        yield f"it is {_articled(before['analysis'])} job, and this is {now['analysis']}"
+        yield f"it is {_articled(before['analysis'])} job, but this is {now['analysis']}"
         return
     for group in ("fields", "settings", "versions"):
         names = [*before[group], *(each for each in now[group] if each not in before[group])]
         for name in names:
             old, new = before[group].get(name), now[group].get(name)
             if old != new:
-                yield f"{name} was {_shown(old)}, and is {_shown(new)}"
+                yield f"{name} was {_shown(old)}, but is now {_shown(new)}"
     if before["count"] != now["count"]:
-        yield f"there were {before['count']} images, and there are {now['count']}"
+        yield f"there were {before['count']} images, but there are now {now['count']}"
     elif before["images"] != now["images"]:
         yield _CHANGED["images"]
     for name in ("weights", "classes"):
         if before[name] != now[name]:
             yield _CHANGED[name]
     if before["shard"] != now["shard"]:
-        yield f"shards had {before['shard']} images, and have {now['shard']}"
+        yield f"shards had {before['shard']} images, but now have {now['shard']}"
 
 
 def _shown(value: Any) -> str:

@@ -136,7 +136,7 @@ def _as_channels(name: str, values: object) -> tuple[float, ...]:
     if _is_number(values) or len(channels) not in {1, 3}:
         given = f"{len(channels)} numbers" if len(channels) != 1 else "one number"
         raise UsageError(
-            f"`{name}` is {values!r}, {given}, and an image has 3 channels (RGB); give "
+            f"`{name}` is {values!r}, {given}, but an image has 3 channels (RGB); give "
             f"{name}=(0.5, 0.5, 0.5), or {name}=(0.5,) for a gray network"
         )
     return tuple(float(each) for each in channels)
@@ -145,7 +145,7 @@ def _as_channels(name: str, values: object) -> tuple[float, ...]:
 def _check_scale(mean: Sequence[float], std: Sequence[float]) -> None:
     if max(mean) > 1 or max(std) > 2:
         raise UsageError(
-            f"`mean` {mean} and `std` {std} are on the scale of 0 to 255, and pixels are in [0, "
+            f"`mean` {mean} and `std` {std} are on the scale of 0 to 255, but pixels are in [0, "
             "1]; "
             "divide both by 255"
         )

@@ -134,7 +134,7 @@ def test_an_automatic_batch_size_is_kept_by_the_job(classifier, images, tmp_path
     monkeypatch.setattr(batch_sizes, "_seconds", lambda *_: pytest.fail("tried again"))
     again = Misclassifications().run(classifier, images, batch_size="auto", job=job, resume=True)
     assert bytes_of(again) == bytes_of(first)
-    with pytest.raises(JobMismatch, match="batch_size was 4, and is 8"):
+    with pytest.raises(JobMismatch, match="batch_size was 4, but is now 8"):
         Misclassifications().run(classifier, images, batch_size=8, job=job, resume=True)
 
 

@@ -168,7 +168,7 @@ def test_another_setting_computes_what_it_is_about(parts, counted):
     gathered(parts, window=5)
     assert parts.told() == (
         "reused: predictions, top patches, ablation, maps; "
-        "computed (window was 4, and is 5): occlusion"
+        "computed (window was 4, but is now 5): occlusion"
     )
     assert not list(parts.place.glob("*photo-*"))  # no page needs them any more
 
@@ -188,7 +188,7 @@ def test_what_is_damaged_or_of_another_job_is_computed_again(made, parts, what, 
     else:
         shutil.rmtree(job)
         shutil.copytree(parts.place / "top-patches", job)
-        why = "it is a top_patches job, and this is ablation"
+        why = "it is a top_patches job, but this is ablation"
     assert_same(made[1], gathered(parts))
     assert parts.computed == {"ablation": why}
     assert ("is damaged" in caplog.text) == (what == "a byte")

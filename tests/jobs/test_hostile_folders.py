@@ -124,7 +124,7 @@ def test_a_number_of_threads_that_no_machine_has_is_another_job(job, threads):
     record = json.loads((job / "job.json").read_text())
     record["settings"]["threads"] = threads
     (job / "job.json").write_text(json.dumps(record))
-    with pytest.raises(JobMismatch, match=f"threads was {threads}, and is 1"):
+    with pytest.raises(JobMismatch, match=f"threads was {threads}, but is now 1"):
         resumed(job)
 
 

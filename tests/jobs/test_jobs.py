@@ -135,10 +135,10 @@ def test_float_sums_are_made_shard_by_shard_in_order():
 CHANGED = {
     "weights": lambda c, i, a: (other_weights(c), i, a, {}),
     "labels or contents": lambda c, i, a: (c, dataclasses.replace(i, labels=4 - i.labels), a, {}),
-    "there were 17 images, and there are 16": lambda c, i, a: (c, i.take(16), a, {}),
-    "top was 3, and is 4": lambda c, i, a: (c, i, dataclasses.replace(a, top=4), {}),
-    "batch_size was 32, and is 7": lambda c, i, a: (c, i, a, {"batch_size": 7}),
-    "it is a top_patches job, and this is ablation": lambda c, i, _: (c, i, Ablation(), {}),
+    "there were 17 images, but there are now 16": lambda c, i, a: (c, i.take(16), a, {}),
+    "top was 3, but is now 4": lambda c, i, a: (c, i, dataclasses.replace(a, top=4), {}),
+    "batch_size was 32, but is now 7": lambda c, i, a: (c, i, a, {"batch_size": 7}),
+    "it is a top_patches job, but this is ablation": lambda c, i, _: (c, i, Ablation(), {}),
 }
 
 
@@ -165,7 +165,7 @@ def test_a_job_of_another_version_is_not_resumed(classifier, images, tmp_path):
     record = json.loads(file.read_text())
     record["versions"]["torch"] = "1.0"
     file.write_text(json.dumps(record))
-    with pytest.raises(JobMismatch, match=r"torch was 1\.0, and is "):
+    with pytest.raises(JobMismatch, match=r"torch was 1\.0, but is now "):
         TopPatches().run(classifier, images, job=tmp_path / "job", resume=True)
     for damage in ("", "[]", "{}", '{"format": 1}', json.dumps({**record, "fields": 3})):
         file.write_text(damage)

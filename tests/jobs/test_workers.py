@@ -167,7 +167,7 @@ def test_a_job_keeps_its_number_of_threads_however_it_is_resumed(
 
 def test_another_batch_size_is_still_refused(classifier, images, tmp_path, inline):
     TopPatches().run(classifier, images, job=tmp_path / "job", workers=2)
-    with pytest.raises(JobMismatch, match="batch_size was 32, and is 4"):
+    with pytest.raises(JobMismatch, match="batch_size was 32, but is now 4"):
         TopPatches().run(
             classifier, images, job=tmp_path / "job", resume=True, workers=2, batch_size=4
         )

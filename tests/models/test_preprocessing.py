@@ -122,8 +122,8 @@ def test_an_impossible_size_is_reported(size):
     ("mean", "std", "message"),
     [
         ((0.5,) * 3, (0.5,), "`mean` has 3 numbers and `std` 1"),
-        (0.5, (0.5,) * 3, r"`mean` is 0\.5, one number, and an image has 3 channels"),
-        ((0.5,) * 4, (0.5,) * 4, r"4 numbers, and an image has 3 channels"),
+        (0.5, (0.5,) * 3, r"`mean` is 0\.5, one number, but an image has 3 channels"),
+        ((0.5,) * 4, (0.5,) * 4, r"4 numbers, but an image has 3 channels"),
         ((0.5,) * 3, "half", "`std` is 'half'"),
         ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4), "on the scale of 0 to 255.*divide both by 255"),
         ((0.5,) * 3, (0.0,) * 3, "standard deviation above 0"),

@@ -120,7 +120,7 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     images = _train_images(spec)
     if len(images.classes) < 2:
         raise NoImages(
-            f"{spec} has {len(images.classes)} classes, and training needs two or more: "
+            f"{spec} has {len(images.classes)} classes, but training needs two or more: "
             "give a folder with one folder of images per class"
         )
     validated, tested = (_other_split(images, split) for split in ("val", "test"))

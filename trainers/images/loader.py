@@ -125,7 +125,7 @@ def make_batches(
         )
     if mix is not None and batches.size % 2:
         raise DoesNotFit(
-            f"mixup and cutmix combine pairs of images, and there are {len(split)} in all; use a "
+            f"mixup and cutmix combine pairs of images, but there are {len(split)} in all; use a "
             "smaller, even `batch_size`"
         )
     return batches

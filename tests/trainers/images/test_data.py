@@ -126,7 +126,7 @@ def test_splits_of_other_classes_are_refused(tmp_path):
 def test_a_single_class_is_refused(tmp_path):
     (tmp_path / "only").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "only" / "one.png")
-    with pytest.raises(NoImages, match="has 1 classes, and training needs two or more"):
+    with pytest.raises(NoImages, match="has 1 classes, but training needs two or more"):
         load_training_data(str(tmp_path), (8, 8))
 
 
