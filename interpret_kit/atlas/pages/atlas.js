@@ -112,14 +112,22 @@
       tile.hidden = (of !== "" && tile.dataset.class !== of) || (alive !== "" && tile.dataset.dead !== alive) || (least !== "" && tile.dataset.least !== least);
     }
     if (moved) wall.replaceChildren(...tiles);
+    count();
+  }
+
+  function count() {
     $("#count").textContent = `${shown().length} of ${tiles.length} ${wall.dataset.what || "filters"}`;
   }
 
   if (wall) {
     $(".controls").hidden = false;
     $(".controls").addEventListener("submit", (event) => event.preventDefault());
-    for (const each of document.querySelectorAll(".controls select")) each.addEventListener("change", arrange);
-    arrange();
+    const selects = [...document.querySelectorAll(".controls select")];
+    for (const each of selects) each.addEventListener("change", arrange);
+    // A wall of thousands of filters is in order already, unless the browser has kept a choice.
+    const kept = selects.some((each) => (each.id === "sort" ? each.selectedIndex : each.value !== ""));
+    if ("sorted" in wall.dataset && !kept) count();
+    else arrange();
   }
 
   function across(items) {
