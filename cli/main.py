@@ -42,6 +42,7 @@ COMMANDS = {
     "compare": Entry("compare", "What changes between two models, or under ablation?"),
     "jobs": Entry("jobs", "Show the progress of a run that has a --job folder."),
     "show": Entry("show", "Redraw a saved result."),
+    "report": Entry("report", "Write one page about a few saved results."),
     "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),
 }
 

@@ -354,6 +354,22 @@ class TestOtherCommands:
             assert values == sorted(values, reverse=True)
             np.testing.assert_allclose([found[name] for name in CLASSES], row, atol=1e-6)
 
+    def test_a_report_is_a_page_about_saved_results(self, place):
+        said = run("report runs/mine --title <Mine> --out page").stdout
+        page = place / "page" / "index.html"
+        assert said == f"open {page} in a browser\n"
+        assert "<h1>&lt;Mine&gt;</h1>" in page.read_text()
+        assert "../runs/mine/config.json" in page.read_text()
+        refused = CliRunner().invoke(ikit, ["report", "runs/mine", "--out", "page"])
+        assert refused.exit_code == 2
+        assert "index.html exists already" in refused.stderr
+        assert run("report runs/mine --out page --force --json").stdout == (
+            '{\n  "page": "page/index.html"\n}\n'
+        )
+        nothing = CliRunner().invoke(ikit, ["report"])
+        assert nothing.exit_code == 2
+        assert "as in: ikit report ikit-out/*" in nothing.stderr
+
     def test_predictions_are_shown_in_percent(self):
         lines = run("predict photos/0.png --top 2").stdout.splitlines()
         (first,) = [line for line in lines if "0.png" in line and "%" in line]
