@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpret_kit.errors import NotSupported
-from interpret_kit.incremental.graph.export import trace
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.graph.traced import graph_of
 from interpret_kit.incremental.receptive_field.fields import ReceptiveFields, all_receptive_fields
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Layer
@@ -51,7 +51,7 @@ def patches_of_units(classifier: Classifier, layers: Sequence[Layer], site: str)
 def _traced(classifier: Classifier, layers: Sequence[Layer], site: str) -> list[Patches]:
     try:
         with evaluating(classifier):
-            graph = trace(classifier.network, classifier.normalised(classifier.example()))
+            graph = graph_of(classifier.network, classifier.normalised(classifier.example()))
         # An activation is elementwise: its output has the receptive field of its input.
         points = [layer.point if site == "convolution" else layer.end for layer in layers]
         nodes = [graph.output_of(*point) for point in points]

@@ -53,26 +53,54 @@ class TracedNetwork(RunnableGraph):
 
     def _take(self, graph: Graph, network: nn.Module, inputs: Tensor) -> None:
         super().__init__(graph, _weights(graph, network))
-        self._refuse_if_wrong(network, inputs)
+        _refuse_if_wrong(self, network, inputs)
 
-    def _refuse_if_wrong(self, network: nn.Module, inputs: Tensor) -> None:
-        with evaluating(network):
-            theirs, kind = network(inputs.clone()), type(network).__name__  # it may work in place
-            if not isinstance(theirs, Tensor):
-                raise Untraceable(f"{kind} returns a {type(theirs).__name__}, not a tensor")
-            theirs = theirs.clone()  # it may write the next ones over them
-            if not agree(network(inputs.clone()), theirs):
-                raise Untraceable(f"{kind} draws random numbers: its outputs differ each time")
-            try:
-                ours = self.run(inputs, ())[self.output]
-            except Exception as error:
-                raise Untraceable(
-                    f"the forward() of {kind} works for one batch size only, or loops over it"
-                ) from error
-            if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
-                theirs = theirs.reshape(ours.shape)
-            if not agree(ours, theirs, partial(rounding_of, network, inputs, self)):
-                raise Untraceable(why_other_outputs(network, inputs))
+
+def graph_of(network: nn.Module, inputs: Tensor) -> Graph:
+    """The operations of a network, for questions about its structure alone.
+
+    A cached graph is checked as in `TracedNetwork`; what is traced here need not compute the
+    network's numbers, which may be random, and is kept for the next process.
+
+    Args:
+        network: is evaluated in eval mode.
+        inputs: shaped like these, (any rows, channels, height, width).
+
+    Raises:
+        Untraceable: if there is no graph.
+    """
+    example = traced_example(inputs)
+    for graph in kept_graphs(network, example):
+        with suppress(Untraceable), untraceable_if_it_fails():
+            found = RunnableGraph(graph, _weights(graph, network))
+            _refuse_if_wrong(found, network, inputs[:2])
+            return graph
+    try:
+        graph = trace(network, example)
+    except Untraceable:  # as with many rows, but perhaps not with these
+        return trace(network, inputs)
+    keep(network, example, graph)
+    return graph
+
+
+def _refuse_if_wrong(graph: RunnableGraph, network: nn.Module, inputs: Tensor) -> None:
+    with evaluating(network):
+        theirs, kind = network(inputs.clone()), type(network).__name__  # it may work in place
+        if not isinstance(theirs, Tensor):
+            raise Untraceable(f"{kind} returns a {type(theirs).__name__}, not a tensor")
+        theirs = theirs.clone()  # it may write the next ones over them
+        if not agree(network(inputs.clone()), theirs):
+            raise Untraceable(f"{kind} draws random numbers: its outputs differ each time")
+        try:
+            ours = graph.run(inputs, ())[graph.output]
+        except Exception as error:
+            raise Untraceable(
+                f"the forward() of {kind} works for one batch size only, or loops over it"
+            ) from error
+        if theirs.numel() == ours.numel():  # of one image it may squeeze the batch
+            theirs = theirs.reshape(ours.shape)
+        if not agree(ours, theirs, partial(rounding_of, network, inputs, graph)):
+            raise Untraceable(why_other_outputs(network, inputs))
 
 
 def traced_example(inputs: Tensor) -> Tensor:

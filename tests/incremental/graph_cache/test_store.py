@@ -456,3 +456,24 @@ def test_a_first_answer_imports_nothing_that_it_does_not_need(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == []
+
+
+def test_the_structure_of_a_network_is_found_in_the_cache_too(traces):
+    made = network()
+    first, again = (suffix.graph_of(made, images()[:1]) for _ in range(2))
+    assert traces == [made]
+    assert [each.name for each in again.nodes] == [each.name for each in first.nodes]
+    assert_right(made, images())
+    assert traces == [made], "it serves the outputs as well"
+
+
+def test_the_structure_of_a_network_for_one_image_is_traced_for_one():
+    class Alone(Net):
+        def forward(self, images):
+            if len(images) != 1:
+                raise ValueError("one image at a time")
+            return super().forward(images)
+
+    graph = suffix.graph_of(network(Alone), images()[:1])
+    assert [each.shape for each in graph.outputs] == [(1, 5)]
+    assert graph_files() == []
