@@ -27,6 +27,14 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def shipped_tuning():
+    """Nothing is measured, so that all runs choose alike; tests of what is measured say so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IKIT_TUNING", "fixed")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory):
     """Keep decoded images and graphs where the tests are, not in the cache of who runs them.
 

@@ -22,10 +22,12 @@ from interpret_kit.analyses.counting.shards import Shards
 from interpret_kit.analyses.counting.tally import Accumulator
 from interpret_kit.analyses.counting.workers import (
     HERE,
+    TUNING,
     Where,
     count_apart,
     device_of,
     threads_of,
+    tuning_of,
 )
 from interpret_kit.analyses.manner import BATCH_SIZE, Manner
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
@@ -44,6 +46,7 @@ from interpret_kit.results.mapped import temporary_folder
 from interpret_kit.results.result import Origin, Question, Result, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from typing_extensions import Self
@@ -186,6 +189,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         from interpret_kit.analyses.inputs.subjects import as_classifier
         from interpret_kit.data.load import load_images
         from interpret_kit.incremental.allocator import kept_memory
+        from interpret_kit.incremental.measured.choices import using
         from interpret_kit.models.probing.evaluation import alone_with, evaluating
         from interpret_kit.models.probing.surroundings import plain_surroundings
 
@@ -204,11 +208,13 @@ class Analysis(Question, ABC, Generic[R_co]):
             stack.enter_context(kept_memory())
             threads = threads_of(manner.workers, folder)
             stack.enter_context(using_threads(threads))
+            tuning = stack.enter_context(using(tuning_of(manner.workers, classifier, folder)))
             manner = manner.with_batch(classifier, self.shard, folder)
             pace = RunProgress(manner.images_per_pass, images, engine=manner.engine)
             kept = None
             if folder is not None:
-                identify = partial(_identity, asked, classifier, images, manner, threads)
+                settings = {"threads": threads, TUNING: tuning and tuning.plain()}
+                identify = partial(_identity, asked, classifier, images, manner, settings)
                 kept = stack.enter_context(at_work(folder, identify, resume=manner.resume))
             elif manner.workers != HERE:
                 kept = stack.enter_context(in_temporary_folder())
@@ -265,7 +271,7 @@ def _identity(
     classifier: Classifier,
     images: ImageSet,
     manner: Manner,
-    threads: int,
+    settings: Mapping[str, Any],
 ) -> Identity:
     """All that decides the bytes of the result."""
     return Identity(
@@ -280,7 +286,7 @@ def _identity(
             BATCH_SIZE: manner.batch_size,
             "engine": manner.engine,
             "device": device_of(manner.workers, classifier),
-            "threads": threads,
+            **settings,
         },
         versions=versions(),
     )

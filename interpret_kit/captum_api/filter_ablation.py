@@ -166,14 +166,15 @@ def _incremental(  # noqa: PLR0913 - the engine, beside what decides it
     from interpret_kit.incremental.ablation.engine import IncrementalAblation
     from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
     from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
-    from interpret_kit.incremental.worth import ablating_pays
+    from interpret_kit.incremental.worth import ablating_pays, priced, work_of
 
     (images, filters), point = pairs, layer.point
     try:
         dims = {point: dims_of(point, layer.layout)}
-        if engine == AUTO and not ablating_pays(body, [point], inputs, len(images), batch):
+        work = priced(work_of(body, inputs, [point]), len(images), batch, inputs.device)
+        if engine == AUTO and not ablating_pays(work, [point], len(images), batch):
             return None
-        ablation = IncrementalAblation(body, [point], inputs, dims)
+        ablation = IncrementalAblation(body, [point], inputs, dims, work.tuning)
     except Untraceable as error:
         if engine == INCREMENTAL:
             raise not_incremental(error) from error

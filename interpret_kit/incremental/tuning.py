@@ -1,9 +1,8 @@
 """Which numbers decide how the work is arranged? Every tuning constant of the engine, in one file.
 
 None of them changes a result beyond its last bits: they choose between ways that compute the same.
-They are constants on purpose. A clock would choose another way from run to run, and with it other
-last bits. Only the relations between the rates matter, so they need not fit a machine closely;
-`benchmarks/calibrate.py` prints what the machine at hand measures beside each of them.
+Those that `measured.choices` lists are replaced by what the machine at hand measures, unless little
+is to be computed or the variable IKIT_TUNING is "fixed"; `benchmarks/calibrate.py` prints both.
 """
 
 from __future__ import annotations
@@ -16,6 +15,9 @@ MULTIPLY_ADD = 1 / 190e9  # one multiply-add of a convolution or a linear layer,
 BYTE = 1 / 30e9  # one byte that an operation reads or writes
 GATHERED_BYTE = 1 / 50e9  # one byte of a patch that is gathered from a feature map
 CALL = 30e-6  # one operation, however small
+
+# Seconds of full forward passes, at these rates, below which the rates here are not measured.
+WORTH_MEASURING = 2.0
 
 # --- Is incremental evaluation worth its trace? (calibrate.py; see `worth`) ---
 
@@ -61,6 +63,12 @@ COPIED_WEIGHTS = 2**24
 
 # Rows from which on oneDNN's 1x1 convolution is faster than a linear layer.
 CONVOLUTION_ROWS = 128
+NEVER = 2**30
+# Rows from which on a convolution whose kernel covers all of its input beats a linear layer.
+COVERING_ROWS = NEVER
+# Channels, of the input and the output, from which on a convolution of 3x3 is faster by Winograd's
+# filtering.
+WINOGRAD_CHANNELS = NEVER
 HASHED_BYTES = 4 * MIB  # of a weight that one thread hashes; smaller weights need no thread
 # Free bytes that stay in the process, warm for the next small block: glibc's own rule leaves them.
 FREE_BYTES = 64 * MIB

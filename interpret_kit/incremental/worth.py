@@ -7,25 +7,25 @@ Decided by work: multiply-adds, bytes and a price for every operation, at the ra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
+from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
+from interpret_kit.incremental.measured.in_force import refuse_other_settings, tuning_in_force
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
-    BYTE,
-    CALL,
     MARGIN,
-    MULTIPLY_ADD,
     PAIRS_TOGETHER,
     SHARE_UNDER_WINDOWS,
     TRACE,
     TRACED_OPERATION,
     TRIES,
+    WORTH_MEASURING,
 )
 from interpret_kit.models.dispatching import DispatchMode
 from interpret_kit.models.layers.catalogue import Point
@@ -37,14 +37,25 @@ from interpret_kit.models.probing.evaluation import evaluating
 class WorkEstimate:
     """What the operations of a forward pass cost, in order."""
 
-    rows: Sequence[float]  # seconds for each row of a batch
+    products: Sequence[int]  # multiply-adds for each row of a batch
+    moved: Sequence[int]  # bytes that are read and written, likewise
     behind: Mapping[Point, int]  # first operation that is run again if a call's filter is ablated
     largest: int = 0  # bytes of the largest output, for each row of a batch
+    tuning: Tuning = SHIPPED  # with the rates
+
+    @cached_property
+    def rows(self) -> Sequence[float]:
+        """Seconds of each operation, for each row of a batch."""
+        rates = self.tuning.multiply_add, self.tuning.byte
+        return [
+            products * rates[0] + moved * rates[1]
+            for products, moved in zip(self.products, self.moved, strict=True)
+        ]
 
     def seconds(self, rows: float, batch: float, first: int = 0) -> float:
         """Price a number of rows in batches, by the operations from ``first`` on."""
         operations = self.rows[first:]
-        return rows * sum(operations) + -(-rows // batch) * len(operations) * CALL
+        return rows * sum(operations) + -(-rows // batch) * len(operations) * self.tuning.call
 
     def batch(self, most: int, device: torch.device) -> int:
         """How many rows go through the network together: on a CPU, as many as memory is for.
@@ -84,23 +95,37 @@ def occluding_pays(work: WorkEstimate, windows: int, batch: int, *, kept: bool =
     return pays((0 if kept else work.tracing) + work.trying(2) + SHARE_UNDER_WINDOWS * full, full)
 
 
-def ablating_pays(
-    network: nn.Module, points: Sequence[Point], example: Tensor, pairs: int, batch: int
-) -> bool:
+def ablating_pays(work: WorkEstimate, points: Sequence[Point], pairs: int, batch: int) -> bool:
     """Whether a trace is worth it for a number of ablations, evenly over these points.
 
     Args:
-        network: in eval mode.
+        work: of a forward pass, with these points.
         points: where filters are ablated.
-        example: an input, (1, channels, height, width).
         pairs: of an image and a filter, those of all points.
         batch: pairs in a full forward pass.
     """
-    work = work_of(network, example, points)
     each = pairs / max(len(points), 1)
     behind = sum(work.seconds(each, PAIRS_TOGETHER, work.behind.get(point, 0)) for point in points)
     full = work.seconds(pairs, batch)
     return pays(work.tracing + work.trying(len(points)) + behind, full)
+
+
+def priced(work: WorkEstimate, rows: int, batch: int, device: torch.device) -> WorkEstimate:
+    """The same at the rates of this machine, if there is so much to do that they matter.
+
+    Args:
+        work: at the shipped rates.
+        rows: how many there are in all.
+        batch: rows in a full forward pass.
+        device: where they are computed.
+
+    Raises:
+        UsageError: the variable IKIT_TUNING has a value that is not known.
+    """
+    refuse_other_settings()
+    if work.seconds(rows, batch) < WORTH_MEASURING:
+        return work
+    return replace(work, tuning=tuning_in_force(device))
 
 
 def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -> WorkEstimate:
@@ -113,7 +138,7 @@ def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -
     met: dict[Point, int] = {}
 
     def meet(point: Point, _output: Tensor) -> None:
-        met[point] = len(counting.rows)
+        met[point] = len(counting.products)
 
     visits: dict[Point, Callable[[Tensor], Tensor | None]]
     visits = {point: partial(meet, point) for point in points}
@@ -122,12 +147,12 @@ def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -
         with observed(network, visits), counting:
             network(row)
     # The first operation that mixes the channels is linear in one: what it contributes is added.
-    count, mixing = len(counting.rows), counting.mixing
+    count, mixing = len(counting.products), counting.mixing
     behind = {
         point: next((each + 1 for each in mixing if each >= first), count)
         for point, first in met.items()
     }
-    return WorkEstimate(counting.rows, behind, counting.largest)
+    return WorkEstimate(counting.products, counting.moved, behind, counting.largest)
 
 
 class _Counting(DispatchMode):
@@ -135,7 +160,8 @@ class _Counting(DispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.rows: list[float] = []
+        self.products: list[int] = []
+        self.moved: list[int] = []
         self.mixing: list[int] = []  # which of them are products with all channels
         self.largest = 0  # bytes of an output
 
@@ -156,8 +182,9 @@ class _Counting(DispatchMode):
         self.largest = max([self.largest, *(e.nbytes for e in made if isinstance(e, Tensor))])
         grouped = func._overloadpacket is torch.ops.aten.convolution and args[8] != 1
         if products and not grouped:
-            self.mixing.append(len(self.rows))
-        self.rows.append(float(products * MULTIPLY_ADD + moved_bytes * BYTE))
+            self.mixing.append(len(self.products))
+        self.products.append(products)
+        self.moved.append(moved_bytes)
 
 
 def _multiply_adds(name: str, args: Any, outputs: Any) -> int:

@@ -41,6 +41,10 @@ def image(side):
     return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
+def ablation_pays(network, points, example, pairs):
+    return ablating_pays(work_of(network, example, points), points, pairs, batch=32)
+
+
 def test_work_on_paper():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 12, 2))
     work = work_of(network.eval(), torch.rand(1, 3, 6, 5), [("0", 1), ("1", 1)])
@@ -78,22 +82,22 @@ def test_a_network_in_train_mode_is_priced_and_left_as_it_was():
     ],
 )
 def test_ablations_are_weighed_by_their_work(make, points, side, pairs, way):
-    assert ablating_pays(make(), points, image(side), pairs, batch=32) == way
+    assert ablation_pays(make(), points, image(side), pairs) == way
 
 
 def test_few_ablations_of_much_work_are_worth_more_than_many_of_little():
     few, many = 3000, 12000
-    assert ablating_pays(wide(), WIDE, image(64), few, batch=32)
-    assert not ablating_pays(narrow(), NARROW, image(16), many, batch=32)
+    assert ablation_pays(wide(), WIDE, image(64), few)
+    assert not ablation_pays(narrow(), NARROW, image(16), many)
 
 
 def test_what_lies_behind_the_layer_counts():
     def enough(point):
-        network = wide()
+        work = work_of(wide(), image(32), [point])
         return next(
             pairs
             for pairs in range(1000, 100_000, 1000)
-            if ablating_pays(network, [point], image(32), pairs, batch=32)
+            if ablating_pays(work, [point], pairs, batch=32)
         )
 
     # All of the last; of the second what follows the third convolution, and of the first that too.
@@ -126,7 +130,7 @@ def test_windows_are_weighed_by_their_work(make, side, windows, way):
 @pytest.mark.parametrize(("margin", "way"), [(math.inf, True), (0, False)])
 def test_the_margin_decides_always_and_never(monkeypatch, margin, way):
     monkeypatch.setattr(worth, "MARGIN", margin)
-    assert ablating_pays(narrow(), NARROW[:1], image(16), 1, 1) == way
+    assert ablation_pays(narrow(), NARROW[:1], image(16), 1) == way
     assert occluding_pays(work_of(wide(), image(16)), 10**9, 1) == way
 
 

@@ -16,6 +16,8 @@ from interpret_kit.analyses.counting.shards import state_of
 from interpret_kit.analyses.counting.tally import Array, Counting
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.incremental.allocator import kept_memory
+from interpret_kit.incremental.measured.choices import Tuning, use
+from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.jobs.schedule import DEATHS, Part, State
 from interpret_kit.models.probing.evaluation import evaluating
 
@@ -79,23 +81,26 @@ class Counter:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The settings of torch that decide the last bits of what it computes."""
+    """The settings that decide the last bits of what is computed."""
 
     threads: int  # of torch, on a CPU
     tf32_convolutions: bool
     matmul_precision: str
+    tuning: Tuning
 
     @classmethod
-    def here(cls) -> Numbers:
-        """Those of this process."""
+    def here(cls, device: torch.device) -> Numbers:
+        """Those of this process, for work on a device."""
         precision = torch.get_float32_matmul_precision()
-        return cls(torch.get_num_threads(), torch.backends.cudnn.allow_tf32, precision)
+        tf32 = torch.backends.cudnn.allow_tf32
+        return cls(torch.get_num_threads(), tf32, precision, tuning_in_force(device))
 
     def set(self) -> None:
         """Use them in this process."""
         torch.set_num_threads(self.threads)
         torch.backends.cudnn.allow_tf32 = self.tf32_convolutions
         torch.set_float32_matmul_precision(self.matmul_precision)
+        use(self.tuning)
 
 
 @contextmanager

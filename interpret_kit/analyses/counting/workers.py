@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,12 @@ from interpret_kit.models.argument_values import integer, shown
 if TYPE_CHECKING:
     from interpret_kit.analyses.counting.shards import Shards
     from interpret_kit.analyses.counting.work import AnalysisWork, Asked
+    from interpret_kit.incremental.measured.choices import Tuning
     from interpret_kit.models.classifier import Classifier
 
 Where = int | RayCluster  # a number of processes on this machine, 0 for this one; or a cluster
 HERE = 0
+TUNING = "tuning"  # among the settings of a job
 _MOST_THREADS = 4096  # that a job may ask for: more is a damaged record
 
 
@@ -56,6 +58,25 @@ def threads_of(where: Where, job: Path | None) -> int:
     if isinstance(where, RayCluster):
         return where.cpus_per_worker
     return max(1, torch.get_num_threads() // max(1, where))
+
+
+def tuning_of(where: Where, classifier: Classifier, job: Path | None) -> Tuning | None:
+    """The tuning of all workers and of all runs of a job; None: each run decides when it must.
+
+    It decides the last bits of what is computed on a CPU. That of a job is the one it was begun
+    with, on whichever machine it is resumed.
+    """
+    import torch
+
+    from interpret_kit.incremental.measured.choices import Tuning
+    from interpret_kit.incremental.measured.in_force import tuning_in_force
+
+    if job is None and where == HERE:
+        return None
+    if job is not None and (job / JOB).is_file():
+        with suppress(ValueError):  # it is refused as a job of another tuning
+            return Tuning.read(read_job(job)["settings"].get(TUNING))
+    return tuning_in_force(torch.device(device_of(where, classifier)))
 
 
 def device_of(where: Where, classifier: Classifier) -> str:
@@ -108,7 +129,7 @@ def _work(shards: Shards, asked: Asked, classifier: Classifier, where: Where) ->
         shards.pace.engine,
         shards.job.found,
         devices,
-        Numbers.here(),
+        Numbers.here(torch.device(kind)),
     )
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
 from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
+from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.tuning import PROBABILITIES
-from interpret_kit.incremental.worth import ablating_pays
+from interpret_kit.incremental.worth import ablating_pays, priced, work_of
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.layers.catalogue import Point
@@ -69,9 +70,9 @@ def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
     if engine == FULL:
         return FullAblation(classifier, points, batch, layouts)
     try:
-        work = classifier.network, points, example, rows, batch
-        if engine == INCREMENTAL or ablating_pays(*work):
-            return PartialAblation(classifier, points, layouts)
+        work = priced(work_of(classifier.network, example, points), rows, batch, example.device)
+        if engine == INCREMENTAL or ablating_pays(work, points, rows, batch):
+            return PartialAblation(classifier, points, layouts, work.tuning)
     except Untraceable as error:
         if engine == INCREMENTAL:
             raise not_incremental(error) from error
@@ -120,8 +121,9 @@ class PartialAblation:
         classifier: Classifier,
         points: Sequence[Point],
         layouts: Mapping[Point, OutputLayout] | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
-        """Trace the network.
+        """Trace the network; the tuning is by default the one in force.
 
         Raises:
             Untraceable: if that cannot be done for one of the points.
@@ -129,7 +131,7 @@ class PartialAblation:
         self.classifier = classifier
         example = classifier.normalised(classifier.example())
         dims = {point: dims_of(point, layout) for point, layout in (layouts or {}).items()}
-        self.ablation = IncrementalAblation(classifier.network, points, example, dims)
+        self.ablation = IncrementalAblation(classifier.network, points, example, dims, tuning)
         self.images_at_once = self.ablation.images_at_once
         self.rows_at_once = max(1, PROBABILITIES // len(classifier.classes))
         self.effective: dict[Point, Tensor] = {}

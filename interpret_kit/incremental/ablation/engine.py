@@ -25,6 +25,8 @@ from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import Dims, FoldedGraph, folded
 from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
 from interpret_kit.incremental.graph.traced import TracedNetwork
+from interpret_kit.incremental.measured.choices import Tuning
+from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import KEPT_BYTES
 from interpret_kit.models.layers.catalogue import Point
@@ -45,6 +47,7 @@ class IncrementalAblation:
         points: Sequence[Point],
         example: Tensor,
         dims: Mapping[Point, Dims] | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         """Trace the network.
 
@@ -54,11 +57,13 @@ class IncrementalAblation:
             example: inputs (any rows, channels, height, width) like those that will come.
             dims: which dimension of a point's output holds the images, and which the filters,
                 if they are not (0, 1).
+            tuning: chooses kernels; by default, the one in force.
 
         Raises:
             Untraceable: if that cannot be done for one of the points.
         """
         self.dims = dict.fromkeys(points, (0, 1)) | dict(dims or {})
+        self.tuning = tuning or tuning_in_force(example.device)
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             self._begin(traced, points, example)
@@ -66,7 +71,7 @@ class IncrementalAblation:
         self.stored: dict[Node, Tensor] = {}  # channels last
 
     def _begin(self, traced: TracedNetwork, points: Sequence[Point], example: Tensor) -> None:
-        self.graph = folded(traced, _cuts(traced, self.dims))
+        self.graph = folded(traced, _cuts(traced, self.dims), self.tuning)
         self.layers = {point: _AblatedLayer(traced, self.graph, point, example) for point in points}
         self.kept: frozenset[Node] = _union(each.kept for each in self.layers.values())
         self.read: frozenset[Node] = _union(each.read for each in self.layers.values())

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from interpret_kit.incremental.graph.batch_sizes import (
@@ -62,6 +63,11 @@ class RunnableGraph:
             if node.op == WEIGHT
         }
         return RunnableGraph(self.graph, weights)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; the CPU if it has none."""
+        return next((each.device for each in self._weights.values()), torch.device("cpu"))
 
     def node(self, point: Point) -> Node:
         """What a call of a module returns."""

@@ -19,6 +19,7 @@ from interpret_kit.incremental.graph.executor import RunnableGraph, Values
 from interpret_kit.incremental.graph.export import PIXELS, WEIGHT, Graph, Node
 from interpret_kit.incremental.graph.fuse_padding import is_depthwise, pads_with_zeros, widened
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 from interpret_kit.incremental.ops.normalisation import BATCH_NORM, is_normalised
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.models.layers.catalogue import Point
@@ -46,20 +47,23 @@ class FoldedGraph(RunnableGraph):
         self.at, self.cut = at, cut
 
 
-def folded(traced: RunnableGraph, cuts: Mapping[Node, Dims] | None = None) -> FoldedGraph:
+def folded(
+    traced: RunnableGraph, cuts: Mapping[Node, Dims] | None = None, tuning: Tuning = SHIPPED
+) -> FoldedGraph:
     """The same network with its normalisations folded, and weights laid out channels last.
 
     Args:
         traced: the network.
         cuts: values that are to be found as (images, filters, ...), whatever reads them; which of
             their dimensions holds the images, and which the filters.
+        tuning: chooses the kernels.
     """
-    return _Folding(traced, cuts or {}).result()
+    return _Folding(traced, cuts or {}, tuning).result()
 
 
 class _Folding:
-    def __init__(self, traced: RunnableGraph, cuts: Mapping[Node, Dims]) -> None:
-        self.traced, self.cuts = traced, cuts
+    def __init__(self, traced: RunnableGraph, cuts: Mapping[Node, Dims], tuning: Tuning) -> None:
+        self.traced, self.cuts, self.tuning = traced, cuts, tuning
         self.cut: dict[Node, Node] = {}
         self.new: dict[Node, Node] = {}  # by node of the traced graph; not the ones that stay
         self.nodes: list[Node] = []
@@ -127,7 +131,7 @@ class _Folding:
             return node
         arguments = _replaced(node.arguments, self.new)
         inputs = tuple(self.new[each] for each in node.inputs)
-        return fastest(replace(node, arguments=arguments, inputs=inputs))
+        return fastest(replace(node, arguments=arguments, inputs=inputs), self.tuning)
 
     def _normalised(self, node: Node) -> tuple[Node, Node] | None:
         """The normalisation behind a convolution and its first output, if nothing else reads it."""

@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +25,7 @@ from torch import Tensor, nn
 
 from interpret_kit.data.torchvision_sets import cache_folder
 from interpret_kit.errors import InterpretError
+from interpret_kit.incremental.cache_files import read_own, write_own
 from interpret_kit.incremental.graph.export import Graph
 from interpret_kit.incremental.graph_cache.serialize import Unspeakable, read_graph, spelled
 from interpret_kit.incremental.graph_cache.structure import VERSIONED, Unknown, structure
@@ -65,12 +63,12 @@ def keep(network: nn.Module, inputs: Tensor, graph: Graph) -> None:
     with suppress(Unspeakable, OSError):
         text = json.dumps(spelled(graph), separators=(",", ":"))
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_whole(file, text)
+        write_own(file, text)
 
 
 def _texts(network: nn.Module, inputs: Tensor) -> Iterator[str]:
     file = _file(network, inputs)
-    text = None if file is None else _read_own(file)
+    text = None if file is None else read_own(file, _MOST_BYTES)
     if text is not None:
         yield text
     if tuple(inputs.shape) == EMBEDDED_SHAPE and _is_embedded(network):
@@ -108,29 +106,3 @@ def _versions() -> str:
         with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return ", ".join(found)
-
-
-def _read_own(file: Path) -> str | None:
-    """The text of a file that only this user can write; None for any other, or if there is none."""
-    try:
-        with file.open("rb") as stream:
-            about = os.fstat(stream.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_BYTES:
-                return None
-            if hasattr(os, "geteuid") and (about.st_uid != os.geteuid() or about.st_mode & 0o022):
-                return None
-            return stream.read().decode()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file aside, readable by this user alone, then put it in place."""
-    number, aside = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(aside).replace(file)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise

@@ -24,6 +24,8 @@ from interpret_kit.incremental.graph.reasons import (
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.graph_cache.store import is_kept
+from interpret_kit.incremental.measured.choices import Tuning
+from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.tuning import (
@@ -32,7 +34,7 @@ from interpret_kit.incremental.tuning import (
     FEW_WINDOWS,
     INDICES_BYTES,
 )
-from interpret_kit.incremental.worth import occluding_pays, pays, work_of
+from interpret_kit.incremental.worth import occluding_pays, pays, priced, work_of
 from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
@@ -115,10 +117,14 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
             whole.settled = True
             return whole
         kept = is_kept(network, traced_example(example))
+        work = priced(work, windows, whole.batch_size, example.device)
         if engine == AUTO and not occluding_pays(work, windows, whole.batch_size, kept=kept):
             return whole
         few = windows <= FEW_WINDOWS and example.device.type == "cpu"
-        return PartialOcclusion(network, grid, example, few=few, if_faster=engine == AUTO)
+        if_faster = engine == AUTO
+        return PartialOcclusion(
+            network, grid, example, few=few, if_faster=if_faster, tuning=work.tuning
+        )
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
@@ -171,7 +177,7 @@ class PartialOcclusion:
 
     settled = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how to plan, beside what for
         self,
         network: nn.Module,
         grid: WindowGrid,
@@ -179,6 +185,7 @@ class PartialOcclusion:
         *,
         few: bool = False,
         if_faster: bool = False,
+        tuning: Tuning | None = None,
     ) -> None:
         """Trace the network, and plan.
 
@@ -188,16 +195,18 @@ class PartialOcclusion:
             example: an input, (1, channels, height, width).
             few: whether so few windows are to come that little memory matters more than speed.
             if_faster: refuse if full forward passes are expected to be faster.
+            tuning: chooses kernels and plans; by default, the one in force.
 
         Raises:
             Untraceable: if it cannot be traced, or its graph returns other outputs.
             NotWorthIt: if full forward passes are expected to be faster; with ``if_faster`` only.
         """
+        tuning = tuning or tuning_in_force(example.device)
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             rows, cols = map(np.array, grid.spans())
             room = (FEW_BATCH_BYTES, 0) if few else (BATCH_BYTES, INDICES_BYTES)
-            self.network = IncrementalNetwork(traced, rows, cols, *room)
+            self.network = IncrementalNetwork(traced, rows, cols, *room, tuning=tuning)
             if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
                 raise NotWorthIt("a window changes most of what the network computes")
             self._refuse_if_wrong(network, traced, grid, example)

@@ -22,17 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 from interpret_kit.incremental.occlusion.affected import AffectedIntervals, Ints, grouped
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
-    BYTE,
-    CALL,
-    GATHERED_BYTE,
     MOST_AFFECTED,
     MOST_GROUPS,
-    MULTIPLY_ADD,
     PATCH_WINDOWS,
 )
 
@@ -51,7 +48,11 @@ class Choice:
 
 
 def choose(
-    patchable: PatchableMaps, rows: Ints, cols: Ints, batch_bytes: int = BATCH_BYTES
+    patchable: PatchableMaps,
+    rows: Ints,
+    cols: Ints,
+    batch_bytes: int = BATCH_BYTES,
+    tuning: Tuning = SHIPPED,
 ) -> list[Choice]:
     """Group windows (rows x cols) and decide for each group where patches end.
 
@@ -60,22 +61,25 @@ def choose(
         rows: what each row of windows covers, (rows, 2) in pixels.
         cols: what each column of windows covers, (cols, 2).
         batch_bytes: what the largest feature map of a batch may take.
+        tuning: with the rates.
     """
-    prices = _Prices(patchable, batch_bytes)
+    prices = _Prices(patchable, tuning, batch_bytes)
     reached = patchable.reached(rows, cols)
     best: list[Choice] = []
     for groups in range(1, MOST_GROUPS + 1):
-        sides = [_along(patchable, reached, axis, groups) for axis in (0, 1)]
+        sides = [_along(prices, reached, axis, groups) for axis in (0, 1)]
         choices = [prices.choice(r, c) for r in sides[0] for c in sides[1]]
         if not best or _total(choices) < _total(best):
             best = choices
     return best
 
 
-def whole_seconds(patchable: PatchableMaps, windows: int, batch: int = 32) -> float:
+def whole_seconds(
+    patchable: PatchableMaps, windows: int, batch: int = 32, tuning: Tuning = SHIPPED
+) -> float:
     """Estimate the cost of full forward passes for a number of windows."""
-    prices = _Prices(patchable)
-    calls = -(-windows // batch) * len(patchable.order) * CALL
+    prices = _Prices(patchable, tuning)
+    calls = -(-windows // batch) * len(patchable.order) * tuning.call
     return float(windows * (prices.whole.sum() + prices.always) + calls)
 
 
@@ -84,15 +88,17 @@ def _total(choices: Sequence[Choice]) -> float:
 
 
 def _along(
-    patchable: PatchableMaps, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
+    prices: _Prices, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
 ) -> list[AffectedIntervals]:
     """Group the windows of one side by what they cost, in the feature maps where patches pay."""
+    patchable, rates = prices.patchable, prices.tuning
     cells = {node: patchable.cells(node) for node in patchable.order}
     work = {}
     for node in patchable.order:
         means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
         share = means[0] * means[1] / (cells[node][0] * cells[node][1])
-        per_cell = _multiply_adds(node) * MULTIPLY_ADD + 4 * patchable.channels(node) * BYTE
+        per_cell = _multiply_adds(node) * rates.multiply_add
+        per_cell += 4 * patchable.channels(node) * rates.byte
         work[node] = per_cell * means[1 - axis] if share < MOST_AFFECTED else 0.0
     return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
 
@@ -100,7 +106,10 @@ def _along(
 class _Prices:
     """What the operations of a network cost for one window, in seconds."""
 
-    def __init__(self, patchable: PatchableMaps, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(
+        self, patchable: PatchableMaps, tuning: Tuning, batch_bytes: int = BATCH_BYTES
+    ) -> None:
+        self.tuning = tuning
         self.patchable, self.network = patchable, patchable.network
         self.batch_bytes = batch_bytes
         self.order = patchable.order
@@ -121,11 +130,11 @@ class _Prices:
         for k, node in enumerate(self.order):
             size = 4.0 * self._cells(node) * self.patchable.channels(node)
             # At a cut between a feature map and its last reader, it is pasted into a full copy.
-            pasted[k : self.until[k]] += size * GATHERED_BYTE
+            pasted[k : self.until[k]] += size * self.tuning.gathered_byte
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
         batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, PATCH_WINDOWS)
-        calls = (count + 3 * np.arange(1, count + 1)) * CALL + np.cumsum(self.weights)
+        calls = (count + 3 * np.arange(1, count + 1)) * self.tuning.call + np.cumsum(self.weights)
         total = (price + pasted) * windows + np.ceil(windows / batch) * calls
         cut = int(total.argmin())
         return Choice(rows, cols, cut + 1, int(batch[cut]), float(total[cut]))
@@ -145,13 +154,15 @@ class _Prices:
     def _whole(self, node: Node) -> float:
         if node not in self.position:
             size = 4.0 * float(np.prod(node.shape[1:]))
-            return size * BYTE + _multiply_adds(node) * MULTIPLY_ADD
+            return size * self.tuning.byte + _multiply_adds(node) * self.tuning.multiply_add
         return self._operation(node, self._cells(node))
 
     def _weights(self, node: Node) -> float:
         """What a batch pays, however small: they are read, and laid out for the operation."""
         held = [self.network.weight(each) for each in node.inputs]
-        return sum(2.0 * each.nbytes * BYTE for each in held if isinstance(each, Tensor))
+        return sum(
+            2.0 * each.nbytes * self.tuning.byte for each in held if isinstance(each, Tensor)
+        )
 
     def _cells(self, node: Node) -> float:
         return float(np.prod(self.patchable.cells(node)))
@@ -162,8 +173,9 @@ class _Prices:
             for each in node.inputs
             if each in self.position
         )
-        work = cells * _multiply_adds(node) * MULTIPLY_ADD
-        return float(work + (4.0 * self.patchable.channels(node) * cells + read) * BYTE)
+        work = cells * _multiply_adds(node) * self.tuning.multiply_add
+        moved = 4.0 * self.patchable.channels(node) * cells + read
+        return float(work + moved * self.tuning.byte)
 
     def _step(self, node: Node, read: Node) -> list[float]:
         """Cells of an input for one of the output, along rows and cols."""
@@ -186,7 +198,7 @@ class _Prices:
                     cols.sizes[read],
                 )
                 size = 4.0 * self.patchable.channels(read) * sides[0] * sides[1]
-                price += 0.0 if same else size * GATHERED_BYTE
+                price += 0.0 if same else size * self.tuning.gathered_byte
         return price
 
 

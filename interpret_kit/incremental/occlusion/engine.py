@@ -24,6 +24,8 @@ from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.verify import rounding_of
+from interpret_kit.incremental.measured.choices import Tuning
+from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.occlusion.affected import Ints
 from interpret_kit.incremental.occlusion.cost_model import choose, whole_seconds
 from interpret_kit.incremental.occlusion.patch_buffer import (
@@ -53,13 +55,15 @@ class IncrementalNetwork:
         ...
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how to plan, beside what for
         self,
         traced: RunnableGraph,
         rows: Ints,
         cols: Ints,
         batch_bytes: int = BATCH_BYTES,
         indices_bytes: int = INDICES_BYTES,
+        *,
+        tuning: Tuning | None = None,
     ) -> None:
         """Plan for windows (rows x cols).
 
@@ -69,18 +73,21 @@ class IncrementalNetwork:
             cols: what each column of windows covers, (cols, 2).
             batch_bytes: what the largest map of a batch may take.
             indices_bytes: what indices may take that are kept for the next image.
+            tuning: chooses kernels and plans; by default, the one in force for the CPU.
 
         Raises:
             Untraceable: if the images have one row or column only.
         """
         self.windows = rows, cols
         self.batch_bytes, self.indices_bytes = batch_bytes, indices_bytes
-        self.patchable = PatchableMaps(folded(traced))
+        tuning = tuning or tuning_in_force(traced.device)
+        self.patchable = PatchableMaps(folded(traced, tuning=tuning))
         if not self.patchable.order:
             raise Untraceable("its images have one row or column of pixels")
-        choices = choose(self.patchable, rows, cols, batch_bytes)
+        choices = choose(self.patchable, rows, cols, batch_bytes, tuning)
         self.seconds = sum(each.seconds for each in choices)  # for an image, estimated
-        self.whole_seconds = whole_seconds(self.patchable, len(rows) * len(cols))
+        windows = len(rows) * len(cols)
+        self.whole_seconds = whole_seconds(self.patchable, windows, tuning=tuning)
         self.plans = [plan(self.patchable, each) for each in choices]
         # The largest batches first: the allocator reuses their blocks for the smaller ones.
         self.plans.sort(key=attrgetter("together"), reverse=True)

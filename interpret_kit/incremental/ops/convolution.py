@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.graph.winograd import WinogradConvolution
 from interpret_kit.incremental.occlusion.patch_buffer import PatchLocation
 from interpret_kit.incremental.ops.arguments import pair, shape_read, side
 from interpret_kit.incremental.ops.channels import ChannelValues, Linear, first_of, map_by_map
@@ -74,7 +75,8 @@ def _convolved(node: Node, reader: Reader) -> Tensor:
     patches = image_form(reader.read(given["input"], wanted))
     # Along a side with a kernel of one cell, only the cells that count were read.
     step = [stride[k] if reach[k] else 1 for k in (0, 1)]
-    made = F.conv2d(patches, weight, bias, step, 0, dilation, given["groups"])
+    convolve = node.target if isinstance(node.target, WinogradConvolution) else F.conv2d
+    made = convolve(patches, weight, bias, step, 0, dilation, given["groups"])
     return cells_form(made)
 
 

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from interpret_kit import FilterAblation
 from interpret_kit.incremental.ablation import batching as levels
 from interpret_kit.incremental.ablation.engine import IncrementalAblation, _Run
+from interpret_kit.incremental.graph import winograd
 from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import ablated
 from interpret_kit.models.loading.timm_registration import ConvNet
@@ -94,6 +96,10 @@ SMALL = {
 }
 
 
+# Each kernel for all that it can compute.
+OTHER_KERNELS = Tuning(convolution_rows=1, covering_rows=1, winograd_channels=1)
+
+
 def looped(network, inputs, point, filters):
     """Outputs (filters, images, classes), one full forward pass after the other."""
     answers = []
@@ -103,13 +109,13 @@ def looped(network, inputs, point, filters):
     return torch.stack(answers)
 
 
-def both_ways(network, inputs, most_layers=7):
+def both_ways(network, inputs, most_layers=7, tuning=None):
     """Outputs with some filters of many layers ablated, incrementally and fully."""
     layers = [each for each in catalogue(network, inputs[:1]) if each.number]
     layers = layers[:: -(-len(layers) // most_layers)]
     points = [each.at(site) for each in layers for site in ("convolution", "activation")]
     points = list(dict.fromkeys(points))
-    ablation = IncrementalAblation(network, points, inputs[:2])
+    ablation = IncrementalAblation(network, points, inputs[:2], tuning=tuning)
     ours, theirs = [ablation.observe(inputs)], [network(inputs)]
     for point in dict(points).items():
         filters = list(range(0, ablation.changes(point).shape[1], 3))[:4]
@@ -136,14 +142,16 @@ def assert_exact_either_way(network, inputs, least_effect=1e-3):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_each_network_returns_the_outputs_of_full_forward_passes(name):
+def test_each_network_returns_the_outputs_of_full_forward_passes(name, monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST_COLUMNS", 1)
     make, shape = SMALL[name]
     network = drawn(make(), seed=2)
     inputs = torch.rand(3, *shape, generator=torch.Generator().manual_seed(1))
     truth = assert_exact_either_way(network, inputs)
-    with evaluating(network):
-        ours, theirs = both_ways(network, inputs)
-    assert_near(ours, truth, theirs=theirs, terms=terms_of(network, inputs))
+    for tuning in (None, OTHER_KERNELS)[: 1 + (name in ("branches", "convnet"))]:
+        with evaluating(network):
+            ours, theirs = both_ways(network, inputs, tuning=tuning)
+        assert_near(ours, truth, theirs=theirs, terms=terms_of(network, inputs))
 
 
 @pytest.mark.parametrize("cached", [1, 2**13, 2**17])

@@ -22,8 +22,10 @@ from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
 
+from interpret_kit.incremental.graph import winograd
 from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.graph.traced import TracedNetwork
+from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.occlusion import engine as incremental
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.patch_buffer import Buffer, CellRange
@@ -173,6 +175,38 @@ def test_single_precision_is_as_near_to_the_truth_as_full_forward_passes(name):
     for found in (IncrementalNetwork(traced, *windows), planned(traced, windows)):
         ours = answered_incrementally(found, seen, fill)
         assert_near(ours, truth, theirs=theirs, terms=under.scale)
+
+
+# Each kernel for all that it can compute, and rates by which everything, or nothing, is in patches.
+TUNINGS = {
+    "other kernels": Tuning(convolution_rows=1, covering_rows=1, winograd_channels=1),
+    "dear calls": Tuning(call=1.0),
+    "dear gathers": Tuning(gathered_byte=1.0, winograd_channels=1),
+    "dear products": Tuning(multiply_add=1.0),
+}
+
+
+@pytest.mark.parametrize("tuning", TUNINGS.values(), ids=TUNINGS)
+@pytest.mark.parametrize("name", ["residual", "large kernel"])
+def test_any_tuning_is_as_near_to_the_truth(name, tuning, monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST_COLUMNS", 1)
+    under, seen, fill = subject(name), noise_image(), noise_image(100)[0]
+    windows = spans(SIZE, (17, 13), (11, 9), most=3)
+    truth = answered_whole(under.network, *windows, seen.double(), fill.double())
+    network = made(name)
+    theirs = answered_whole(network, *windows, seen, fill)
+    found = IncrementalNetwork(TracedNetwork(network, seen), *windows, tuning=tuning)
+    ours = answered_incrementally(found, seen, fill)
+    assert_near(ours, truth, theirs=theirs, terms=under.scale)
+
+
+def test_plans_follow_the_rates():
+    windows = spans(SIZE, (17, 13), (11, 9))
+    groups = {
+        name: len(IncrementalNetwork(subject("residual").traced, *windows, tuning=tuning).plans)
+        for name, tuning in TUNINGS.items()
+    }
+    assert groups["dear calls"] == 1 < groups["dear products"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
