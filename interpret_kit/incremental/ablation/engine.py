@@ -133,7 +133,7 @@ class _AblatedLayer:
         self.kept = self.read | path.sources | path.beside
         self.stages = stages_of(graph, path)
         self.overwritten = overwritten(path)
-        self.by_filter = any(_is_heavy(node, each) for node, each in path.linear.items())
+        self.by_filter = any(each.is_heavy(node) for node, each in path.linear.items())
         # What does not depend on the image is computed once for all of them.
         self.constant = self._respond({start: zero}, {}, by_image=False)
 
@@ -226,7 +226,7 @@ class _Run:
         # Kept output + (cells x taps) @ (taps x channels): the rank is the number of taps.
         if columns.shape[2] == 1:
             cells.addcmul_(columns, update.weight[filters])
-        elif not _is_heavy(node, update):
+        elif not update.is_heavy(node):
             cells.baddbmm_(columns, update.weight[filters])
         else:
             # One product for each filter reads its weights once: its rows are neighbours.
@@ -264,11 +264,6 @@ def _start(
     (norm,) = traced.users(start)
     (item,) = traced.users(norm)
     return graph.at[item], traced.apply(norm, {**traced.fixed(norm, 1), start: zero}, 1)[0]
-
-
-def _is_heavy(node: Node, update: LinearUpdate) -> bool:
-    """Whether a filter's weights outweigh the map that it changes."""
-    return update.weight.shape[1] > max(1, math.prod(node.shape[2:]))
 
 
 def _distance(first: Tensor, second: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ filter's own channel, times the weights of that channel; the bias cancels in the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,10 @@ class LinearUpdate:
     source: Node  # the channel-local feature map
     mixer: Node | None  # the convolution that reads it; None if every cell is read by itself
     weight: Tensor  # (filters, taps, channels): what a tap of the filter's channel adds
+
+    def is_heavy(self, node: Node) -> bool:
+        """Whether a filter's weights outweigh the map that it changes."""
+        return self.weight.shape[1] > max(1, math.prod(node.shape[2:]))
 
     def columns(self, parts: Tensor) -> Tensor:
         """Parts (rows, ...) of the source to what each cell sees of them, (rows, cells, taps)."""
