@@ -89,7 +89,7 @@ def occluding_pays(work: WorkEstimate, windows: int, batch: int, *, kept: bool =
         work: of a forward pass.
         windows: how many outputs are needed.
         batch: windows in a full forward pass.
-        kept: whether the graph is at hand, so that no trace is needed.
+        kept: whether the graph is at hand on every machine, so that no trace is needed.
     """
     full = work.seconds(windows, batch)
     return pays((0 if kept else work.tracing) + work.trying(2) + SHARE_UNDER_WINDOWS * full, full)

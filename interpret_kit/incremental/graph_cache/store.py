@@ -50,9 +50,9 @@ def kept_graphs(network: nn.Module, inputs: Tensor) -> Iterator[Graph]:
             yield read_graph(json.loads(text))
 
 
-def is_kept(network: nn.Module, inputs: Tensor) -> bool:
-    """Whether there is a graph for a network and inputs of this shape."""
-    return next(_texts(network, inputs), None) is not None
+def is_shipped(network: nn.Module, inputs: Tensor) -> bool:
+    """Whether every installation has the graph of a network for inputs of this shape."""
+    return tuple(inputs.shape) == EMBEDDED_SHAPE and _is_embedded(network)
 
 
 def keep(network: nn.Module, inputs: Tensor, graph: Graph) -> None:
@@ -71,7 +71,7 @@ def _texts(network: nn.Module, inputs: Tensor) -> Iterator[str]:
     text = None if file is None else read_own(file, _MOST_BYTES)
     if text is not None:
         yield text
-    if tuple(inputs.shape) == EMBEDDED_SHAPE and _is_embedded(network):
+    if is_shipped(network, inputs):
         yield (files("interpret_kit.incremental.graph_cache") / EMBEDDED).read_text(
             encoding="utf-8"
         )

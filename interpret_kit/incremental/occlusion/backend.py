@@ -23,7 +23,7 @@ from interpret_kit.incremental.graph.reasons import (
 )
 from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
 from interpret_kit.incremental.graph.verify import rounding_of
-from interpret_kit.incremental.graph_cache.store import is_kept
+from interpret_kit.incremental.graph_cache.store import is_shipped
 from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
@@ -114,16 +114,14 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
         whole.batch_size = work.batch(batch_size, example.device)
         windows = len(grid) * images
         if engine == FULL:
-            whole.settled = True
-            return whole
-        kept = is_kept(network, traced_example(example))
+            raise NotWorthIt("the engine is 'full'")
+        kept = is_shipped(network, traced_example(example))
         work = priced(work, windows, whole.batch_size, example.device)
         if engine == AUTO and not occluding_pays(work, windows, whole.batch_size, kept=kept):
             return whole
         few = windows <= FEW_WINDOWS and example.device.type == "cpu"
-        if_faster = engine == AUTO
         return PartialOcclusion(
-            network, grid, example, few=few, if_faster=if_faster, tuning=work.tuning
+            network, grid, example, few=few, if_faster=engine == AUTO, tuning=work.tuning
         )
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
