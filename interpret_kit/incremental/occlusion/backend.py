@@ -107,8 +107,7 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
     if whole_passes_only(network):
         if engine == INCREMENTAL:
             raise not_incremental(f"a {type(network).__name__} has no graph of its own to trace")
-        whole.settled = True
-        return whole
+        return whole.for_good()
     try:
         work = work_of(network, example)
         whole.batch_size = work.batch(batch_size, example.device)
@@ -130,8 +129,7 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
             raise not_incremental(error) from error
         if engine == AUTO:
             log_full_passes(_log, error)
-    whole.settled = True
-    return whole
+    return whole.for_good()
 
 
 def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
@@ -149,6 +147,11 @@ class FullOcclusion:
     def __init__(self, network: nn.Module, grid: WindowGrid, batch_size: int) -> None:
         self.network, self.grid, self.batch_size = network, grid, batch_size
         self.settled = False
+
+    def for_good(self) -> FullOcclusion:
+        """Stay the choice, however many images follow."""
+        self.settled = True
+        return self
 
     def outputs(
         self, inputs: Tensor, fill: Tensor, _uncovered: Tensor | None = None
