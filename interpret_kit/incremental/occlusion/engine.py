@@ -16,7 +16,6 @@ from operator import attrgetter
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.incremental.graph.executor import RunnableGraph
@@ -34,6 +33,7 @@ from interpret_kit.incremental.occlusion.patch_buffer import (
     Cells,
     Indices,
     PatchLocation,
+    inside,
 )
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
@@ -260,8 +260,8 @@ class _Batch:
         def pixels_shown() -> Cells:
             rows, cols = location.rows.cells(), location.cols.cells()
             plan, (at_row, at_col) = self.plan, self.numbers
-            covered_rows = _inside(rows, windows[0][plan.rows.windows[at_row]])
-            covered_cols = _inside(cols, windows[1][plan.cols.windows[at_col]])
+            covered_rows = inside(rows, windows[0][plan.rows.windows[at_row]])
+            covered_cols = inside(cols, windows[1][plan.cols.windows[at_col]])
             covered = covered_rows[:, :, None] & covered_cols[:, None, :]
             height, width = self.seen.patchable.cells(pixels)
             index = rows[:, :, None] * width + cols[:, None, :]
@@ -296,9 +296,3 @@ class _Batch:
 
 def _outputs_of(graph: RunnableGraph) -> Callable[[Tensor], Tensor]:
     return lambda inputs: graph.run(inputs, ())[graph.output]
-
-
-def _inside(cells: Cells, covered: Ints) -> NDArray[np.bool_]:
-    """Which of the cells (batch, count) lie under the window of their row, (batch, 2)."""
-    inside: NDArray[np.bool_] = (cells >= covered[:, :1]) & (cells < covered[:, 1:])
-    return inside

@@ -169,6 +169,12 @@ class Buffer:
         return np.maximum(index, 0, out=index)
 
 
+def inside(cells: Cells, covered: Cells) -> NDArray[np.bool_]:
+    """Which of the cells (batch, count) lie under the window of their row, (batch, 2)."""
+    found: NDArray[np.bool_] = (cells >= covered[:, :1]) & (cells < covered[:, 1:])
+    return found
+
+
 def _sum(rows: Cells, cols: Cells) -> Cells:
     total: Cells = rows[:, :, None] + cols[:, None, :]
     return total
