@@ -45,7 +45,7 @@ def test_a_machine_is_measured_once(measuring, monkeypatch):
     assert len(measuring) == 1
 
 
-def test_other_kernels_are_measured_anew(measuring, monkeypatch):
+def test_other_kernels_are_measured_again(measuring, monkeypatch):
     in_force.tuning_in_force(CPU)
     another_process(monkeypatch)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "OTHER")
