@@ -111,7 +111,7 @@ def ablating_pays(work: WorkEstimate, points: Sequence[Point], pairs: int, batch
 
 
 def priced(work: WorkEstimate, rows: int, batch: int, device: torch.device) -> WorkEstimate:
-    """The same at the rates of this machine, if there is so much to do that they matter.
+    """The same at the rates of this machine, if there is enough to do for them to matter.
 
     Args:
         work: at the shipped rates.

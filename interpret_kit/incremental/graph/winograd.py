@@ -106,7 +106,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _saves(maps: Tensor, padding: tuple[int, int]) -> bool:
-    """Whether so many cells are computed that fewer products take less time."""
+    """Whether there are enough cells that fewer products take less time."""
     rows, cols = (maps.shape[2 + k] + 2 * padding[k] - 2 for k in (0, 1))
     tiles = -(-cols // CELLS)
     enough = rows > 0 and len(maps) * tiles >= FEWEST_COLUMNS

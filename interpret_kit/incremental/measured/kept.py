@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 def kept_or_measured() -> Tuning:
     """Return the tuning of one thread for this machine: the one in the cache, if any.
 
-    Without a cache, that is `SHIPPED`, which is no thread's.
+    Without a cache, that is `SHIPPED`, whose rates are of two threads.
     """
     from filelock import FileLock, Timeout
 
@@ -81,7 +81,7 @@ def machine() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """Name and kind of the processor."""
+    """Vendor, family, model and name of the CPU."""
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         told = dict(line.split(":", 1) for line in lines if ":" in line)
