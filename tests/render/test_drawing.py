@@ -1,5 +1,6 @@
 """Do figures need nothing but Agg, and do numbers survive when a figure cannot be drawn?"""
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -11,9 +12,12 @@ import pytest
 from networks_on_paper import noisy_images, small_classifier
 from small_runs import small_recipe, write_splits
 
+from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.errors import CannotWrite, UsageError, WrongType
 from interpret_kit.models.loading.load import load_classifier
+from interpret_kit.render import activations, occlusion
 from interpret_kit.results.load import load_result
 from interpret_kit.trainers.train import resume, train
 
@@ -151,3 +155,28 @@ def test_a_training_whose_curves_cannot_be_drawn_is_finished_all_the_same(tmp_pa
     assert load_classifier(tmp_path / "run").classes
     (note,) = resume(recipe, tmp_path / "run").notes
     assert note.endswith("was already finished")
+
+
+def test_colours_and_notes_are_of_the_images_that_are_drawn(monkeypatch):
+    """The others are not read: they may be more than the memory holds."""
+    classifier, images = small_classifier(), noisy_images()
+    found = Occlusion(window=(5, 4), stride=3).run(classifier, images)
+    attribution = found.attribution / 8
+    attribution[-1] = 1.0
+    limits = {}
+    monkeypatch.setattr(occlusion, "_image", lambda *_: None)
+    monkeypatch.setattr(occlusion, "_windows", lambda *_: None)
+    monkeypatch.setattr(
+        occlusion,
+        "_overview",
+        lambda _, scales, each: limits.update({each: [scale.high for scale in scales]}),
+    )
+    for scale in ("shared", "each"):
+        occlusion.draw(dataclasses.replace(found, attribution=attribution), scale)
+    each = [max(float(np.abs(attribution[i]).max()), 0.01) for i in range(12)]
+    assert limits == {True: each, False: [max(each)] * 12}
+    maps = np.linspace(-2, 3, 17 * 10 * 4).reshape(17, 10, 2, 2)
+    maps[0, 0, 0, 0], maps[-1], maps[0, -1] = -7, 99, -99
+    shown = Activations(layer="conv1", top=3).run(classifier, images)
+    note = activations._note(dataclasses.replace(shown, maps=maps), 9)
+    assert f"activations from -7 to {maps[7, 8].max():.3g}." in note

@@ -3,6 +3,7 @@
 import builtins
 import dataclasses
 import pickle
+import tracemalloc
 import webbrowser
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +17,7 @@ import interpret_kit as ik
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.errors import RunError, WrongType
-from interpret_kit.results import registry
+from interpret_kit.results import mapped, registry
 from interpret_kit.results.table import Table
 
 QUESTIONS = {
@@ -188,3 +189,22 @@ def test_a_table_becomes_a_data_frame_or_says_what_to_install(monkeypatch):
     allowed = False
     with pytest.raises(RunError, match=r"^to_pandas\(\) needs pandas: pip install pandas$"):
         table.to_pandas()
+
+
+def test_results_are_compared_piece_by_piece(results, monkeypatch):
+    one = results["misclassifications"]
+    large = np.zeros((4096, 256), np.float32)
+    large[:, 0] = np.nan
+    other = large.copy()
+    monkeypatch.setattr(mapped, "PIECE", 2**16)
+    tracemalloc.start()
+    assert dataclasses.replace(one, mistake_confidence=large) == dataclasses.replace(
+        one, mistake_confidence=other
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < large.size / 4  # a comparison of all elements takes a byte for each
+    other[-1, -1] = 1
+    assert dataclasses.replace(one, mistake_confidence=large) != dataclasses.replace(
+        one, mistake_confidence=other
+    )

@@ -1,7 +1,9 @@
 """Saved results are read as they were declared, or refused by the file and the field."""
 
 import json
+import os
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -133,3 +135,11 @@ def test_mutated_results_are_read_or_refused(saved, tmp_path):
         assert len(repr(result).splitlines()) <= 10
         read += 1
     assert (read > 0, refused > read) == (True, True)
+
+
+def test_arrays_in_a_pipe_are_refused_instead_of_waited_for(saved, tmp_path):
+    folder = shutil.copytree(saved["misclassifications"], tmp_path / "copy")
+    (folder / "arrays.npz").unlink()
+    os.mkfifo(folder / "arrays.npz")
+    with pytest.raises(RunError, match=r"copy is damaged \(it is not a regular file\); run the"):
+        load_result(folder)
