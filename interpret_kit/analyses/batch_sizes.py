@@ -44,6 +44,13 @@ def batch_size_argument(value: Any, name: str) -> BatchSize:
     return count_argument(value, name)
 
 
+def images_per_pass(batch_size: BatchSize, classifier: Classifier) -> int:
+    """Return the batch size, for "auto" the fastest one of a classifier in eval mode."""
+    if isinstance(batch_size, int):
+        return batch_size
+    return fastest_batch(classifier, MOST_TRIED)
+
+
 def fastest_batch(classifier: Classifier, most: int) -> int:
     """Return the number of images per forward pass that takes the least time per image.
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+from interpret_kit.analyses.batch_sizes import BatchSize, batch_size_argument
 from interpret_kit.analyses.inputs.subjects import as_classifier
 from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.gather import gather
@@ -26,7 +27,7 @@ from interpret_kit.atlas.sheets.tiles import write_images
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import Spec, load_images
 from interpret_kit.errors import UsageError, WrongType
-from interpret_kit.models.argument_values import count_argument, path_argument
+from interpret_kit.models.argument_values import path_argument
 from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, engine_argument
@@ -46,7 +47,7 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     *,
     photos: Spec | None = None,
     parts: str | Path | AtlasParts | None = None,
-    batch_size: int = 32,
+    batch_size: BatchSize = 32,
     engine: str = AUTO,
     progress: AtlasStep | None = None,
     command: str = "",
@@ -66,7 +67,7 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
         photos: more images, whose labels are not used: each gets a page of its own.
         parts: a folder outside ``folder`` that keeps intermediate results, so that a later or a
             resumed run computes only what has changed.
-        batch_size: images per forward pass; it affects only the speed.
+        batch_size: images per forward pass, or "auto"; it affects only the speed.
         engine: of occlusion and ablation, as in `Analysis.run`; it affects only the speed.
         progress: called with (name of the current part, parts done, parts in all).
         command: the command that reproduces the atlas, shown at the foot of each page.
@@ -81,7 +82,7 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     """
     place = path_argument(folder, "folder")
     classifier = as_classifier(classifier, "write_atlas() expects a Classifier first")
-    how = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
+    how = batch_size_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
     found, more = checked_images(classifier, images, settings), checked_photos(photos)
     with workplace(place, parts, force=force) as work:
         given = work.room, progress or ignore, *how, more, work.parts

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from interpret_kit.analyses.base import Analysis
+from interpret_kit.analyses.batch_sizes import BatchSize
 from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.data.image_set import ImageSet
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Result[Any])
 
+_IMAGES_PER_PASS = 32  # while images are drawn, if the batch size is "auto"
 AtlasStep = Callable[[str, float, float], None]
 """Called with (what is done, parts done, parts in all)."""
 
@@ -35,7 +37,7 @@ class AtlasInputs:
     images: ImageSet  # with labels that are classes of the classifier
     room: Room  # where records go that do not fit into the memory
     progress: AtlasStep
-    batch_size: int = 32
+    batch_size: BatchSize = 32
     engine: str = AUTO  # of occlusion and ablation; see `Analysis.run`
     photos: ImageSet | None = None  # without labels: each gets a page of its own
     parts: AtlasParts | None = None  # what was computed before; None to keep nothing
@@ -76,8 +78,9 @@ class AtlasInputs:
 
     def batches(self, what: str) -> Iterator[Batch]:
         """Read the images that can be read, in order, and report the progress."""
-        done = 0
-        for batch in self.images.read(self.classifier.preprocessing, self.batch_size):
+        # To find the fastest size takes forward passes, which would be observed.
+        done, size = 0, self.batch_size if isinstance(self.batch_size, int) else _IMAGES_PER_PASS
+        for batch in self.images.read(self.classifier.preprocessing, size):
             yield batch
             done += len(batch)
             self.progress(what, done, len(self.images))

@@ -35,6 +35,13 @@ def compared():
     return ik.compare(small_classifier(), other(), IMAGES)
 
 
+def test_the_batch_size_may_be_auto_and_is_checked(compared):
+    again = ik.compare(small_classifier(), other(), IMAGES, batch_size="auto")
+    assert (again.first_predicted == compared.first_predicted).all()
+    with pytest.raises(UsageError, match="`batch_size` is 0; it must be at least 1"):
+        ik.compare(small_classifier(), other(), IMAGES, batch_size=0)
+
+
 def by_hand(classifier):
     with torch.no_grad():
         return classifier.probabilities(pixels_of(IMAGES, classifier)).numpy()

@@ -69,12 +69,15 @@ def network():
     return small_classifier()
 
 
-def gathered(parts, images=None, photos=None, classifier=None, step=None, **settings):
+def gathered(
+    parts, images=None, photos=None, *, classifier=None, step=None, batch_size=32, **settings
+):
     classifier = classifier or network()
     images = (images or noisy_images(IMAGES)).pinned().with_classes_of(classifier)
     photos = None if photos is None else ik.load_images(np.stack(photos)).pinned().unlabelled()
     room, step = Room(0, parts.place.parent), step or (lambda *_: None)
-    inputs = AtlasInputs(classifier, images, room, step, engine="full", photos=photos, parts=parts)
+    how = {"batch_size": batch_size, "engine": "full", "photos": photos, "parts": parts}
+    inputs = AtlasInputs(classifier, images, room, step, **how)
     given = {"ablation_images": 40, "occlusion_images": 1, "window": 4, "stride": 3}
     given["method"] = "occlusion,gradcam"
     with parts.opened():
@@ -103,6 +106,12 @@ def test_a_second_run_computes_nothing_and_finds_the_same(made, parts, counted):
     assert made[1].photos.occlusion == again.photos.occlusion
     with parts.opened():  # the next run, of which nothing is known yet
         assert parts.told() == ""
+
+
+def test_the_batch_size_auto_is_that_of_what_is_kept(parts, counted):
+    found = gathered(parts, batch_size="auto")
+    assert counted == dict.fromkeys(FOLDS, 0)
+    assert len(found.survey.ids) == IMAGES
 
 
 def test_another_photo_is_computed_alone_wherever_it_stands(parts, counted):

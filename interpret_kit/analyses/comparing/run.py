@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from interpret_kit.analyses.base import origin_of
+from interpret_kit.analyses.batch_sizes import BatchSize, batch_size_argument, images_per_pass
 from interpret_kit.analyses.comparing.paired import most_changed
 from interpret_kit.analyses.comparison import Comparison, ComparisonResult
 from interpret_kit.analyses.inputs.ablated import ablated_layers, all_ablated
@@ -47,7 +48,7 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
     site: str = "convolution",
     most_shown: int = 16,
     occlusion: int = 0,
-    batch_size: int = 32,
+    batch_size: BatchSize = 32,
     strict: bool = False,
     progress: Progress | bool | None = None,
 ) -> ComparisonResult:
@@ -65,7 +66,7 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
         site: where they are ablated, as in `Misclassifications`.
         most_shown: maximum number of changed images to show in each direction.
         occlusion: for how many changed images to compute the occlusion maps of both.
-        batch_size: images per forward pass; it does not change the result.
+        batch_size: images per forward pass, or "auto"; it does not change the result.
         strict: raise an error instead of omitting unreadable or unused files.
         progress: True for a progress bar, or a function of (images done, images in total).
 
@@ -83,7 +84,7 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
     with alone_with(second.network):
         layers = ablated_layers(question.ablate, second)
     with reporting(progress, question.name) as step:
-        reader = _Reader(given, batch_size, strict, step)
+        reader = _Reader(given, batch_size_argument(batch_size, "batch_size"), strict, step)
         before = reader.predictions(_Side(first, np.arange(len(order))))
         after = reader.predictions(_Side(second, order, layers, question.site))
     pair = _Side(first, order), _Side(second, order, layers, question.site)
@@ -122,7 +123,7 @@ class _Reader:
     """Reads the images once for each classifier, whose preprocessing may differ."""
 
     images: ImageSet
-    batch_size: int
+    batch_size: BatchSize
     strict: bool
     step: Progress | None
     done: int = 0
@@ -130,11 +131,12 @@ class _Reader:
     def predictions(self, side: _Side) -> _Predictions:
         """Classify all images that can be read."""
         classifier, order = side.classifier, torch.from_numpy(side.order)
-        reading = self.images.read(classifier.preprocessing, self.batch_size, strict=self.strict)
         columns: list[tuple[Array, ...]] = []
         network = classifier.network
         with plain_surroundings(network), alone_with(network), evaluating(classifier):
             _ = classifier.examined
+            size = images_per_pass(self.batch_size, classifier)
+            reading = self.images.read(classifier.preprocessing, size, strict=self.strict)
             for each in reading:
                 batch = each.to(classifier.device)
                 with all_ablated(classifier.network, side.layers, side.site):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from interpret_kit.analyses.batch_sizes import BatchSize, batch_size_argument
 from interpret_kit.analyses.comparing.run import compare, order_of_classes
 from interpret_kit.analyses.comparison import ComparisonResult
 from interpret_kit.analyses.inputs.chosen_targets import LABEL
@@ -25,7 +26,7 @@ from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.data.load import Spec, load_images
-from interpret_kit.models.argument_values import count_argument, path_argument
+from interpret_kit.models.argument_values import path_argument
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, engine_argument
 
@@ -49,7 +50,7 @@ def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a 
     *,
     photos: Spec | None = None,
     parts: str | Path | AtlasParts | None = None,
-    batch_size: int = 32,
+    batch_size: BatchSize = 32,
     engine: str = AUTO,
     progress: AtlasStep | None = None,
     command: str = "",
@@ -81,7 +82,7 @@ def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a 
     first = as_classifier(first, "write_atlas_comparison() expects a Classifier first")
     second = as_classifier(second, "write_atlas_comparison() expects a Classifier second")
     order_of_classes(first, second)  # raises if they differ
-    how = count_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
+    how = batch_size_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
     given, more = load_images(images).pinned(), checked_photos(photos)
     mine, theirs = (checked_images(each, given, settings) for each in (first, second))
     with workplace(place, parts, force=force) as work:
