@@ -80,6 +80,8 @@ def test_labels_of_other_classes_do_not_matter_if_predictions_are_the_labels(cla
 def test_images_without_labels_get_a_hint_at_predicted_labels(classifier, images):
     with pytest.raises(NoImages, match="own predictions as labels with `labels='predicted'`"):
         Ablation().run(classifier, images.unlabelled())
+    with pytest.raises(NoImages, match=r"or 'shapes'$"):  # they would all be correct
+        Misclassifications().run(classifier, images.unlabelled())
     with pytest.raises(UsageError, match="`labels` is 'own'; give given or predicted"):
         Ablation(labels="own")
 

@@ -19,6 +19,7 @@ _WAYS_OUT = (
     "the "
     "labels: give a folder of images without class folders or, in Python, images.unlabelled()"
 )
+MAY_PREDICT = {"ablation"}  # analyses that accept `labels='predicted'` whatever else is given
 
 
 def match_classes(names: Iterable[str], classifier: HasClasses) -> dict[str, int]:
@@ -96,11 +97,11 @@ def no_labels(source: str, split: str | None, question: str) -> str:
     """Make the error message for missing labels that ``question`` needs."""
     of_split = f", split {split}," if split else ""
     other = "another split; " if split else ""
+    predicted = "; or use the network's own predictions as labels with `labels='predicted'`"
     return (
         f"{question} counts correct and wrong predictions, but the images of {source}{of_split} "
-        "have no labels; "
-        f"give {other}a folder of class folders, a folder with a labels.csv, or 'shapes'; or "
-        "use the network's own predictions as labels with `labels='predicted'`"
+        f"have no labels; give {other}a folder of class folders, a folder with a labels.csv, or "
+        f"'shapes'{predicted * (question in MAY_PREDICT)}"
     )
 
 
