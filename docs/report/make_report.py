@@ -25,6 +25,7 @@ from interpret_kit.analyses.ablation import AblationResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
 from interpret_kit.errors import NothingThere
 from interpret_kit.models.loading.recorded_runs import HISTORY
+from interpret_kit.render.page import image_part
 from interpret_kit.render.training.curves import draw_history
 from interpret_kit.results.table import write_csv
 from interpret_kit.trainers.runs.folder import History
@@ -137,8 +138,10 @@ def look(subject: Subject, which: tuple[Array, Array], folder: Path) -> dict[str
     lines = analyses.occlusion_numbers(eight)
     closest = max(range(len(lines)), key=lambda i: lines[i]["changing"])
     closely = eight.figures()
+    image = int(eight.ids[closest])
+    part = image_part(image, eight.origin.names[image])
     for kind, scaled in (("image", True), ("windows", False)):
-        figure = closely[f"{kind}_{eight.ids[closest]}"]
+        figure = closely[f"{kind}_{part}"]
         figures.save(figure, folder / f"closely-{kind}.png", scaled=scaled)
     found = {"window": analyses.WINDOW, "stride": analyses.STRIDE, "images": lines}
     found |= {"closest": closest, "peaks": [], "without_box": 0}

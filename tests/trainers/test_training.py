@@ -60,6 +60,7 @@ def test_run_folder_is_complete_and_says_what_made_it(run, folder):
         "history.csv",
         "last.safetensors",
         "model.safetensors",
+        "resume.pt",  # from which it can be trained further, with more epochs
     }
     config = json.loads((run.folder / "config.json").read_text())
     assert config["architecture"] == "ikit_convnet"
