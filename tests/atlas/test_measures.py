@@ -143,6 +143,21 @@ def test_tiles_are_read_as_they_were_written_in_any_order(tmp_path):
     assert file.of(2).tolist() == [[[0, 0], [0, 0]], [[9, 9], [9, 9]]]
 
 
+def test_what_is_large_is_kept_for_one_layer_at_a_time():
+    peaks = np.arange(3 * 70, dtype=np.float32).reshape(3, 70)  # images, filters
+    layers = [SimpleNamespace(peaks=peaks), SimpleNamespace(peaks=-peaks)]
+    survey = SimpleNamespace(layers=layers, labels=np.array([0, 2, 2]))
+    measures = Measures(SimpleNamespace(survey=survey, classes=("a", "b", "c")))
+    first = measures.of_layer(0)
+    assert [first.peaks_of(k).tolist() for k in (0, 69, 3)] == [
+        [0, 70, 140], [69, 139, 209], [3, 73, 143],
+    ]  # fmt: skip
+    assert first.by_class[69] == pytest.approx([69, np.nan, 174], nan_ok=True)
+    assert measures.of_layer(0) is first
+    assert not measures.of_layer(1).by_class[:, [0, 2]].any()  # never above 0
+    assert [*measures.latest] == [1]
+
+
 def test_near_duplicates_of_near_duplicates_are_one_group():
     similar = np.zeros((6, 6))
     for one, other, how in ((0, 3, 0.95), (3, 5, 0.9), (1, 4, 0.99), (0, 2, 0.89)):
