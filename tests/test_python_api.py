@@ -144,7 +144,10 @@ except FileNotFoundError as error:
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert ran.stdout == "there is no folder nowhere; give the folder an analysis wrote False\n"
+    assert ran.stdout == (
+        "there is no folder nowhere; check the path: the current folder is empty; give the folder "
+        "an analysis wrote False\n"
+    )
 
 
 PIXELS = np.zeros((2, 12, 10, 3), np.uint8)

@@ -62,9 +62,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
     for group in ("fields", "settings", "versions"):
         names = [*before[group], *(each for each in now[group] if each not in before[group])]
         for name in names:
-            old, new = before[group].get(name), now[group].get(name)
-            if old != new:
-                yield f"{name} was {_shown(old)}, but is now {_shown(new)}"
+            yield from _changes(name, before[group].get(name), now[group].get(name))
     if before["count"] != now["count"]:
         yield f"there were {before['count']} images, but there are now {now['count']}"
     elif before["images"] != now["images"]:
@@ -74,6 +72,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
             yield _CHANGED[name]
     if before["shard"] != now["shard"]:
         yield f"shards had {before['shard']} images, but now have {now['shard']}"
+
+
+def _changes(name: str, old: Any, new: Any) -> Iterator[str]:
+    """Name a value that differs; of named numbers, only those that do."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for each in [*old, *(key for key in new if key not in old)]:
+            yield from _changes(f"{name} {each}", old.get(each), new.get(each))
+    elif old != new:
+        yield f"{name} was {_shown(old)}, but is now {_shown(new)}"
 
 
 def _shown(value: Any) -> str:

@@ -126,7 +126,7 @@ def test_the_atlas_of_the_photos_has_pages_of_the_classes_that_occur(shown):
     assert len(list((atlas / "layers/3").glob("[0-9]*.html"))) == 16
     source = (atlas / "index.html").read_text("utf-8")
     assert source.count("<text") == 2 * len(occurring), "rows and columns of the confusion matrix"
-    assert f"The {len(occurring)} classes are those" in source
+    assert f"Of 1,000 classes, the {len(occurring)} shown are the true" in source
 
 
 def test_the_page_links_to_an_atlas_of_the_trained_network(shown):

@@ -370,7 +370,7 @@ def test_a_clock_that_is_set_back_or_forward_does_not_change_when_checkpoints_ar
     monkeypatch.setattr(checkpoint.time, "time", lambda: next(clock))
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: next(elapsed))
     folder = SimpleNamespace(write=lambda name, _write: saved.append(name))
-    point = checkpoint.Checkpoint(folder, None, "", None, None, next(elapsed))
+    point = checkpoint.Checkpoint(folder, None, "", None, None, saved_at=next(elapsed))
     counts = []
     for _ in range(5):  # after 1, 299, 300, 599 and 600 seconds
         point.save_sometimes()
