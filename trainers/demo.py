@@ -57,6 +57,7 @@ ReportStep = Callable[
 
 PHOTOS = "photos"  # a folder of the demo
 ATLAS, PHOTO_ATLAS = ATLAS_LINKS  # two more
+PHOTO_METHODS = "occlusion,gradcam,saliency"  # those that take a second for all photos
 
 
 @dataclass(frozen=True)
@@ -244,8 +245,9 @@ def _imagenet(writer: _Writer, demo: Demo) -> None:
         "--data": writer.out / PHOTOS,
         "--layer": ",".join(map(str, demo.photo_atlas)),
         "--occlusion-images": 1,
+        "--method": PHOTO_METHODS,
     }
-    settings = AtlasSettings(layer=demo.photo_atlas, occlusion_images=1)
+    settings = AtlasSettings(layer=demo.photo_atlas, occlusion_images=1, method=PHOTO_METHODS)
     _Atlas(PHOTO_ATLAS, settings, again).write(writer, classifier, photos)
 
 
