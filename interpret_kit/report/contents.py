@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interpret_kit.errors import shortened
+from interpret_kit.errors import UsageError, shortened
 from interpret_kit.models.argument_values import formatted
 from interpret_kit.report.words import KINDS, Kind
 from interpret_kit.results.result import Origin, Result
@@ -119,6 +119,9 @@ def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Page
     )
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
 def _galleries(
     what: str, folder: Path, link: Link, subjects: Mapping[str, str]
 ) -> tuple[Gallery, ...]:
@@ -151,7 +154,12 @@ def _gallery(kind: Kind, shown: Sequence[tuple[Path, str]], link: Link) -> Galle
 def _png_size(file: Path) -> tuple[int, int]:
     """Read width and height in pixels, so that the page reserves the space of its figures."""
     with file.open("rb") as stream:
-        width, height = struct.unpack(">II", stream.read(24)[16:])
+        head = stream.read(24)
+    if len(head) < 24 or not head.startswith(_PNG):
+        raise UsageError(
+            f"{file} is not a PNG image; delete it, or save the result again with figures=True"
+        )
+    width, height = struct.unpack(">II", head[16:])
     return width, height
 
 

@@ -197,3 +197,12 @@ def test_the_lead_of_occlusion_is_the_worst_window_of_all_images():
         f"{most['lowest']:.2f} with the window at row {row}, col {col} (largest drop: image {i}); "
         f"windows change the prediction of {changed} of 3 images"
     )
+
+
+def test_the_lead_of_occlusion_does_not_call_a_rise_a_drop():
+    result = Occlusion(window=6, stride=3).run(small_classifier(), noisy_images(2))
+    sure = dataclasses.replace(result, uncovered=0 * result.uncovered)
+    assert sure.lead().startswith("no window lowers the confidence in any image's target; ")
+    alone = Occlusion(window=6, stride=3).run(small_classifier(), noisy_images(1))
+    sure, target = dataclasses.replace(alone, uncovered=0 * alone.uncovered), alone.target[0]
+    assert sure.lead().startswith(f"no window lowers the confidence in {CLASSES[target]!r}, 0.00; ")

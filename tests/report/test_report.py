@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from networks_on_paper import HALVES, SmallNet, noise, noisy_images
+from networks_on_paper import HALVES, SmallNet, noise, noisy_images, small_classifier
 from pages import Page, assert_safe_and_whole
 from PIL import Image
 from small_runs import write_run
@@ -17,7 +17,7 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.load import load_images
-from interpret_kit.errors import NothingThere, OutputExists
+from interpret_kit.errors import NothingThere, OutputExists, UsageError
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.report.page import Front, Section, write_report
 from interpret_kit.report.words import KINDS
@@ -215,3 +215,16 @@ def test_nothing_is_written_if_a_section_is_not_a_result(tmp_path):
     with pytest.raises(NothingThere, match="no result in"):
         write_report(tmp_path / "page", [Section(tmp_path / "empty")])
     assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"nothing", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(30)],
+    ids=["short", "cut", "gif"],
+)
+def test_a_figure_that_is_not_a_png_image_is_named(tmp_path, content):
+    result = Misclassifications().run(small_classifier(), noisy_images(2))
+    result.save(tmp_path / "result")
+    (tmp_path / "result" / "classes.png").write_bytes(content)
+    with pytest.raises(UsageError, match=r"classes\.png is not a PNG image; delete it"):
+        write_report(tmp_path, tmp_path / "result")

@@ -60,12 +60,16 @@ def lead_of(result: Occluded) -> str:
     """Say what matters in one sentence: which window lowers the confidence most, and how far."""
     numbers = numbers_of(result)
     most, count = numbers["largest_drop"], numbers["prediction_changes_in"]
-    named = "" if numbers["images"] == 1 else f" (largest drop: {most['image']})"
+    alone = numbers["images"] == 1
+    named = "" if alone else f" (largest drop: {most['image']})"
     drop = (
         f"the confidence in {most['target']!r} drops from {most['confidence']:.2f} to "
         f"{most['lowest']:.2f} with the window at row {most['row']}, col {most['col']}{named}"
     )
-    if numbers["images"] == 1:
+    if most["lowest"] >= most["confidence"]:
+        drop = "no window lowers the confidence in "
+        drop += f"{most['target']!r}, {most['confidence']:.2f}" if alone else "any image's target"
+    if alone:
         return f"{drop}; {'some windows change' if count else 'no window changes'} the prediction"
     return f"{drop}; windows change the prediction of {count} of {numbers['images']} images"
 
