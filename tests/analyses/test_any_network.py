@@ -228,16 +228,16 @@ def of_the_plain(expected, analysis, finish):
 @pytest.mark.parametrize("brought", BROUGHT)
 @pytest.mark.parametrize("analysis", ANALYSES)
 def test_any_network_gives_the_right_numbers_or_one_sentence(analysis, brought):
-    compare(analysis, brought)
+    assert_same_numbers_or_one_sentence(analysis, brought)
 
 
 @pytest.mark.parametrize("brought", PARTLY)
 @pytest.mark.parametrize("analysis", CHOOSING)
 def test_computing_only_what_changes_gives_the_same(auto_tries, analysis, brought):
-    compare(analysis, brought)
+    assert_same_numbers_or_one_sentence(analysis, brought)
 
 
-def compare(analysis, brought):
+def assert_same_numbers_or_one_sentence(analysis, brought):
     make, expected, *near = BROUGHT[brought]
     run, reads_layers = ANALYSES[analysis]
     if not near or (reads_layers and brought in NO_LAYERS):

@@ -80,23 +80,23 @@ def test_a_size_in_an_extended_header_or_in_binary_is_used():
 
 
 @pytest.mark.parametrize(
-    ("content", "match"),
+    ("content", "match", "names"),
     [
-        (b"", "not a tar file"),
-        (b"\x89PNG" + bytes(508), "not a tar file"),
-        (header(b"a" * 99, size_field=b"not octal   "), "not a tar file"),
-        (header(b"a", 1) + padded(b"x"), "truncated"),  # the end marker is missing
-        (header(b"a", 513) + bytes(512), "truncated"),
-        (header(b"a", size_field=b"\x80" + b"\xff" * 11), "truncated"),  # 2 ** 88 bytes
-        (header(b"a", 1) + padded(b"x") + b"junk" * 128 + END, "damaged at byte 1024"),
-        (header(b"pax", 1 << 33, b"x") + END, "a header of 8589934592 bytes"),
-        (header(b"name", 1 << 17, b"L") + END, "a header of 131072 bytes"),
-        (header(b"pax", 12, b"x") + padded(b"9999 path=a\n") + END, "extended header"),
-        (header(b"pax", 9, b"x") + padded(b"0 path=a\n") + END, "extended header"),
+        (b"", "not a tar file", []),
+        (b"\x89PNG" + bytes(508), "not a tar file", []),
+        (header(b"a" * 99, size_field=b"not octal   "), "not a tar file", []),
+        (header(b"a", 1) + padded(b"x"), "truncated", ["a"]),  # the end marker is missing
+        (header(b"a", 513) + bytes(512), "truncated", ["a"]),
+        (header(b"a", size_field=b"\x80" + b"\xff" * 11), "truncated", ["a"]),  # 2 ** 88 bytes
+        (header(b"a", 1) + padded(b"x") + b"junk" * 128 + END, "damaged at byte 1024", ["a"]),
+        (header(b"pax", 1 << 33, b"x") + END, "a header of 8589934592 bytes", []),
+        (header(b"name", 1 << 17, b"L") + END, "a header of 131072 bytes", []),
+        (header(b"pax", 12, b"x") + padded(b"9999 path=a\n") + END, "extended header", []),
+        (header(b"pax", 9, b"x") + padded(b"0 path=a\n") + END, "extended header", []),
     ],
 )
-def test_damage_is_an_error_of_a_clause(content, match):
-    names_before_damage(content, match)
+def test_damage_is_an_error_of_a_clause(content, match, names):
+    assert names_before_damage(content, match) == names
 
 
 def test_members_before_the_damage_are_listed():

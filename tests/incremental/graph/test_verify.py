@@ -133,8 +133,12 @@ def test_logits_that_cancel_do_not_refuse_dead_filters(seed):
         for head in (network.head, network.other):
             head.weight *= 1 + seed
     with evaluating(network):
-        IncrementalAblation(network, [CONV, ("deep", 1)], noise())
-        PartialOcclusion(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1, seed=seed))
+        ablation = IncrementalAblation(network, [CONV, ("deep", 1)], noise())
+        outputs = ablation.observe(noise())
+        dead = ablation.ablate(CONV, torch.tensor([0, 1, 0, 1]), torch.tensor([0, 0, 7, 7]))
+        found = PartialOcclusion(network, WindowGrid(SIZE, (5, 4), (3, 3)), noise(1, seed=seed))
+    assert torch.equal(dead, outputs[[0, 1, 0, 1]])
+    assert found.network.plans[0].patches  # not full forward passes under another name
 
 
 @pytest.mark.parametrize("factor", [1e3, 1e5])

@@ -64,4 +64,4 @@ def test_trainings_look_for_it_before_anything_else(module, monkeypatch, tmp_pat
 
 
 def test_outside_of_a_job_nothing_happens():
-    jobs.refuse_within_import()
+    assert jobs.refuse_within_import() is None
