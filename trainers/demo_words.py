@@ -60,7 +60,7 @@ TOP_PATCHES = (
 ABLATION = (
     "ablation",
     "What is each filter for?",
-    "Every filter of every layer is ablated in turn, and half of the test images are classified "
+    "Every filter of every layer is ablated in turn, and a third of the test images are classified "
     "again.",
 )
 MISTAKES = (
