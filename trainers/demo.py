@@ -245,12 +245,14 @@ def _imagenet(writer: _Writer, demo: Demo) -> None:
         "--data": writer.out / PHOTOS,
         "--layer": ",".join(map(str, demo.photo_atlas)),
         "--occlusion-images": 1,
+        "--window": demo.photo_window,
         "--stride": demo.photo_window,
         "--method": PHOTO_METHODS,
     }
     settings = AtlasSettings(
         layer=demo.photo_atlas,
         occlusion_images=1,
+        window=demo.photo_window,
         stride=demo.photo_window,
         method=PHOTO_METHODS,
     )
