@@ -225,7 +225,14 @@ def test_a_profile_is_not_applied_and_that_is_noted_where_it_would_show(tmp_path
     assert note.startswith("an embedded colour profile that is not sRGB (sRGB built-in) is not")
 
 
-@pytest.mark.parametrize("embedded", [profile(b"rXYZ", b"gXYZ"), b"no profile at all" * 20])
+@pytest.mark.parametrize(
+    "embedded",
+    [
+        # Named, as a profile holds the second in which it was made.
+        pytest.param(profile(b"rXYZ", b"gXYZ"), id="sRGB"),
+        pytest.param(b"no profile at all" * 20, id="none"),
+    ],
+)
 def test_a_profile_that_changes_nothing_is_not_noted(tmp_path, embedded):
     Image.fromarray(NOISE).save(tmp_path / "a.png", icc_profile=embedded)
     assert notes_of(read_rgb(tmp_path / "a.png")) == ()
