@@ -73,9 +73,9 @@ def recipe_name(cell: Mapping[str, Any]) -> str:
 @torch.no_grad()
 def _correct(file: Path, images: Split) -> NDArray[np.bool_]:
     """Return which images are classified correctly, (images,)."""
-    classifier = load_classifier(file, device="cpu")
+    classifier = load_classifier(file)
     found = [
-        classifier(as_input(batch.pixels)).argmax(1) == batch.labels
+        classifier(as_input(batch.pixels.to(classifier.device))).argmax(1).cpu() == batch.labels
         for batch in images.batches(BATCH_SIZE)
     ]
     return torch.cat(found).numpy()
