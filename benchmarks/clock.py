@@ -44,7 +44,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import Work, machine, peak_memory, versions, why_missing
+from machine import Work, kernels, machine, peak_memory, versions, why_missing
 
 __all__ = ["Report", "Times", "interleaved", "options", "peak_memory", "seconds", "why_missing"]
 
@@ -64,8 +64,22 @@ def options(description: str | None, rounds: int = 5) -> argparse.ArgumentParser
     parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each contender")
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: as torch chooses")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
-    parser.add_argument("--out", type=Path, help="folder to save to; benchmarks/results by default")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder to save to; by default that of this kind of machine in benchmarks/results",
+    )
     return parser
+
+
+def results_of(kernels: str, device: str) -> Path:
+    """The folder of the results of one kind of machine: those of AVX-512 lie at the top."""
+    kind = (
+        device.split(":", maxsplit=1)[0]
+        if device != "cpu"
+        else kernels.split(maxsplit=1)[0].lower()
+    )
+    return RESULTS if kind == "avx512" else RESULTS / kind
 
 
 def interleaved(
@@ -129,7 +143,7 @@ class Report:
         """Take the threads and the device that were asked for."""
         if asked.threads:
             torch.set_num_threads(asked.threads)
-        default = SHORT_RESULTS if asked.short else RESULTS
+        default = SHORT_RESULTS if asked.short else results_of(kernels(), asked.device)
         self.path: Path = (asked.out or default) / f"{name}.json"
         self.found: dict[str, Any] = {
             "question": question,

@@ -15,6 +15,7 @@ import torch
 Work = Callable[[], object]
 
 PEERS = ("captum", "timm", "torchvision", "numpy", "pillow", "monai", "zennit", "zennit-crp")
+LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")  # of the kernels that a CPU could run
 MIB = 2**20
 
 
@@ -30,12 +31,22 @@ def machine(device: str = "cpu") -> dict[str, object]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "cpu": cpu[0] if cpu else platform.processor() or platform.machine(),
+        "kernels": kernels(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory": f"{memory:.0f} GiB",
         "gpu": gpu,
         "system": f"{platform.system()}, Python {platform.python_version()}",
     }
+
+
+def kernels() -> str:
+    """The CPU capability by which torch chooses its kernels: AVX512, AVX2, ...
+
+    What limits it is named as well: ``AVX2 (ATEN_CPU_CAPABILITY=avx2)``.
+    """
+    limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
+    return torch.backends.cpu.get_cpu_capability() + (f" ({' '.join(limits)})" if limits else "")
 
 
 def versions() -> dict[str, str]:

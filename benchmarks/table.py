@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,28 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
+EQUAL, AS_USED = "trimming disabled", "default malloc"
+TITLES = {
+    EQUAL: "Equal memory settings (glibc trimming disabled for all)",
+    AS_USED: "As users run them (default malloc for the others)",
+}
+LOOP, COMPILED, CAPTUM = "batched loop", "torch.compile", "Captum"
+TASKS = (  # file, a row's name, and the columns of its contenders
+    (
+        "occlusion",
+        "occlusion, {window} px every {stride}: {network}",
+        {"plain loop": LOOP, "compiled loop": COMPILED, "Captum": CAPTUM},
+    ),
+    (
+        "ablation",
+        "ablation, {filters} filters on {images} images: {network}",
+        {"loop": LOOP, "compiled loop": COMPILED, "Captum": CAPTUM},
+    ),
+)
 MARKS = "<!-- made by benchmarks/table.py -->\n", "<!-- until here -->"
+
+Found = dict[str, Any]  # what one program has saved, as `clock.Report` writes it
+Rows = list[list[object]]
 
 HEAD = """# Benchmarks
 
@@ -29,7 +49,8 @@ the quartiles in brackets. A ratio is the median of the paired ratios: "Captum /
 that Captum took 9 times as long in the same round. `photos` is a folder of 200 photos of ImageNet
 classes; any other folder of photos works, and `mining.py` adds flipped copies if there are too
 few. `benchmarks/clock.py` documents the timing, and `python benchmarks/table.py` makes this page.
-`make bench` runs short versions of all programs.
+`make bench` runs short versions of all programs. A section leads with the ratios at equal memory
+settings, then as users run them, of every kind of CPU that was measured, side by side.
 """
 
 
@@ -47,64 +68,133 @@ def main() -> None:
 
 def page(folder: Path) -> str:
     """All sections, in order of the files' names."""
-    found = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
-    return "\n".join([HEAD, *map(section, found)])
+    return "\n".join([HEAD, *map(section, of_all_machines(folder).values())])
+
+
+def of_all_machines(folder: Path) -> dict[str, list[Found]]:
+    """What each benchmark found on each machine, those at the top of the folder first."""
+    files = sorted(folder.glob("*.json")) + sorted(folder.glob("*/*.json"))
+    names = sorted({file.stem for file in files})
+    return {
+        name: [json.loads(file.read_text()) for file in files if file.stem == name]
+        for name in names
+    }
 
 
 def with_summary(text: str, folder: Path) -> str:
-    """The same text with a new table between the marks."""
+    """The same text with new tables between the marks."""
     before, rest = text.split(MARKS[0])
     _, after = rest.split(MARKS[1])
     return f"{before}{MARKS[0]}{summary(folder)}\n{MARKS[1]}{after}"
 
 
 def summary(folder: Path) -> str:
-    """The speed-ups at the same malloc settings, which are the method's own; then as used."""
-    rows: list[list[object]] = []
-    for name, what, other in (
-        ("occlusion", "occlusion, {window} px every {stride}: {network}", "plain loop"),
-        ("ablation", "ablation, {filters} filters on {images} images: {network}", "loop"),
-    ):
-        lines = json.loads((folder / f"{name}.json").read_text())["comparisons"]
-        by_memory = {
-            memory: {
-                what.format(**line["what"]): line["ratios"]
-                for line in lines
-                if line["what"]["memory"] == memory
-            }
-            for memory in ("default malloc", "trimming disabled")
-        }
-        for asked, ratios in by_memory["default malloc"].items():
-            kept = by_memory["trimming disabled"].get(asked)
-            each = [known and known[peer] for known in (kept, ratios) for peer in (other, "Captum")]
-            rows.append([asked, *(f"{known['median']:.2g}" if known else "-" for known in each)])
-    peers = ("batched full forward passes", "Captum")
-    as_used = (f"{name}, default malloc" for name in peers)
-    return _table(("speed-up over", *peers, *as_used), rows)
+    """The speed-ups with equal memory settings, which are the method's own; then as used."""
+    founds = of_all_machines(folder)
+    return "\n\n".join(
+        f"{title}:\n\n{_table(*_summary(founds, memory))}" for memory, title in TITLES.items()
+    )
 
 
-def section(found: dict[str, Any]) -> str:
-    """One benchmark: its question, its tables, its notes, and the machine."""
-    tables = [
-        _comparisons(list(alike))
-        for _, alike in groupby(found["comparisons"], key=lambda line: list(line["what"]))
+def _summary(founds: dict[str, list[Found]], memory: str) -> tuple[list[str], Rows]:
+    """One row for each network, of the first setting that it was measured with."""
+    medians: dict[str, dict[str, float]] = {}
+    for name, task, peers in TASKS:
+        tasks: dict[str, str] = {}
+        for found in founds.get(name, []):
+            for line in found["comparisons"]:
+                text = tasks.setdefault(line["what"]["network"], task.format(**line["what"]))
+                if line["what"]["memory"] == memory and task.format(**line["what"]) == text:
+                    medians.setdefault(text, {}).update(
+                        (f"{peers[peer]}, {_kind(found)}", ratio["median"])
+                        for peer, ratio in line["ratios"].items()
+                        if peer in peers
+                    )
+    kinds = dict.fromkeys(_kind(found) for name, *_ in TASKS for found in founds.get(name, []))
+    columns = [f"{peer}, {kind}" for kind in kinds for peer in TASKS[0][2].values()]
+    columns = [each for each in columns if any(each in known for known in medians.values())]
+    rows = [
+        [text, *(f"{known[each]:.2g}" if each in known else "-" for each in columns)]
+        for text, known in medians.items()
     ]
-    tables += [
+    return ["speed-up over", *columns], rows
+
+
+def section(founds: Sequence[Found]) -> str:
+    """One benchmark: its question, the ratios side by side, and what each machine gave."""
+    parts = [f"## {founds[0]['question']}", *_side_by_side(founds)]
+    notes: list[str] = []
+    for found in founds:
+        parts += [f"### {_machine(found)}", f"`{found['command']}`", *_tables(found)]
+        new = [note for note in found["notes"] if note not in notes]
+        notes += new
+        parts.append("\n".join(f"- {note}" for note in [*new, _where(found)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _side_by_side(founds: Sequence[Found]) -> Iterator[str]:
+    """Medians of the ratios, of all machines, for equal memory settings first."""
+    settings = {line["what"].get("memory") for found in founds for line in found["comparisons"]}
+    if settings == {None} and len(founds) == 1:
+        return  # its own table says as much
+    for memory, title in {**TITLES, None: "Ratios on all machines"}.items():
+        if memory not in settings:
+            continue
+        rows: dict[tuple[object, ...], dict[str, str]] = {}
+        what: dict[str, None] = {}
+        for found in founds:
+            for line in found["comparisons"]:
+                if line["what"].get("memory") == memory:
+                    asked = {k: v for k, v in line["what"].items() if k != "memory"}
+                    what.update(dict.fromkeys(asked))
+                    rows.setdefault(tuple(asked.items()), {}).update(
+                        (f"{peer} / {line['base']}, {_kind(found)}", _number(ratio["median"]))
+                        for peer, ratio in line["ratios"].items()
+                    )
+        columns = dict.fromkeys(column for known in rows.values() for column in known)
+        cells = [
+            [*(dict(asked).get(each) for each in what), *map(known.get, columns)]
+            for asked, known in rows.items()
+        ]
+        yield f"**{title}**\n\n{_table([*what, *columns], cells)}"
+
+
+def _kind(found: Found) -> str:
+    """The kind of machine, in a word or two: its GPU, or the kernels of its CPU."""
+    machine = found["machine"]
+    kernels = str(machine.get("kernels", "CPU"))
+    return str(machine["gpu"] if machine["gpu"] != "none" else kernels.replace("AVX512", "AVX-512"))
+
+
+def _machine(found: Found) -> str:
+    machine = found["machine"]
+    return f"{_kind(found)}: {machine['cpu']}, {machine['cores']} cores"
+
+
+def _where(found: Found) -> str:
+    machine, versions = found["machine"], found["versions"]
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{machine['cpu']}, kernels for {machine.get('kernels', 'any CPU')}, {machine['cores']} "
+        f"cores, {machine['threads']} threads, {machine['memory']}, GPU: {machine['gpu']}; "
+        f"{machine['system']}; {software}."
+    )
+
+
+def _tables(found: Found) -> list[str]:
+    """All comparisons, for equal memory settings first, and the other tables."""
+    lines = sorted(found["comparisons"], key=lambda line: line["what"].get("memory") == AS_USED)
+    alike: dict[tuple[str, ...], list[Found]] = {}
+    for line in lines:
+        alike.setdefault(tuple(line["what"]), []).append(line)
+    own = [
         f"**{each['title']}**\n\n{_table(each['columns'], each['rows'])}"
         for each in found["tables"]
     ]
-    machine, versions = found["machine"], found["versions"]
-    software = ", ".join(f"{name} {version}" for name, version in versions.items())
-    where = (
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"{machine['memory']}, GPU: {machine['gpu']}; {machine['system']}; {software}."
-    )
-    parts = [f"## {found['question']}", f"`{found['command']}`", *tables]
-    notes = "\n".join(f"- {note}" for note in [*found["notes"], where])
-    return "\n\n".join([*parts, notes]) + "\n"
+    return [*map(_comparisons, alike.values()), *own]
 
 
-def _comparisons(lines: Sequence[dict[str, Any]]) -> str:
+def _comparisons(lines: Sequence[Found]) -> str:
     def every(part: str) -> list[str]:
         return list(dict.fromkeys(name for line in lines for name in line[part]))
 

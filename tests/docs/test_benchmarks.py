@@ -15,6 +15,7 @@ sys.path.append(str(BENCHMARKS))
 import apart  # noqa: E402
 import clock  # noqa: E402
 import contenders  # noqa: E402
+import machine  # noqa: E402
 import table  # noqa: E402
 import trained  # noqa: E402
 from small_runs import small_recipe, write_splits  # noqa: E402
@@ -77,25 +78,94 @@ def test_the_short_table_is_that_of_the_committed_results():
     assert table.with_summary(readme, table.RESULTS) == readme, "run python benchmarks/table.py"
 
 
-def test_the_short_table_has_the_medians_and_those_with_memory_kept(tmp_path):
-    for name, peer, others in (("occlusion", "plain loop", 2), ("ablation", "loop", 1)):
-        report = clock.Report(
-            name, "?", Namespace(threads=0, device="cpu", out=tmp_path, short=False)
-        )
-        for memory in ("default malloc", "trimming disabled")[:others]:
-            slow = [10.0, 12.0, 30.0] if memory == "default malloc" else [4.0, 4.0, 4.0]
-            times = {"ours": [2.0] * 3, peer: slow, "Captum": [20.0] * 3}
-            what = {"network": "net", "window": 8, "stride": 4, "filters": 3, "images": 5}
-            report.add({**what, "memory": memory}, times, "ours")
-        report.save()
+def report_of(name, folder, kernels):
+    report = clock.Report(
+        name, "How fast?", Namespace(threads=0, device="cpu", out=folder, short=False)
+    )
+    report.found["machine"] |= {"cpu": "Chip", "cores": 2, "kernels": kernels}
+    return report
+
+
+def compare(report, peers, memory=None, **what):
+    """Add peers that take a number of times as long as ours, which takes two seconds."""
+    times = {"ours": [2.0] * 3} | {name: [2 * ratio] * 3 for name, ratio in peers.items()}
+    report.add(what | ({"memory": memory} if memory else {}), times, "ours")
+
+
+def test_the_short_tables_have_equal_memory_first_and_every_machine(tmp_path):
+    first = report_of("occlusion", tmp_path, "AVX512")
+    at = {"network": "net", "window": 8, "stride": 4}
+    compare(first, {"plain loop": 6, "Captum": 10}, "default malloc", **at)
+    compare(first, {"plain loop": 2, "Captum": 10}, "trimming disabled", **at)
+    compare(first, {"plain loop": 9}, "trimming disabled", **at | {"stride": 8})
+    first.save()
+    second = report_of("occlusion", tmp_path / "avx2", "AVX2")
+    peers = {"plain loop": 3, "compiled loop": 2.5, "MONAI": 4}
+    compare(second, peers, "trimming disabled", **at)
+    second.save()
+    third = report_of("ablation", tmp_path, "AVX512")
+    compare(third, {"loop": 7}, "default malloc", network="net", filters=3, images=5)
+    third.save()
     before, after = (f"# Title\n\n{table.MARKS[0]}", f"{table.MARKS[1]}\n\nMore.\n")
     found = table.with_summary(f"{before}old\n{after}", tmp_path)
     assert found.startswith(before)
     assert found.endswith(after)
-    assert found[len(before) : -len(after)].splitlines()[2:] == [
-        "| occlusion, 8 px every 4: net | 2 | 10 | 6 | 10 |",
-        "| ablation, 3 filters on 5 images: net | - | - | 6 | 10 |",
+    assert found[len(before) : -len(after)].splitlines() == [
+        "Equal memory settings (glibc trimming disabled for all):",
+        "",
+        "| speed-up over | batched loop, AVX-512 | Captum, AVX-512 | batched loop, AVX2 | "
+        "torch.compile, AVX2 |",
+        "| --- | --- | --- | --- | --- |",
+        "| occlusion, 8 px every 4: net | 2 | 10 | 3 | 2.5 |",
+        "",
+        "As users run them (default malloc for the others):",
+        "",
+        "| speed-up over | batched loop, AVX-512 | Captum, AVX-512 |",
+        "| --- | --- | --- |",
+        "| occlusion, 8 px every 4: net | 6 | 10 |",
+        "| ablation, 3 filters on 5 images: net | 7 | - |",
     ]
+
+
+def test_a_section_leads_with_the_ratios_of_all_machines_side_by_side(tmp_path):
+    for kernels, ratio in (("AVX512", 4.0), ("AVX2", 3.0)):
+        report = report_of("occlusion", tmp_path / kernels.lower(), kernels)
+        compare(report, {"loop": 2 * ratio}, "default malloc", network="net")
+        compare(report, {"loop": ratio}, "trimming disabled", network="net")
+        report.note("The same for both.")
+        report.save()
+    lines = table.page(tmp_path).removeprefix(table.HEAD).splitlines()
+    assert [line for line in lines if line.startswith(("#", "**", "| net", "- The"))] == [
+        "## How fast?",
+        "**Equal memory settings (glibc trimming disabled for all)**",
+        "| network | loop / ours, AVX2 | loop / ours, AVX-512 |",
+        "| net | 3 | 4 |",
+        "**As users run them (default malloc for the others)**",
+        "| network | loop / ours, AVX2 | loop / ours, AVX-512 |",
+        "| net | 6 | 8 |",
+        "### AVX2: Chip, 2 cores",
+        "| network | memory | ours (s) | loop (s) | loop / ours |",
+        "| net | trimming disabled | 2 (2 to 2) | 6 (6 to 6) | 3 (3 to 3) |",
+        "| net | default malloc | 2 (2 to 2) | 12 (12 to 12) | 6 (6 to 6) |",
+        "- The same for both.",
+        "### AVX-512: Chip, 2 cores",
+        "| network | memory | ours (s) | loop (s) | loop / ours |",
+        "| net | trimming disabled | 2 (2 to 2) | 8 (8 to 8) | 4 (4 to 4) |",
+        "| net | default malloc | 2 (2 to 2) | 16 (16 to 16) | 8 (8 to 8) |",
+    ]
+
+
+def test_each_kind_of_machine_has_its_results_in_a_folder(monkeypatch):
+    assert clock.results_of("AVX512", "cpu") == clock.RESULTS
+    assert clock.results_of("AVX2", "cpu") == clock.RESULTS / "avx2"
+    assert clock.results_of("AVX512", "cuda:1") == clock.RESULTS / "cuda"
+    for limit in machine.LIMITS:
+        monkeypatch.delenv(limit, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert machine.machine()["kernels"] == "AVX2"
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    assert machine.machine()["kernels"] == "AVX2 (ATEN_CPU_CAPABILITY=avx2)"
+    assert clock.results_of(machine.kernels(), "cpu") == clock.RESULTS / "avx2"
 
 
 PROGRAMS = [p.name for p in sorted(BENCHMARKS.glob("*.py")) if "\nif __name__ ==" in p.read_text()]
