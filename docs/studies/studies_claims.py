@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MARGIN = 1.0  # percentage points: a smaller difference is none; fixed before the decisive trials
+MARGIN = 1.0  # percentage points: a smaller lead is none; fixed before the decisive trials
 LEFT = 0.25  # of the best rate's lead over chance: a rate with less counts as diverged
 
 
@@ -27,26 +27,20 @@ class Contrast:
 class Claim:
     """A sentence about recipes; which contrasts must be positive for it, and which against it.
 
-    If ``equal`` is a contrast, the claim holds only if that is also within `MARGIN` of 0; if
-    ``effect`` is one, it does not hold if that is within the margin.
+    It does not hold, either, if one of its ``leads`` is below `MARGIN`.
     """
 
     study: str  # the name of its file
     text: str
     above: tuple[Contrast, ...]  # it holds if all are above 0
     against: tuple[Contrast, ...]  # it does not hold if one is above 0
-    equal: Contrast | None = None
-    effect: Contrast | None = None
+    leads: tuple[Contrast, ...] = ()
+    shown: Contrast | None = None  # on the page, instead of the first that must be positive
 
     @property
     def main(self) -> Contrast:
         """The contrast that speaks for the claim or against it."""
-        return self.equal or self.above[0]
-
-    @property
-    def decisive(self) -> Contrast:
-        """The contrast that must differ from 0: of a claim of equality, what exceeds the margin."""
-        return self.against[0] if self.equal else self.above[0]
+        return self.shown or self.above[0]
 
 
 def gain(split: str, first: str, last: str) -> Contrast:
@@ -55,7 +49,7 @@ def gain(split: str, first: str, last: str) -> Contrast:
 
 
 def _difference(study: str, text: str, above: Contrast) -> Claim:
-    return Claim(study, text, (above,), (-above,), effect=above)
+    return Claim(study, text, (above,), (-above,), leads=(above,))
 
 
 def _wider(study: str, first: str, middle: str, last: str) -> tuple[Claim, Claim]:
@@ -64,17 +58,18 @@ def _wider(study: str, first: str, middle: str, last: str) -> tuple[Claim, Claim
     return (
         _difference(study, "More filters raise the training accuracy", gain("train", first, last)),
         # "Less and less" presupposes a gain, so both must be positive for it.
-        Claim(study, less, (bend, gain("val", first, middle)), (-bend,), effect=bend),
+        Claim(study, less, (bend, gain("val", first, middle)), (-bend,), leads=(bend,)),
     )
 
 
 def _two_layers(way: str, two: str, others: tuple[str, ...]) -> Claim:
     text = f"Two fully connected layers are best, counted {way} the last one"
     above = tuple(gain("val", other, two) for other in others)
-    return Claim("fully_connected", text, above, tuple(-each for each in above))
+    return Claim("fully_connected", text, above, tuple(-each for each in above), leads=above)
 
 
 RISES = gain("val", "40", "70")
+BEYOND = Contrast("val", RISES.weights, -MARGIN)
 # Chance is 1 of 33 classes; the largest rate keeps less than a quarter of the best's lead over it.
 LITTLE_LEFT = Contrast("val", {"0.001": LEFT, "0.1": -1.0}, (1 - LEFT) * 100 / 33)
 CLAIMS = (
@@ -94,9 +89,9 @@ CLAIMS = (
     Claim(
         "epochs",
         "Validation accuracy saturates while training accuracy keeps rising",
-        (gain("train", "40", "70"),),
-        (Contrast("val", RISES.weights, -MARGIN),),
-        RISES,
+        (-BEYOND, gain("train", "40", "70")),
+        (BEYOND,),
+        shown=RISES,
     ),
     Claim("learning_rate", "Too large a learning rate diverges", (LITTLE_LEFT,), (-LITTLE_LEFT,)),
 )

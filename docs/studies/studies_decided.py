@@ -52,13 +52,13 @@ def _plan(first: Samples) -> str:
         "standard errors), and the claims are judged with Holm's method, which decides at least as "
         "many.\n\n"
         "A claim that recipes differ is decided if their contrast (a difference, or a difference "
-        "of two gains) is above or below 0 at that level. It is also decided, as not holding, if "
-        f"two one-sided tests show the contrast to be less than {MARGIN:g} percentage point in "
-        "either direction. The claim that one number of layers is best is decided if it beats each "
-        "of the others, or if one of them beats it. The claim that validation accuracy saturates "
-        f"is one of equality: it holds if the gain is shown to be within {MARGIN:g} point, and "
-        "does not hold if the gain is shown to be beyond. The margin was fixed before the decisive "
-        "trials.\n\n"
+        "of two gains) is above or below 0 at that level. It is also decided, as not holding, if the "
+        f"contrast is shown to be below {MARGIN:g} percentage point: such a lead would not matter. "
+        "The claim that one number of layers is best is decided if it beats each of the others, if "
+        "one of them beats it, or if its lead over one of them is below the margin. The claim that "
+        f"validation accuracy saturates holds if its gain is shown to be below {MARGIN:g} point "
+        "while training accuracy rises, and does not hold if its gain is shown to be above that. "
+        "The margin and these rules were fixed before the decisive trials.\n\n"
         + "\n".join(rows)
         + "\n\nContrast and spread are those of the trials below, in percentage points; the spread "
         "is the standard deviation of the contrast between seeds. *Seeds* is the number of seeds "
@@ -66,32 +66,32 @@ def _plan(first: Samples) -> str:
         "contrast equals the measured one, and if the recipes are scored on the same images, so "
         "that the difficulty of the images cancels out. *Images* is the size of the validation set "
         "that would be needed, with twice as many seeds, if it did not cancel out. *If none* "
-        "refers to showing that the difference is within the margin, if it is in fact 0. "
+        "refers to showing that the difference is below the margin, if it is in fact 0. "
         "Core-minutes count only the recipes of the contrast. More training images change "
         "the contrast itself, so their number cannot be computed from the spread."
     )
 
 
 def _planned(claim: Claim, sample: Sample) -> str:
-    plan = needed(sample, claim.decisive)
-    images = plan.images if claim.decisive.split == "val" else None
+    plan = needed(sample, claim.above[0])
+    images = plan.images if claim.above[0].split == "val" else None
     cells = [
         claim.study,
         claim.text,
-        f"{plan.points:+.1f}",
+        f"{sample.points(claim.main):+.1f}",
         f"{plan.spread:.1f}",
         _number(plan.seeds, MANY),
         _number(plan.minutes, math.inf if plan.seeds <= MANY else 0),
         "" if images is None else _number(max(images, 1), MANY * sample.images),
     ]
-    if claim.equal is None and claim.effect is None:
-        cells += ["", ""]
-    else:
-        few = plan.equal_seeds <= MANY
+    if claim.leads:
+        few = plan.small_seeds <= MANY
         cells += [
-            _number(plan.equal_seeds, MANY),
-            _number(plan.equal_minutes, math.inf if few else 0),
+            _number(plan.small_seeds, MANY),
+            _number(plan.small_minutes, math.inf if few else 0),
         ]
+    else:
+        cells += ["", ""]
     return f"| {' | '.join(cells)} |"
 
 
@@ -114,12 +114,18 @@ def _decided(decisive: Samples) -> str:
     decided = sum(p < LEVEL for p in adjusted)
     return (
         f"{decided} of {len(CLAIMS)} claims are decided, by trials with seeds that no trial of the "
-        f"first round used{_missing(decisive)}. The standard error of the contrast combines "
+        f"first round used{_missing(decisive)}. They are scored on {_images(decisive)} images that "
+        "no trial was trained on: at a scale below 1, the training images that the scale leaves "
+        "out, by which no epoch was selected either. The standard error of the contrast combines "
         "the spread between the seeds of each recipe and the sampling of the images, over which "
         "the recipes are compared image by image. p is adjusted by Holm's method "
         f"for {len(CLAIMS)} claims; a claim is decided below {100 * LEVEL:.2f} %.\n\n"
         + "\n".join(rows)
     )
+
+
+def _images(decisive: Samples) -> str:
+    return _listed(dict.fromkeys(f"{each.images:,}" for each in decisive.values()))
 
 
 def _missing(decisive: Samples) -> str:

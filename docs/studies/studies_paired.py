@@ -2,7 +2,8 @@
 
 Recipes are scored on the same images, some of which all of them find hard. The error of the
 difference of two accuracies is therefore that of the differences image by image, which is smaller
-than if each recipe had images of its own.
+than if each recipe had images of its own. At a scale below 1, these are the training images that
+the scale leaves out: more than there are to validate, and no epoch was selected by them.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ from interpret_kit.errors import BadWeights
 from interpret_kit.models.loading.load import load_classifier
 from interpret_kit.models.loading.recorded_runs import WEIGHTS
 from interpret_kit.results.result import Array
-from interpret_kit.results.sweeps.study import text, trial_name
+from interpret_kit.results.sweeps.study import Study, text, trial_name
 from interpret_kit.results.sweeps.sweep_table import SweepResult
-from interpret_kit.trainers.images.data import Split, as_input, load_training_data
+from interpret_kit.trainers.images.data import (
+    Split,
+    TrainingData,
+    as_input,
+    left_out,
+    load_training_data,
+)
 from interpret_kit.trainers.runs.folder import LAST
+from interpret_kit.trainers.sweep.study import trials_of
 
 BATCH_SIZE = 64  # images per forward pass
 TOLERANCE = 2  # images: other threads may round a tie between two logits differently
@@ -45,24 +53,33 @@ def paired_sample(
         BadWeights: the weights have another accuracy than the table.
     """
     study = table.study
-    images = load_training_data(study.recipe["data"], (64, 64)).val
-    assert images is not None
+    data = load_training_data(study.recipe["data"], (64, 64))
+    assert data.val is not None
+    images = _scored(study, data)
     # If the recipes differ in their epochs, the accuracies are those of the last one.
     weights = LAST if "epochs" in study.vary else WEIGHTS
     correct = np.zeros((*val.shape, len(images)))
     for row, label in enumerate(study.labels):
         for column, seed in enumerate(study.seeds):
             file = folder / table.runs[trial_name(label, seed)] / weights
+            _refuse_other(file, _correct(file, data.val), val[row, column])
             correct[row, column] = _correct(file, images)
-            _refuse_other(file, correct[row, column], val[row, column])
     return Sample(
         tuple(map(recipe_name, study.grid)),
         train,
-        val,
+        correct.mean(2),
         len(images),
         minutes,
         np.cov(correct.mean(1)),
     )
+
+
+def _scored(study: Study, data: TrainingData) -> Split:
+    share = trials_of(study)[0].recipe.data_share
+    if share < 1:
+        return left_out(data, share)
+    assert data.val is not None
+    return data.val
 
 
 def recipe_name(cell: Mapping[str, Any]) -> str:

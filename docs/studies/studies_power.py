@@ -1,9 +1,8 @@
 """How many seeds and images would decide a claim, and which claims do the trials decide?
 
-A claim of a difference is decided if its contrast differs from 0, or if it is shown to lie within
-`MARGIN` of 0 (two one-sided tests); a claim of equality, if its contrast is shown to lie within the
-margin, or beyond it. The level of all claims together is that of two standard errors, 4.55 %. Seeds
-are planned with Bonferroni's correction and judged with Holm's, which rejects no less.
+A claim that recipes differ is decided if their contrast differs from 0, or if it is shown to be
+below `MARGIN`. The level of all claims together is that of two standard errors, 4.55 %. Seeds are
+planned with Bonferroni's correction and judged with Holm's, which rejects no less.
 """
 
 from __future__ import annotations
@@ -102,23 +101,22 @@ class Needed:
     seeds: int  # of each recipe, to show a difference, if images cancel out between the recipes
     images: float  # of another validation set, with twice these seeds, if they do not
     minutes: float  # of one core, for `seeds`
-    equal_seeds: int  # to show that it is within the margin, if it is 0
-    equal_minutes: float
+    small_seeds: int  # to show that it is below the margin, if it is 0
+    small_minutes: float
 
 
 def needed(sample: Sample, contrast: Contrast, claims: int = len(CLAIMS)) -> Needed:
     """Compute the seeds and images that would decide a claim, from the trials so far.
 
     The standard error must be the contrast divided by the sum of two quantiles: of the corrected
-    level, and of the power. To show equality, it must be the margin divided by the sum of the
-    same quantile and of that of (1 + power) / 2, as two tests must succeed. Quantiles are those of
-    the t distribution with the degrees of freedom of the seeds.
+    level, and of the power; to show a contrast of 0 to be below the margin, the margin divided by
+    the same. Quantiles are those of the t distribution with the degrees of freedom of the seeds.
     """
     level, points = LEVEL / claims / 2, sample.points(contrast)
     variance = _pooled(sample.shares(contrast)) * float((sample.weights(contrast) ** 2).sum())
     used = sample.weights(contrast) != 0
     seeds = _seeds(variance, abs(points), (level, 1 - POWER), int(used.sum()))
-    equal_seeds = _seeds(variance, MARGIN, (level, (1 - POWER) / 2), int(used.sum()))
+    small_seeds = _seeds(variance, MARGIN, (level, 1 - POWER), int(used.sum()))
     target = points / float(norm.isf([level, 1 - POWER]).sum())
     images = math.inf
     if target:
@@ -130,8 +128,8 @@ def needed(sample: Sample, contrast: Contrast, claims: int = len(CLAIMS)) -> Nee
         seeds,
         images,
         seeds * minutes,
-        equal_seeds,
-        equal_seeds * minutes,
+        small_seeds,
+        small_seeds * minutes,
     )
 
 
@@ -171,10 +169,9 @@ class Estimate:
             return float(self.points <= value)
         return min(1.0, 2 * float(stdtr(self.freedom, (value - self.points) / self.error)))
 
-    def within(self, margin: float) -> float:
-        """Return the p-value of the contrast being further from 0 than the margin."""
-        below = Estimate(-self.points, self.error, self.freedom)
-        return max(self.above(-margin), below.above(-margin))
+    def below(self, value: float) -> float:
+        """Return the two-sided p-value of the contrast not being below a value."""
+        return Estimate(-self.points, self.error, self.freedom).above(-value)
 
 
 def estimate(sample: Sample, contrast: Contrast) -> Estimate:
@@ -206,21 +203,26 @@ class Judgement:
     p: float  # before the correction
 
 
-HOLDS, FAILS, EQUAL = "holds", "does not hold", f"does not hold: less than {MARGIN:g} point"
+HOLDS, FAILS, SMALL = "holds", "does not hold", f"does not hold: less than {MARGIN:g} point"
 
 
 def judge(claim: Claim, sample: Sample) -> Judgement:
     """Find what the trials speak for, and its p-value."""
     main = estimate(sample, claim.main)
     needed_p = [estimate(sample, each).above(0) for each in claim.above]
-    if claim.equal is not None:
-        needed_p.append(main.within(MARGIN))
     against = [estimate(sample, each).above(0) for each in claim.against]
-    found = {HOLDS: max(needed_p), FAILS: min(1.0, len(against) * min(against))}
-    if claim.effect is not None:
-        found[EQUAL] = estimate(sample, claim.effect).within(MARGIN)
-    verdict = min(found, key=lambda each: found[each])
-    return Judgement(claim, main, verdict, found[verdict])
+    small = [estimate(sample, each).below(MARGIN) for each in claim.leads]
+    holds, fails, too_small = max(needed_p), _any(against), _any(small)
+    if holds <= min(fails, too_small):
+        return Judgement(claim, main, HOLDS, holds)
+    # A lead shown to be negative is also shown to be too small, by an even smaller p.
+    shown = fails <= too_small or fails < LEVEL / len(CLAIMS)
+    return Judgement(claim, main, FAILS if shown else SMALL, min(fails, too_small))
+
+
+def _any(p: Sequence[float]) -> float:
+    """Correct the smallest of some p-values for their number; 1 if there are none."""
+    return min([1.0, *(len(p) * each for each in p)])
 
 
 def corrected(p: Sequence[float], claims: int = len(CLAIMS)) -> list[float]:

@@ -191,13 +191,23 @@ def with_val(data: TrainingData) -> TrainingData:
 
 def thinned(data: TrainingData, share: float) -> TrainingData:
     """Keep this share of each class of the training set, at least one image; always the same."""
+    return dataclasses.replace(data, train=data.train.rows(_kept(data.train, share).nonzero()[:, 0]))
+
+
+def left_out(data: TrainingData, share: float) -> Split:
+    """Return the training images that `thinned` drops: no run with this share trains on them."""
+    return data.train.rows((~_kept(data.train, share)).nonzero()[:, 0])
+
+
+def _kept(split: Split, share: float) -> Tensor:
+    """Return which images to keep, (images,) bool."""
     generator = torch.Generator().manual_seed(0)
-    kept = []
-    for label in sorted(set(data.train.labels.tolist())):
-        rows = (data.train.labels == label).nonzero().flatten()
+    kept = torch.zeros(len(split), dtype=torch.bool)
+    for label in sorted(set(split.labels.tolist())):
+        rows = (split.labels == label).nonzero().flatten()
         order = torch.randperm(len(rows), generator=generator)
-        kept.append(rows[order[: max(1, round(share * len(rows)))]])
-    return dataclasses.replace(data, train=data.train.rows(torch.cat(kept).sort().values))
+        kept[rows[order[: max(1, round(share * len(rows)))]]] = True
+    return kept
 
 
 def as_input(pixels: Tensor) -> Tensor:
