@@ -86,7 +86,7 @@ def loop_of(case: Case) -> Loop:
 def captum_of(loop: Loop) -> InBatches:
     """Two features by Captum: a filter, and all others; with the untouched one, it runs thrice."""
     layer = loop.layers[len(loop.layers) // 2]
-    mask = torch.zeros(1, layer.filters, 1, 1, dtype=torch.long)
+    mask = torch.zeros(1, layer.filters, 1, 1, dtype=torch.long, device=loop.inputs.device)
     mask[:, 0] = 1
     ablation = LayerFeatureAblation(loop.network, loop.network.get_submodule(layer.point[0]))
     mask = mask.expand(1, layer.filters, layer.rows, layer.cols)
@@ -130,10 +130,12 @@ def sampled(layers: tuple[Layer, ...], most: int, seed: int = 0) -> dict[Layer, 
     }
 
 
-def everything(ablation: IncrementalAblation, inputs: Tensor, filters: dict[Layer, Tensor]) -> None:
-    """Run the initial pass over all images, and ablate all of these filters."""
+def everything(
+    ablation: IncrementalAblation, inputs: Tensor, filters: dict[Layer, Tensor], most: int = 32
+) -> None:
+    """Run the initial pass over all images, ``most`` at once, and ablate all of these filters."""
     with kept_memory():
-        for part in inputs.split(min(ablation.images_at_once, 32)):
+        for part in inputs.split(min(ablation.images_at_once, most)):
             ablation.observe(part)
             for layer, numbers in filters.items():
                 ablate(ablation, layer, numbers)

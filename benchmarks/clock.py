@@ -5,11 +5,11 @@ A benchmark is a program that names its contenders, lets the clock run them in t
     from clock import Report, interleaved, options, why_missing
 
     def main() -> None:
-        asked = options(__doc__).parse_args()  # --short, --rounds, --threads, --device, --out
+        asked = options(__doc__).parse_args()  # --short, --rounds, --threads, --out
         report = Report("occlusion", "What is the speed-up of incremental occlusion?", asked)
         for name in ("resnet18",) if asked.short else NETWORKS:
             contenders = {"ours": ours, "plain loop": plain, "captum": captum}  # no arguments
-            times = interleaved(contenders, asked.rounds, device=asked.device)
+            times = interleaved(contenders, asked.rounds)
             report.add({"network": name, "window": 16}, times, base="ours", facts={"error": 2e-7})
         report.save()
 
@@ -55,15 +55,22 @@ RESULTS = ROOT / "benchmarks" / "results"
 SHORT_RESULTS = ROOT / "build" / "benchmarks"  # not committed
 
 
-def options(description: str | None, rounds: int = 5) -> argparse.ArgumentParser:
-    """The options that every benchmark has; add its own to them."""
+def options(
+    description: str | None, rounds: int = 5, device: str | None = None
+) -> argparse.ArgumentParser:
+    """The options that every benchmark has; add its own to them.
+
+    With ``device``, its default, there is one for the device, for programs that use it.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--short", action="store_true", help="the short form: check that it works")
     parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each contender")
     parser.add_argument("--threads", type=int, default=0, help="threads; 0: as torch chooses")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    parser.set_defaults(device="cpu")
+    if device is not None:
+        parser.add_argument("--device", default=device, help="cpu, cuda, cuda:1, ...")
     parser.add_argument(
         "--out",
         type=Path,

@@ -57,7 +57,7 @@ def main() -> None:
         contenders[f"decoding alone, {workers} threads"] = decoding(workers)
         contenders[f"both, {workers} threads"] = both(workers)
     with kept_memory():
-        times = interleaved(contenders, asked.rounds, device=asked.device)
+        times = interleaved(contenders, asked.rounds)
         shares = {name: _cpu_seconds(work) for name, work in contenders.items()}
     alone = spread(times["forward passes alone"])["median"]
     best = min(spread(each)["median"] for name, each in times.items() if name.startswith("dec"))

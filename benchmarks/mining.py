@@ -32,7 +32,7 @@ NETWORKS = ("resnet18", "EfficientNet-Lite0")
 
 def main() -> None:
     """Compare for each network and batch size."""
-    parser = options(__doc__, rounds=5)
+    parser = options(__doc__, rounds=5, device="cpu")
     parser.add_argument("--data", default="shapes", help="folder of images")
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
@@ -47,7 +47,7 @@ def main() -> None:
             makers = {"bare loop": bare, "ours": ours}
             if size == max(sizes) and not why_missing("zennit-crp"):
                 makers["zennit-crp"] = crp
-            given = (name, asked.data, images, size)
+            given = (name, asked.data, images, size, asked.device)
             with kept_memory():  # for all of them, as the library does by itself
                 contenders = {each: make(*given) for each, make in makers.items()}
                 times = interleaved(contenders, asked.rounds, device=asked.device)
@@ -73,9 +73,9 @@ def main() -> None:
     report.save()
 
 
-def bare(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+def bare(name: str, data: str, images: int, size: int, device: str = "cpu") -> Callable[[], None]:
     """The forward passes alone."""
-    classifier, batches = prepared(name, data, images, size)
+    classifier, batches = prepared(name, data, images, size, device)
 
     def run() -> None:
         with torch.inference_mode():
@@ -85,14 +85,16 @@ def bare(name: str, data: str, images: int, size: int) -> Callable[[], None]:
     return run
 
 
-def bare_kept(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+def bare_kept(
+    name: str, data: str, images: int, size: int, device: str = "cpu"
+) -> Callable[[], None]:
     """The same, in a process that keeps freed memory."""
-    return keeping(bare(name, data, images, size), kept=True)
+    return keeping(bare(name, data, images, size, device), kept=True)
 
 
-def ours(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+def ours(name: str, data: str, images: int, size: int, device: str = "cpu") -> Callable[[], None]:
     """The whole search, without reading files and drawing."""
-    classifier, batches = prepared(name, data, images, size)
+    classifier, batches = prepared(name, data, images, size, device)
 
     def run() -> None:
         with evaluating(classifier), kept_memory():
@@ -107,12 +109,12 @@ def ours(name: str, data: str, images: int, size: int) -> Callable[[], None]:
     return run
 
 
-def crp(name: str, data: str, images: int, size: int) -> Callable[[], None]:
+def crp(name: str, data: str, images: int, size: int, device: str = "cpu") -> Callable[[], None]:
     """zennit-crp's maximisation of activations, fed by hooks."""
     from crp.concepts import ChannelConcept
     from crp.maximization import Maximization
 
-    classifier, batches = prepared(name, data, images, size)
+    classifier, batches = prepared(name, data, images, size, device)
     points = {layer.at("pre-activation") for layer in classifier.find_layers("all")}
     concept = ChannelConcept()
 
@@ -120,7 +122,7 @@ def crp(name: str, data: str, images: int, size: int) -> Callable[[], None]:
         with tempfile.TemporaryDirectory() as folder, evaluating(classifier):
             search = Maximization("activation", "max", abs_norm=False, path=folder)
             for batch in batches:
-                ids, labels = batch.ids.numpy(), batch.labels.numpy()
+                ids, labels = batch.ids.cpu().numpy(), batch.labels.cpu().numpy()
 
                 def look(layer: str, maps: Tensor) -> None:
                     search.analyze_layer(maps.contiguous(), concept, layer, ids, labels)  # noqa: B023
@@ -132,13 +134,15 @@ def crp(name: str, data: str, images: int, size: int) -> Callable[[], None]:
     return run
 
 
-def prepared(name: str, data: str, images: int, size: int) -> tuple[Classifier, list[Batch]]:
+def prepared(
+    name: str, data: str, images: int, size: int, device: str = "cpu"
+) -> tuple[Classifier, list[Batch]]:
     """A classifier in eval mode, and the pixels, as batches with the channels last."""
     torch.manual_seed(0)
     classifier = (
         Classifier(timm.create_model(name), mean=(0.5,) * 3, std=(0.5,) * 3)
         if name == "resnet18"
-        else ik.load_classifier()
+        else ik.load_classifier(device=device)
     ).eval()
     few = ik.load_images(data)
     own = torch.cat(
@@ -149,7 +153,8 @@ def prepared(name: str, data: str, images: int, size: int) -> tuple[Classifier, 
     ids, labels = torch.arange(images), torch.full((images,), -1)
     levels, sizes = (pixels * 255).round().byte(), np.tile(pixels.shape[:1:-1], (images, 1))
     whole = Batch(ids, pixels, labels, levels, sizes)
-    return classifier, [whole.rows(slice(at, at + size)) for at in range(0, images, size)]
+    batches = [whole.rows(slice(at, at + size)) for at in range(0, images, size)]
+    return classifier.to(device), [batch.to(device) for batch in batches]
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def whole_run(report: Report, recipe: Recipe, device: str) -> None:
 
 def main() -> None:
     """Compare, and save."""
-    parser = options(__doc__)
+    parser = options(__doc__, device="cpu")
     parser.add_argument("--data", type=Path, help="a folder with a train and a val folder")
     asked = parser.parse_args()
     report = Report("training", "How many images per second does training process?", asked)
