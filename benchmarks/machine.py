@@ -9,10 +9,12 @@ import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 Work = Callable[[], object]
+Found = TypeVar("Found")
 
 PEERS = ("captum", "timm", "torchvision", "numpy", "pillow", "monai", "zennit", "zennit-crp")
 LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")  # of the kernels that a CPU could run
@@ -75,18 +77,27 @@ def peak_memory(prepare: Callable[..., Work], *arguments: object) -> float | Non
     """
     if not Path("/proc/self/clear_refs").exists():
         return None
-    # Unlike multiprocessing.Pool, this does not wait for ever for a process that cannot start.
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak, prepare, torch.get_num_threads(), arguments).result()
+    return alone(_peak, prepare, *arguments)
 
 
-def _peak(prepare: Callable[..., Work], threads: int, arguments: Sequence[object]) -> float:
-    torch.set_num_threads(threads)
+def _peak(prepare: Callable[..., Work], *arguments: object) -> float:
     work = prepare(*arguments)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     work()
     return round((resident("VmHWM") - before) / MIB, 1)
+
+
+def alone(function: Callable[..., Found], *arguments: object) -> Found:
+    """Return ``function(*arguments)``, of a module, from a process of its own, as many threads."""
+    # Unlike multiprocessing.Pool, this does not wait for ever for a process that cannot start.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_call, torch.get_num_threads(), function, arguments).result()
+
+
+def _call(threads: int, function: Callable[..., Found], arguments: Sequence[object]) -> Found:
+    torch.set_num_threads(threads)
+    return function(*arguments)
 
 
 def resident(name: str) -> int:

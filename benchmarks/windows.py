@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import timm
 import torch
+from compiled import compiled
 from torch import Tensor, nn
 
 import interpret_kit as ik
@@ -43,7 +45,9 @@ def grid_of(image: Tensor, window: int, stride: int) -> WindowGrid:
     return WindowGrid((height, width), (window, window), (stride, stride))
 
 
-def plain_loop(made: nn.Module, image: Tensor, grid: WindowGrid, batch: int) -> Callable[[], None]:
+def plain_loop(
+    made: Callable[[Tensor], Tensor], image: Tensor, grid: WindowGrid, batch: int
+) -> Callable[[], None]:
     """Full forward passes of occluded images: batched, channels last, inference mode."""
     whole = FullOcclusion(made, grid, batch)
     fill = torch.zeros_like(image[0])
@@ -55,3 +59,11 @@ def plain_loop(made: nn.Module, image: Tensor, grid: WindowGrid, batch: int) -> 
                 pass
 
     return run
+
+
+def compiled_loop(
+    made: nn.Module, image: Tensor, grid: WindowGrid, batch: int
+) -> Callable[[], None]:
+    """The same under torch.compile, in batches that are as full as ``batch`` at most allows."""
+    even = math.ceil(len(grid) / math.ceil(len(grid) / batch))
+    return plain_loop(compiled(made, even), image, grid, even)

@@ -14,8 +14,10 @@ sys.path.append(str(BENCHMARKS))
 
 import apart  # noqa: E402
 import clock  # noqa: E402
+import compiled  # noqa: E402
 import contenders  # noqa: E402
 import machine  # noqa: E402
+import occlusion  # noqa: E402
 import table  # noqa: E402
 import trained  # noqa: E402
 from small_runs import small_recipe, write_splits  # noqa: E402
@@ -220,3 +222,31 @@ def test_the_command_of_a_report_can_be_typed():
     words = ["/home/me/benchmarks/occlusion.py", "--network", "two words", "--photos", "/data/own"]
     typed = "python benchmarks/occlusion.py --network 'two words' --photos own"
     assert clock._command(words) == typed
+
+
+def test_a_fixed_batch_size_is_filled_up_and_cut_off():
+    sizes = []
+
+    def doubled(inputs):
+        sizes.append(len(inputs))
+        return inputs.flatten(1).sum(1) * 2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda network, **_options: network)
+        outputs = compiled.compiled(doubled, 4)
+    inputs = torch.arange(1.0, 4.0).reshape(3, 1, 1, 1)
+    assert outputs(inputs).tolist() == [2, 4, 6]
+    assert sizes == [4]
+
+
+def test_why_a_network_cannot_be_compiled_is_a_sentence():
+    assert compiled._seconds(contenders.not_compiling) == (
+        "torch.compile is left out: it failed (InvalidCxxCompiler: No working C++ compiler found)."
+    )
+
+
+def test_the_others_are_extrapolated_to_the_windows_of_ours():
+    times = {"ours, 16 px every 8": [1.0], "plain loop": [2.0], "Captum": [3.0]}
+    found = occlusion._extrapolated(times, "ours, 16 px every 8", ["plain loop", "Captum"], 199, 49)
+    # Captum evaluates 200 and 50 images, as one of them has no window.
+    assert found == {"ours": [1.0], "plain loop": [pytest.approx(2 * 199 / 49)], "Captum": [12.0]}

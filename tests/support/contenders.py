@@ -20,3 +20,12 @@ def marking(folder: Path, number: int) -> Callable[[], None]:
 def failing() -> Callable[[], None]:
     """Fails in its preparation."""
     raise ZeroDivisionError("no such network")
+
+
+def not_compiling() -> Callable[[], None]:
+    """Work that fails as torch.compile does where there is no compiler."""
+
+    def work() -> None:
+        raise RuntimeError("\nInvalidCxxCompiler: No working C++ compiler found.\n\nSet TORCH_LOGS")
+
+    return work
