@@ -181,8 +181,7 @@ def _answer(
 def take_full_float32() -> None:
     """Disable TF32, which GPUs use for convolutions by default and which keeps three digits.
 
-    Incremental and full evaluation would disagree. The library leaves this to its callers; a
-    command has the process to itself.
+    The library does so while it evaluates a network; a command has the process to itself.
     """
     import torch
 

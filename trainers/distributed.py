@@ -44,7 +44,9 @@ def accelerated(device: str, precision: str) -> Iterator[Accelerator]:
     # With several processes, Accelerate assigns each its own GPU.
     alone = picked.index is not None
     picking = torch.cuda.device(picked) if alone else nullcontext()
-    with torch.random.fork_rng(), picking, kept_memory():
+    # Named, as torch otherwise warns on several GPUs, and begins to use them for a run on the CPU.
+    gpus = range(torch.cuda.device_count()) if on_gpu else ()
+    with torch.random.fork_rng(gpus), picking, kept_memory():
         try:
             accelerator = Accelerator(cpu=not on_gpu, mixed_precision=chosen)
         except ValueError as error:

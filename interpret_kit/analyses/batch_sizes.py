@@ -28,7 +28,12 @@ MOST_TRIED = 256  # images in a batch
 WORTH_DOUBLING = 0.95  # share of the time per image below which the larger batch is taken
 SECONDS_TRIED = 3.0  # after which no larger batch is tried
 MAPS = 100  # bytes of feature maps, at most, for each byte of the pixels: as in wide networks
-_ON_THE_CPU = "DefaultCPUAllocator"  # in the RuntimeError of torch
+_SAID = (  # in a RuntimeError of torch that is not an `OutOfMemoryError`
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 def batch_size_argument(value: Any, name: str) -> BatchSize:
@@ -97,7 +102,9 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, of the GPU or of this machine."""
     import torch
 
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _ON_THE_CPU in str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(each in str(error) for each in _SAID)
 
 
 class Fitting:

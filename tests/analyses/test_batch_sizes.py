@@ -12,6 +12,7 @@ from interpret_kit.errors import JobMismatch, RunError, UsageError, WrongType
 from interpret_kit.models.classifier import Classifier
 
 ON_A_GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore.")
+OF_A_LIBRARY = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
 ON_THE_CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
 
@@ -70,7 +71,11 @@ def test_the_batch_is_halved_until_it_fits_and_the_result_is_that_of_such_batche
     ]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ON_THE_CPU, ON_A_GPU], ids=["", "cpu", "gpu"])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), ON_THE_CPU, ON_A_GPU, OF_A_LIBRARY],
+    ids=["", "cpu", "gpu", "library"],
+)
 def test_memory_of_any_device_may_run_out(error, full, caplog):
     plain = Misclassifications().run(full(99), noisy_images(), batch_size=2)
     again = Misclassifications().run(full(3, error), noisy_images(), batch_size=4)

@@ -151,7 +151,7 @@ def test_saturation_is_a_gain_below_the_margin_while_training_accuracy_rises():
     assert found(saturates, around(25, 20), around(40, 30)) == "does not hold"
     assert found(saturates, around(20.3, 20), around(30, 30)) == "undecided"
     assert found(saturates, around(21.0, 20), around(40, 30)) == "undecided", "at the margin"
-    assert found(saturates, around(15, 20), around(40, 30)) == "holds", "only the training accuracy rises"
+    assert found(saturates, around(15, 20), around(40, 30)) == "holds", "only training rises"
 
 
 def test_a_rate_diverges_if_it_keeps_little_of_the_lead_over_chance():

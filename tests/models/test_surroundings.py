@@ -16,6 +16,7 @@ from torch import nn
 from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import load_classifier
+from interpret_kit.models.probing import surroundings
 from interpret_kit.models.probing.surroundings import plain_surroundings
 from interpret_kit.trainers.train import train
 
@@ -111,3 +112,42 @@ def test_the_last_of_several_threads_restores_the_default_type():
         leave[1].set()
         assert second.result(10) == torch.float32
         assert torch.get_default_dtype() == torch.float64
+
+
+@pytest.fixture
+def tf32_allowed(monkeypatch):
+    """A network that passes for one on a GPU, and products in TF32 as the caller allows them."""
+    monkeypatch.setattr(surroundings, "_is_on_gpu", lambda _network: True)
+    before = [each.fp32_precision for each in surroundings._products()]
+    for each in surroundings._products():
+        each.fp32_precision = "tf32"
+    yield
+    torch.backends.cudnn.allow_tf32 = before[0] == "tf32"
+    for each, precision in zip(surroundings._products(), before, strict=True):
+        each.fp32_precision = precision
+
+
+def test_tf32_is_off_while_a_network_on_a_gpu_is_evaluated(tf32_allowed):
+    def precisions():
+        return [each.fp32_precision for each in surroundings._products()]
+
+    network, entered, left = nn.Linear(2, 2), threading.Event(), threading.Event()
+
+    def other_thread():
+        with plain_surroundings(network):
+            entered.set()
+            left.wait()
+            return precisions()
+
+    with ThreadPoolExecutor(1) as pool:
+        with plain_surroundings(network), plain_surroundings(network):
+            found = pool.submit(other_thread)
+            entered.wait()
+            assert not torch.backends.cudnn.allow_tf32  # by the older interface, too
+        still = precisions()  # the other thread has not left
+        left.set()
+        assert "tf32" not in still + found.result()
+    assert precisions() == ["tf32"] * 3
+    assert torch.backends.cudnn.allow_tf32
+    with plain_surroundings():  # as in training
+        assert precisions() == ["tf32"] * 3

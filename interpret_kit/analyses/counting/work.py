@@ -92,7 +92,8 @@ class Numbers:
     def here(cls, device: torch.device) -> Numbers:
         """Those of this process, for work on a device."""
         precision = torch.get_float32_matmul_precision()
-        tf32 = torch.backends.cudnn.allow_tf32
+        cudnn: Any = torch.backends.cudnn  # its types do not know of precisions
+        tf32 = cudnn.conv.fp32_precision == "tf32"
         return cls(torch.get_num_threads(), tf32, precision, tuning_in_force(device))
 
     def set(self) -> None:
