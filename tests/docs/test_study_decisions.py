@@ -227,7 +227,7 @@ def test_recipes_at_a_scale_below_1_are_scored_on_the_images_that_it_leaves_out(
 ):
     # Of 12 training images, three quarters are trained on; of the other 3, more are classified
     # correctly than the validation set suggests.
-    correct = dict.fromkeys(("3-2", "3-3", "2-2", "2-3"), [1, 0, 0, 0])
+    correct = {key: [1, 0, 0, 0] for key in ("3-2", "3-3", "2-2", "2-3")}
     left_out = {"3-2": [1, 1, 0], "3-3": [1, 0, 0], "2-2": [1, 1, 1], "2-3": [1, 1, 0]}
     table = pooling_table(monkeypatch, correct, 0.75, left_out)
     val = np.full((2, 2), 0.25)

@@ -191,7 +191,9 @@ def with_val(data: TrainingData) -> TrainingData:
 
 def thinned(data: TrainingData, share: float) -> TrainingData:
     """Keep this share of each class of the training set, at least one image; always the same."""
-    return dataclasses.replace(data, train=data.train.rows(_kept(data.train, share).nonzero()[:, 0]))
+    return dataclasses.replace(
+        data, train=data.train.rows(_kept(data.train, share).nonzero()[:, 0])
+    )
 
 
 def left_out(data: TrainingData, share: float) -> Split:
