@@ -20,9 +20,10 @@ demo: setup
 test: setup
 	$(BIN)/pytest -n 2
 
-# The short forms; one program alone, in full: .venv/bin/python benchmarks/mining.py
+# The short forms, of those that need no GPU; one program in full: .venv/bin/python benchmarks/mining.py
 bench: setup
-	for each in $$(grep -l '^from clock import' benchmarks/*.py); do \
+	for each in $$(grep -l '^from clock import' benchmarks/*.py | xargs grep -l '^if __name__' | \
+	    xargs grep -L 'device="cuda"'); do \
 	  $(BIN)/python $$each --short --rounds 2 || exit 1; \
 	done
 

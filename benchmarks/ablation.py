@@ -1,120 +1,49 @@
 """What is the speed-up of filter ablation if only the activations that change are recomputed?
 
     python benchmarks/ablation.py --photos photos/
+    python benchmarks/ablation.py --network "default ConvNet" --memory "trimming disabled"
 
 Every pair of an image and a filter, layer by layer. Ours: `IncrementalAblation`, without the
 tracing, but with the initial pass over the images. The loop: full forward passes in inference
 mode, channels last, with a hook that zero-ablates a filter, at its best batch size. It costs the
-same for every filter of every layer, so one filter is timed and extrapolated. Captum:
-LayerFeatureAblation, likewise. Predictions are compared with the loop's for a subset of the
-pairs.
+same for every filter of every layer, so one filter is timed and extrapolated. The compiled loop:
+the same under torch.compile, with the filter as a mask of one layer, so that it is compiled once
+for each layer. Captum: LayerFeatureAblation, likewise extrapolated. Predictions are compared with
+the loop's for a subset of the pairs.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from apart import Prepared, apart, keeping
-from captum.attr import LayerFeatureAblation
+from ablation_peers import FEW, Facts, Loop, Work, loop_of, peers_of, pixels_for
+from apart import Prepared, apart
 from ceilings import ablation_ceiling
-from clock import Report, Times, interleaved, options, seconds
+from clock import Report, Times, interleaved, options
+from compiled import NOTE
 from machine import peak_memory
 from torch import Tensor, nn
-from trained import EPOCHS, NETWORKS, Case, classifier_of, trained_convnet
+from trained import EMBEDDED, EPOCHS, NARROW, NETWORKS, Case, classifier_of, trained_convnet
 
-import interpret_kit as ik
+from interpret_kit.incremental.ablation.backend import (
+    AblationBackend,
+    FullAblation,
+    ablation_backend,
+)
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.graph.traced import TracedNetwork
-from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.models.probing.evaluation import evaluating
 
-BATCHES = (4, 8, 16, 32, 64)
-FEW = 64  # images that the loop and Captum are measured on
-
-Work = Callable[[], object]
-InBatches = Callable[[int], None]  # work, in batches of this many images
-
-
-def pixels_for(classifier: Classifier, count: int, photos: str) -> Tensor:
-    """Photos, or for the small networks drawn shapes, (count, 3, height, width)."""
-    images = ik.load_images(photos if classifier.size[0] > 64 else "shapes").spread(count)
-    batches = images.read(classifier.preprocessing, batch_size=count)
-    return torch.cat([batch.pixels for batch in batches])
-
-
-class Loop:
-    """Full forward passes with a hook."""
-
-    def __init__(self, classifier: Classifier, inputs: Tensor) -> None:
-        self.network = classifier.network.to(memory_format=torch.channels_last)
-        self.inputs = inputs.contiguous(memory_format=torch.channels_last)
-        self.layers = classifier.find_layers("all")
-
-    def ablated(self, layer: Layer, number: int, batch: int) -> Tensor:
-        """Outputs (images, classes) with one filter at zero."""
-
-        def zero(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            output[:, number] = 0
-
-        handle = self.network.get_submodule(layer.point[0]).register_forward_hook(zero)
-        with torch.inference_mode():
-            outputs = [self.network(part) for part in self.inputs.split(batch)]
-        handle.remove()
-        return torch.cat(outputs)
-
-    def once(self, batch: int) -> None:
-        """One filter."""
-        self.ablated(self.layers[0], 0, batch)
-
-
-def loop_of(case: Case) -> Loop:
-    """The loop, on a few of the images."""
-    classifier = classifier_of(case)
-    few = min(FEW, case.images)
-    return Loop(classifier, classifier.normalised(pixels_for(classifier, few, case.photos)))
-
-
-def captum_of(loop: Loop) -> InBatches:
-    """Two features by Captum: a filter, and all others; with the untouched one, it runs thrice."""
-    layer = loop.layers[len(loop.layers) // 2]
-    mask = torch.zeros(1, layer.filters, 1, 1, dtype=torch.long, device=loop.inputs.device)
-    mask[:, 0] = 1
-    ablation = LayerFeatureAblation(loop.network, loop.network.get_submodule(layer.point[0]))
-    mask = mask.expand(1, layer.filters, layer.rows, layer.cols)
-
-    def run(batch: int) -> None:
-        with torch.inference_mode():
-            for part in loop.inputs.split(batch):
-                ablation.attribute(part, target=0, layer_mask=mask)
-
-    return run
-
-
-def loop_once(case: Case, batch: int, kept: bool) -> Work:
-    """One filter by the loop."""
-    return keeping(partial(loop_of(case).once, batch), kept)
-
-
-def captum_once(case: Case, batch: int, kept: bool) -> Work:
-    """One filter by Captum, and what comes with it."""
-    return keeping(partial(captum_of(loop_of(case)), batch), kept)
-
-
-def quickest(run: InBatches, images: int, kept: bool) -> int:
-    """The batch size at which it is quickest, of those that the images fill."""
-    batches = [each for each in BATCHES if each <= images]
-    with kept_memory() if kept else nullcontext():
-        took = {each: min(seconds(partial(run, each)) for _ in range(3)) for each in batches}
-    return min(batches, key=lambda each: took[each])
+ALL = (*NETWORKS, EMBEDDED, NARROW)
+MEMORY = (EQUAL, AS_USED) = "trimming disabled", "default malloc"
 
 
 def sampled(layers: tuple[Layer, ...], most: int, seed: int = 0) -> dict[Layer, Tensor]:
@@ -185,28 +114,74 @@ def prepared(case: Case) -> Work:
     return lambda: everything(ablation, inputs, filters)
 
 
-def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
+def chosen(case: Case) -> AblationBackend:
+    """The way that `Ablation` chooses for all of the case."""
+    torch.set_grad_enabled(False)
+    classifier = classifier_of(case)
+    layers = classifier.find_layers("all")
+    points, filters = [each.point for each in layers], sum(each.filters for each in layers)
+    return ablation_backend(classifier, points, 32, filters * case.images)
+
+
+def as_chosen(case: Case) -> Work:
+    """All of ours, by the way that it chooses itself."""
+    backend = chosen(case)
+    pixels = pixels_for(classifier_of(case), case.images, case.photos)
+
+    def run() -> None:
+        with kept_memory():
+            for part in pixels.split(min(32, backend.images_at_once)):
+                backend.observe(part)
+                for point, changes in backend.effective.items():
+                    filters, images = changes.T.nonzero().T
+                    step = backend.rows_at_once
+                    for rows in zip(images.split(step), filters.split(step), strict=True):
+                        backend.ablate(point, *rows).argmax(1)
+
+    return run
+
+
+def measure_choice(report: Report, case: Case, asked: argparse.Namespace) -> None:
+    """One network for which full forward passes may be faster: ours as it chooses."""
+    backend, loop = chosen(case), loop_of(case)
+    way = "full" if isinstance(backend, FullAblation) else "incremental"
+    filters = sum(each.filters for each in loop.layers)
+    for memory in asked.memory:
+        times, facts = in_turn(report, case, loop, (as_chosen, memory), asked)
+        add(report, case, filters, memory, (times, facts | {"method of ours": way}))
+
+
+def add(report: Report, case: Case, filters: int, memory: str, found: tuple[Times, Facts]) -> Times:
+    """Add a comparison, with the others extrapolated to all images and filters."""
+    times, facts = found
+    scale = filters * case.images / min(FEW, case.images)
+    shares = {"ours": 1.0, "Captum": scale / 3}
+    times = {
+        name: [each * shares.get(name, scale) for each in taken] for name, taken in times.items()
+    }
+    what = {"network": case.network, "images": case.images, "filters": filters, "memory": memory}
+    report.add(what, times, "ours", facts)
+    return times
+
+
+def measure(report: Report, case: Case, asked: argparse.Namespace) -> None:
     """One network: filters of all layers together, then layer by layer."""
     classifier, loop = classifier_of(case), loop_of(case)
     inputs = classifier.normalised(pixels_for(classifier, case.images, case.photos))
     filters = sampled(classifier.find_layers("all"), case.filters)
     ablation = IncrementalAblation(classifier.network, [each.point for each in filters], inputs[:2])
-    facts: dict[str, object] = {
+    facts: Facts = {
         "ceiling": ablation_ceiling(TracedNetwork(classifier.network, inputs[:2]), filters)
     }
-    each_layer = 1 if short or case.run is None else 10**6
+    each_layer = 1 if asked.short or case.run is None else 10**6
     more = compared(loop, ablation, filters, each_layer) | {"peak MiB": peak_memory(prepared, case)}
-    asked = sum(map(len, filters.values()))
+    count = sum(map(len, filters.values()))
     pair = 0.0
-    for kept in (False, True):
-        what = {"network": case.network, "images": case.images, "filters": asked}
-        times, batches = in_turn(case, loop, rounds, kept)
-        scale = asked * case.images / len(loop.inputs)
-        times["loop"] = [each * scale for each in times["loop"]]
-        times["Captum"] = [each * scale / 3 for each in times["Captum"]]
-        what["memory"] = "trimming disabled" if kept else "default malloc"
-        report.add(what, times, "ours", facts | batches | more)
-        pair, more = float(np.median(times["loop"])) / asked / case.images, {}
+    for memory in asked.memory:
+        times, batches = in_turn(report, case, loop, (prepared, memory), asked)
+        times = add(report, case, count, memory, (times, facts | batches | more))
+        pair = pair or float(np.median(times["loop"])) / count / case.images
+        more = {}
     name = case.network
     report.table(f"{name}: by layer", ("layer", "filters", "µs per pair", "speed-up"),
                  by_layer(ablation, inputs, filters, pair))  # fmt: skip
@@ -214,18 +189,21 @@ def measure(report: Report, case: Case, rounds: int, *, short: bool) -> None:
                  growth(ablation, inputs, list(filters)[2]))  # fmt: skip
 
 
-def in_turn(case: Case, loop: Loop, rounds: int, kept: bool) -> tuple[Times, dict[str, object]]:
-    """Seconds of all contenders, and the batch sizes of the others, with the memory as asked."""
-    loops = quickest(loop.once, len(loop.inputs), kept)
-    captums = quickest(captum_of(loop), len(loop.inputs), kept)
-    contenders: dict[str, Prepared] = {
-        "ours": (prepared, case),
-        "loop": (loop_once, case, loops, kept),
-        "Captum": (captum_once, case, captums, kept),
-    }
-    with apart(contenders) as work:
-        times = interleaved(work, rounds, warm_up=0)
-    return times, {"loop's batch": loops, "Captum's batch": captums}
+def in_turn(
+    report: Report,
+    case: Case,
+    loop: Loop,
+    way: tuple[Callable[[Case], Work], str],
+    asked: argparse.Namespace,
+) -> tuple[Times, Facts]:
+    """Seconds of all contenders, ours first, with this memory setting; facts about the others."""
+    own, memory = way
+    small = case.network == next(iter(NETWORKS))
+    peers = peers_of(case, loop, memory == EQUAL, with_compiled=small or not asked.short)
+    report.note(peers.note)
+    contenders: dict[str, Prepared] = {"ours": (own, case)}
+    with apart(contenders | peers.contenders) as work:
+        return interleaved(work, asked.rounds, warm_up=0), peers.facts
 
 
 def by_layer(
@@ -263,40 +241,60 @@ def growth(ablation: IncrementalAblation, inputs: Tensor, layer: Layer) -> list[
     return rows
 
 
+def cases_of(asked: argparse.Namespace) -> list[Case]:
+    """What is asked for; ConvNets are trained, if they are not yet."""
+    count, most, few = (32, 60, (8, 40)) if asked.short else (512, 10**6, (64, 100))
+    plans = dict.fromkeys(NETWORKS, (count, most)) | {EMBEDDED: few, NARROW: (128, most)}
+    names = asked.network or (ALL[:-1] if asked.short else ALL)
+    return [
+        Case(
+            name,
+            trained_convnet(name, short=asked.short) if name in NETWORKS else None,
+            *plans[name],
+            asked.photos,
+        )
+        for name in names
+    ]
+
+
 def main() -> None:
     """Measure, and save."""
     parser = options(__doc__, rounds=3)
-    parser.add_argument("--photos", default="shapes", help="a folder of photos, or shapes")
+    add = parser.add_argument
+    add("--photos", default="shapes", help="a folder of photos, or shapes")
+    add("--network", action="append", choices=ALL, help="these only; repeat for several")
+    add("--memory", action="append", choices=MEMORY, help="this setting only; by default both")
     asked = parser.parse_args()
     if asked.photos != "shapes":
         asked.photos = str(Path(asked.photos).resolve())
+    asked.memory = asked.memory or MEMORY[: 1 if asked.short else 2]
     report = Report("ablation", "What is the speed-up of incremental filter ablation?", asked)
-    count, most, few = (32, 60, (8, 40)) if asked.short else (512, 10**6, (64, 100))
-    # Here, before gradients are switched off, and before the contenders' processes want them.
-    runs = {name: trained_convnet(name, short=asked.short) for name in NETWORKS}
-    cases = [Case(name, run, count, most, asked.photos) for name, run in runs.items()]
-    cases.append(Case("embedded model", None, *few, asked.photos))
+    # Training comes first, before gradients are switched off, and contenders' processes want it.
+    cases = cases_of(asked)
     with evaluating(nn.Identity()):
         for case in cases:
-            measure(report, case, asked.rounds, short=asked.short)
+            (measure_choice if case.network == NARROW else measure)(report, case, asked)
             report.save()
     report.note("Filters of the embedded model are drawn evenly from all filters of all layers.")
     if not asked.short:
         report.note(f"The ConvNets were trained on generated shapes for {EPOCHS} epochs.")
     report.note(
-        f"The loop and Captum are measured on one filter and at most {FEW} images, and "
-        "extrapolated."
+        f"The others are measured on one filter and at most {FEW} images, and extrapolated."
     )
     report.note(
-        "Ours keeps freed memory in the process while it runs. With 'default malloc', the others "
-        "use the system's default settings; with 'trimming disabled', all contenders keep freed "
-        "memory. The tables by layer show the speed-up over the loop with trimming disabled."
+        "Ours keeps freed memory in the process while it runs. With 'trimming disabled', all "
+        "contenders keep freed memory; with 'default malloc', the others use the system's default "
+        "settings. The tables by layer show the speed-up over the loop with trimming disabled."
     )
     report.note(
         "The ceiling is the ratio of multiply-adds: full forward passes over the layers after "
         "the ablated one, counting one input channel of the convolutions that read it. Pairs of "
         "an image and a filter that cannot change are skipped on top of that."
     )
+    report.note(
+        f"The {NARROW} have 4 filters each and images of 16 px: ours is what `Ablation` chooses."
+    )
+    report.note(NOTE)
     report.save()
 
 

@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from ablation import Loop, captum_of, compared, everything, sampled
+from ablation import compared, everything, sampled
+from ablation_peers import Loop, captum_of
 from captum.attr import Occlusion
 from clock import options, seconds
 from device import Bench

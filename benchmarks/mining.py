@@ -2,6 +2,7 @@
 
 All convolutions at once, over the same tensors: 500 images by default, first the data's own, then
 flipped horizontally, then vertically. The bare loop stores nothing; inference mode, channels_last.
+Under torch.compile it is measured with the largest batches only.
 
     python benchmarks/mining.py --data photos/
 """
@@ -17,6 +18,7 @@ import timm
 import torch
 from apart import keeping
 from clock import Report, interleaved, options, peak_memory, spread, why_missing
+from compiled import NOTE, compile_seconds, compiled
 from torch import Tensor
 
 import interpret_kit as ik
@@ -47,6 +49,12 @@ def main() -> None:
             makers = {"bare loop": bare, "ours": ours}
             if size == max(sizes) and not why_missing("zennit-crp"):
                 makers["zennit-crp"] = crp
+            took: float | str | None = None
+            if size == max(sizes) and not asked.short and asked.device == "cpu":
+                took = compile_seconds(bare_compiled, name, asked.data, images, size)
+                report.note(took if isinstance(took, str) else None)
+                if isinstance(took, float):
+                    makers["compiled bare loop"] = bare_compiled
             given = (name, asked.data, images, size, asked.device)
             with kept_memory():  # for all of them, as the library does by itself
                 contenders = {each: make(*given) for each, make in makers.items()}
@@ -54,6 +62,8 @@ def main() -> None:
             facts: dict[str, object] = {
                 "ours, images/s": round(images / spread(times["ours"])["median"], 1)
             }
+            if isinstance(took, float):
+                facts["compilation, s"] = took
             if size == max(sizes) and not asked.short:
                 measured = {"bare": bare, "bare kept": bare_kept, "ours": ours}
                 facts |= {
@@ -66,6 +76,7 @@ def main() -> None:
         "resnet18 has random weights. zennit-crp keeps the 40 strongest units of each "
         "filter, ours 9; it was given contiguous feature maps, which it requires."
     )
+    report.note(NOTE)
     report.note(
         "All contenders keep freed memory for the next map "
         "(interpret_kit/incremental/allocator.py)."
@@ -81,6 +92,20 @@ def bare(name: str, data: str, images: int, size: int, device: str = "cpu") -> C
         with torch.inference_mode():
             for batch in batches:
                 classifier(batch.pixels)
+
+    return run
+
+
+def bare_compiled(
+    name: str, data: str, images: int, size: int, device: str = "cpu"
+) -> Callable[[], None]:
+    """The same under torch.compile."""
+    classifier, batches = prepared(name, data, images, size, device)
+    outputs = compiled(classifier, size)
+
+    def run() -> None:
+        for batch in batches:
+            outputs(batch.pixels)
 
     return run
 

@@ -8,10 +8,13 @@ windows. Where next to nothing can be saved (attention, squeeze-excite), ours mu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import timm
 import torch
 from clock import Report, interleaved, options
-from windows import grid_of, network, plain_loop
+from compiled import NOTE, compile_seconds
+from windows import compiled_loop, grid_of, network, plain_loop
 
 from interpret_kit.incremental.allocator import kept_memory
 from interpret_kit.incremental.occlusion import backend as occluding
@@ -28,7 +31,11 @@ WINDOW, STRIDE, BATCH = 32, 24, 8
 
 def main() -> None:
     """Compare, family by family."""
-    asked = options(__doc__, rounds=3).parse_args()
+    parser = options(__doc__, rounds=3)
+    parser.add_argument(
+        "--compiled", action="store_true", help="also under torch.compile: minutes for each network"
+    )
+    asked = parser.parse_args()
     question = "Is incremental evaluation ever slower than full forward passes?"
     report = Report("occlusion_families", question, asked)
     report.note(
@@ -41,6 +48,8 @@ def main() -> None:
         "memory. A ratio of at least 0.95 means at most 5 % slower; it is the median of the ratios "
         "of single rounds, which can differ from the ratio of the medians."
     )
+    if asked.compiled:
+        report.note(NOTE)
     for name in FAMILIES[8:10] if asked.short else FAMILIES:
         if name not in timm.list_models(name):
             report.note(f"{name} is not in this timm.")
@@ -54,12 +63,25 @@ def main() -> None:
                 for _ in quick.outputs(image, fill):  # noqa: B023 - used before it changes
                     pass
 
-        with kept_memory():
-            contenders = {"ours": ours, "plain loop": plain_loop(made, image, grid, BATCH)}
-            times = interleaved(contenders, asked.rounds)
+        contenders = {"ours": ours, "plain loop": plain_loop(made, image, grid, BATCH)}
         way = "full" if isinstance(quick, occluding.FullOcclusion) else "incremental"
-        report.add({"network": name}, times, base="ours", facts={"method of ours": way})
+        facts: dict[str, object] = {"method of ours": way}
+        if asked.compiled:
+            took = compile_seconds(compiled_of, name)
+            if isinstance(took, str):
+                report.note(f"{name}: {took}")
+            else:
+                contenders["compiled loop"], facts["compilation, s"] = compiled_of(name), took
+        with kept_memory():
+            times = interleaved(contenders, asked.rounds)
+        report.add({"network": name}, times, base="ours", facts=facts)
         report.save()
+
+
+def compiled_of(name: str) -> Callable[[], None]:
+    """The plain loop under torch.compile."""
+    made, image = network(name)
+    return compiled_loop(made, image, grid_of(image, WINDOW, STRIDE), BATCH)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+import ablation_peers  # noqa: E402
 import apart  # noqa: E402
 import clock  # noqa: E402
 import compiled  # noqa: E402
@@ -250,3 +251,18 @@ def test_the_others_are_extrapolated_to_the_windows_of_ours():
     found = occlusion._extrapolated(times, "ours, 16 px every 8", ["plain loop", "Captum"], 199, 49)
     # Captum evaluates 200 and 50 images, as one of them has no window.
     assert found == {"ours": [1.0], "plain loop": [pytest.approx(2 * 199 / 49)], "Captum": [12.0]}
+
+
+def test_the_mask_of_a_compiled_network_ablates_any_filter(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda network, **_options: network)
+    case = trained.Case(trained.NARROW, None, 3, 4, "shapes")
+    classifier = trained.classifier_of(case)
+    pixels = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    loop = ablation_peers.Loop(classifier, classifier.normalised(pixels))
+    layer = loop.layers[1]
+    expected = [loop.ablated(layer, number, 3) for number in (2, 0)]
+    run = ablation_peers.masked(loop, layer, 2)  # the second batch is filled up
+    for number, outputs in zip((2, 0), expected, strict=True):
+        torch.testing.assert_close(run(number), outputs)
+    assert not torch.equal(*expected)
+    assert sum(each.filters for each in loop.layers) == 244
