@@ -7,7 +7,9 @@ from functools import cache
 
 import pytest
 import torch
+from kept_overrides import NEEDED, kept
 from networks_on_paper import noisy_images, small_classifier
+from torch._subclasses import fake_impls
 from torch.export import exported_program
 
 from interpret_kit.data import torchvision_sets as published
@@ -53,6 +55,16 @@ def composite_operators_listed_once():
     with pytest.MonkeyPatch.context() as patch:
         if hasattr(exported_program, name):
             patch.setattr(exported_program, name, cache(getattr(exported_program, name)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def composite_operators_overridden_once(composite_operators_listed_once):
+    """torch.export makes kernels for each of them for each trace: another quarter."""
+    name = "_override_composite_implicit_decomp"  # private to torch, too
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(exported_program, name) and vars(fake_impls).keys() >= NEEDED:
+            patch.setattr(exported_program, name, kept(getattr(exported_program, name)))
         yield
 
 
