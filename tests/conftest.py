@@ -49,6 +49,14 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True, scope="session")
+def disk_not_awaited():
+    """No test cuts the power: what is written need not reach the disk before it goes on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _file: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def composite_operators_listed_once():
     """torch.export lists all composite operators for each trace: a quarter of a small one."""
     name = "_collect_all_valid_cia_ops"  # private to torch: where it is missing, nothing is saved

@@ -8,6 +8,7 @@ import warnings
 from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
@@ -240,7 +241,16 @@ def _wrapped(text: str, inches: float, size: float, weight: str = "normal") -> l
 
 
 def _inches(text: str, size: float, weight: str) -> float:
-    font = FontProperties(family=families(text), size=size, weight=weight)
+    fonts = *mpl.rcParams["font.sans-serif"], str(len(fontManager.ttflist))
+    return _measured(text, tuple(families(text)), size, weight, fonts)
+
+
+@lru_cache(maxsize=4096)  # the figures of a result share their notes, and measuring is slow
+def _measured(
+    text: str, families: tuple[str, ...], size: float, weight: str, _fonts: tuple[str, ...]
+) -> float:
+    """Return a text's width in inches; ``_fonts``, which are chosen from, renew the cache."""
+    font = FontProperties(family=families, size=size, weight=weight)
     with _quiet_about_glyphs():
         return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
 

@@ -11,6 +11,7 @@ from small_runs import CLASSES, write_images, write_run
 
 import interpret_kit as ik
 from interpret_kit.cli.main import ikit
+from interpret_kit.data.shapes import PER_CLASS
 from interpret_kit.results.save import manifest
 
 NAMED = {
@@ -146,10 +147,11 @@ class TestWhichImages:
         why = "the data set of runs/mine, mostly its training images"
         assert self.second_line("") == f"images: 10 of labelled ({why})"
 
-    def test_then_shapes_and_how_to_give_others(self, place):
+    def test_then_shapes_and_how_to_give_others(self, place, monkeypatch):
+        monkeypatch.setitem(PER_CLASS, "test", 1)
         write_run(place / "runs" / "mine", data=None)
         line = self.second_line("--most 2")
-        assert line.startswith("images: 2 of the ")
+        assert line.startswith("images: 2 of the 33 ")
         assert "of shapes, split test" in line
         assert "ikit top-patches photo.jpg" in line
 
@@ -268,7 +270,8 @@ class TestEveryAnalysis:
         assert result.stderr.startswith("2 files could not be read: 0.png (it is not a JPEG")
         assert "1.png (the file is empty)" in result.stderr
 
-    def test_goes_without_labels_where_nobody_asked_for_these_images(self, place):
+    def test_goes_without_labels_where_nobody_asked_for_these_images(self, place, monkeypatch):
+        monkeypatch.setitem(PER_CLASS, "test", 1)
         write_run(place / "runs" / "mine", data=None)
         run("occlusion --most 1 --window 12 --stride 12 --out here")
         assert (ik.load_result("here").labels == -1).all()

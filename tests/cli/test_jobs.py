@@ -14,6 +14,7 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.cli.common.resuming import RESUME, resuming_command
 from interpret_kit.cli.main import ikit
+from interpret_kit.data.shapes import PER_CLASS
 from interpret_kit.results.lock import alone_in
 
 
@@ -79,6 +80,7 @@ def test_an_interrupted_job_says_how_to_resume_it(end, monkeypatch, tmp_path):
         raise end
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PER_CLASS, "test", 1)  # none is read: drawing 30 takes a second
     monkeypatch.setattr("interpret_kit.cli.common.models.load", lambda *_: None)
     monkeypatch.setattr("interpret_kit.analyses.occlusion.Occlusion.run", stopped)
     for line, more in (("occlusion", ""), ("occlusion --job a", " --job a --resume")):

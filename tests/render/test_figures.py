@@ -215,6 +215,14 @@ def test_a_name_is_shortened_to_its_place_and_says_so():
     assert fitted("a name that is long", inches=5, size=8) == "a name that is long"
 
 
+def test_a_name_is_measured_in_the_font_that_is_set():
+    kept = []
+    for font in ("DejaVu Sans", "DejaVu Sans Mono"):  # an "i" of 2.2 points, and of 4.8
+        with mpl.rc_context({"font.sans-serif": [font]}):
+            kept.append(fitted("i" * 10, inches=0.5, size=8))
+    assert kept == ["i" * 10, "iiiiii…"]
+
+
 def test_file_names_of_layers_are_safe_and_differ():
     labels = ("conv1", "block.0/conv", "block_0.conv", "Conv1", "conv1#2", "日")
     expected = ["conv1", "block_0_conv", "block_0_conv_2", "Conv1_2", "conv1_2", "_"]

@@ -17,6 +17,7 @@ import interpret_kit as ik
 from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.errors import RunError, WrongType
+from interpret_kit.render import attribution, occlusion
 from interpret_kit.results import mapped, registry
 from interpret_kit.results.table import Table
 
@@ -92,7 +93,9 @@ FEWER = {"top_patches": ("filter ", 2), "activations": ("image ", 5)}  # rows in
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_preview_is_the_first_figure_as_large_as_a_screen(name, results):
+def test_a_preview_is_the_first_figure_as_large_as_a_screen(name, results, monkeypatch):
+    monkeypatch.setattr(occlusion, "MOST_IMAGES", 3)  # with figures of their own, which are unused
+    monkeypatch.setattr(attribution, "MOST_IMAGES", 1)
     shown, first = (
         [text.get_text() for text in figure.findobj(Text)]
         for figure in (
