@@ -50,7 +50,7 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def disk_not_awaited():
-    """No test cuts the power: what is written need not reach the disk before it goes on."""
+    """No test cuts the power, so none needs to wait until its files are on the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _file: None)
         yield
