@@ -24,6 +24,7 @@ from interpret_kit.data.decoding.decode import decode_rgb
 from interpret_kit.data.decoding.formats import readable
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
+from interpret_kit.data.loader import refuse_strip
 from interpret_kit.models.checkpoints.tied_weights import save_weights
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.loading.load import create, load_classifier
@@ -118,7 +119,7 @@ class Images:
             return "counted what was not read"
         if not left_out:
             return "" if decode_rgb(self.content).mode == "RGB" else "not RGB"
-        decode_rgb(self.content)  # which raises the reason
+        refuse_strip(decode_rgb(self.content))  # one of which raises the reason
         return "left out what can be read"
 
 
