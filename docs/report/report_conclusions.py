@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from report_filters import broken_most
 from report_markdown import table
 
+from interpret_kit.trainers.sweep.study import read_study
+
 Numbers = dict[str, Any]
 
+STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 # Images right before and wrong after, by class, the largest counts only; by layer, of two filters.
 EARLIER_COUNTS = (
@@ -36,6 +40,10 @@ ON_THE_RECIPE = (
     ("Too large a learning rate diverges", "Learning rate"),
 )
 _VERDICT = re.compile(r"^\| ([^|]+) \| ([^|]+) \| \*\*([^*]+)\*\* \|$", re.MULTILINE)
+# The same claims, judged by more seeds: the study is named by its file.
+_DECIDED = re.compile(
+    r"^\| (\w+) \| ([^|]+) \| \d+ \| [^|]+ \| [^|]+ \| \*\*([^*]+)\*\* \|$", re.MULTILINE
+)
 _SCALE = re.compile(r"At scale ([\d.]+)")
 
 
@@ -78,7 +86,7 @@ def _scale(studies: str) -> str:
 
 
 def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
-    claims = _VERDICT.findall(studies)
+    claims = _latest(studies)
     rows: list[tuple[object, ...]] = []
     for conclusion, study in ON_THE_RECIPE:
         tested = [each for each in claims if study and each[0].startswith(study)]
@@ -88,9 +96,21 @@ def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
     return [*rows, *_on_filters(numbers, len(rows))]
 
 
+def _latest(studies: str) -> list[tuple[str, str, str]]:
+    """Return study, claim and verdict: that of the decisive trials, where there are any."""
+    decided = {
+        (read_study(STUDIES / f"{file}.toml").title, claim): verdict
+        for file, claim, verdict in _DECIDED.findall(studies)
+    }
+    return [
+        (study, claim, decided.get((study, claim), verdict))
+        for study, claim, verdict in _VERDICT.findall(studies)
+    ]
+
+
 def overall(verdicts: Sequence[str]) -> str:
     """Combine the verdicts on the parts of a conclusion: one that fails is enough to refute it."""
-    if FAILS in verdicts:
+    if any(each.startswith(FAILS) for each in verdicts):
         return FAILS
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNTOLD
 

@@ -1,6 +1,6 @@
 """Which claims do the decisive sweeps decide? Reads those that are finished, and updates the page.
 
-    ikit sweep examples/studies/decisive/*.toml --data tiny33 --scale 0.15 --out sweeps
+    ikit sweep examples/studies/decisive/*.toml --data tiny33 --scale 0.5 --out sweeps
     python docs/studies/make_decisions.py sweeps
 
 The numbers that the tables are computed from are kept in docs/studies/numbers/.

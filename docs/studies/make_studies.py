@@ -1,7 +1,7 @@
 r"""Do the claims about the recipe hold? Reads the sweeps and writes docs/studies/README.md.
 
     ikit sweep examples/studies/*.toml examples/studies/decisive/*.toml --data tiny33 \
-        --scale 0.15 --out sweeps
+        --scale 0.5 --out sweeps
     python docs/studies/make_studies.py sweeps
 
 SWEEPS holds the result of each study in a folder with the name of the study. The page has a table,
@@ -17,6 +17,7 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+from earlier_report import EARLIER, Earlier
 from make_decisions import decisive_samples
 from PIL import Image
 from studies_decided import with_decisions
@@ -79,7 +80,7 @@ def write(tables: dict[str, SweepResult], out: Path, where: str) -> None:
     figures = out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        _draw(table, figures / f"{name}.png")
+        _draw(table, EARLIER.get(name), figures / f"{name}.png")
     rules = {name: section.rule for section in SECTIONS for name in section.sweeps}
     swept = {name: Swept(table, rules[name](measured(table))) for name, table in tables.items()}
     scale = next(iter(tables.values())).study.scale
@@ -102,9 +103,12 @@ def judge_all(tables: dict[str, SweepResult], sweeps: Path, out: Path) -> None:
     page.write_text(text, encoding="utf-8")
 
 
-def _draw(table: SweepResult, file: Path) -> None:
+def _draw(table: SweepResult, earlier: Earlier | None, file: Path) -> None:
     drawn = BytesIO()
-    table.figures()["sweep"].savefig(drawn, format="png")
+    figure = table.figures()["sweep"]
+    if earlier is not None:
+        earlier.draw(figure.axes[0])
+    figure.savefig(drawn, format="png")
     with Image.open(drawn) as image:
         image.convert("RGB").quantize(COLOURS).save(file, optimize=True)
     print(f"{file.name}: {file.stat().st_size // 1024} KB")

@@ -38,8 +38,8 @@ def sections(first: Samples, decisive: Samples) -> str:
 
 def _plan(first: Samples) -> str:
     header = (
-        "| study | claim | contrast | spread | seeds | core-minutes | images | seeds, if none | "
-        "core-minutes, if none |"
+        "| study | claim | contrast | spread | seeds | minutes | images | seeds, if none | "
+        "minutes, if none |"
     )
     rows = [header, "|" + " --- |" * 9]
     rows += [_planned(claim, first[claim.study]) for claim in CLAIMS if claim.study in first]
@@ -68,8 +68,9 @@ def _plan(first: Samples) -> str:
         "that the difficulty of the images cancels out. *Images* is the size of the validation set "
         "that would be needed, with twice as many seeds, if it did not cancel out. *If none* "
         "refers to showing that the difference is below the margin, if it is in fact 0. "
-        "Core-minutes count only the recipes of the contrast. More training images change "
-        "the contrast itself, so their number cannot be computed from the spread."
+        "Minutes are those that a trial took below, times the trials of the contrast. More "
+        "training images change the contrast itself, so their number cannot be computed from the "
+        "spread."
     )
 
 

@@ -49,7 +49,7 @@ def sample_of(table: SweepResult) -> Sample:
 
 
 def minutes(table: SweepResult) -> tuple[float, ...]:
-    """Return how many minutes of one core a trial of each recipe took; NaN if all failed."""
+    """Return how many minutes a trial of each recipe took; NaN if all failed."""
     epochs = (~np.isnan(table.val_curve)).sum(2)
     with np.errstate(invalid="ignore"):
         took = np.where(epochs > 0, epochs * table.seconds, np.nan)

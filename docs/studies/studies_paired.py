@@ -47,7 +47,7 @@ def paired_sample(
         folder: of the sweep, with its trials.
         train: (recipes, seeds) accuracies in [0, 1], of the same epoch as ``val``.
         val: (recipes, seeds) accuracies in [0, 1], with which the weights must agree.
-        minutes: of one core, for a trial of each recipe.
+        minutes: for a trial of each recipe.
 
     Raises:
         BadWeights: the weights have another accuracy than the table.

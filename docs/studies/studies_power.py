@@ -38,7 +38,7 @@ class Sample:
     train: Shares
     val: Shares
     images: int  # in the validation set
-    minutes: tuple[float, ...]  # of one core, for one trial of each recipe
+    minutes: tuple[float, ...]  # for one trial of each recipe
     covariance: NDArray[np.float64] | None = None
     """Over the validation images, of the share of the seeds that classify an image correctly,
     (recipes, recipes); None if unknown: then errors of the images count as independent."""
@@ -100,7 +100,7 @@ class Needed:
     spread: float  # its standard deviation from seed to seed, in points
     seeds: int  # of each recipe, to show a difference, if images cancel out between the recipes
     images: float  # of another validation set, with twice these seeds, if they do not
-    minutes: float  # of one core, for `seeds`
+    minutes: float  # for `seeds`
     small_seeds: int  # to show that it is below the margin, if it is 0
     small_minutes: float
 

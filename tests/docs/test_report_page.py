@@ -58,6 +58,13 @@ def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
 | Epochs | It saturates | **holds** |
 | Epochs | And later | **does not hold** |
 """
+    # The trials with more seeds have the last word, on those claims that they judge.
+    decided = """
+| study | claim | seeds | contrast | p | verdict |
+| --- | --- | --- | --- | --- | --- |
+| stride | A large stride costs | 9 | +5.0 +- 0.1 | 1 | **undecided** |
+| pooling | 2 beats 3 | 9 | -0.1 +- 0.1 | < 0.0001 | **does not hold: less than 1 point** |
+"""
     filters = {
         "network": {"layers": [{"receptive_field": [3, 3]}]},
         "filters": [[{"classes": {"ox": [2, 0], "bee": [7, 1]}}, {"classes": {"ox": [0, 4]}}]],
@@ -70,6 +77,9 @@ def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
         ("1", untold), ("2", untold), ("3", "holds"), ("4", untold), ("5", untold), ("6", untold),
         ("7", "does not hold"), ("8", untold), ("9", untold), ("10", untold), ("11", "holds"),
     ]  # fmt: skip
+    later = "\n".join(conclusions(filters, studies + decided))
+    assert "| **cannot be told** | A large stride costs (Stride): undecided |" in later
+    assert "| **does not hold** | 2 beats 3 (Max-pooling): does not hold: less than 1" in later
     assert "at scale 0.3;" in text
     assert "| 1 | 12, 5, 5 | 4, 4, 4 | 7, 2 | none |" in text
 

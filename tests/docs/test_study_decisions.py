@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from interpret_kit.errors import BadWeights
 from interpret_kit.trainers.images.data import Split, TrainingData
@@ -23,6 +24,7 @@ import make_decisions  # noqa: E402
 import studies_decided  # noqa: E402
 import studies_paired  # noqa: E402
 import studies_power as power  # noqa: E402
+from earlier_report import EARLIER  # noqa: E402
 from studies_claims import CLAIMS, Claim, Contrast, gain  # noqa: E402
 
 PAGE = ROOT / "docs" / "studies"
@@ -242,6 +244,25 @@ def test_weights_that_score_otherwise_than_the_table_are_refused(tmp_path, monke
     message = r"3-2/model.safetensors classifies 100.00 % correctly, but the table says 25.00 %"
     with pytest.raises(BadWeights, match=message):
         studies_paired.paired_sample(table, tmp_path, None, np.full((2, 2), 0.25), (1.0, 1.0))
+
+
+def test_the_earlier_figures_are_lines_at_the_recipes_that_they_belong_to():
+    axes = Figure().subplots()
+    axes.set_xticks([5.0, 6.0, 7.0], ["3", "2", "0"])
+    axes.set_ylim(0, 30)
+    EARLIER["pooling"].draw(axes)
+    train, val = axes.get_lines()
+    # Nothing is known of a network without pooling, the third recipe.
+    assert train.get_xydata().tolist() == [[5.0, 33.26], [6.0, 33.13]]
+    assert val.get_xydata().tolist() == [[5.0, 28.33], [6.0, 29.82]]
+    assert axes.get_ylim()[1] > 33.26
+
+
+@pytest.mark.parametrize("name", list(EARLIER))
+def test_the_earlier_figures_belong_to_recipes_that_are_trained(name):
+    grid = read_study(STUDIES / f"{name}.toml").grid
+    trained = {studies_paired.recipe_name(cell) for cell in grid}
+    assert set(EARLIER[name].recipes) <= trained
 
 
 def test_without_a_decisive_sweep_the_program_says_which_command_makes_one(
