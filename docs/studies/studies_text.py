@@ -86,7 +86,8 @@ def _introduction(tables: Sequence[SweepResult], machine: str) -> str:
         "shared it, compare multiply-adds (MACs) rather than seconds.\n\n"
         "Below each figure are the numbers of that report, and lighter lines show them in it. It "
         f"trained on 33 other classes, on other hardware, and its last network reached {KNOWN} %: "
-        "compare the shapes, not the accuracies. Its learning rates and the accuracy without pooling are not known."
+        "compare the shapes, not the accuracies. Its learning rates and the accuracy without "
+        "pooling are not known."
     )
 
 
