@@ -17,9 +17,13 @@ from interpret_kit.incremental import worth
 
 
 def pytest_collection_finish():
-    """Leave what was imported and collected out of garbage collection, a tenth of the time."""
+    """Leave what was imported and collected out of garbage collection, a tenth of the time.
+
+    And look for garbage rarely: a trace makes many objects that stay.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -252,6 +252,7 @@ def test_boxes_of_other_images_only_omit_the_section_on_peaks(made, tmp_path, mo
     out.mkdir()
     monkeypatch.setattr(analyses, "DRAWS", 1)
     monkeypatch.setattr(analyses, "WINDOW", 8)
+    monkeypatch.setattr(figures, "save", lambda *_, **__: None)  # those of `made`, but for peaks
     command = ["make_report", str(cache.parent / "run"), str(data), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", [*command, "--cache", str(cache)])
     make_report.main()
