@@ -57,8 +57,9 @@ def test_a_committed_study_varies_what_it_says_and_nothing_else(file):
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_every_network_of_a_committed_study_can_be_made(file, scale):
-    for each in trials_of(read_study(file, scale)):
-        counted = cost(each.recipe, classes=33)
+    trials = trials_of(read_study(file, scale))
+    for recipe in {dataclasses.replace(each.recipe, seed=0) for each in trials}:
+        counted = cost(recipe, classes=33)
         assert counted.multiply_adds > 0
 
 
