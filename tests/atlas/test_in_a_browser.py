@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from small_atlas import CLASSES, DEAD, LONGEST
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
 
 
 @pytest.fixture(scope="module")
 def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with playwright.sync_playwright() as started:
         found = started.chromium.launch(executable_path=CHROMIUM)
         yield found

@@ -10,6 +10,7 @@ from torch import nn
 
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
+from interpret_kit.data.shapes import PER_CLASS
 from interpret_kit.errors import (
     ClassMismatch,
     NoImages,
@@ -46,8 +47,10 @@ def classifier(*classes):
     return Classifier(network, size=(2, 3), **HALVES, classes=classes, name="net")
 
 
-def test_parts_keep_the_ids_labels_and_boxes_of_the_whole():
+def test_parts_keep_the_ids_labels_and_boxes_of_the_whole(monkeypatch):
+    monkeypatch.setitem(PER_CLASS, "test", 3)
     images = load_images("shapes")
+    assert len(images) == 99
     part = images.only([70, 5])
     assert part.ids.tolist() == [5, 70]
     assert part.labels.tolist() == [5, 70 % 33]
@@ -245,7 +248,9 @@ def test_any_file_that_is_named_is_tried_whatever_its_suffix(tmp_path):
     assert load_images(tmp_path / "a").decode(0).getpixel((0, 0)) == (7, 7, 7)
 
 
-def test_shapes_have_boxes_and_splits():
+def test_shapes_have_boxes_and_splits(monkeypatch):
+    for split in PER_CLASS:
+        monkeypatch.setitem(PER_CLASS, split, 1)
     images = load_images("shapes")
     assert (images.source, images.split, len(images.classes)) == ("shapes", "test", 33)
     assert images.boxes.shape == (len(images), 4)
