@@ -168,14 +168,19 @@ def _kind(found: Found) -> str:
 
 def _machine(found: Found) -> str:
     machine = found["machine"]
-    return f"{_kind(found)}: {machine['cpu']}, {machine['cores']} cores"
+    return f"{_kind(found)}: {_cpu(machine)}, {machine['cores']} cores"
+
+
+def _cpu(machine: Found) -> str:
+    """Its name, without the word "processor" at its end."""
+    return str(machine["cpu"]).rsplit(" Proc", 1)[0]
 
 
 def _where(found: Found) -> str:
     machine, versions = found["machine"], found["versions"]
     software = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
-        f"{machine['cpu']}, kernels for {machine.get('kernels', 'any CPU')}, {machine['cores']} "
+        f"{_cpu(machine)}, kernels for {machine.get('kernels', 'any CPU')}, {machine['cores']} "
         f"cores, {machine['threads']} threads, {machine['memory']}, GPU: {machine['gpu']}; "
         f"{machine['system']}; {software}."
     )
