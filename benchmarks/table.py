@@ -172,7 +172,7 @@ def _machine(found: Found) -> str:
 
 
 def _cpu(machine: Found) -> str:
-    """Its name, without the word "processor" at its end."""
+    """Its name, without what follows the model."""
     return str(machine["cpu"]).rsplit(" Proc", 1)[0]
 
 
