@@ -80,6 +80,14 @@ def composite_operators_overridden_once(composite_operators_listed_once):
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_stacks_in_traces():
+    """Torch keeps a Python stack for each operation of a trace, which nothing here reads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.fx.config, "do_not_emit_stack_traces", True, raising=False)
+        yield
+
+
 @pytest.fixture
 def no_kept_graphs(own_cache):
     """A test that needs a network to be traced, although one like it was traced before.
