@@ -116,8 +116,10 @@ def _decided(decisive: Samples) -> str:
     decided = sum(p < LEVEL for p in adjusted)
     return (
         f"{decided} of {len(CLAIMS)} claims are decided, by trials with seeds that no trial of the "
-        f"first round used{_missing(decisive)}. They are scored on {_images(decisive)} images that "
-        "no trial was trained on: at a scale below 1, the training images that the scale leaves "
+        f"first round used{_missing(decisive)}. Computing time limited the seeds: a claim for "
+        "which the plan asks for more may stay undecided. The trials are scored on "
+        f"{_images(decisive)} images that no trial was trained on: at a scale below 1, the "
+        "training images that the scale leaves "
         "out, by which no epoch was selected either. The standard error of the contrast combines "
         "the spread between the seeds of each recipe and the sampling of the images, over which "
         "the recipes are compared image by image. p is adjusted by Holm's method "
