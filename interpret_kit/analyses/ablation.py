@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
+    from interpret_kit.incremental.ablation.backend import AblationBackend
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Layer
 
@@ -112,16 +113,20 @@ class AblationFold(Fold[AblationResult]):
         chosen: list[tuple[Layer, tuple[int, ...]]],
         pace: RunProgress,
     ) -> None:
-        from interpret_kit.incremental.ablation.backend import ablation_backend
+        from interpret_kit.analyses.inputs.engine_choice import chosen_before
+        from interpret_kit.incremental.ablation.backend import PartialAblation, ablation_backend
 
         self.analysis, self.chosen, self.pace = analysis, chosen, pace
         self.classes = len(classifier.classes)
         self.rows = rows = sum(len(filters) for _, filters in chosen)
         points = [layer.at(analysis.site) for layer, _ in chosen]
         layouts = {layer.at(analysis.site): layer.layout for layer, _ in chosen}
-        self.backend = ablation_backend(
-            classifier, points, pace.batch_size, rows * pace.images, layouts, engine=pace.engine
-        )
+        given = classifier, points, pace.batch_size, rows * pace.images, layouts
+
+        def make() -> AblationBackend:
+            return ablation_backend(*given, engine=pace.engine, timed=pace.chooses)
+
+        self.backend = chosen_before(classifier.device, pace, make, PartialAblation) or make()
         self.tally = self.empty()
 
     def empty(self) -> AblationTally:

@@ -209,12 +209,15 @@ class OcclusionFold(Fold[OcclusionResult]):
         grid: WindowGrid,
         pace: RunProgress,
     ) -> None:
+        from interpret_kit.analyses.inputs.engine_choice import chosen_before
+        from interpret_kit.incremental.occlusion.backend import PartialOcclusion
+
         self.analysis, self.classifier, self.images = analysis, classifier, images
         self.grid, self.pace = grid, pace
         self.targets = ChosenTargets(analysis.target, classifier, images)
         mean = partial(images.mean_colour, classifier.preprocessing)
         self.mean = pace.once("mean", mean) if analysis.fill == MEAN else np.zeros(3)
-        self.backend: OcclusionBackend | None = None
+        self.backend = chosen_before(classifier.device, pace, self._chosen, PartialOcclusion)
         self.tally: Records = self.empty()
 
     def empty(self) -> Records:
@@ -225,10 +228,10 @@ class OcclusionFold(Fold[OcclusionResult]):
         """Occlude the next images, one after the other."""
         images, cropped = batch.uint8_images(), unseen(batch.sizes, self.classifier.preprocessing)
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
-        rows = []
+        self.backend, rows = self.backend or self._chosen(), []
         for i, target in enumerate(self.targets.of(batch, uncovered)):
             inputs = self.classifier.normalised(batch.pixels[i : i + 1])
-            own = self._backend().uncovered(inputs)
+            own = self.backend.uncovered(inputs)
             if own is not None:
                 uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
             confidence, predicted = self._under_windows(batch, i, images[i], int(target))
@@ -262,7 +265,8 @@ class OcclusionFold(Fold[OcclusionResult]):
         inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
         confidence = np.empty(len(self.grid), np.float32)
         predicted, done = np.empty(len(self.grid), np.int64), 0
-        for positions, outputs in self._backend().outputs(inputs, filled[0]):
+        backend = self.backend or self._chosen()
+        for positions, outputs in backend.outputs(inputs, filled[0]):
             # A network that calls squeeze() drops the batch dimension of a single position.
             rows = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
             confidence[positions] = rows[:, target].cpu().numpy()
@@ -271,19 +275,15 @@ class OcclusionFold(Fold[OcclusionResult]):
             self.pace.within(index + done / len(self.grid))
         return confidence, predicted
 
-    def _backend(self) -> OcclusionBackend:
-        """Return the engine, chosen by pixels of noise so that it is the same for all shards."""
-        if self.backend is None:
-            from interpret_kit.incremental.occlusion.backend import occlusion_backend
-            from interpret_kit.models.probing.examine import two_images
+    def _chosen(self) -> OcclusionBackend:
+        """Choose by pixels of noise, so that the choice is the same for all shards."""
+        from interpret_kit.incremental.occlusion.backend import occlusion_backend
+        from interpret_kit.models.probing.examine import two_images
 
-            pixels = two_images(self.classifier.size, self.classifier.device)[:1]
-            network, example = self.classifier.network, self.classifier.normalised(pixels)
-            pace = self.pace
-            self.backend = occlusion_backend(
-                network, self.grid, example, pace.images, pace.batch_size, engine=pace.engine
-            )
-        return self.backend
+        classifier, pace = self.classifier, self.pace
+        example = classifier.normalised(two_images(classifier.size, classifier.device)[:1])
+        given = classifier.network, self.grid, example, pace.images, pace.batch_size
+        return occlusion_backend(*given, engine=pace.engine, timed=pace.chooses)
 
     def finish(self, origin: Origin) -> OcclusionResult:
         """Stack the images by id."""

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import shown
-from interpret_kit.models.engines import AUTO
+from interpret_kit.models.engines import AUTO, ENGINES
 
 Progress = Callable[[float, float], None]
 """Called with (images done, images in total); infinite until the images are listed."""
@@ -41,6 +42,7 @@ class RunProgress:
     progress: Progress | None = None
     engine: str = AUTO
     done: int = 0  # images
+    chooses: bool = True  # whether the engine may still be chosen: workers are sent the choice
     once: Once = field(default_factory=lambda: _Remembered().once)
     """Finds what takes a pass of its own over all images; a job keeps it."""
 
@@ -53,6 +55,12 @@ class RunProgress:
     def total(self) -> float:
         """The same, or infinite until all are listed."""
         return self.images if getattr(self.of, "complete", True) else math.inf
+
+    def settle_engine(self, choose: Callable[[], str]) -> None:
+        """Replace "auto" by the engine that ``choose`` returns: one for all shards of a job."""
+        if self.engine == AUTO and self.chooses:
+            chosen = self.once("engine", lambda: np.array(ENGINES.index(choose())))
+            self.engine = ENGINES[int(chosen)]
 
     def within(self, share: float, images: int = 1) -> None:
         """Report that a share in [0, 1] of the next ``images`` images is done."""

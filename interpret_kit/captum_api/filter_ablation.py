@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from captum.attr import PerturbationAttribution
@@ -23,7 +24,7 @@ from interpret_kit.models.engines import (
     engine_argument,
     not_incremental,
 )
-from interpret_kit.models.layers.catalogue import Layer
+from interpret_kit.models.layers.catalogue import Layer, Point
 from interpret_kit.models.layers.find import catalogue
 from interpret_kit.models.layers.hooks import ablated_by_row
 from interpret_kit.models.layers.selectors import find_layer, parse_filters
@@ -33,6 +34,9 @@ from interpret_kit.models.probing.examine import try_out
 from interpret_kit.models.probing.misfits import refuse_other_than_network, refuse_unusable
 from interpret_kit.models.probing.network_kinds import unwrapped, widened
 from interpret_kit.models.probing.surroundings import plain_surroundings
+
+if TYPE_CHECKING:
+    from interpret_kit.incremental.ablation.engine import IncrementalAblation
 
 _log = logging.getLogger(__name__)
 
@@ -109,11 +113,13 @@ class FilterAblation(PerturbationAttribution):  # type: ignore[misc]
             found = None
             if mixes and self.engine == INCREMENTAL:
                 raise not_incremental("the outputs for an image depend on the others of its batch")
+            starts = range(0, len(rows), step)
+            parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
             if not mixes and self.engine != FULL:
-                found = _incremental(body, layer, taken, (images, rows), step, engine=self.engine)
+                full = partial(self._whole, body, layer, inputs, *parts[0])
+                given = body, layer, taken, (images, rows), step
+                found = _incremental(*given, engine=self.engine, full=full)
             if found is None:
-                starts = range(0, len(rows), step)
-                parts = [(images[k : k + step], rows[k : k + step]) for k in starts]
                 after = torch.cat([self._whole(body, layer, inputs, *p) for p in parts])
                 found = outputs, after
         outputs, after = found  # both by the same arithmetic: their common rounding cancels
@@ -157,29 +163,49 @@ def _incremental(  # noqa: PLR0913 - the engine, beside what decides it
     batch: int,
     *,
     engine: str,
+    full: Callable[[], Tensor],
 ) -> tuple[Tensor, Tensor] | None:
     """Compute only what each pair of an image and a filter changes, if that pays and can be done.
+
+    On a GPU it is compared with the first full forward pass, ``full``.
 
     Returns:
         Outputs with all filters, (images, outputs), and with one ablated, (pairs, outputs).
     """
     from interpret_kit.incremental.ablation.engine import IncrementalAblation
+    from interpret_kit.incremental.ablation.timing import ablating_is_faster
     from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
     from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
-    from interpret_kit.incremental.worth import ablating_pays, priced, work_of
+    from interpret_kit.incremental.measured.race import seconds, times_both
+    from interpret_kit.incremental.worth import ablating_pays, priced, tracing_pays, work_of
 
-    (images, filters), point = pairs, layer.point
+    images, point = pairs[0], layer.point
     try:
         dims = {point: dims_of(point, layer.layout)}
         work = priced(work_of(body, inputs, [point]), len(images), batch, inputs.device)
-        if engine == AUTO and not ablating_pays(work, [point], len(images), batch):
+        timed = engine == AUTO and times_both(inputs.device)
+        each = seconds(full, inputs.device) / min(batch, len(images)) if timed else 0.0
+        pays = partial(tracing_pays, work, len(images) * each)
+        if not timed:
+            pays = partial(ablating_pays, work, [point], len(images), batch)
+        if engine == AUTO and not pays():
             return None
         ablation = IncrementalAblation(body, [point], inputs, dims, work.tuning)
+        if timed and not ablating_is_faster(ablation, inputs[: ablation.images_at_once], each):
+            return None
     except Untraceable as error:
         if engine == INCREMENTAL:
             raise not_incremental(error) from error
         log_full_passes(_log, error)
         return None
+    return _outputs(ablation, point, inputs, pairs)
+
+
+def _outputs(
+    ablation: IncrementalAblation, point: Point, inputs: Tensor, pairs: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Outputs with all filters, (images, outputs), and with one ablated, (pairs, outputs)."""
+    images, filters = pairs
     before, places, after = [], [], []
     for start in range(0, len(inputs), ablation.images_at_once):
         outputs = ablation.observe(inputs[start : start + ablation.images_at_once])

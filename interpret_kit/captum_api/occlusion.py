@@ -35,6 +35,7 @@ from interpret_kit.incremental.occlusion.backend import (
     takes_rows_apart,
 )
 from interpret_kit.incremental.occlusion.engine import Stale
+from interpret_kit.incremental.occlusion.full_passes import FullOcclusion
 from interpret_kit.incremental.tuning import FULL_PASS_WINDOWS
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.engines import (
@@ -188,9 +189,9 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         self._images += len(inputs)
         if self._backend is None or not self._backend.settled:  # more images may pay for a trace
             batch_size = max(batch_size, FULL_PASS_WINDOWS)
-            self._backend = occlusion_backend(
-                network, call.grid, inputs[:1], self._images, batch_size, engine=self.engine
-            )
+            before = self._backend if isinstance(self._backend, FullOcclusion) else None
+            given = network, call.grid, inputs[:1], self._images, batch_size
+            self._backend = occlusion_backend(*given, engine=self.engine, whole=before)
         return self._backend
 
 

@@ -95,6 +95,17 @@ def occluding_pays(work: WorkEstimate, windows: int, batch: int, *, kept: bool =
     return pays((0 if kept else work.tracing) + work.trying(2) + SHARE_UNDER_WINDOWS * full, full)
 
 
+def tracing_pays(work: WorkEstimate, full: float, *, kept: bool = False) -> bool:
+    """Whether a trace is worth it if full forward passes were measured.
+
+    Args:
+        work: of a forward pass.
+        full: seconds of all full forward passes.
+        kept: see `occluding_pays`.
+    """
+    return pays((0 if kept else work.tracing) + SHARE_UNDER_WINDOWS * full, full)
+
+
 def ablating_pays(work: WorkEstimate, points: Sequence[Point], pairs: int, batch: int) -> bool:
     """Whether a trace is worth it for a number of ablations, evenly over these points.
 

@@ -54,7 +54,9 @@ class AnalysisWork:
         self.numbers.set()
         classifier = self.classifier.to(self.devices[worker % len(self.devices)])
         _ = classifier.examined  # now: forward passes of its own would meet the hooks later
-        pace = RunProgress(self.reading.batch_size, len(self.images), engine=self.engine)
+        pace = RunProgress(
+            self.reading.batch_size, len(self.images), engine=self.engine, chooses=False
+        )
         pace.once = lambda name, _compute: self.once[name]
         begin = partial(self.asked.begin, classifier, self.images, pace)
         with evaluating(classifier):

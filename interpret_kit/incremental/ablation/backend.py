@@ -11,19 +11,23 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
+from interpret_kit.incremental.ablation.timing import ablating_is_faster
 from interpret_kit.incremental.graph.fuse_batch_norm import dims_of
 from interpret_kit.incremental.graph.reasons import Untraceable, log_full_passes
 from interpret_kit.incremental.measured.choices import Tuning
+from interpret_kit.incremental.measured.race import seconds, times_both
 from interpret_kit.incremental.tuning import PROBABILITIES
-from interpret_kit.incremental.worth import ablating_pays, priced, work_of
+from interpret_kit.incremental.worth import ablating_pays, priced, tracing_pays, work_of
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.hooks import ablated_by_row, observed, refuse_other_rows
 from interpret_kit.models.layers.layout import PLAIN, OutputLayout
+from interpret_kit.models.probing.evaluation import evaluating
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +54,9 @@ def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
     layouts: Mapping[Point, OutputLayout] | None = None,
     *,
     engine: str = AUTO,
+    timed: bool = True,
 ) -> AblationBackend:
-    """Choose the way that is expected to be faster for ``rows`` ablations.
+    """Choose the way that is expected to be faster for ``rows`` ablations, or was when timed.
 
     Args:
         classifier: what is evaluated.
@@ -61,23 +66,31 @@ def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
         layouts: how the outputs are laid out, of points where they are not
             (batch, filters, rows, cols).
         engine: one of `ENGINES`.
+        timed: whether both ways may be timed, as on a GPU.
 
     Raises:
         NotSupported: the engine is "incremental", and the network cannot be evaluated so.
     """
     layouts = layouts or {}
     example = classifier.normalised(classifier.example())
+    whole = FullAblation(classifier, points, batch, layouts)
     if engine == FULL:
-        return FullAblation(classifier, points, batch, layouts)
+        return whole
     try:
         work = priced(work_of(classifier.network, example, points), rows, batch, example.device)
-        if engine == INCREMENTAL or ablating_pays(work, points, rows, batch):
+        if timed and engine == AUTO and times_both(example.device):
+            each = whole.seconds_each()
+            if tracing_pays(work, rows * each):
+                found = PartialAblation(classifier, points, layouts, work.tuning)
+                if found.is_faster(each, batch):
+                    return found
+        elif engine == INCREMENTAL or ablating_pays(work, points, rows, batch):
             return PartialAblation(classifier, points, layouts, work.tuning)
     except Untraceable as error:
         if engine == INCREMENTAL:
             raise not_incremental(error) from error
         log_full_passes(_log, error)
-    return FullAblation(classifier, points, batch, layouts)
+    return whole
 
 
 class FullAblation:
@@ -112,6 +125,15 @@ class FullAblation:
         with ablated_by_row(self.classifier.network, point, filters, self.layouts[point]):
             return self.classifier.probabilities(self.pixels[images])
 
+    def seconds_each(self) -> float:
+        """Time a batch of ablations; return seconds for each of them."""
+        pixels = self.classifier.example()
+        rows = torch.zeros(self.rows_at_once, dtype=torch.long, device=pixels.device)
+        with evaluating(self.classifier):
+            self.observe(pixels)
+            one = partial(self.ablate, next(iter(self.layouts)), rows, rows)
+            return seconds(one, pixels.device) / len(rows)
+
 
 class PartialAblation:
     """Recompute only what the ablated filter changes, from feature maps that are kept."""
@@ -145,3 +167,9 @@ class PartialAblation:
     def ablate(self, point: Point, images: Tensor, filters: Tensor) -> Tensor:
         """See `AblationBackend.ablate`."""
         return self.classifier.to_probabilities(self.ablation.ablate(point, images, filters))
+
+    def is_faster(self, full: float, batch: int) -> bool:
+        """Whether an ablation takes less than ``full`` seconds, for images in such batches."""
+        pixels = self.classifier.example(min(batch, self.images_at_once))
+        with evaluating(self.classifier):
+            return ablating_is_faster(self.ablation, self.classifier.normalised(pixels), full)

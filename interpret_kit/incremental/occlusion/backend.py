@@ -26,7 +26,13 @@ from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.graph_cache.store import is_shipped
 from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.measured.in_force import tuning_in_force
+from interpret_kit.incremental.measured.race import is_faster, times_both
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
+from interpret_kit.incremental.occlusion.full_passes import (
+    FullOcclusion,
+    other_pixels,
+    run_through,
+)
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
@@ -34,7 +40,13 @@ from interpret_kit.incremental.tuning import (
     FEW_WINDOWS,
     INDICES_BYTES,
 )
-from interpret_kit.incremental.worth import occluding_pays, pays, priced, work_of
+from interpret_kit.incremental.worth import (
+    occluding_pays,
+    pays,
+    priced,
+    tracing_pays,
+    work_of,
+)
 from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
@@ -89,8 +101,10 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
     batch_size: int,
     *,
     engine: str = AUTO,
+    whole: FullOcclusion | None = None,
+    timed: bool = True,
 ) -> OcclusionBackend:
-    """Choose the way that is expected to be faster.
+    """Choose the way that is expected to be faster; on a GPU, the one that was when timed.
 
     Args:
         network: what is evaluated; in eval mode.
@@ -99,29 +113,20 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
         images: how many will be occluded, at least.
         batch_size: positions per full forward pass; fewer on a CPU if their maps are large.
         engine: one of `ENGINES`.
+        whole: what was chosen for fewer images, with how long it takes.
+        timed: whether both ways may be timed.
 
     Raises:
         NotSupported: the engine is "incremental", and the network cannot be evaluated so.
     """
-    whole = FullOcclusion(network, grid, batch_size)
+    whole = whole or FullOcclusion(network, grid, batch_size)
     if whole_passes_only(network):
         if engine == INCREMENTAL:
             raise not_incremental(f"a {type(network).__name__} has no graph of its own to trace")
         return whole.for_good()
+    by_clock = timed and engine == AUTO and times_both(example.device)
     try:
-        work = work_of(network, example)
-        whole.batch_size = work.batch(batch_size, example.device)
-        windows = len(grid) * images
-        if engine == FULL:
-            raise NotWorthIt("the engine is 'full'")
-        kept = is_shipped(network, traced_example(example))
-        work = priced(work, windows, whole.batch_size, example.device)
-        if engine == AUTO and not occluding_pays(work, windows, whole.batch_size, kept=kept):
-            return whole
-        few = windows <= FEW_WINDOWS and example.device.type == "cpu"
-        return PartialOcclusion(
-            network, grid, example, few=few, if_faster=engine == AUTO, tuning=work.tuning
-        )
+        return _chosen(whole, example, images, engine, by_clock=by_clock)
     except NotWorthIt as error:
         _log.debug("full forward passes for each window: %s", error)
     except Untraceable as error:
@@ -132,6 +137,48 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
     return whole.for_good()
 
 
+def _chosen(
+    whole: FullOcclusion, example: Tensor, images: int, engine: str, *, by_clock: bool
+) -> OcclusionBackend:
+    """Trace the network if that is worth it; else return ``whole``, for these images.
+
+    Raises:
+        NotWorthIt: full forward passes are faster, however many images there are.
+        Untraceable: the network cannot be evaluated incrementally.
+    """
+    network, device, windows = whole.network, example.device, len(whole.grid) * images
+    work = work_of(network, example)
+    whole.batch_size = work.batch(whole.batch_size, device)
+    if engine == FULL:
+        raise NotWorthIt("the engine is 'full'")
+    kept = is_shipped(network, traced_example(example))
+    work = priced(work, windows, whole.batch_size, device)
+    if by_clock:
+        worth = tracing_pays(work, images * whole.seconds(example), kept=kept)
+    else:
+        worth = occluding_pays(work, windows, whole.batch_size, kept=kept)
+    if engine == AUTO and not worth:
+        return whole
+    few = windows <= FEW_WINDOWS and device.type == "cpu"
+    doubted = engine == AUTO and not by_clock
+    found = PartialOcclusion(
+        network, whole.grid, example, few=few, if_faster=doubted, tuning=work.tuning
+    )
+    if by_clock and not _is_faster(found, whole, example):
+        raise NotWorthIt("full forward passes were faster by the clock")
+    return found
+
+
+def _is_faster(found: PartialOcclusion, whole: FullOcclusion, example: Tensor) -> bool:
+    """Whether all windows of an image take less time than by full forward passes."""
+
+    def once() -> None:
+        run_through(found.outputs(example, other_pixels(example)))
+
+    with evaluating(whole.network):
+        return is_faster(once, whole.seconds(example), example.device)
+
+
 def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
     """Whether the output of an input (1, channels, height, width) is the same among others."""
     among = torch.cat([inputs, (inputs.flip(2, 3) * 0.5).to(inputs)])
@@ -139,38 +186,6 @@ def takes_rows_apart(network: nn.Module, inputs: Tensor) -> bool:
         return rows_apart(network, among)
     except Exception:  # made for another batch size: its user calls it with that one
         return False
-
-
-class FullOcclusion:
-    """Full forward passes, in batches of positions."""
-
-    def __init__(self, network: nn.Module, grid: WindowGrid, batch_size: int) -> None:
-        self.network, self.grid, self.batch_size = network, grid, batch_size
-        self.settled = False
-
-    def for_good(self) -> FullOcclusion:
-        """Stay the choice, however many images follow."""
-        self.settled = True
-        return self
-
-    def outputs(
-        self, inputs: Tensor, fill: Tensor, _uncovered: Tensor | None = None
-    ) -> Iterator[tuple[Array, Tensor]]:
-        """See `OcclusionBackend.outputs`."""
-        for start in range(0, len(self.grid), self.batch_size):
-            positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
-            yield positions, self.network(self.covered(inputs, fill, positions))
-
-    def uncovered(self, _inputs: Tensor) -> None:
-        """See `OcclusionBackend.uncovered`."""
-
-    def covered(self, inputs: Tensor, fill: Tensor, positions: Array) -> Tensor:
-        """The inputs with the window at some positions, (positions, channels, height, width)."""
-        covered = inputs.repeat(len(positions), 1, 1, 1)
-        boxes = self.grid.boxes()[positions].tolist()
-        for image, (y0, x0, y1, x1) in zip(covered, boxes, strict=True):
-            image[:, y0:y1, x0:x1] = fill[:, y0:y1, x0:x1]
-        return covered
 
 
 class PartialOcclusion:
@@ -229,9 +244,7 @@ class PartialOcclusion:
         self, network: nn.Module, traced: TracedNetwork, grid: WindowGrid, example: Tensor
     ) -> None:
         """Evaluate a few windows both ways."""
-        # A fill that differs from the example in every pixel, and from pixel to pixel: an index
-        # that is off by one then shows.
-        fill = example[0].flip(1, 2) + (example.max() - example.min() + 1)
+        fill = other_pixels(example)  # an index that is off by one shows
         positions, ours = self.network.sample(example, fill, _CHECKED)
         covered = FullOcclusion(network, grid, len(grid)).covered(example, fill, positions)
 
