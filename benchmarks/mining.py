@@ -120,12 +120,11 @@ def bare_kept(
 def ours(name: str, data: str, images: int, size: int, device: str = "cpu") -> Callable[[], None]:
     """The whole search, without reading files and drawing."""
     classifier, batches = prepared(name, data, images, size, device)
+    listed = ik.load_images(data)  # shapes are drawn here
 
     def run() -> None:
         with evaluating(classifier), kept_memory():
-            fold = ik.TopPatches("all").begin(
-                classifier, ik.load_images(data), RunProgress(size, images)
-            )
+            fold = ik.TopPatches("all").begin(classifier, listed, RunProgress(size, images))
             for batch in batches:
                 fold.add(batch)
             for best in fold.tally.best.values():
