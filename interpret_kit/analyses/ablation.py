@@ -143,6 +143,8 @@ class AblationFold(Fold[AblationResult]):
 
     def _add(self, batch: Batch, share: float, whole: int) -> None:
         """Process part of a batch of ``whole`` images, of which a share in [0, 1] is done."""
+        import torch
+
         before = self.backend.observe(batch.pixels)
         if self.analysis.labels == PREDICTED:
             batch = replace(batch, labels=before.argmax(1))
@@ -154,38 +156,47 @@ class AblationFold(Fold[AblationResult]):
         first = 0
         for layer, filters in self.chosen:
             # A map that is zero already stays as it is when ablated: these pairs are skipped.
-            effective = self.backend.effective[layer.at(self.analysis.site)]
-            needed = effective[:, list(filters)]
+            point = layer.at(self.analysis.site)
+            effective = self.backend.effective[point]
+            numbers = torch.tensor(filters, device=effective.device)
+            needed = effective[:, numbers]
             if self.analysis.only_right:
                 needed = needed & correct[:, None]
             row, image = needed.T.nonzero().T
             step = min(self.backend.rows_at_once, max(LEAST_AT_ONCE, len(row) // REPORTS))
             for start in range(0, len(row), step):
                 chunk = slice(start, start + step)
-                self._ablate(batch, before, (layer, first), image[chunk], row[chunk])
+                after = self.backend.ablate(point, image[chunk], numbers[row[chunk]])
+                self._count(batch, before[image[chunk]], after, image[chunk], first + row[chunk])
                 done = first + len(filters) * min(1, (start + step) / len(row))
                 self.pace.within(share + done / self.rows * len(batch) / whole, whole)
             first += len(filters)
             self.pace.within(share + first / self.rows * len(batch) / whole, whole)
 
-    def _ablate(
-        self, batch: Batch, before: Tensor, place: tuple[Layer, int], image: Tensor, row: Tensor
+    def _count(
+        self, batch: Batch, before: Tensor, after: Tensor, image: Tensor, row: Tensor
     ) -> None:
-        """Count the pairs of image ``image[i]`` and ablated filter ``row[i]``, both (pairs,)."""
+        """Count pairs of an image and an ablated filter.
+
+        Args:
+            batch: the images.
+            before: probabilities of each pair's image, (pairs, classes).
+            after: the same with the filter ablated.
+            image: numbers in the batch, (pairs,).
+            row: numbers of the filters among those of all layers, (pairs,).
+        """
         import torch
 
-        layer, first = place  # `first`: index of its first filter among those of all layers
-        filters = torch.tensor(dict(self.chosen)[layer], device=row.device)
-        after = self.backend.ablate(layer.at(self.analysis.site), image, filters[row])
         labels = batch.labels[image]
-        lost = before[image].gather(1, labels[:, None]) - after.gather(1, labels[:, None])
-        rows = (first + row).cpu().numpy()
-        np.add.at(self.tally.lost.values, rows, lost[:, 0].double().cpu().numpy())
-        was, now = before[image].argmax(1), after.argmax(1)
-        flipped = ((was == labels) != (now == labels)).cpu().numpy()
-        columns = (rows, *(each.cpu().numpy() for each in (batch.ids[image], labels, was, now)))
-        flips = zip(FLIP.items(), columns, strict=True)
-        self.tally.flips.add({name: each[flipped].astype(kind) for (name, kind), each in flips})
+        lost = before.gather(1, labels[:, None]) - after.gather(1, labels[:, None])
+        bits = lost[:, 0].double().view(torch.int64)
+        # One copy from a GPU instead of seven, each of which waits for it.
+        found = torch.stack([row, image, labels, before.argmax(1), after.argmax(1), bits])
+        rows, images, truth, was, now, changes = found.cpu().numpy()
+        np.add.at(self.tally.lost.values, rows, changes.view(np.float64))
+        flipped = (was == truth) != (now == truth)
+        columns = zip(FLIP.items(), (rows, batch.ids.numpy()[images], truth, was, now), strict=True)
+        self.tally.flips.add({name: each[flipped].astype(kind) for (name, kind), each in columns})
 
     def finish(self, origin: Origin) -> AblationResult:
         """Order the changed predictions by filter and image, and count them by class."""

@@ -17,9 +17,11 @@ from networks_on_paper import (
 from torch import nn
 
 from interpret_kit.analyses.ablation import Ablation
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.errors import LayerNotFound
 from interpret_kit.incremental.ablation.backend import FullAblation
+from interpret_kit.models.probing.evaluation import evaluating
 
 # Red, green, and two between, as (r, g) with their true class. The logits are (r, g + 0.5).
 ON_PAPER = [
@@ -242,3 +244,17 @@ def test_zero_before_a_normalisation_is_not_zero_behind_it():
     terms = terms_of(classifier, pixels_of(images, classifier)) / 2
     assert_near(at["convolution"][[0, 2]], at["activation"][[0, 2]], terms=terms)
     assert abs(at["convolution"][[1, 3]] - at["activation"][[1, 3]]).min() > 1e-5
+
+
+def test_a_group_of_ablations_is_copied_from_the_device_once(monkeypatch):
+    classifier, images = small_classifier(), noisy_images(4)
+    _ = classifier.examined
+    pace = RunProgress(32, images, engine="full")
+    with evaluating(classifier):
+        fold = Ablation(layer="all").begin(classifier, images, pace)
+        copy, copied = torch.Tensor.cpu, []
+        monkeypatch.setattr(torch.Tensor, "cpu", lambda each: copied.append(each) or copy(each))
+        for batch in images.read(classifier.preprocessing):
+            fold.add(batch)
+    # The labels, which images are correct, and one group of pairs of each of the two layers.
+    assert [each.dim() for each in copied] == [1, 1, 2, 2]
