@@ -167,8 +167,8 @@ def _strongest(
     from interpret_kit.captum_api.layer_activation import activation_reader
 
     read = activation_reader(classifier, layer, analysis.site)
-    total = torch.zeros(layer.filters, dtype=torch.float64)
+    total = torch.zeros(layer.filters, dtype=torch.float64, device=classifier.device)
     for batch in images.read(classifier.preprocessing, pace.batch_size):
         maps = read(batch.to(classifier.device).pixels)
-        total += maps.amax((2, 3)).double().sum(0).cpu()
-    return total.argsort(descending=True, stable=True)[: analysis.top].numpy()
+        total += maps.amax((2, 3)).double().sum(0)
+    return total.cpu().argsort(descending=True, stable=True)[: analysis.top].numpy()

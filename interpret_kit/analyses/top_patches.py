@@ -174,13 +174,14 @@ class TopPatchesFold(Fold[TopPatchesResult]):
         if len(batch) == 1:
             # A batch of one runs other kernels, whose last bits differ: make it two.
             pixels = pixels.expand(2, -1, -1, -1)
-        visits = {point: partial(self._look, those, batch) for point, those in self.at.items()}
+        ids = batch.ids.to(pixels.device)
+        visits = {point: partial(self._look, those, ids) for point, those in self.at.items()}
         with observed(self.classifier.network, visits):
             self.classifier(pixels)
         self.tally.images.add(batch)
         self.tally.make_room()
 
-    def _look(self, at: _At, batch: Batch, output: Tensor) -> None:
+    def _look(self, at: _At, ids: Tensor, output: Tensor) -> None:
         from interpret_kit.analyses.counting.accumulators import strongest_units
         from interpret_kit.models.layers.hooks import refuse_other_rows
         from interpret_kit.models.probing.network_kinds import widened
@@ -188,10 +189,10 @@ class TopPatchesFold(Fold[TopPatchesResult]):
         layers = [*at.ranked, *at.ended]  # all have the same layout at this point
         labels = ", ".join(layer.label for layer in layers)
         maps = layers[0].layout.maps(output)
-        refuse_other_rows(maps, max(len(batch), 2), labels)
-        maps = widened(maps[: len(batch)])
+        refuse_other_rows(maps, max(len(ids), 2), labels)
+        maps = widened(maps[: len(ids)])
         if at.ranked:
-            units = strongest_units(maps, batch.ids, self.analysis.per_image)
+            units = strongest_units(maps, ids, self.analysis.per_image)
             for layer in at.ranked:
                 self.tally.best[layer.label].add(units)
         for layer in at.ended:

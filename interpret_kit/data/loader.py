@@ -33,7 +33,7 @@ MOST_ELONGATED = 200  # scaling up the short side of a longer strip would fill t
 class Batch:
     """Some images, ready for a classifier."""
 
-    ids: Tensor  # (batch,) int64, ascending
+    ids: Tensor  # (batch,) int64, ascending; always on the CPU
     pixels: Tensor  # (batch, 3, height, width) float32, RGB in [0, 1]
     labels: Tensor  # (batch,) int64; -1 where there is no label
     levels: Tensor  # (batch, 3, height, width) uint8, 255 times the pixels; always on the CPU
@@ -43,9 +43,8 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the same batch on a device."""
-        ids, pixels, labels = (each.to(device) for each in (self.ids, self.pixels, self.labels))
-        return replace(self, ids=ids, pixels=pixels, labels=labels)
+        """Return the same batch with pixels and labels on a device."""
+        return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
 
     def rows(self, rows: slice) -> Batch:
         """Return some of the images."""

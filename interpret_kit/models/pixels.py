@@ -88,5 +88,5 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
         )
     # A tracer has no values to check.
     if pixels.numel() and not (torch.compiler.is_compiling() or torch._C._get_tracing_state()):
-        low, high = (float(each) for each in pixels.detach().aminmax())
+        low, high = torch.stack(pixels.detach().aminmax()).tolist()  # one wait for a GPU, not two
         refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))

@@ -3,7 +3,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from interpret_kit.analyses.counting import accumulators
 from interpret_kit.analyses.counting.accumulators import (
     Confusion,
     FilterStatistics,
@@ -142,3 +144,48 @@ def test_confusion_counts_true_by_predicted():
     counts.merge(other)
     counts.add(torch.tensor([], dtype=torch.int64), torch.tensor([], dtype=torch.int64))
     assert counts.counts.tolist() == [[1, 1, 0], [0, 0, 0], [0, 2, 0]]
+
+
+@pytest.mark.parametrize("per_image", [1, 3])
+def test_units_sorted_by_a_gpu_are_those_sorted_by_a_cpu(per_image, monkeypatch):
+    """In another order of merging, too, and to the last bit: -0.0 and all ties included."""
+    source = torch.Generator().manual_seed(7)
+    maps = torch.randint(-3, 4, (600, 5, 3, 4), generator=source).float().div(4)
+    maps[::7] *= -1
+
+    def top():
+        halves = TopK(6), TopK(6)
+        for first in range(0, 600, 50):
+            units = strongest_units(
+                maps[first : first + 50], torch.arange(first, first + 50), per_image
+            )
+            halves[first % 100 == 0].add(units)
+        halves[0].merge(halves[1])
+        return halves[0].state()
+
+    expected = top()
+    monkeypatch.setattr(accumulators, "sorts", lambda _device: True)
+    found = top()
+    assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
+    assert expected["values"].max() == 0.75
+
+
+def test_nothing_is_copied_from_a_gpu_before_the_top_is_read(monkeypatch):
+    """Neither to be compared nor to be sorted: each copy waits for what was launched before."""
+    monkeypatch.setattr(accumulators, "sorts", lambda _device: True)
+    seen = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(func._schema.name)
+            return func(*args, **(kwargs or {}))
+
+    maps, top = torch.rand(300, 4, 3, 3), TopK(2)
+    ids = torch.arange(1200)
+    monkeypatch.setattr(torch.Tensor, "numpy", None)
+    with Watching():
+        for first in range(0, 1200, 300):
+            top.add(strongest_units(maps, ids[first : first + 300], 1))
+        assert len(top.best) == 2
+    assert "aten::sort" in seen
+    assert not {"aten::_local_scalar_dense", "aten::nonzero"} & set(seen)

@@ -51,6 +51,14 @@ def test_a_batch_has_the_promised_shapes_and_ranges():
     assert len(batch.to("cpu")) == 3
 
 
+def test_ids_stay_on_the_cpu_where_reading_them_waits_for_no_device():
+    images = ImageSet.from_arrays(np.zeros((2, 4, 4, 3), np.uint8))
+    (batch,) = images.read(Preprocessing((4, 4), (0.5,) * 3, (0.5,) * 3))
+    moved = batch.to("meta")
+    assert (moved.pixels.device.type, moved.labels.device.type) == ("meta", "meta")
+    assert (moved.ids.tolist(), moved.levels.device.type) == ([0, 1], "cpu")
+
+
 def test_pixels_are_rgb_with_rows_before_columns():
     photo = np.zeros((1, 2, 3, 3), np.uint8)
     photo[0, 1, 2] = [255, 0, 51]

@@ -16,8 +16,14 @@ from torch.nn import functional as F
 from interpret_kit.analyses.counting.tally import Array, State
 
 _ENOUGH_TO_SORT = 128  # units per filter: sorting after every image would cost more
+_ENOUGH_TO_LAUNCH = 512  # the same on a GPU, where it takes twenty launches
 _LOW_BITS = 0xFFFFFFFF
 _COLUMNS = ("values", "images", "positions")
+
+
+def sorts(device: torch.device) -> bool:
+    """Whether a device sorts its units itself, so that nothing is copied before the end."""
+    return device.type == "cuda"
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,16 @@ class Units:
         """Select rows (units, filters) of each filter."""
         return Units(*(column.gather(0, rows) for column in _columns(self)))
 
+    def on(self, device: torch.device) -> Units:
+        """The same on a device."""
+        return Units(*(column.to(device) for column in _columns(self)))
+
 
 class TopK:
     """The strongest units of every filter, in a total order: value, then image, then position.
 
-    Memory is bounded: ``k`` units per filter on the CPU, and the units since the last sort on the
-    device of the maps.
+    Memory is bounded: ``k`` units per filter, and those since the last sort. On a GPU all of them
+    stay there until they are read.
     """
 
     def __init__(self, k: int) -> None:
@@ -52,7 +62,8 @@ class TopK:
     def add(self, units: Units) -> None:
         """Add units, in any order."""
         self._pending.append(units)
-        if sum(map(len, self._pending)) >= _ENOUGH_TO_SORT:
+        enough = _ENOUGH_TO_LAUNCH if sorts(units.values.device) else _ENOUGH_TO_SORT
+        if sum(map(len, self._pending)) >= enough:
             self._settle()
 
     def merge(self, other: TopK) -> None:
@@ -63,7 +74,7 @@ class TopK:
     def state(self) -> dict[str, Array]:
         """The strongest units; nothing if nothing was added."""
         best = self.best
-        columns = () if best is None else _on_the_cpu(best)
+        columns = () if best is None else _columns(best.on(torch.device("cpu")))
         return {k: each.numpy() for k, each in zip(_COLUMNS, columns, strict=False)}
 
     def restore(self, state: State) -> None:
@@ -81,7 +92,9 @@ class TopK:
     def _settle(self) -> None:
         if self._pending:
             seen = [*([self._kept] if self._kept else []), *self._pending]
-            columns = zip(*map(_on_the_cpu, seen), strict=True)
+            devices = (each.values.device for each in seen)
+            device = next(filter(sorts, devices), torch.device("cpu"))
+            columns = zip(*(_columns(each.on(device)) for each in seen), strict=True)
             units = _by_place(Units(*map(torch.cat, columns)))
             self._kept = units.rows(_sorted(_strongest(units, self.k)))
             self._pending.clear()
@@ -89,20 +102,24 @@ class TopK:
 
 def _by_place(units: Units) -> Units:
     """Order each filter's units by image, then position; a stream of images is in that order."""
-    if (units.images[1:] > units.images[:-1]).all():
+    # A look at their order would wait for a GPU.
+    if not sorts(units.images.device) and (units.images[1:] > units.images[:-1]).all():
         return units
-    place = units.images * (int(units.positions.max()) + 1) + units.positions
+    place = units.images * (units.positions.max() + 1) + units.positions
     return units.rows(place.argsort(dim=0))
 
 
 def _strongest(units: Units, k: int) -> Tensor:
     """Return the rows of the ``k`` strongest units, (k, filters); of equal ones the first."""
-    rows = torch.arange(len(units)).unsqueeze(1)
+    rows = torch.arange(len(units), device=units.values.device).unsqueeze(1)
     return _sorted(_keys(units.values, rows))[:k] & _LOW_BITS
 
 
 def _sorted(columns: Tensor) -> Tensor:
-    return torch.from_numpy(np.sort(columns.numpy(), axis=0))  # many times faster than torch.sort
+    if sorts(columns.device):
+        return columns.sort(dim=0).values  # no two are equal
+    # Many times faster than torch.sort on a CPU.
+    return torch.from_numpy(np.sort(columns.numpy(), axis=0))
 
 
 def _keys(values: Tensor, order: Tensor) -> Tensor:
@@ -117,10 +134,6 @@ def _keys(values: Tensor, order: Tensor) -> Tensor:
     # all bits of the former, and only the sign bit of the latter, for falling order.
     flips = (bits >> 31).bitwise_not_().bitwise_or_(-(2**31))
     return flips.bitwise_xor_(bits).long().bitwise_left_shift_(32).bitwise_or_(order)
-
-
-def _on_the_cpu(units: Units) -> tuple[Tensor, ...]:
-    return tuple(column.cpu() for column in _columns(units))
 
 
 def _columns(units: Units) -> tuple[Tensor, Tensor, Tensor]:
