@@ -21,8 +21,10 @@ from small_analyses import SMALL
 from torch import nn
 
 import interpret_kit as ik
+from interpret_kit.analyses.counting.accumulators import TopK, strongest_units
 from interpret_kit.captum_api.filter_ablation import FilterAblation
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
+from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.engine import IncrementalAblation
 from interpret_kit.incremental.graph.fingerprint import fingerprint_of
 from interpret_kit.incremental.occlusion.backend import FullOcclusion, PartialOcclusion
@@ -70,6 +72,25 @@ def test_every_analysis_has_the_numbers_of_the_cpu(analysis):
 @pytest.mark.parametrize("analysis", [SMALL[0], SMALL[4]], ids=lambda each: each.name)
 def test_both_engines_have_the_numbers_of_the_cpu(analysis, engine):
     assert_results_agree(analysis, small_classifier(), noisy_images(), engine=engine)
+
+
+@pytest.mark.parametrize("analysis", [SMALL[0], SMALL[4]], ids=lambda each: each.name)
+def test_the_engine_that_the_clock_chooses_has_the_numbers_of_the_cpu(analysis, monkeypatch):
+    monkeypatch.setenv("IKIT_TUNING", "measured")
+    monkeypatch.setattr(worth, "MARGIN", float("inf"))  # however little there is to compute
+    assert_results_agree(analysis, small_classifier(), noisy_images())
+
+
+def test_the_top_is_sorted_as_on_the_cpu():
+    maps = torch.randint(-3, 4, (600, 5, 3, 4), generator=torch.Generator().manual_seed(7)) / 4
+    here, there = TopK(6), TopK(6)
+    for first in range(0, 600, 50):
+        ids = torch.arange(first, first + 50)
+        units = strongest_units(maps[first : first + 50], ids, 3)
+        here.add(units)
+        there.add(units.on(torch.device("cuda")))
+    expected, found = here.state(), there.state()
+    assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
 
 
 @pytest.mark.parametrize(

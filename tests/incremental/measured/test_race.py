@@ -9,6 +9,7 @@ from networks_on_paper import SmallNet, noisy_images, small_classifier
 from torch import nn
 
 import interpret_kit as ik
+from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.errors import UsageError
 from interpret_kit.incremental import worth
 from interpret_kit.incremental.ablation.backend import (
@@ -198,7 +199,7 @@ def test_a_job_keeps_the_choice_of_its_first_run(clock, analysis, monkeypatch, t
         assert getattr(resumed, name).tobytes() == getattr(whole, name).tobytes(), name
 
 
-def test_workers_are_sent_the_choice(clock, monkeypatch, tmp_path):
+def test_workers_are_sent_the_choice(clock, monkeypatch):
     """They compute what this process chose; their own clock is not read."""
     monkeypatch.setattr(worth, "MARGIN", float("inf"))
     classifier, images, analysis = small_classifier(), noisy_images(4), ik.Occlusion(5, 3)
@@ -210,3 +211,13 @@ def test_workers_are_sent_the_choice(clock, monkeypatch, tmp_path):
     for clock.ours in (1e-6, 1e6):
         analysis.run(classifier, images, workers=2)
     assert sent == ["incremental", "full"]
+
+
+def test_a_worker_that_is_sent_no_choice_prices_the_work(clock, monkeypatch):
+    """Each worker's own clock could choose otherwise."""
+    monkeypatch.setattr(worth, "MARGIN", 0)  # full passes, by price
+    pace = RunProgress(4, 4, chooses=False)
+    pace.settle_engine(lambda: "incremental")
+    assert pace.engine == "auto"
+    assert type(occluding(timed=pace.chooses)) is FullOcclusion
+    assert clock.reads == 0
