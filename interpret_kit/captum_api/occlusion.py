@@ -190,6 +190,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         if self._backend is None or not self._backend.settled:  # more images may pay for a trace
             batch_size = max(batch_size, FULL_PASS_WINDOWS)
             before = self._backend if isinstance(self._backend, FullOcclusion) else None
+            before = before if before and before.network is network else None
             given = network, call.grid, inputs[:1], self._images, batch_size
             self._backend = occlusion_backend(*given, engine=self.engine, whole=before)
         return self._backend

@@ -221,3 +221,11 @@ def test_a_worker_that_is_sent_no_choice_prices_the_work(clock, monkeypatch):
     assert pace.engine == "auto"
     assert type(occluding(timed=pace.chooses)) is FullOcclusion
     assert clock.reads == 0
+
+
+def test_calls_of_one_object_time_full_passes_once(clock):
+    clock.full, clock.ours = 1e-3, 1e-6
+    made, image = ik.IncrementalOcclusion(SmallNet()), noise_image(size=SIZE)
+    for _ in range(3):
+        made.attribute(image, (3, 5, 4), strides=(3, 3, 3), target=1)
+    assert clock.reads == 4  # both ends of two runs
