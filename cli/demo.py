@@ -73,10 +73,10 @@ demo = click.Command(
     "demo",
     help=(
         "Train a small network on generated images, run every analysis on it and on an ImageNet "
-        "network, and write one HTML page of all results, and an atlas of the small network.\n\n"
+        "network, and write one HTML page of all results, and an atlas of each network.\n\n"
         "The page is index.html in --out; next to it are the run, a folder per result, and the "
-        "atlas in atlas/. Takes two to five minutes on two cores and needs no internet.\n\n"
-        + example_of("ikit demo --out ikit-demo")
+        "atlases in atlas/ and photo-atlas/. Takes two to five minutes on two cores and "
+        "needs no internet.\n\n" + example_of("ikit demo --out ikit-demo")
     ),
     params=[
         *shared("out", "device", "force", "json", "quiet", out=f"output folder; default: {OUT}"),

@@ -43,7 +43,7 @@ COMMANDS = {
     "jobs": Entry("jobs", "Show the progress of a run that has a --job folder."),
     "show": Entry("show", "Redraw a saved result."),
     "report": Entry("report", "Write one page about a few saved results."),
-    "demo": Entry("demo", "Train a network, run every analysis, write one HTML page."),
+    "demo": Entry("demo", "Train a network, run every analysis, write HTML pages."),
 }
 
 
