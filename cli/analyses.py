@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from interpret_kit.analyses import ANALYSES
+from interpret_kit.analyses.inputs.names import check_fit
 from interpret_kit.analyses.recording.memory import memory_argument
-from interpret_kit.background_imports import importing, importing_torch
+from interpret_kit.background_imports import importing
 from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
-from interpret_kit.cli.common.early_checks import check_names
+from interpret_kit.cli.common.early_checks import Inputs, check_early, check_images
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.kept import (
     Kept,
@@ -34,7 +36,6 @@ from interpret_kit.errors import UsageError
 from interpret_kit.jobs.folder import job_argument
 from interpret_kit.jobs.ray_cluster import RayCluster
 from interpret_kit.models.engines import AUTO
-from interpret_kit.models.loading.recorded_runs import size_of
 from interpret_kit.results.lock import alone_in
 from interpret_kit.results.save import formats_argument
 
@@ -141,21 +142,14 @@ def _answer(
     given = ctx.params
     model = defaults.choose_model(ctx)
     terminal.say(f"model: {model}")
-    size = given["size"] or size_of(str(model.spec))
-    if size is not None:
-        analysis.check_size(size)
+    spec = str(model.spec)
+    decided = check_early(analysis, spec, given)
     chosen = defaults.choose_images(ctx, model)
     few = None if given["images"] else FEW.get(analysis.name)
-    images, line = defaults.load_chosen(chosen, ctx, given["most"] or few)
-    terminal.say(line)
-    terminal.not_used(images.omitted)
-    images.check_readable(strict=given["strict"])
-    if not given["arch"]:
-        check_names(analysis, images, str(model.spec))
-    # All that needs no network has been checked; from here on torch is imported.
-    with importing_torch():
-        take_full_float32()
-        classifier = models.load(model.spec, ctx, terminal, given["device"])
+    inputs = Inputs(ctx, terminal, (spec,), chosen, given["most"] or few, decided)
+    images, (classifier,) = inputs.opened(
+        partial(check_images, analysis), lambda loaded: check_fit(analysis, *loaded)
+    )
     drawing = importing(f"interpret_kit.render.{analysis.name}")
     progress = terminal.progress(str(ctx.info_name), len(images))
     long = len(images) > analysis.shard
@@ -176,16 +170,6 @@ def _answer(
             memory=given.get("memory"),
         )
     return result, kept
-
-
-def take_full_float32() -> None:
-    """Disable TF32, which GPUs use for convolutions by default and which keeps three digits.
-
-    The library does so while it evaluates a network; a command has the process to itself.
-    """
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = False
 
 
 def tell(result: Result, terminal: Terminal) -> None:

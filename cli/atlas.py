@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import shlex
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from interpret_kit.analyses.comparison import Comparison
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.settings import AtlasSettings
-from interpret_kit.background_imports import importing_torch
-from interpret_kit.cli.analyses import take_full_float32
 from interpret_kit.cli.common import defaults, models
-from interpret_kit.cli.common.early_checks import check_names
+from interpret_kit.cli.common.early_checks import (
+    Inputs,
+    check_early,
+    check_images,
+    check_pair_early,
+)
 from interpret_kit.cli.common.folders import check_force, check_place, parts_beside
 from interpret_kit.cli.common.options import (
     example_of,
@@ -30,12 +35,13 @@ from interpret_kit.cli.common.resuming import give_hint
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import OutputExists, RunError, UsageError
 from interpret_kit.models.loading.overrides import as_given
-from interpret_kit.models.loading.recorded_runs import check_model, size_of
+from interpret_kit.models.loading.recorded_runs import check_model
 from interpret_kit.results.atomic import is_ours
 from interpret_kit.results.lock import alone_in
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.models.classifier import Classifier
 
 OUT = "ikit-atlas"
 EXAMPLES = """ikit atlas --data photos/ --out site --open
@@ -59,22 +65,25 @@ def _run(ctx: click.Context) -> None:
     parts = AtlasParts(parts_beside(out), fresh=given["force"])
     parts.check()
     specs = _specs(ctx, terminal)
-    for size in [given["size"] or size_of(each) for each in specs]:
-        if size is not None:
-            settings.occlusion.check_size(size)
+    asked = settings.occlusion, settings.ablation
+    decided = [check_early(one, spec, given) for one in asked for spec in specs]
+    decided.append(check_pair_early(Comparison(), specs, given))
     chosen = defaults.choose_images(ctx, defaults.Chosen(specs[0], "named"))
-    images, line = defaults.load_chosen(chosen, ctx, given["most"])
-    terminal.say(line)
-    terminal.not_used(images.omitted)
-    images.check_readable()
-    if not given["arch"]:
-        for each in specs:
-            check_names(settings.ablation, images, each)
+    inputs = Inputs(ctx, terminal, specs, chosen, given["most"], all(decided))
+    images, loaded = inputs.opened(
+        partial(check_images, settings.ablation), partial(_check_loaded, settings)
+    )
     with _resumable(out, parts):
-        page = _write(ctx, specs, images, settings, parts)
+        page = _write(inputs, loaded, images, settings, parts)
     _tell(terminal, page, parts)
     if given["in_browser"] and not webbrowser.open(page.absolute().as_uri()):
         terminal.say("no browser was found to open the page")
+
+
+def _check_loaded(settings: AtlasSettings, loaded: Sequence[Classifier]) -> None:
+    from interpret_kit.atlas.build import check_settings
+
+    check_settings(settings, *loaded)
 
 
 def _check_out(out: Path, *, force: bool, update: bool) -> None:
@@ -152,29 +161,25 @@ def _specs(ctx: click.Context, terminal: Terminal) -> tuple[str, ...]:
 
 
 def _write(
-    ctx: click.Context,
-    specs: tuple[str, ...],
+    inputs: Inputs,
+    loaded: Sequence[Classifier],
     images: ImageSet,
     settings: AtlasSettings,
     parts: AtlasParts,
 ) -> Path:
-    """Load the network, or both, and write the pages; return the first one."""
-    given = ctx.params
-    terminal = Terminal(given["json"], given["quiet"])
-    with importing_torch():
-        take_full_float32()
-        loaded = [models.load(each, ctx, terminal, given["device"]) for each in specs]
+    """Write the pages about the network, or both; return the first one."""
+    given = inputs.ctx.params
     from interpret_kit.atlas.build import write_atlas
     from interpret_kit.atlas.comparing.build import write_atlas_comparison
 
-    with terminal.progress("atlas") as step:
+    with inputs.terminal.progress("atlas") as step:
         how: dict[str, Any] = {
             "photos": list(given["photo"]) or None,
             "parts": parts,
             "batch_size": given["batch_size"],
             "engine": given["engine"],
             "progress": lambda what, done, total: step(done, total, what),
-            "command": command_again(ctx, specs[0]),
+            "command": command_again(inputs.ctx, inputs.models[0]),
             "force": given["force"] or given["update"],
         }
         place = Path(given["out"] or OUT), settings

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from interpret_kit.analyses.comparing.pairing import check_sizes, order_of_classes
 from interpret_kit.analyses.comparison import Comparison
-from interpret_kit.background_imports import importing, importing_torch
-from interpret_kit.cli.analyses import OUT, take_full_float32, tell
+from interpret_kit.background_imports import importing
+from interpret_kit.cli.analyses import OUT, tell
 from interpret_kit.cli.common import defaults, models
+from interpret_kit.cli.common.early_checks import Inputs, check_pair_early
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
 from interpret_kit.cli.common.terminal import Terminal
@@ -22,6 +26,7 @@ from interpret_kit.results.save import formats_argument
 
 if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
+    from interpret_kit.models.classifier import Classifier
     from interpret_kit.results.result import Result
 
 EXAMPLES = """ikit compare runs/a runs/b --data photos/
@@ -49,16 +54,26 @@ def _run(ctx: click.Context) -> None:
         check_model(spec, given["arch"], given["device"], as_given(**models.said_by(ctx)))
         state = defaults.with_state("", spec)
         terminal.say(f"model: {spec}{state and f' ({state})'}")
-    first = defaults.Chosen(specs[0], "named")
     ctx.params["images"] = ()
-    images, line = defaults.load_chosen(defaults.choose_images(ctx, first), ctx, given["most"])
-    terminal.say(line)
-    terminal.not_used(images.omitted)
-    images.check_readable(strict=given["strict"])
-    result = _answer(ctx, question, specs, images, terminal)
+    chosen = defaults.choose_images(ctx, defaults.Chosen(specs[0], "named"))
+    decided = check_pair_early(question, specs, given)
+    inputs = Inputs(ctx, terminal, specs, chosen, given["most"], decided)
+    images, loaded = inputs.opened(_take_all, partial(_check_loaded, question))
+    result = _answer(ctx, question, loaded, images, terminal)
     folder = result.save(place, figures=True, formats=formats, force=given["force"])
     tell(result, terminal)
     terminal.say(wrote(folder))
+
+
+def _take_all(_images: ImageSet, _model: str) -> None:
+    """Leave the images to the comparison."""
+
+
+def _check_loaded(question: Comparison, loaded: Sequence[Classifier]) -> None:
+    first, second = loaded[0], loaded[-1]
+    order_of_classes(first, second)
+    check_sizes(question, (first.name, first.size), (second.name, second.size))
+    question.check_names(second)
 
 
 def _specs(runs: tuple[str, ...], question: Comparison) -> tuple[str, ...]:
@@ -82,14 +97,11 @@ def _specs(runs: tuple[str, ...], question: Comparison) -> tuple[str, ...]:
 def _answer(
     ctx: click.Context,
     question: Comparison,
-    specs: tuple[str, ...],
+    loaded: Sequence[Classifier],
     images: ImageSet,
     terminal: Terminal,
 ) -> Result:
     given = ctx.params
-    with importing_torch():
-        take_full_float32()
-        loaded = [models.load(each, ctx, terminal, given["device"]) for each in specs]
     from interpret_kit.analyses.comparing.run import compare as compare_them
 
     progress = terminal.progress(str(ctx.info_name), len(images))

@@ -20,8 +20,13 @@ MODEL = ("model", "arch", *SAID)
 
 def load(spec: object, ctx: click.Context, terminal: Terminal, device: str) -> Classifier:
     """Load the classifier, and print its notes."""
+    import torch
+
     from interpret_kit.models.loading.load import load_classifier
 
+    # TF32, which GPUs use for convolutions by default, keeps three digits. The library disables it
+    # while it evaluates a network; a command has the process to itself.
+    torch.backends.cudnn.allow_tf32 = False
     arch = ctx.params["arch"]
     classifier = load_classifier(str(spec), arch=arch, device=device, **said_by(ctx))
     options = options_by_name(ctx.command)

@@ -18,6 +18,7 @@ from interpret_kit.analyses.counting.attributed import (
 )
 from interpret_kit.analyses.inputs.chosen_targets import LABEL, PREDICTED, ChosenTargets
 from interpret_kit.analyses.inputs.fills import MEAN, Fill, fill_argument, fill_image
+from interpret_kit.analyses.inputs.names import check_target
 from interpret_kit.analyses.inputs.unseen import outside, unseen
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.progress import RunProgress
@@ -26,6 +27,8 @@ from interpret_kit.captum_api.method_names import (
     MAPPED_BY_DEFAULT,
     OCCLUSION,
     READ_BY,
+    READS_LAYER,
+    find_map_layer,
     methods_argument,
 )
 from interpret_kit.errors import UsageError
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.known import HasNames
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,12 @@ class Attribution(Analysis[AttributionResult]):
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse a window larger than the image, and a stride that leaves gaps."""
         grid_for(size, self.window, self.stride)
+
+    def check_names(self, network: HasNames) -> None:
+        """Refuse a target or layer that the network does not have."""
+        check_target(network, self.target)
+        if READS_LAYER & {*self.method}:
+            find_map_layer(network, self.layer)
 
     def asks_labels(self) -> bool:
         """Whether the target is each image's label."""

@@ -29,6 +29,7 @@ from interpret_kit.analyses.counting.workers import (
     threads_of,
     tuning_of,
 )
+from interpret_kit.analyses.inputs.names import check_before, check_fields
 from interpret_kit.analyses.manner import BATCH_SIZE, Manner
 from interpret_kit.analyses.progress import Progress, RunProgress, reporting
 from interpret_kit.analyses.recording.memory import free_memory
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from interpret_kit.data.loader import Batch, Reading
     from interpret_kit.models.classes.lookup import HasClasses
     from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.known import HasNames
 
 
 R_co = TypeVar("R_co", bound=Result[Any], covariant=True, default=Result)
@@ -106,11 +108,11 @@ class Analysis(Question, ABC, Generic[R_co]):
         """
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse fields that do not fit images of this (height, width) in pixels.
+        """Refuse fields that do not fit images of this (height, width), in px: a `UsageError`."""
 
-        Raises:
-            UsageError: naming the field and the size.
-        """
+    def check_names(self, network: HasNames) -> None:
+        """Refuse classes, layers and filters that the network does not have: a `UsageError`."""
+        check_fields(network, dict(self.fields()))
 
     def asks_labels(self) -> bool:
         """Whether labels outside the classifier's classes are an error; else they are dropped."""
@@ -198,6 +200,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         classifier = as_classifier(classifier)
         with ExitStack() as stack:
             stack.enter_context(plain_surroundings(classifier.network))
+            check_before(given, folder, self, classifier)
             images = load_images(given).pinned()
             if manner.strict:
                 refuse_losses(images.omitted, images.source)
@@ -225,8 +228,7 @@ class Analysis(Question, ABC, Generic[R_co]):
             tally = fitting.fold.empty()
             memory = manner.memory or free_memory() // 2
             keep_within(tally, Room(memory, folder or temporary_folder()))
-            preprocessing = classifier.preprocessing
-            reading = images.read(preprocessing, pace.batch_size, strict=manner.strict)
+            reading = images.read(classifier.preprocessing, pace.batch_size, strict=manner.strict)
             shards = Shards(images, self.shard, reading, classifier.device, pace, kept)
             if manner.workers != HERE:
                 count_apart(shards, asked, classifier, manner.workers)

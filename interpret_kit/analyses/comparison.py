@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from interpret_kit.analyses.comparing.paired import changes_table, classes_table
 from interpret_kit.analyses.comparing.significance import mcnemar
 from interpret_kit.analyses.counting.scoring import Score
+from interpret_kit.analyses.inputs.names import check_ablated
 from interpret_kit.errors import UsageError
 from interpret_kit.models.argument_values import count_argument, counted, integer
 from interpret_kit.models.arguments import AblatedFilters, ablated_filters_argument
 from interpret_kit.models.layers.selectors import SITE
 from interpret_kit.results.result import Array, Question, Result, array, parameter
 from interpret_kit.results.table import Table
+
+if TYPE_CHECKING:
+    from interpret_kit.models.known import HasNames
 
 
 def _number(value: Any, name: str) -> int:
@@ -137,6 +141,10 @@ class Comparison(Question):
     occlusion: int = parameter(
         0, "number of changed images whose occlusion maps to compare", _number
     )
+
+    def check_names(self, network: HasNames) -> None:
+        """Refuse filters to ablate that the second classifier does not have."""
+        check_ablated(network, self.ablate)
 
     def __post_init__(self) -> None:
         """Convert the fields to canonical values, and refuse what would have no effect.

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interpret_kit.analyses.batch_sizes import BatchSize, batch_size_argument
+from interpret_kit.analyses.comparing.pairing import order_of_classes
+from interpret_kit.analyses.inputs.names import check_fit
 from interpret_kit.analyses.inputs.subjects import as_classifier
 from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.gather import gather
@@ -83,11 +85,11 @@ def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     place = path_argument(folder, "folder")
     classifier = as_classifier(classifier, "write_atlas() expects a Classifier first")
     how = batch_size_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
-    found, more = checked_images(classifier, images, settings), checked_photos(photos)
+    check_settings(settings, classifier)
+    found, more = labelled(images, classifier), checked_photos(photos)
     with workplace(place, parts, force=force) as work:
-        given = work.room, progress or ignore, *how, more, work.parts
-        inputs = AtlasInputs(classifier, found, *given)
-        make_site(work.folder, inputs, settings, command)
+        manner = work.room, progress or ignore, *how, more, work.parts
+        make_site(work.folder, AtlasInputs(classifier, found, *manner), settings, command)
     return place / INDEX
 
 
@@ -143,13 +145,24 @@ def make_site(
     return site
 
 
-def checked_images(classifier: Classifier, images: Spec, settings: AtlasSettings) -> ImageSet:
-    """Return the labelled images; refuse settings that do not fit the classifier."""
+def check_settings(settings: AtlasSettings, *classifiers: Classifier) -> None:
+    """Refuse classifiers of other classes, and settings that do not fit, before images are found.
+
+    Raises:
+        UsageError: they do not fit.
+    """
     if not isinstance(settings, AtlasSettings):
         raise WrongType(
             f"`settings` is {shown_value(settings)}; give AtlasSettings(ablation_images=200)"
         )
-    settings.occlusion.check_size(classifier.size)
+    order_of_classes(classifiers[0], classifiers[-1])
+    for each in classifiers:
+        check_fit(settings.occlusion, each)
+        check_fit(settings.ablation, each)
+
+
+def labelled(images: Spec, classifier: Classifier) -> ImageSet:
+    """Return the images that have a label, which must be a class of the classifier."""
     return load_images(images).pinned().with_classes_of(classifier).only_labelled("atlas")
 
 

@@ -16,11 +16,9 @@ from interpret_kit.captum_api.gradient_maps import (
     change_of_output,
     integrated_gradients,
 )
-from interpret_kit.captum_api.method_names import GUIDED, IG, READS_LAYER
-from interpret_kit.errors import LayerNotFound, NotSupported
-from interpret_kit.models.arguments import LAST, OneLayer
+from interpret_kit.captum_api.method_names import GUIDED, IG, READS_LAYER, find_map_layer
+from interpret_kit.models.arguments import OneLayer
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.layers.catalogue import Layer
 from interpret_kit.results.result import Array
 
 _GRADIENTS = 4  # a pass with gradients keeps all feature maps: fewer images than one without
@@ -39,7 +37,7 @@ class GradientMethods:
             LayerNotFound: if it does not have the layer.
         """
         self.methods = [each for each in methods if each in {IG, *MAPS}]
-        found = _layer(layer, classifier) if READS_LAYER & {*self.methods} else None
+        found = find_map_layer(classifier, layer) if READS_LAYER & {*self.methods} else None
         self.scores = Scores(classifier, found, site)
         if self.methods:
             refuse_without_gradient(self.scores, self.methods)
@@ -79,16 +77,3 @@ class GradientMethods:
                     found = MAPS[method](self.scores, some, classes)
                 maps[method].append(found.detach().float().cpu().numpy())
         return {name: np.concatenate(each) for name, each in maps.items()}, change
-
-
-def _layer(layer: OneLayer, classifier: Classifier) -> Layer:
-    try:
-        (found,) = classifier.find_layers(layer)
-    except (LayerNotFound, NotSupported) as error:
-        if layer != LAST:
-            raise
-        raise NotSupported(
-            f"gradcam and guided-gradcam need a layer with feature maps: {error}; or give other "
-            "methods, as in `method='occlusion,ig,saliency'`"
-        ) from error
-    return found

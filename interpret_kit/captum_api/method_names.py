@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from interpret_kit.errors import UsageError, WrongType, close_names
+from interpret_kit.errors import LayerNotFound, NotSupported, UsageError, WrongType, close_names
 from interpret_kit.models.argument_values import shown
+from interpret_kit.models.arguments import LAST
+
+if TYPE_CHECKING:
+    from interpret_kit.models.arguments import Layers, OneLayer
 
 OCCLUSION, GRADCAM, GUIDED, IG, SALIENCY = (
     "occlusion",
@@ -28,6 +32,16 @@ READ_BY = {  # fields of `Attribution`
     "stride": {OCCLUSION},
 }
 
+L_co = TypeVar("L_co", covariant=True)
+
+
+class HasLayers(Protocol[L_co]):
+    """A classifier, or what is known of its layers."""
+
+    def find_layers(self, spec: Layers) -> tuple[L_co, ...]:
+        """Find layers by number, name, "last" or "all"."""
+
+
 _EXAMPLE = "as in `method='occlusion,ig'`"
 
 
@@ -48,4 +62,23 @@ def methods_argument(value: Any, name: str = "method") -> tuple[str, ...]:
             raise UsageError(f"`{name}` {each!r} is not a method; {close}")
     if not found:
         raise UsageError(f"`{name}` is empty; give some of {', '.join(METHODS)}")
+    return found
+
+
+def find_map_layer(network: HasLayers[L_co], layer: OneLayer) -> L_co:
+    """Find the layer that the methods in `READS_LAYER` read.
+
+    Raises:
+        LayerNotFound: if there is no such layer.
+        NotSupported: if there is none at all.
+    """
+    try:
+        (found,) = network.find_layers(layer)
+    except (LayerNotFound, NotSupported) as error:
+        if layer != LAST:
+            raise
+        raise NotSupported(
+            f"gradcam and guided-gradcam need a layer with feature maps: {error}; or give other "
+            "methods, as in `method='occlusion,ig,saliency'`"
+        ) from error
     return found

@@ -24,11 +24,21 @@ def targets_by_id(target: Any, classifier: HasClasses, images: ImageSet) -> dict
     several = isinstance(target, tuple)
     if several:
         _check_count(len(target), len(images), "images")
+    wanted = indices_of(target, classifier)
+    return dict(zip(images.ids.tolist(), wanted if several else wanted * len(images), strict=True))
+
+
+def indices_of(target: Any, classifier: HasClasses) -> list[int]:
+    """Look up what `target_argument` has read: one class, or one for each image.
+
+    Raises:
+        ClassNotFound: if the classifier has no such class.
+    """
+    names = target if isinstance(target, tuple) else [target]
     try:
-        wanted = [classifier.class_index(each) for each in (target if several else [target])]
+        return [classifier.class_index(each) for each in names]
     except ClassNotFound as error:
         raise ClassNotFound(f"{error}; or give predicted, or label") from None
-    return dict(zip(images.ids.tolist(), wanted if several else wanted * len(images), strict=True))
 
 
 def as_captum_takes_it(target: Any, function: object, count: int) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.data.containers.load import images_in
-from interpret_kit.data.containers.places import container_files
+from interpret_kit.data.containers.opening import is_url
+from interpret_kit.data.containers.places import container_files, kind_of_container
 from interpret_kit.data.folders.listing import Listing, list_files, list_folder
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.in_memory import images_in_memory
@@ -59,6 +60,20 @@ def load_images(
     if normalized is not None:
         raise UsageError("normalized is for float pixels in memory, and files have none; omit it")
     return _at(given_paths(spec), split)
+
+
+def is_found_at_once(spec: Spec) -> bool:
+    """Whether `load_images` takes no time, or at once sees that there is nothing: files by name.
+
+    Folders are listed, data sets drawn or downloaded, and tar and Parquet files read.
+    """
+    paths = given_paths(spec)
+    if len(paths) == 1 and str(paths[0]).casefold() in {"shapes", *published.NAMES}:
+        return False
+    local = [at_home(each) for each in paths if kind_of_container(str(each)) is None]
+    return len(local) == len(paths) and not any(
+        is_url(str(each)) or (is_there(each) and each.is_dir()) for each in local
+    )
 
 
 def _at(paths: Sequence[str | Path], split: str | None) -> ImageSet:

@@ -7,10 +7,26 @@ import sys
 
 import click
 import pytest
+from click.testing import CliRunner
+from networks_on_paper import noisy_images, small_classifier
 from PIL import Image
 
-from interpret_kit import Ablation, Activations, Misclassifications, Occlusion, TopPatches
+from interpret_kit import (
+    Ablation,
+    Activations,
+    AtlasSettings,
+    Attribution,
+    Misclassifications,
+    Occlusion,
+    TopPatches,
+    compare,
+    write_atlas,
+    write_atlas_comparison,
+)
 from interpret_kit.cli.common.options import options_of
+from interpret_kit.cli.main import ikit
+from interpret_kit.data import load
+from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import (
     ClassNotFound,
@@ -73,6 +89,13 @@ MISTAKES = {
     "top-patches photo.png --model cnn --layer blocks": "maps; 'ikit layers --all' lists them",
     "ablation photo.png --model cnn --filters 0,3": "no filter 3 in layer conv2; it has 3 filters",
     "misclassifications --model cnn --data shapes --silence 1:5": "no filter 5 in layer conv1; it",
+    "top-patches --layer 99": "no layer 99; the layers are numbered from 1 to 49",
+    "ablation --layer conv_stem --filters 32": "no filter 32 in layer conv_stem; it has 32",
+    "attribution photo.png --method gradcam --layer 1,2": "--layer",
+    "atlas --model cnn --data shapes --layer 3": "no layer 3; the layers are numbered from 1 to",
+    "atlas --compare cnn run --data shapes": "cnn and run do not have the same classes",
+    "compare cnn run --data shapes": "cnn and run do not have the same classes: cat, dog only in",
+    "compare cnn --ablate 2:7 --data shapes": "no filter 7 in layer conv2; it has 3 filters",
     "misclassifications photo.png --model cnn": "have no labels; give a folder of class folders",
     "show empty": "no result in empty: it has no manifest.json",
     "show emtpy": "there is no folder emtpy; similar names: empty; give the folder an analysis",
@@ -138,6 +161,89 @@ def test_a_mistake_that_needs_no_network_is_reported_before_torch_is_imported(pl
     assert sorted(each.name for each in place.iterdir()) == [
         *("cnn", "empty", "file", "photo.png", "run", "text.jpg", "weights.pth")
     ]
+
+
+NETWORK = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 22 * 22, 5))
+"""
+NAMED_WRONGLY = {
+    "occlusion --window 25": "25x25 px is larger than the image of 24x24 px",
+    "occlusion --target 5": "no class 5 in ",
+    "attribution --target 5": "no class 5 in ",
+    "attribution --method gradcam --layer 9": "no layer 9; the layers are numbered",
+    "activations --filters 4": "no filter 4 in layer 0; it has 4 filters",
+    "top-patches --layer 9": "no layer 9; the layers are numbered",
+    "ablation --layer 1,9": "no layer 9; the layers are numbered",
+    "misclassifications --silence 1:4": "no filter 4 in layer 0; it has 4 filters",
+    "atlas --layer 9": "no layer 9; the layers are numbered",
+    "atlas --window 25": "25x25 px is larger than the image of 24x24 px",
+}
+
+
+@pytest.fixture(scope="module")
+def of_a_file(tmp_path_factory):
+    place = tmp_path_factory.mktemp("file") / "early_network.py"
+    place.write_text(NETWORK)
+    return f"{place}:make"
+
+
+@pytest.mark.parametrize("line", NAMED_WRONGLY)
+def test_what_only_the_network_knows_is_refused_before_the_images_are_found(
+    line, of_a_file, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    found = []
+    monkeypatch.setattr(load, "_at", lambda paths, _split: found.append(paths))
+    model = ["--model", of_a_file, "--size", "24", "--mean", "0.5", "--std", "0.2"]
+    command = [*line.split(), *model, "--data", "shapes"]
+    result = CliRunner().invoke(ikit, command)
+    assert NAMED_WRONGLY[line] in result.stderr
+    assert result.exit_code in {1, 2}
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("ask", "error"),
+    [
+        (lambda net, **how: Occlusion(window=13).run(net, **how), DoesNotFit),
+        (lambda net, **how: Occlusion(target=9).run(net, **how), ClassNotFound),
+        (lambda net, **how: Attribution(method="ig", target=9).run(net, **how), ClassNotFound),
+        (lambda net, **how: Activations(layer=9).run(net, **how), LayerNotFound),
+        (lambda net, **how: TopPatches(layer=9).run(net, **how), LayerNotFound),
+        (lambda net, **how: Ablation(filters=99).run(net, **how), LayerNotFound),
+        (lambda net, **how: Misclassifications(silence="9:1").run(net, **how), LayerNotFound),
+    ],
+)
+def test_in_python_neither_a_data_set_is_drawn_nor_an_image_hashed(
+    ask, error, tmp_path, monkeypatch
+):
+    touched = []
+    monkeypatch.setattr(load, "_at", lambda paths, _split: touched.append(paths))
+    hashed = property(lambda images: touched.append(images.source))
+    monkeypatch.setattr(ImageSet, "fingerprint", hashed)
+    classifier, kept = small_classifier(), noisy_images()
+    for how in ({"images": "shapes"}, {"images": kept, "job": tmp_path / "job"}):
+        with pytest.raises(error, match=r"13x13|no class 9|no layer 9|no filter 99"):
+            ask(classifier, **how)
+    assert touched == []
+    assert not (tmp_path / "job").exists()
+
+
+def test_in_python_atlas_and_comparison_do_not_touch_the_images_either(tmp_path, monkeypatch):
+    touched = []
+    monkeypatch.setattr(load, "_at", lambda paths, _split: touched.append(paths))
+    net = small_classifier()
+    with pytest.raises(LayerNotFound, match="no layer 9"):
+        compare(net, net, "shapes", ablate="9:1")
+    for settings in (AtlasSettings(layer=9), AtlasSettings(window=13)):
+        with pytest.raises((LayerNotFound, DoesNotFit), match=r"no layer 9|13x13"):
+            write_atlas(net, "shapes", tmp_path / "one", settings)
+        with pytest.raises((LayerNotFound, DoesNotFit), match=r"no layer 9|13x13"):
+            write_atlas_comparison(net, net, "shapes", tmp_path / "two", settings)
+    assert touched == []
 
 
 def test_the_size_of_a_recipe_is_typed_as_other_sizes_are():

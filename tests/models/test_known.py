@@ -1,12 +1,15 @@
 """Is what is known of a model without loading it the same as what the loaded one says?"""
 
 import pytest
+import timm
 from small_runs import write_run
+from torch.nn import Conv2d
 
+from interpret_kit.analyses.inputs.names import check_layers
 from interpret_kit.errors import ClassNotFound, LayerNotFound
 from interpret_kit.models.classes.lookup import ClassLookup
 from interpret_kit.models.classifier import Classifier
-from interpret_kit.models.known import known_model
+from interpret_kit.models.known import NothingKnown, Undecided, known_model
 from interpret_kit.models.loading.load import create, load_classifier
 
 
@@ -35,7 +38,7 @@ def test_the_mistakes_are_reported_as_by_the_loaded_classifier(tmp_path):
     assert (known.name, known.classes) == (loaded.name, loaded.classes)
     for spec in ("3", "conv7", "1,act3"):
         with pytest.raises(LayerNotFound) as early:
-            known.check_layers(spec)
+            known.find_layers(spec)
         with pytest.raises(LayerNotFound) as late:
             loaded.find_layers(spec)
         assert str(early.value) == str(late.value)
@@ -46,21 +49,39 @@ def test_the_mistakes_are_reported_as_by_the_loaded_classifier(tmp_path):
             loaded.class_index(spec)
         assert str(early.value) == str(late.value)
     with pytest.raises(LayerNotFound, match="no filter 3 in layer conv2; it has 3 filters, from 0"):
-        known.check_layers("last", (0, 3))
+        check_layers(known, "last", (0, 3))
 
 
 def test_what_only_the_network_knows_is_left_to_it(tmp_path):
     write_run(tmp_path / "run")
     write_run(tmp_path / "other", architecture="resnet18")
     known = known_model(tmp_path / "run")
-    known.check_layers("head")
-    known.check_layers("fc1,all", "strongest")
-    known_model(tmp_path / "other").check_layers("99")
+    for unknown, spec in (
+        (known, "head"),
+        (known, "fc1,all"),
+        (known_model(tmp_path / "other"), "99"),
+        (known_model(None), "blocks"),
+        (NothingKnown(), "last"),
+    ):
+        with pytest.raises(Undecided):
+            unknown.find_layers(spec)
+    with pytest.raises(LayerNotFound, match="no layer 3; the layers are numbered from 1 to 2"):
+        known.find_layers("head,3")
     assert known_model("resnet18") is None
 
 
-def test_the_classes_of_the_embedded_model_are_known_without_it():
+def test_the_classes_and_layers_of_the_embedded_model_are_known_without_it():
     known = known_model(None)
+    network = timm.create_model("tf_efficientnet_lite0")
+    modules = [(name, each) for name, each in network.named_modules() if isinstance(each, Conv2d)]
+    assert [(each.label, each.filters) for each in known.layers] == [
+        (name, each.out_channels) for name, each in modules
+    ]
+    assert [each.number for each in known.layers] == list(range(1, 50))
+    assert [each.label for each in known.find_layers("last,conv_stem")] == [
+        "conv_head",
+        "conv_stem",
+    ]
     assert (len(known.classes), known.class_index("tench")) == (1000, 0)
     assert known.class_index("n02119789") == known.class_index("kit_fox") == 278
     assert known.classes_called("nothing") == ()

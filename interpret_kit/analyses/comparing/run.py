@@ -13,6 +13,7 @@ import torch
 from interpret_kit.analyses.base import origin_of
 from interpret_kit.analyses.batch_sizes import BatchSize, batch_size_argument, images_per_pass
 from interpret_kit.analyses.comparing.paired import most_changed
+from interpret_kit.analyses.comparing.pairing import check_sizes, order_of_classes
 from interpret_kit.analyses.comparison import Comparison, ComparisonResult
 from interpret_kit.analyses.inputs.ablated import ablated_layers, all_ablated
 from interpret_kit.analyses.inputs.chosen_targets import LABEL
@@ -21,9 +22,8 @@ from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.progress import Progress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.data.load import load_images
-from interpret_kit.errors import ClassMismatch, NoImages, NotSupported, UnreadableImage, shortened
+from interpret_kit.errors import NoImages, UnreadableImage, shortened
 from interpret_kit.models.arguments import AblatedFilters
-from interpret_kit.models.classes.lookup import folded
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, FULL
 from interpret_kit.models.layers.selectors import site_notes
@@ -79,10 +79,10 @@ def compare(  # noqa: PLR0913 - all but three are keywords with a default
     first = as_classifier(first, "compare() expects a Classifier first")
     second = as_classifier(second, "compare() expects a Classifier second")
     order = order_of_classes(first, second)
-    _refuse_other_sizes(question, first, second)
-    given = _labelled(images, first, strict=strict)
+    check_sizes(question, *((each.name, each.size) for each in (first, second)))
     with alone_with(second.network):
         layers = ablated_layers(question.ablate, second)
+    given = _labelled(images, first, strict=strict)
     with reporting(progress, question.name) as step:
         reader = _Reader(given, batch_size_argument(batch_size, "batch_size"), strict, step)
         before = reader.predictions(_Side(first, np.arange(len(order))))
@@ -165,38 +165,6 @@ def _labelled(images: Spec, first: Classifier, *, strict: bool) -> ImageSet:
     if not len(given):
         raise NoImages(f"{given.source} holds no images; give at least one")
     return given.only_labelled("comparison")
-
-
-def _refuse_other_sizes(question: Comparison, first: Classifier, second: Classifier) -> None:
-    if question.occlusion and first.size != second.size:
-        sizes = (f"{each.name} ({each.size[0]} x {each.size[1]} px)" for each in (first, second))
-        raise NotSupported(
-            f"occlusion maps of {' and '.join(sizes)} cannot be compared pixel by pixel; drop "
-            "`occlusion`"
-        )
-
-
-def order_of_classes(first: Classifier, second: Classifier) -> Array:
-    """Return the class of the first classifier for each class of the second, (classes,).
-
-    Raises:
-        ClassMismatch: if they do not have the same names.
-    """
-    if first.classes == second.classes:
-        return np.arange(len(first.classes))
-    ours, theirs = ([folded(each) for each in one.classes] for one in (first, second))
-    if sorted(ours) != sorted(theirs) or len({*ours}) < len(ours):
-        only = [
-            f"{shortened(sorted({*one} - {*other}), most=3)} only in {of.name}"
-            for one, other, of in ((ours, theirs, first), (theirs, ours, second))
-            if {*one} - {*other}
-        ]
-        why = "; ".join(only) or "some names occur more than once"
-        raise ClassMismatch(
-            f"{first.name} and {second.name} do not have the same classes: {why}; compare "
-            "classifiers that were trained on the same classes"
-        )
-    return np.array([ours.index(each) for each in theirs])
 
 
 def _result(

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interpret_kit.analyses.batch_sizes import BatchSize, batch_size_argument
-from interpret_kit.analyses.comparing.run import compare, order_of_classes
+from interpret_kit.analyses.comparing.pairing import order_of_classes
+from interpret_kit.analyses.comparing.run import compare
 from interpret_kit.analyses.comparison import ComparisonResult
 from interpret_kit.analyses.inputs.chosen_targets import LABEL
 from interpret_kit.analyses.inputs.subjects import as_classifier
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.atlas.build import (
     INDEX,
-    checked_images,
+    check_settings,
     checked_photos,
     ignore,
+    labelled,
     make_site,
     workplace,
 )
@@ -81,10 +83,10 @@ def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a 
     place = path_argument(folder, "folder")
     first = as_classifier(first, "write_atlas_comparison() expects a Classifier first")
     second = as_classifier(second, "write_atlas_comparison() expects a Classifier second")
-    order_of_classes(first, second)  # raises if they differ
     how = batch_size_argument(batch_size, "batch_size"), engine_argument(engine, "engine")
+    check_settings(settings, first, second)
     given, more = load_images(images).pinned(), checked_photos(photos)
-    mine, theirs = (checked_images(each, given, settings) for each in (first, second))
+    mine, theirs = (labelled(given, each) for each in (first, second))
     with workplace(place, parts, force=force) as work:
         shared = work.room, progress or ignore, *how, more, work.parts
         ours = AtlasInputs(first, mine, *shared, side=SIDES[0])
