@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
+from interpret_kit.trainers.sweep.study import read_study
+
+STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 MARGIN = 1.0  # percentage points: a smaller lead is none; fixed before the decisive trials
 LEFT = 0.25  # of the best rate's lead over chance: a rate with less counts as diverged
+
+
+@cache
+def title_of(study: str) -> str:
+    """Return the title of the study in ``examples/studies/<study>.toml``."""
+    return read_study(STUDIES / f"{study}.toml").title
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,11 @@ class Claim:
     against: tuple[Contrast, ...]  # it does not hold if one is above 0
     leads: tuple[Contrast, ...] = ()
     shown: Contrast | None = None  # on the page, instead of the first that must be positive
+
+    @property
+    def title(self) -> str:
+        """The title of its study."""
+        return title_of(self.study)
 
     @property
     def main(self) -> Contrast:

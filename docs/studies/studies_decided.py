@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from studies_claims import CLAIMS, MARGIN, Claim
+from studies_claims import CLAIMS, MARGIN, Claim, title_of
 from studies_power import (
     BEGINS,
     ENDS,
@@ -78,7 +78,7 @@ def _planned(claim: Claim, sample: Sample) -> str:
     plan = needed(sample, claim.above[0])
     images = plan.images if claim.above[0].split == "val" else None
     cells = [
-        claim.study,
+        claim.title,
         claim.text,
         f"{sample.points(claim.main):+.1f}",
         f"{plan.spread:.1f}",
@@ -134,7 +134,7 @@ def _images(decisive: Samples) -> str:
 
 def _missing(decisive: Samples) -> str:
     studies = dict.fromkeys(each.study for each in CLAIMS)
-    missing = [each for each in studies if each not in decisive]
+    missing = [f'"{title_of(each)}"' for each in studies if each not in decisive]
     return f"; the trials of {_listed(missing)} have not ended yet" if missing else ""
 
 
@@ -148,7 +148,7 @@ def _row(each: Judgement, p: float, sample: Sample) -> str:
     used = sample.weights(each.claim.main) != 0
     seeds = int((~np.isnan(sample.shares(each.claim.main)[used])).sum(1).min())
     cells = [
-        each.claim.study,
+        each.claim.title,
         each.claim.text,
         str(seeds),
         f"{each.main.points:+.1f} +- {each.main.error:.1f}",

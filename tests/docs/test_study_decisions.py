@@ -185,10 +185,14 @@ def test_the_decided_claims_are_counted_and_the_missing_trials_named():
     pooling = sample(around(10, 10.5, spread=1.0), ("3", "2"))
     text = studies_decided.sections({"stride": stride}, {"stride": stride, "pooling": pooling})
     assert "1 of 14 claims are decided" in text
-    missing = "filters_1, filters_2, filters_3, convolutions, fully_connected, epochs and"
-    assert f"the trials of {missing} learning_rate have not ended yet" in text
+    filters = ", ".join(
+        f'"Filters of the {each} convolution"' for each in ("first", "second", "third")
+    )
+    layers = '"Number of convolutions", "Number of fully connected layers"'
+    missing = f'the trials of {filters}, {layers}, "Epochs" and "Learning rate" have not ended yet'
+    assert missing in text
     # The error of each mean is 0.1 / sqrt(8), that of the difference 0.05.
-    early = "| stride | A large stride early costs accuracy | 8 | +5.0 +- 0.1 | < 0.0001 |"
+    early = "| Stride | A large stride early costs accuracy | 8 | +5.0 +- 0.1 | < 0.0001 |"
     assert f"{early} **holds** |" in text
     assert "| Pooling by 2 beats pooling by 3 | 8 | +0.5 +- 2.2 | 1 | **undecided** |" in text
 
