@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from interpret_kit.analyses.base import Analysis, Fold
-from interpret_kit.analyses.counting.windows import (
-    changes_table,
-    images_table,
-    lead_of,
-    numbers_of,
-)
+from interpret_kit.analyses.counting.windows import changes_table, images_table, lead_of, numbers_of
 from interpret_kit.analyses.inputs.chosen_targets import LABEL, PREDICTED, ChosenTargets
 from interpret_kit.analyses.inputs.fills import MEAN, Fill, fill_argument, fill_image
 from interpret_kit.analyses.inputs.unseen import outside, unseen
@@ -230,11 +225,9 @@ class OcclusionFold(Fold[OcclusionResult]):
         uncovered = self.classifier.probabilities(batch.pixels).cpu().numpy()
         self.backend, rows = self.backend or self._chosen(), []
         for i, target in enumerate(self.targets.of(batch, uncovered)):
-            inputs = self.classifier.normalised(batch.pixels[i : i + 1])
-            own = self.backend.uncovered(inputs)
+            own, confidence, predicted = self._under_windows(batch, i, images[i], int(target))
             if own is not None:
-                uncovered[i] = self.classifier.to_probabilities(own.reshape(1, -1))[0].cpu().numpy()
-            confidence, predicted = self._under_windows(batch, i, images[i], int(target))
+                uncovered[i] = own
             confidence = confidence.reshape(self.grid.shape)
             # Image by image, so that the last bits do not depend on the size of the batch.
             attribution = self.grid.spread((uncovered[i, target] - confidence)[None])[0]
@@ -255,8 +248,11 @@ class OcclusionFold(Fold[OcclusionResult]):
 
     def _under_windows(
         self, batch: Batch, index: int, image: Array, target: int
-    ) -> tuple[Array, Array]:
-        """Return the target's probability and the predicted class per window, (positions,)."""
+    ) -> tuple[Array | None, Array, Array]:
+        """Return the probabilities without a window, (classes,); None: they are the network's own.
+
+        Then the target's probability and the predicted class per window, (positions,).
+        """
         import torch
 
         shown = fill_image(self.analysis.fill, image, self.mean, self.grid.window)
@@ -265,15 +261,18 @@ class OcclusionFold(Fold[OcclusionResult]):
         inputs, filled = self.classifier.normalised(pixels), self.classifier.normalised(fill[None])
         confidence = np.empty(len(self.grid), np.float32)
         predicted, done = np.empty(len(self.grid), np.int64), 0
-        backend = self.backend or self._chosen()
-        for positions, outputs in backend.outputs(inputs, filled[0]):
-            # A network that calls squeeze() drops the batch dimension of a single position.
-            rows = self.classifier.to_probabilities(outputs.reshape(len(positions), -1))
+        # A network that calls squeeze() drops the batch dimension of a single position.
+        scores = self.classifier.to_probabilities
+        occluded = (self.backend or self._chosen()).image(inputs)
+        own = occluded.uncovered
+        alone = None if own is None else scores(own.reshape(1, -1))[0].cpu().numpy()
+        for positions, outputs in occluded.under_windows(filled[0]):
+            rows = scores(outputs.reshape(len(positions), -1))
             confidence[positions] = rows[:, target].cpu().numpy()
             predicted[positions] = rows.argmax(1).cpu().numpy()
             done += len(positions)
             self.pace.within(index + done / len(self.grid))
-        return confidence, predicted
+        return alone, confidence, predicted
 
     def _chosen(self) -> OcclusionBackend:
         """Choose by pixels of noise, so that the choice is the same for all shards."""

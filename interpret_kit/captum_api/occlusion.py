@@ -34,8 +34,8 @@ from interpret_kit.incremental.occlusion.backend import (
     occlusion_backend,
     takes_rows_apart,
 )
-from interpret_kit.incremental.occlusion.engine import Stale
 from interpret_kit.incremental.occlusion.full_passes import FullOcclusion
+from interpret_kit.incremental.occlusion.stored import Stale
 from interpret_kit.incremental.tuning import FULL_PASS_WINDOWS
 from interpret_kit.models.argument_values import count_argument
 from interpret_kit.models.engines import (
@@ -197,18 +197,25 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
 
 
 def _drops(call: OcclusionCall, targets: Targets, backend: OcclusionBackend, bar: tqdm) -> Tensor:
-    grid, maps = call.grid, []
     check_columns(targets, call.asked.score(call.uncovered[:1]).shape[1])
-    given = call.inputs, call.fills, call.uncovered, targets
-    for row, fill, uncovered, target in zip(*given, strict=True):
-        # Both scores by the same arithmetic: their common rounding cancels in the difference.
-        own = backend.uncovered(row[None])
-        score = call.asked.score(uncovered[None] if own is None else own.reshape(1, -1))
-        drops = score.new_empty(score.shape[1], len(grid))
-        for positions, outputs in backend.outputs(row[None], fill, uncovered[None]):
-            drops[:, torch.from_numpy(positions)] = (score - call.asked.score(outputs)).T
-            bar.update(len(positions))
+    maps = []
+    for row, target in enumerate(targets):
+        drops = _drops_of(call, row, backend, bar)
         chosen = drops if target is None else drops[target][None]
-        spread = grid.spread(chosen.view(-1, *grid.shape).cpu().numpy())
-        maps.append(torch.from_numpy(spread).to(row.device))
+        spread = call.grid.spread(chosen.view(-1, *call.grid.shape).cpu().numpy())
+        maps.append(torch.from_numpy(spread).to(drops.device))
     return torch.cat(maps)[:, None].repeat(1, call.channels, 1, 1)
+
+
+def _drops_of(call: OcclusionCall, row: int, backend: OcclusionBackend, bar: tqdm) -> Tensor:
+    """Evaluate an input: how far each class drops under each window, (classes, positions)."""
+    its = slice(row, row + 1)
+    image = backend.image(call.inputs[its], call.uncovered[its])
+    # Both scores by the same arithmetic: their common rounding cancels in the difference.
+    own = call.uncovered[its] if image.uncovered is None else image.uncovered.reshape(1, -1)
+    score = call.asked.score(own)
+    drops = score.new_empty(score.shape[1], len(call.grid))
+    for positions, outputs in image.under_windows(call.fills[row]):
+        drops[:, torch.from_numpy(positions)] = (score - call.asked.score(outputs)).T
+        bar.update(len(positions))
+    return drops

@@ -35,7 +35,7 @@ def ways(monkeypatch):
         (ablation, "PartialAblation"),
         (ablation, "FullAblation"),
     ]:
-        method = "outputs" if home is occlusion else "ablate"
+        method = "image" if home is occlusion else "ablate"
         kind = getattr(home, name)
         original = getattr(kind, method)
 

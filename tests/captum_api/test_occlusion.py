@@ -22,10 +22,8 @@ WINDOW, STRIDES = (3, 5, 4), (3, 3, 2)  # windows end beyond both edges
 def quick(monkeypatch, auto_tries):
     """Evaluate incrementally wherever possible; the list counts how often."""
     used = []
-    outputs = PartialOcclusion.outputs
-    monkeypatch.setattr(
-        PartialOcclusion, "outputs", lambda *given: used.append(1) or outputs(*given)
-    )
+    image = PartialOcclusion.image
+    monkeypatch.setattr(PartialOcclusion, "image", lambda *given: used.append(1) or image(*given))
     return used
 
 

@@ -7,7 +7,6 @@ incremental evaluation is not expected to be faster.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
 
@@ -27,13 +26,14 @@ from interpret_kit.incremental.graph_cache.store import is_shipped
 from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.measured.race import is_faster, times_both
-from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
+from interpret_kit.incremental.occlusion.engine import IncrementalNetwork, OccludedImage
 from interpret_kit.incremental.occlusion.full_passes import (
     FullOcclusion,
     other_pixels,
     run_through,
 )
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.occlusion.schedule import Outputs
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
     FEW_BATCH_BYTES,
@@ -52,7 +52,6 @@ from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.examine import rows_apart
 from interpret_kit.models.probing.network_kinds import whole_passes_only
 from interpret_kit.models.probing.rounding import agree
-from interpret_kit.results.result import Array
 
 _CHECKED = 4  # windows that are evaluated both ways before the incremental one is trusted
 
@@ -63,34 +62,51 @@ class NotWorthIt(Untraceable):
     """Full forward passes are faster: a window changes most of what the network computes."""
 
 
-class OcclusionBackend(Protocol):
-    """A way to evaluate a network with windows over its inputs."""
+class UncoveredImage(Protocol):
+    """An image that is to be evaluated with windows over it."""
 
-    settled: bool  # whether it stays the choice however many images follow
-
-    def outputs(
-        self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
-    ) -> Iterator[tuple[Array, Tensor]]:
-        """Evaluate with the window at every position.
-
-        Args:
-            inputs: one, as the network takes it, (1, channels, height, width).
-            fill: what the window shows, (channels, height, width).
-            uncovered: the network's own outputs for the inputs, now, if they are known.
-
-        Yields:
-            Some positions, numbered row by row, and the outputs there; each position once.
-
-        Raises:
-            Stale: the network returns something else than when it was traced.
-        """
-
-    def uncovered(self, inputs: Tensor) -> Tensor | None:
+    @property
+    def uncovered(self) -> Tensor | None:
         """Outputs (1, ...) without a window, to compare with those under windows.
 
         None if they are the network's own. Otherwise they equal those up to rounding, which
         would show in the effect of windows that do little.
         """
+
+    def under_windows(self, fill: Tensor) -> Outputs:
+        """Evaluate with the window at every position.
+
+        Args:
+            fill: what the window shows, (channels, height, width).
+
+        Yields:
+            Some positions, numbered row by row, and the outputs there; each position once.
+        """
+
+
+class OcclusionBackend(Protocol):
+    """A way to evaluate a network with windows over its inputs.
+
+    image = backend.image(inputs)
+    for positions, outputs in image.under_windows(fill):
+        ...
+    """
+
+    settled: bool  # whether it stays the choice however many images follow
+
+    def image(self, inputs: Tensor, uncovered: Tensor | None = None) -> UncoveredImage:
+        """Prepare an image for its windows: whatever they have in common is computed here.
+
+        Args:
+            inputs: one, as the network takes it, (1, channels, height, width).
+            uncovered: the network's own outputs for the inputs, now, if they are known.
+
+        Raises:
+            Stale: the network returns something else than when it was traced.
+        """
+
+    def outputs(self, inputs: Tensor, fill: Tensor) -> Outputs:
+        """Evaluate one image; see `UncoveredImage.under_windows`."""
 
 
 def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
@@ -227,18 +243,14 @@ class PartialOcclusion:
                 raise NotWorthIt("a window changes most of what the network computes")
             self._refuse_if_wrong(network, traced, grid, example)
 
-    # Decorated, as a generator otherwise leaves gradients off between its values.
     @torch.no_grad()
-    def outputs(
-        self, inputs: Tensor, fill: Tensor, uncovered: Tensor | None = None
-    ) -> Iterator[tuple[Array, Tensor]]:
-        """See `OcclusionBackend.outputs`."""
-        yield from self.network.outputs(inputs, fill, uncovered)
+    def image(self, inputs: Tensor, uncovered: Tensor | None = None) -> OccludedImage:
+        """See `OcclusionBackend.image`."""
+        return self.network.image(inputs, uncovered)
 
-    @torch.no_grad()
-    def uncovered(self, inputs: Tensor) -> Tensor:
-        """See `OcclusionBackend.uncovered`."""
-        return self.network.uncovered(inputs)
+    def outputs(self, inputs: Tensor, fill: Tensor) -> Outputs:
+        """See `OcclusionBackend.outputs`."""
+        return self.image(inputs).under_windows(fill)
 
     def _refuse_if_wrong(
         self, network: nn.Module, traced: TracedNetwork, grid: WindowGrid, example: Tensor

@@ -10,8 +10,7 @@ Faster Occlusion-based Deep CNN Explanations, SIGMOD 2019. Nothing is approximat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
@@ -22,7 +21,6 @@ from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.reasons import Untraceable
-from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.occlusion.affected import Ints
@@ -37,14 +35,10 @@ from interpret_kit.incremental.occlusion.patch_buffer import (
 )
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.occlusion.plan import Plan, Windows, plan
-from interpret_kit.incremental.occlusion.schedule import TailBatches
+from interpret_kit.incremental.occlusion.schedule import Outputs, TailBatches
+from interpret_kit.incremental.occlusion.stored import Stale, StoredImage
 from interpret_kit.incremental.ops.patches import Layout
 from interpret_kit.incremental.tuning import BATCH_BYTES, INDICES_BYTES
-from interpret_kit.models.probing.rounding import agree
-
-
-class Stale(Exception):
-    """The network returns other outputs than when it was traced, with the same weights."""
 
 
 class IncrementalNetwork:
@@ -93,47 +87,45 @@ class IncrementalNetwork:
         self.plans.sort(key=attrgetter("together"), reverse=True)
         self._indices: dict[tuple[int, int], Indices] = {}  # by plan and batch
 
-    def outputs(
-        self, image: Tensor, fill: Tensor, uncovered: Tensor | None = None
-    ) -> Iterator[tuple[Ints, Tensor]]:
-        """Evaluate with the window at every position.
+    def image(self, inputs: Tensor, uncovered: Tensor | None = None) -> OccludedImage:
+        """Evaluate without a window, once, and keep what windows are computed from.
 
         Args:
-            image: what the network takes, (1, channels, height, width).
-            fill: what a window shows instead, (channels, height, width).
-            uncovered: the network's own outputs for the image, (1, ...), now, if known.
-
-        Yields:
-            Positions, (some,) numbered row by row, and the network's outputs there, (some, ...).
-            Each position comes once, in no particular order.
+            inputs: what the network takes, (1, channels, height, width).
+            uncovered: the network's own outputs for them, (1, ...), now, if known.
 
         Raises:
             Stale: the network no longer returns what its graph does.
         """
-        seen = _StoredImage(self.patchable, image, fill)
+        seen = StoredImage(self.patchable, inputs)
         if uncovered is not None and not seen.matches(uncovered):
             raise Stale("the network has changed since it was traced")
+        return OccludedImage(self, seen)
+
+    def outputs(self, image: Tensor, fill: Tensor) -> Outputs:
+        """Evaluate one image; see `OccludedImage.under_windows`."""
+        return self.image(image).under_windows(fill)
+
+    def under_windows(self, seen: StoredImage, fill: Tensor) -> Outputs:
+        """See `OccludedImage.under_windows`."""
+        shown = seen.shown(fill)
         tail = TailBatches(self.patchable.network, self.batch_bytes)
         for number, each in enumerate(self.plans):
             for batch, numbers in enumerate(each.batches()):
                 indices = self._indices.get((number, batch), Indices())
-                values = _Batch(seen, each, numbers, indices.again()).values(self.windows)
+                values = _Batch(seen, each, numbers, indices.again()).values(shown, self.windows)
                 self._keep((number, batch), indices)
                 yield from tail.add(each, self._positions(each, numbers), values)
         yield from tail.flush()
 
-    def uncovered(self, image: Tensor) -> Tensor:
-        """Outputs (1, ...) without a window, by the same arithmetic as those with one."""
-        return _outputs_of(self.patchable.network)(image)
-
     def sample(self, image: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Evaluate a few windows only, ``count`` at most: the first and the last."""
-        largest, seen = self.plans[0], _StoredImage(self.patchable, image, fill)
+        largest, seen = self.plans[0], StoredImage(self.patchable, image)
         batches = largest.batches()
         rows, cols = (np.concatenate(each) for each in zip(batches[0], batches[-1], strict=True))
         chosen = np.unique(np.r_[: count // 2, -(count - count // 2) : 0] % len(rows))
         numbers = rows[chosen], cols[chosen]
-        values = _Batch(seen, largest, numbers, Indices()).values(self.windows)
+        values = _Batch(seen, largest, numbers, Indices()).values(seen.shown(fill), self.windows)
         outputs = self.patchable.network.finish(values, largest.whole, len(numbers[0]))
         return self._positions(largest, numbers), outputs
 
@@ -151,51 +143,52 @@ class IncrementalNetwork:
             self._indices[batch] = indices
 
 
-class _StoredImage:
-    """An image whose feature maps are kept, to be run with windows over it."""
+@dataclass(frozen=True, eq=False)
+class OccludedImage:
+    """An image that was evaluated without a window, to be evaluated with one at every position."""
 
-    def __init__(self, patchable: PatchableMaps, image: Tensor, fill: Tensor) -> None:
-        self.patchable, self.network = patchable, patchable.network
-        graph = self.network.graph
-        kept = {*patchable.order, *patchable.means}
-        self.stored = self.network.run(image, kept - {graph.pixels})
-        self.stored[graph.pixels] = image
-        shown = torch.stack([self.cells(graph.pixels)[0], fill.permute(1, 2, 0)])
-        # One pixel a row, the fill behind the image: a covered pixel is read at its own index plus
-        # height x width.
-        self.uncovered_and_fill = shown.flatten(0, 2)
+    network: IncrementalNetwork
+    stored: StoredImage
 
-    def matches(self, outputs: Tensor) -> bool:
-        """Whether these are the outputs for the image, up to the last bits."""
-        graph, ours = self.network, self.stored[self.network.output].flatten()
-        outputs = outputs.flatten()
-        if len(ours) != len(outputs):
-            return False
-        # Wider than `agree`: rounding alone should not cause another trace.
-        near = torch.allclose(ours, outputs, 0, 3e-5 * float(outputs.abs().max()))
-        image = self.stored[graph.graph.pixels]
-        rounding = partial(rounding_of, _outputs_of(graph), image, graph)
-        return near or agree(ours, outputs, rounding)
+    @property
+    def uncovered(self) -> Tensor:
+        """Outputs (1, ...) without a window, by the same arithmetic as those with one."""
+        return self.stored.outputs
 
-    def cells(self, node: Node) -> Tensor:
-        """The stored feature map, (1, rows, cols, channels)."""
-        return self.stored[node].permute(0, *self.patchable.layouts[node])
+    # Decorated, as a generator otherwise leaves gradients off between its values.
+    @torch.no_grad()
+    def under_windows(self, fill: Tensor) -> Outputs:
+        """Evaluate with the window at every position.
+
+        Args:
+            fill: what a window shows, (channels, height, width).
+
+        Yields:
+            Positions, (some,) numbered row by row, and the network's outputs there, (some, ...).
+            Each position comes once, in no particular order.
+        """
+        yield from self.network.under_windows(self.stored, fill)
 
 
 class _Batch:
     """Patches of some windows whose affected regions are of equal size, operation by operation."""
 
-    def __init__(self, seen: _StoredImage, plan: Plan, numbers: Windows, indices: Indices) -> None:
+    def __init__(self, seen: StoredImage, plan: Plan, numbers: Windows, indices: Indices) -> None:
         self.seen, self.plan, self.numbers, self.indices = seen, plan, numbers, indices
         self.patches: dict[Node, Tensor] = {}
         self.locations: dict[Node, PatchLocation] = {}
         self.buffers: dict[Node, Buffer] = {}
         self.weight = seen.network.weight
 
-    def values(self, windows: Windows) -> dict[Node, Tensor]:
-        """Compute the patches; return what operations on full feature maps read, (batch, ...)."""
+    def values(self, shown: Tensor, windows: Windows) -> dict[Node, Tensor]:
+        """Compute the patches; return what operations on full feature maps read, (batch, ...).
+
+        Args:
+            shown: the pixels of the image, then those of the fill; see `StoredImage.shown`.
+            windows: what each row of windows covers, and each column.
+        """
         patchable = self.seen.patchable
-        self._cover(windows)
+        self._cover(shown, windows)
         for node in self.plan.patches:
             rule = patchable.rules[node]
             if rule is not None:
@@ -252,9 +245,9 @@ class _Batch:
         free = here and self.seen.network.overwrites(node)
         return free and self.location(read).same(self.location(node))
 
-    def _cover(self, windows: Windows) -> None:
+    def _cover(self, shown: Tensor, windows: Windows) -> None:
         """Make the patches of the image itself, with the windows."""
-        pixels, shown = self.seen.network.graph.pixels, self.seen.uncovered_and_fill
+        pixels = self.seen.network.graph.pixels
         location = self.location(pixels)
 
         def pixels_shown() -> Cells:
@@ -292,7 +285,3 @@ class _Batch:
         maps = self.read(node, PatchLocation(CellRange(none, rows), CellRange(none, cols)))
         order = [0, *self.layout(node)]
         return maps.permute([order.index(k) for k in range(4)])
-
-
-def _outputs_of(graph: RunnableGraph) -> Callable[[Tensor], Tensor]:
-    return lambda inputs: graph.run(inputs, ())[graph.output]

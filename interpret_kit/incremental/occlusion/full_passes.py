@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from interpret_kit.incremental.measured.race import seconds
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.occlusion.schedule import Outputs
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.results.result import Array
 
@@ -29,16 +30,15 @@ class FullOcclusion:
         self.settled = True
         return self
 
-    def outputs(
-        self, inputs: Tensor, fill: Tensor, _uncovered: Tensor | None = None
-    ) -> Iterator[tuple[Array, Tensor]]:
+    def image(self, inputs: Tensor, _uncovered: Tensor | None = None) -> UnstoredImage:
+        """See `OcclusionBackend.image`."""
+        return UnstoredImage(self, inputs)
+
+    def outputs(self, inputs: Tensor, fill: Tensor) -> Outputs:
         """See `OcclusionBackend.outputs`."""
         for start in range(0, len(self.grid), self.batch_size):
             positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
             yield positions, self.network(self.covered(inputs, fill, positions))
-
-    def uncovered(self, _inputs: Tensor) -> None:
-        """See `OcclusionBackend.uncovered`."""
 
     def seconds(self, example: Tensor) -> float:
         """How long an image takes, by its first batch of windows; timed once."""
@@ -64,6 +64,19 @@ class FullOcclusion:
         return covered
 
 
+@dataclass(frozen=True, eq=False)
+class UnstoredImage:
+    """An image of which nothing is kept: see `backend.UncoveredImage`."""
+
+    backend: FullOcclusion
+    inputs: Tensor
+    uncovered: None = None  # the network's own
+
+    def under_windows(self, fill: Tensor) -> Outputs:
+        """Run all windows over the image."""
+        return self.backend.outputs(self.inputs, fill)
+
+
 def covered_at_once(inputs: Tensor, fill: Tensor, boxes: Array) -> Tensor:
     """The same in a few launches, however many boxes (positions, 4) there are."""
     y0, x0, y1, x1 = torch.from_numpy(boxes).to(inputs.device).T[..., None]
@@ -73,7 +86,7 @@ def covered_at_once(inputs: Tensor, fill: Tensor, boxes: Array) -> Tensor:
     return torch.where(inside, fill, inputs)
 
 
-def run_through(outputs: Iterator[tuple[Array, Tensor]]) -> None:
+def run_through(outputs: Outputs) -> None:
     """Compute all outputs, and drop them."""
     deque(outputs, maxlen=0)
 

@@ -59,7 +59,7 @@ def clock(monkeypatch):
         monkeypatch.setattr(owner, name, timed)
 
     takes(FullOcclusion, "covered", lambda: made.full)
-    takes(IncrementalNetwork, "outputs", lambda: made.ours)
+    takes(IncrementalNetwork, "image", lambda: made.ours)
     takes(FullAblation, "ablate", lambda: made.full)
     takes(IncrementalAblation, "ablate", lambda: made.ours)
     return made
@@ -83,13 +83,13 @@ def test_windows_take_the_way_that_was_faster(clock, ours, way):
 
 def test_a_first_run_that_loads_kernels_does_not_count(clock, monkeypatch):
     clock.ours = 2.0
-    work, spent = IncrementalNetwork.outputs, [100.0]
+    work, spent = IncrementalNetwork.image, [100.0]
 
     def slow_at_first(self, *given):
         clock.now += spent.pop() if spent else 0.0
         return work(self, *given)
 
-    monkeypatch.setattr(IncrementalNetwork, "outputs", slow_at_first)
+    monkeypatch.setattr(IncrementalNetwork, "image", slow_at_first)
     assert type(occluding()) is PartialOcclusion
 
 

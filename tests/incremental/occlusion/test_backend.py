@@ -30,6 +30,7 @@ from interpret_kit.incremental.occlusion.backend import (
 )
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.grid import WindowGrid
+from interpret_kit.incremental.occlusion.stored import StoredImage
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.evaluation import evaluating
 
@@ -151,13 +152,11 @@ def test_a_network_that_is_wrong_incrementally_is_refused(monkeypatch, auto_trie
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.5])
 def test_wrong_windows_are_noticed_on_a_plain_example_too(monkeypatch, value):
-    def nothing_covered(self, fill, *arguments):
-        return seen_init(self, fill, *arguments[:1], arguments[0][0])
+    def nothing_covered(self, _fill):
+        return shown(self, self.stored[self.network.graph.pixels][0])
 
-    from interpret_kit.incremental.occlusion import engine as incremental
-
-    seen_init = incremental._StoredImage.__init__
-    monkeypatch.setattr(incremental._StoredImage, "__init__", nothing_covered)
+    shown = StoredImage.shown
+    monkeypatch.setattr(StoredImage, "shown", nothing_covered)
     network, seen = SmallNet(), torch.full((1, 3, *SIZE), value)
     with (
         evaluating(network),
@@ -259,10 +258,8 @@ CASES = [(name, "gray") for name in CLASSIFIERS] + [
 def test_an_occlusion_gives_the_same_maps_either_way(monkeypatch, name, fill):
     classifier, images = CLASSIFIERS[name](), noisy_images(5, SIZE).unlabelled()
     used, maps = [], {}
-    outputs = PartialOcclusion.outputs
-    monkeypatch.setattr(
-        PartialOcclusion, "outputs", lambda *given: used.append(1) or outputs(*given)
-    )
+    image = PartialOcclusion.image
+    monkeypatch.setattr(PartialOcclusion, "image", lambda *given: used.append(1) or image(*given))
     analysis = Occlusion(window=(5, 4), stride=3, fill=fill)
     quick = "auto" if name == "not to be traced" else "incremental"
     for engine in ("full", quick):
