@@ -34,6 +34,10 @@ PAIRS_TOGETHER = 128  # pairs of an image and a filter that are assumed to share
 
 # --- Occlusion (cost_model.py, calibrate.py) ---
 
+# Seconds that an operation on one image, or on patches, takes beyond `CALL` when Python works in
+# between and threads go to sleep. Counted only against full forward passes: on the default ConvNet
+# those are as fast for 16 windows of an image, and half as fast for 49.
+SMALL_CALL = 30e-6
 # Share of a feature map above which a patch saves nothing: such maps do not count when windows
 # are grouped by the size of their affected regions.
 MOST_AFFECTED = 0.75
@@ -43,7 +47,7 @@ TAIL_WINDOWS = 256  # windows whose full feature maps are computed together, at 
 BATCH_BYTES = 16 * MIB  # of the largest feature map of a batch
 # For the windows of a photo or two, the memory of larger batches and of indices that are kept costs
 # more than it gains: 230 MB for a tenth of two seconds.
-FEW_WINDOWS, FEW_BATCH_BYTES = 512, 2 * MIB
+FEW_WINDOWS, FEW_BATCH_BYTES = 512, 2 * MIB  # bytes of maps, and as many of indices
 INDICES_BYTES = 32 * MIB  # of the indices of gathers that are kept for the next image
 FULL_PASS_WINDOWS = 32  # windows in a full forward pass, at least
 

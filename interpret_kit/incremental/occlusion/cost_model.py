@@ -31,6 +31,7 @@ from interpret_kit.incremental.tuning import (
     MOST_AFFECTED,
     MOST_GROUPS,
     PATCH_WINDOWS,
+    SMALL_CALL,
 )
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,7 @@ class Choice:
     cut: int
     batch: int
     seconds: float  # for all of them, estimated
+    calls: float = 0.0  # of operations, for all of them
 
 
 def choose(
@@ -81,6 +83,17 @@ def whole_seconds(
     prices = _Prices(patchable, tuning)
     calls = -(-windows // batch) * len(patchable.order) * tuning.call
     return float(windows * (prices.whole.sum() + prices.always) + calls)
+
+
+def incremental_seconds(
+    patchable: PatchableMaps, choices: Sequence[Choice], tuning: Tuning = SHIPPED
+) -> float:
+    """Estimate the cost of an image: a pass without a window, in a batch of one, and all windows.
+
+    The calls of small batches cost more than a plan's: `SMALL_CALL` is the same for all plans.
+    """
+    calls = len(patchable.order) + sum(each.calls for each in choices)
+    return whole_seconds(patchable, 1, 1, tuning) + _total(choices) + calls * SMALL_CALL
 
 
 def _total(choices: Sequence[Choice]) -> float:
@@ -134,10 +147,12 @@ class _Prices:
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
         batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, PATCH_WINDOWS)
-        calls = (count + 3 * np.arange(1, count + 1)) * self.tuning.call + np.cumsum(self.weights)
-        total = (price + pasted) * windows + np.ceil(windows / batch) * calls
+        batches, calls = np.ceil(windows / batch), count + 3 * np.arange(1, count + 1)
+        each = calls * self.tuning.call + np.cumsum(self.weights)
+        total = (price + pasted) * windows + batches * each
         cut = int(total.argmin())
-        return Choice(rows, cols, cut + 1, int(batch[cut]), float(total[cut]))
+        found = int(batch[cut]), float(total[cut]), float(batches[cut] * calls[cut])
+        return Choice(rows, cols, cut + 1, *found)
 
     def _last_reader(self, node: Node) -> int:
         """Behind which cut a feature map is no longer read by what runs on full ones."""

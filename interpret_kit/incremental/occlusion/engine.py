@@ -24,7 +24,11 @@ from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.occlusion.affected import Ints
-from interpret_kit.incremental.occlusion.cost_model import choose, whole_seconds
+from interpret_kit.incremental.occlusion.cost_model import (
+    choose,
+    incremental_seconds,
+    whole_seconds,
+)
 from interpret_kit.incremental.occlusion.patch_buffer import (
     Buffer,
     CellRange,
@@ -79,7 +83,7 @@ class IncrementalNetwork:
         if not self.patchable.order:
             raise Untraceable("its images have one row or column of pixels")
         choices = choose(self.patchable, rows, cols, batch_bytes, tuning)
-        self.seconds = sum(each.seconds for each in choices)  # for an image, estimated
+        self.seconds = incremental_seconds(self.patchable, choices, tuning)  # estimated
         windows = len(rows) * len(cols)
         self.whole_seconds = whole_seconds(self.patchable, windows, tuning=tuning)
         self.plans = [plan(self.patchable, each) for each in choices]
@@ -111,7 +115,7 @@ class IncrementalNetwork:
         shown = seen.shown(fill)
         tail = TailBatches(self.patchable.network, self.batch_bytes)
         for number, each in enumerate(self.plans):
-            for batch, numbers in enumerate(each.batches()):
+            for batch, numbers in enumerate(each.batches):
                 indices = self._indices.get((number, batch), Indices())
                 values = _Batch(seen, each, numbers, indices.again()).values(shown, self.windows)
                 self._keep((number, batch), indices)
@@ -121,7 +125,7 @@ class IncrementalNetwork:
     def sample(self, image: Tensor, fill: Tensor, count: int) -> tuple[Ints, Tensor]:
         """Evaluate a few windows only, ``count`` at most: the first and the last."""
         largest, seen = self.plans[0], StoredImage(self.patchable, image)
-        batches = largest.batches()
+        batches = largest.batches
         rows, cols = (np.concatenate(each) for each in zip(batches[0], batches[-1], strict=True))
         chosen = np.unique(np.r_[: count // 2, -(count - count // 2) : 0] % len(rows))
         numbers = rows[chosen], cols[chosen]

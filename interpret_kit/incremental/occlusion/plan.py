@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Plan:
         """Windows in a batch."""
         return min(self.batch, len(self.rows.windows) * len(self.cols.windows))
 
+    @cached_property
     def batches(self) -> list[Windows]:
         """Windows, as numbers among the plan's rows and cols, of each batch."""
         count = len(self.rows.windows) * len(self.cols.windows)

@@ -17,7 +17,7 @@ from networks_on_paper import (
 )
 from torch import nn
 
-from interpret_kit import IncrementalOcclusion
+from interpret_kit import ConvNet, IncrementalOcclusion
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.incremental import worth
@@ -114,6 +114,17 @@ def test_windows_that_change_most_of_it_are_left_to_full_passes_without_a_word(
         chosen = occlusion_backend(network, grid, seen, 1, 4, engine="incremental")
         assert type(chosen) is PartialOcclusion
     assert not [each for each in caplog.records if each.name.startswith("interpret")]
+
+
+def test_a_small_network_with_few_windows_is_left_to_full_passes(monkeypatch):
+    # As measured: 16 windows took 1.04 times as long incrementally, 49 half as long.
+    monkeypatch.setattr(worth, "TRACE", -1e9)
+    monkeypatch.setenv("IKIT_TUNING", "fixed")
+    network, seen = ConvNet(num_classes=33, size=(64, 64)), noise_image(size=(64, 64))
+    for stride, way in ((16, FullOcclusion), (8, PartialOcclusion)):
+        grid = WindowGrid((64, 64), (16, 16), (stride, stride))
+        with evaluating(network):
+            assert type(occlusion_backend(network, grid, seen, 200, 32)) is way
 
 
 def test_a_network_that_cannot_be_traced_is_asked_as_a_whole_and_one_line_says_so(

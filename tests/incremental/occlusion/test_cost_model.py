@@ -1,5 +1,7 @@
 """Are windows grouped, and patches ended, where that saves work?"""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ from torch import nn
 
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
-from interpret_kit.incremental.occlusion.cost_model import choose
+from interpret_kit.incremental.measured.choices import Tuning
+from interpret_kit.incremental.occlusion.cost_model import choose, incremental_seconds
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
+from interpret_kit.incremental.tuning import SMALL_CALL
 
 SIDE = 64
 # Along one side: fifteen windows of 2 pixels and one of 30, all at least 2 pixels from the edge.
@@ -87,3 +91,14 @@ def test_as_many_windows_go_together_as_their_largest_feature_map_has_room(two_c
     assert choice.cut == len(two_convolutions.order)
     largest = 4 * SIDE * SIDE * 32  # bytes
     assert choice.batch == max(8, min(128, 2**20 // largest))
+
+
+def test_the_pass_without_a_window_and_the_calls_of_small_batches_are_priced(two_convolutions):
+    # A call costs a second, and nothing else does, so that only the image itself is in patches.
+    calls = Tuning(multiply_add=0.0, byte=0.0, gathered_byte=0.0, call=1.0)
+    choices = choose(two_convolutions, EQUAL, EQUAL, tuning=calls)
+    # Four maps, and three calls more for the one in patches; 32 windows of 512 KiB are 16 MiB.
+    batches = math.ceil(225 / 32)
+    assert [each.calls for each in choices] == [batches * (4 + 3)]
+    found = incremental_seconds(two_convolutions, choices, calls)
+    assert found == pytest.approx((4 + 56) * (1.0 + SMALL_CALL), rel=1e-9)

@@ -302,7 +302,7 @@ def test_batches_hold_every_window_once_and_no_more_than_asked(batch):
     found = planned(subject("dilation").traced, spans(SIZE, (9, 9), (4, 5)), batch=batch)
     met = []
     for each in found.plans:
-        for rows, cols in each.batches():
+        for rows, cols in each.batches:
             assert 0 < len(rows) <= batch
             met += zip(each.rows.windows[rows], each.cols.windows[cols], strict=True)
     count = len(found.windows[0]), len(found.windows[1])
