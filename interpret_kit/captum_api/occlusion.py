@@ -46,7 +46,11 @@ from interpret_kit.models.engines import (
     not_incremental,
 )
 from interpret_kit.models.probing.evaluation import alone_with, evaluating
-from interpret_kit.models.probing.misfits import article, refuse_unusable
+from interpret_kit.models.probing.misfits import (
+    article,
+    refuse_not_finite,
+    refuse_without_values,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             )
         super().__init__(forward_func)
         self.engine = engine_argument(engine, "engine")
+        self._weights: str | None = None  # hash of the network, whose weights were finite
         self._key: object = None  # of the last call: grid, shapes, weights
         self._images = 0  # occluded with that key so far
         self._backend: OcclusionBackend | None = None
@@ -110,9 +115,10 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             asked = evaluated_of(self.forward_func)
             if asked is not None:
                 # Of a bare network that mixes the rows of a batch, Captum's batches decide.
-                refuse_unusable(asked.module, type(asked.module).__name__)
+                refuse_without_values(asked.module, type(asked.module).__name__)
                 stack.enter_context(alone_with(asked.network))
                 stack.enter_context(evaluating(asked.module))
+                self._read_weights(asked)
             ours = self._incremental(
                 asked, given, target, additional_forward_args, (at_once, show_progress)
             )
@@ -124,6 +130,13 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                 return super().attribute(
                     *given, target, additional_forward_args, at_once, show_progress
                 )
+
+    def _read_weights(self, asked: Evaluated) -> None:
+        """Hash the network; refuse weights that are not finite, unless the hash is the same."""
+        weights = None if self.engine == FULL else fingerprint_of(asked.network)
+        if weights is None or weights != self._weights:
+            refuse_not_finite(asked.module, type(asked.module).__name__)
+        self._weights = weights
 
     def _incremental(
         self, asked: Evaluated | None, given: Any, target: Any, more: Any, how: tuple[int, bool]
@@ -176,7 +189,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             inputs.dtype,
             inputs.device,
             batch_size,
-            fingerprint_of(network),
+            self._weights,
         )
         # What a hook does may depend on anything, so that no fingerprint covers it.
         if key != self._key or any(map(has_hooks, network.modules())):

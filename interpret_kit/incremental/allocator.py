@@ -12,6 +12,7 @@ import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from interpret_kit.incremental.tuning import FREE_BYTES
 
@@ -45,10 +46,16 @@ def _count(change: int) -> None:
             _set(_KEEP if _blocks else _RETURN)
 
 
+@cache  # finding out takes longer than setting
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, if it is glibc."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+
 def _set(options: dict[int, int]) -> None:
-    if platform.libc_ver()[0] != "glibc":
+    library = _glibc()
+    if library is None:
         return
-    library = ctypes.CDLL(None)
     for option, value in options.items():
         library.mallopt(option, value)
     if options is _RETURN and _free_bytes(library) > FREE_BYTES:

@@ -8,9 +8,13 @@ from incremental_answers import noise_image
 from networks_on_paper import SmallNet, drawn, plain, small_classifier
 from torch import nn
 
+import interpret_kit.captum_api.occlusion
 import interpret_kit.incremental.occlusion.backend
 from interpret_kit import IncrementalOcclusion
-from interpret_kit.errors import DoesNotFit, UsageError
+from interpret_kit.errors import BadWeights, DoesNotFit, UsageError
+from interpret_kit.incremental import worth
+from interpret_kit.incremental.graph.executor import RunnableGraph
+from interpret_kit.incremental.occlusion import full_passes
 from interpret_kit.incremental.occlusion.backend import PartialOcclusion
 from interpret_kit.models.layers.hooks import ablated
 
@@ -256,6 +260,64 @@ def test_a_network_that_was_changed_is_traced_again(network, quick, name):
     assert (before - after).abs().max() > 1e-3
     assert len(quick) == 2
     assert_near_captums(after, network, seen)
+
+
+@pytest.mark.parametrize("engine", ["auto", "incremental", "full"])
+def test_weights_that_diverge_between_two_calls_are_refused(network, engine):
+    occlusion, seen = IncrementalOcclusion(network, engine), noise_images(1)
+    before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    kept = network.norm1.running_var.clone()
+    network.norm1.running_var.data[1] = torch.nan
+    for _ in range(2):
+        with pytest.raises(BadWeights, match=r"'norm1.running_var' holds values .* not finite"):
+            occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    network.norm1.running_var.data.copy_(kept)
+    assert torch.equal(occlusion.attribute(seen, WINDOW, STRIDES, target=1), before)
+
+
+def test_weights_are_looked_through_again_only_if_they_changed(network, monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        interpret_kit.captum_api.occlusion, "refuse_not_finite", lambda *_: looked.append(1)
+    )
+    occlusion, seen = IncrementalOcclusion(network), noise_images(1)
+    for _ in range(3):
+        occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(looked) == 1
+    network.conv1.weight.data.mul_(-1)
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(looked) == 2
+
+
+def test_a_forward_pass_is_priced_once_however_many_calls_are_too_few_for_a_trace(
+    network, monkeypatch, quick
+):
+    monkeypatch.setattr(worth, "MARGIN", 0.0)
+    counted, count = [], full_passes.work_of
+    monkeypatch.setattr(full_passes, "work_of", lambda *given: counted.append(1) or count(*given))
+    occlusion, seen = IncrementalOcclusion(network), noise_images(1)
+    for _ in range(3):
+        occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert not quick
+    assert not occlusion._backend.settled
+    assert len(counted) == 1
+    network.conv1.weight.data.mul_(-1)
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert len(counted) == 2
+
+
+def test_an_image_is_run_once_without_a_window_by_either_way(network, monkeypatch):
+    occlusion, seen, passes = IncrementalOcclusion(network), noise_images(3), []
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    run, forward = RunnableGraph.run, SmallNet.forward
+    monkeypatch.setattr(
+        RunnableGraph, "run", lambda self, x, keep: passes.append(len(x)) or run(self, x, keep)
+    )
+    monkeypatch.setattr(
+        SmallNet, "forward", lambda self, x: passes.append(-len(x)) or forward(self, x)
+    )
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert passes == [-3, 1, 1, 1]  # by the network, all together; by the graph, one by one
 
 
 @pytest.mark.parametrize("changed", [(0, 0), (600, 90), (-1, -1)], ids=str)

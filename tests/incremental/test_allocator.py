@@ -3,6 +3,14 @@ import pytest
 from interpret_kit.incremental import allocator as memory
 
 
+@pytest.fixture(autouse=True)
+def _another_library():
+    """Forget the C library before a test that replaces it, and the replacement after it."""
+    memory._glibc.cache_clear()
+    yield
+    memory._glibc.cache_clear()
+
+
 @pytest.fixture
 def settings(monkeypatch):
     """The settings of the allocator, in order."""
@@ -52,7 +60,7 @@ def test_free_memory_is_counted():
         assert memory._free_bytes(library) - in_use > 90 * 2**20
 
 
-@pytest.mark.parametrize(("library", "asked"), [("", []), ("glibc", [None, None])])
+@pytest.mark.parametrize(("library", "asked"), [("", []), ("glibc", [None])])
 def test_the_c_library_is_asked_only_if_it_is_glibc(monkeypatch, library, asked):
     opened = []
 
@@ -68,6 +76,7 @@ def test_the_c_library_is_asked_only_if_it_is_glibc(monkeypatch, library, asked)
 
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: (library, ""))
     monkeypatch.setattr(memory.ctypes, "CDLL", Library)
-    with memory.kept_memory():
-        pass
-    assert opened == asked  # once to keep, once to give back
+    for _ in range(2):
+        with memory.kept_memory():
+            pass
+    assert opened == asked  # once for all blocks

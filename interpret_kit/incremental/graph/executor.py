@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from interpret_kit.incremental.graph.batch_sizes import (
-    for_rows,
     numbers_per_image,
     rows_per_image,
     sizes_with_rows,
@@ -25,6 +24,7 @@ from interpret_kit.incremental.graph.reasons import (
 )
 from interpret_kit.incremental.ops.elementwise import in_place
 from interpret_kit.incremental.ops.registry import operation_of
+from interpret_kit.incremental.prepared_call import PreparedCall
 from interpret_kit.models.layers.catalogue import Point
 
 Values = Mapping[Node, Tensor]
@@ -46,7 +46,8 @@ class RunnableGraph:
         self._following: dict[Node, tuple[Node, ...]] = {}
         self._leading: dict[Node, tuple[Node, ...]] = {}
         self.by_row = frozenset({graph.pixels, *self.after(graph.pixels)})
-        self._sizes: dict[Node, tuple[str, ...]] = {}
+        self._calls: dict[Node, PreparedCall] = {}
+        self._overwriting: dict[Node, bool] = {}
         self._weights = dict(weights)
         self.counted: frozenset[Node] = frozenset()
         self._weights |= self._constants()
@@ -81,11 +82,14 @@ class RunnableGraph:
 
     def run(self, inputs: Tensor, keep: Iterable[Node]) -> dict[Node, Tensor]:
         """Run all of it on inputs (rows, ...); return the values of ``keep`` and the output."""
-        operations = [
-            node for node in self.graph.nodes if node.op != PIXELS and node not in self._weights
-        ]
         values = {self.graph.pixels: inputs}
-        return self._evaluate(values, operations, {*keep, self.output}, len(inputs))
+        return self._evaluate(values, self._operations, {*keep, self.output}, len(inputs))
+
+    @cached_property
+    def _operations(self) -> tuple[Node, ...]:
+        """All that is computed for each image, in order."""
+        nodes = self.graph.nodes
+        return tuple(each for each in nodes if each.op != PIXELS and each not in self._weights)
 
     def finish(self, values: Values, operations: Sequence[Node], rows: int) -> Tensor:
         """Run these operations on the values; what they read of the weights is known."""
@@ -107,16 +111,12 @@ class RunnableGraph:
             values = {**self.fixed(node, rows), **values}
         if node.op == ITEM:
             return values[node.inputs[0]][node.arguments["index"]]
-        arguments = _filled(node.arguments, values)
-        for name in self._sizes_of(node):
-            arguments[name] = for_rows(arguments[name], rows)
-        # Feature maps are channels last here and were not in the trace, where a view was possible.
-        known = operation_of(node)
-        if known.reshapes(node):
-            return arguments["self"].reshape(for_rows(node.shape, rows))
-        if known.reads_memory:
-            arguments["self"] = arguments["self"].contiguous()
-        return node.target(**arguments)
+        return self._call(node)(values, rows)
+
+    def _call(self, node: Node) -> PreparedCall:
+        if node not in self._calls:
+            self._calls[node] = PreparedCall(node)
+        return self._calls[node]
 
     def fixed(self, node: Node, rows: int) -> dict[Node, Any]:
         """What an operation reads that no image changes: weights, and what counts the rows."""
@@ -138,11 +138,6 @@ class RunnableGraph:
             self._leading[node] = tuple(reversed(found))
         return self._leading[node]
 
-    def _sizes_of(self, node: Node) -> tuple[str, ...]:
-        if node not in self._sizes:
-            self._sizes[node] = sizes_with_rows(node)
-        return self._sizes[node]
-
     def users(self, node: Node) -> list[Node]:
         """The operations that read ``node``."""
         return self._readers.get(node, [])
@@ -157,6 +152,11 @@ class RunnableGraph:
 
     def overwrites(self, node: Node) -> bool:
         """Whether it may be computed in the memory of its input, if nobody keeps that."""
+        if node not in self._overwriting:
+            self._overwriting[node] = self._may_overwrite(node)
+        return self._overwriting[node]
+
+    def _may_overwrite(self, node: Node) -> bool:
         read = node.arguments.get("self") or node.arguments.get("input")
         # Safe only if nothing else can see the input's memory: its operation returns memory of
         # its own (not a view of another value), it has no second reader, and it is not the
@@ -183,7 +183,7 @@ class RunnableGraph:
         for node in operations:
             # A value that the caller gave or keeps is never in `own`, so never overwritten.
             if self.overwrites(node) and node.inputs[0] in own:
-                everything[node] = in_place(node)(**_filled(node.arguments, everything))
+                everything[node] = in_place(node)(**self._call(node).arguments(everything))
             else:
                 everything[node] = self.apply(node, everything, rows)
             if node not in keep:
@@ -213,13 +213,3 @@ def _after(graph: Graph, start: Node) -> tuple[Node, ...]:
             reached.add(node)
             following.append(node)
     return tuple(following)
-
-
-def _filled(value: Any, values: Mapping[Node, Any]) -> Any:
-    if isinstance(value, Node):
-        return values[value]
-    if isinstance(value, Mapping):
-        return {name: _filled(each, values) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_filled(each, values) for each in value)
-    return value

@@ -19,6 +19,7 @@ def has_hooks(module: nn.Module) -> bool:
 _PLAIN = (bool, int, float, str, tuple)
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes of an element
 _ODD = -0x61C8864680B583EB, -0x4B47D0C5A5E15B71  # their bits are half ones, in no pattern
+_SMALL = 2**16  # bytes of a weight that is copied to be hashed together with others
 _AT_ONCE = 2**22  # words whose products are in memory together
 
 
@@ -34,11 +35,15 @@ def fingerprint_of(network: nn.Module) -> str:
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
         digest.update(f"{has_hooks(module)} {own}".encode())
     sums: list[Tensor] = []
+    small: dict[torch.dtype, list[Tensor]] = {}
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         for name, weight in [*network.named_parameters(), *network.named_buffers()]:
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             if weight.is_cuda:
                 sums.append(checksum(weight))
+                continue
+            if weight.is_cpu and weight.nbytes <= _SMALL and not weight.is_quantized:
+                small.setdefault(weight.dtype, []).append(weight.detach().flatten())
                 continue
             held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
             if len(held) <= HASHED_BYTES:  # not worth a thread
@@ -49,6 +54,8 @@ def fingerprint_of(network: nn.Module) -> str:
             ]
             for piece in threads.map(hashlib.sha256, pieces):
                 digest.update(piece.digest())
+    for weights in small.values():  # together: a call for each would take longer than hashing
+        digest.update(torch.cat(weights).view(torch.uint8).numpy().data)
     if sums:
         digest.update(str(torch.stack(sums).tolist()).encode())  # the only wait for the GPU
     return digest.hexdigest()

@@ -20,9 +20,8 @@ from interpret_kit.incremental.graph.reasons import (
     untraceable_if_it_fails,
     why_other_outputs,
 )
-from interpret_kit.incremental.graph.traced import TracedNetwork, traced_example
+from interpret_kit.incremental.graph.traced import TracedNetwork
 from interpret_kit.incremental.graph.verify import rounding_of
-from interpret_kit.incremental.graph_cache.store import is_shipped
 from interpret_kit.incremental.measured.choices import Tuning
 from interpret_kit.incremental.measured.in_force import tuning_in_force
 from interpret_kit.incremental.measured.race import is_faster, times_both
@@ -45,7 +44,6 @@ from interpret_kit.incremental.worth import (
     pays,
     priced,
     tracing_pays,
-    work_of,
 )
 from interpret_kit.models.engines import AUTO, FULL, INCREMENTAL, not_incremental
 from interpret_kit.models.probing.evaluation import evaluating
@@ -163,11 +161,11 @@ def _chosen(
         Untraceable: the network cannot be evaluated incrementally.
     """
     network, device, windows = whole.network, example.device, len(whole.grid) * images
-    work = work_of(network, example)
+    work = whole.work(example)
     whole.batch_size = work.batch(whole.batch_size, device)
     if engine == FULL:
         raise NotWorthIt("the engine is 'full'")
-    kept = is_shipped(network, traced_example(example))
+    kept = whole.has_shipped_graph(example)
     work = priced(work, windows, whole.batch_size, device)
     if by_clock:
         worth = tracing_pays(work, images * whole.seconds(example), kept=kept)
@@ -237,7 +235,7 @@ class PartialOcclusion:
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             rows, cols = map(np.array, grid.spans())
-            room = (FEW_BATCH_BYTES, 0) if few else (BATCH_BYTES, INDICES_BYTES)
+            room = (FEW_BATCH_BYTES, FEW_BATCH_BYTES) if few else (BATCH_BYTES, INDICES_BYTES)
             self.network = IncrementalNetwork(traced, rows, cols, *room, tuning=tuning)
             if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
                 raise NotWorthIt("a window changes most of what the network computes")

@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from interpret_kit.incremental.graph.traced import traced_example
+from interpret_kit.incremental.graph_cache.store import is_shipped
 from interpret_kit.incremental.measured.race import seconds
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.occlusion.schedule import Outputs
+from interpret_kit.incremental.worth import WorkEstimate, work_of
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.results.result import Array
 
@@ -24,6 +27,8 @@ class FullOcclusion:
         self.network, self.grid, self.batch_size = network, grid, batch_size
         self.settled = False
         self._seconds: float | None = None
+        self._work: WorkEstimate | None = None
+        self._shipped: bool | None = None
 
     def for_good(self) -> FullOcclusion:
         """Stay the choice, however many images follow."""
@@ -39,6 +44,18 @@ class FullOcclusion:
         for start in range(0, len(self.grid), self.batch_size):
             positions = np.arange(start, min(start + self.batch_size, len(self.grid)))
             yield positions, self.network(self.covered(inputs, fill, positions))
+
+    def work(self, example: Tensor) -> WorkEstimate:
+        """What a forward pass costs, counted once; see `work_of`."""
+        if self._work is None:
+            self._work = work_of(self.network, example)
+        return self._work
+
+    def has_shipped_graph(self, example: Tensor) -> bool:
+        """Whether the network's graph is at hand everywhere; looked up once."""
+        if self._shipped is None:
+            self._shipped = is_shipped(self.network, traced_example(example))
+        return self._shipped
 
     def seconds(self, example: Tensor) -> float:
         """How long an image takes, by its first batch of windows; timed once."""

@@ -76,7 +76,7 @@ class WindowGrid:
         Values per position (images, rows, cols) to float32 (images, height, width).
         """
         rows, cols = self._covered(0).astype(np.float64), self._covered(1).astype(np.float64)
-        total = np.einsum("irc,rh,cw->ihw", values.astype(np.float64), rows, cols, optimize=True)
+        total = rows.T @ values.astype(np.float64) @ cols
         covering = np.outer(rows.sum(0), cols.sum(0))
         mean: Array = (total / covering).astype(np.float32)
         return mean

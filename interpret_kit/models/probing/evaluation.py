@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
@@ -54,20 +54,24 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 def in_eval_mode(network: nn.Module) -> Iterator[None]:
     """Run a block in eval mode; restore the mode of every module."""
     # Parts of a frozen TorchScript network have no mode.
-    modes = {each: each.training for each in network.modules() if hasattr(each, "training")}
+    modes = [(each, each.training) for each in network.modules() if hasattr(each, "training")]
     try:
-        with switchable(network):
-            network.eval()
+        if any(training for _, training in modes):
+            with switchable(network):
+                network.eval()
         yield
     finally:
-        with switchable(network):
-            for module, training in modes.items():
-                if module.training != training:
-                    module.train(
-                        training
-                    )  # it may do more than set the flag, such as merge weights
-            for module, training in modes.items():
-                module.training = training
+        if any(module.training != training for module, training in modes):
+            with switchable(network):
+                _restore(modes)
+
+
+def _restore(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    for module, training in modes:
+        if module.training != training:
+            module.train(training)  # it may do more than set the flag, such as merge weights
+    for module, training in modes:
+        module.training = training
 
 
 def uncompiled() -> AbstractContextManager[object]:

@@ -29,6 +29,18 @@ def refuse_unusable(network: object, name: str) -> None:
             "meta".
         BadWeights: if weights, or statistics of a normalisation, are NaN or infinite.
     """
+    refuse_without_values(network, name)
+    assert isinstance(network, nn.Module)
+    refuse_not_finite(network, name)
+
+
+def refuse_without_values(network: object, name: str) -> None:
+    """Refuse an object that has no weights to read.
+
+    Raises:
+        UsageError: if it is not an nn.Module, has lazy modules that were never run, or weights on
+            "meta".
+    """
     refuse_other_than_network(network)
     assert isinstance(network, nn.Module)
     for weight_name, weight in [*network.named_parameters(), *network.named_buffers()]:
@@ -42,6 +54,14 @@ def refuse_unusable(network: object, name: str) -> None:
                 f"{name}: {weight_name!r} is on the device 'meta', without values; make the "
                 "network on 'cpu', or load its weights after network.to_empty(device='cpu')"
             )
+
+
+def refuse_not_finite(network: nn.Module, name: str) -> None:
+    """Refuse a network that has diverged.
+
+    Raises:
+        BadWeights: if weights, or statistics of a normalisation, are NaN or infinite.
+    """
     for weight_name, weight in _learned(network):
         if weight.is_floating_point() and not torch.isfinite(weight.detach()).all():
             raise not_finite(name, weight_name)

@@ -1,10 +1,11 @@
-"""Do weights on a GPU, which are added up there, have a sum that shows every change?"""
+"""Does every change of a network show in its hash, and in the sum of weights on a GPU?"""
 
 import pytest
 import torch
+from torch import nn
 
 from interpret_kit.incremental.graph import fingerprint
-from interpret_kit.incremental.graph.fingerprint import checksum
+from interpret_kit.incremental.graph.fingerprint import checksum, fingerprint_of
 
 
 def test_the_sum_does_not_depend_on_the_pieces(monkeypatch):
@@ -27,3 +28,47 @@ def test_the_sum_shows_a_last_bit_an_exchange_and_signs(kind):
     assert len(sums | {int(checksum(last))}) == 5
     assert checksum(weight.T.contiguous().T) == checksum(weight)
     assert checksum(weight[:0]) == 0
+
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 3)
+    ).eval()
+
+
+def moved_to_the_next(network):
+    """One number goes from the end of a weight to the start of the next, in the order read."""
+    weights = network[0].bias, network[1].weight
+    first, second = (each.detach().clone() for each in weights)
+    weights[0].data[1], weights[1].data[0] = second[0], first[1]
+
+
+CHANGES = {
+    "a bit": lambda net: net[3].weight.data.view(torch.int32)[0, 0, 0].bitwise_xor_(1),
+    "a count": lambda net: net[1].num_batches_tracked.add_(1),
+    "two weights": moved_to_the_next,
+    "a mode": lambda net: net[1].train(),
+    "a hook": lambda net: net[2].register_forward_hook(lambda *_: None),
+    "an attribute": lambda net: setattr(net[0], "own", 1),
+    "a module": lambda net: setattr(net, "2", nn.Tanh()),
+}
+
+
+def test_every_change_of_a_network_shows():
+    assert fingerprint_of(small()) == fingerprint_of(small())
+    found = {fingerprint_of(small())}
+    for change in CHANGES.values():
+        network = small()
+        change(network)
+        found.add(fingerprint_of(network))
+    assert len(found) == 1 + len(CHANGES)
+
+
+def test_weights_hashed_together_or_each_by_itself_show_the_last_number(monkeypatch):
+    for most in (0, 2**16):
+        monkeypatch.setattr(fingerprint, "_SMALL", most)
+        network = small()
+        before = fingerprint_of(network)
+        network[3].bias.data[-1] += 1
+        assert fingerprint_of(network) != before

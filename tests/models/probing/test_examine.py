@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from interpret_kit import Classifier, FilterAblation, ImageSet, IncrementalOcclusion, Occlusion
 from interpret_kit.errors import BadWeights, NotSupported, UsageError
+from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.misfits import refuse_unusable
 
 SIZE = 12, 10
@@ -282,6 +283,36 @@ def test_the_second_class_of_a_single_output_is_asked_for_without_a_target():
 def test_a_network_that_is_not_built_yet_is_reported(network, message):
     with pytest.raises(UsageError, match=message):
         Classifier(network, size=SIZE, **HALVES)
+
+
+class Merging(nn.Linear):
+    """Counts how often its mode is set, as one does that merges weights."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.switched = []
+
+    def train(self, mode=True):
+        self.switched.append(mode)
+        return super().train(mode)
+
+
+@pytest.mark.parametrize(("training", "switched"), [(False, []), (True, [False, True])])
+def test_modes_are_set_only_if_there_is_another_to_set(training, switched):
+    network = nn.Sequential(Merging(), nn.Dropout()).train(training)
+    network[0].switched.clear()
+    with evaluating(network):
+        assert not any(each.training for each in network.modules())
+    assert [each.training for each in network.modules()] == [training] * 3
+    assert network[0].switched == switched
+
+
+def test_a_mode_that_is_set_meanwhile_is_set_back():
+    network = nn.Sequential(Merging(), nn.Dropout()).eval()
+    with evaluating(network):
+        network.train()
+    assert not any(each.training for each in network.modules())
+    assert network[0].switched == [False, True, False]
 
 
 def test_a_lazy_network_is_to_be_run_once():
