@@ -33,12 +33,6 @@ from interpret_kit.incremental.occlusion.full_passes import (
 )
 from interpret_kit.incremental.occlusion.grid import WindowGrid
 from interpret_kit.incremental.occlusion.schedule import Outputs
-from interpret_kit.incremental.tuning import (
-    BATCH_BYTES,
-    FEW_BATCH_BYTES,
-    FEW_WINDOWS,
-    INDICES_BYTES,
-)
 from interpret_kit.incremental.worth import (
     occluding_pays,
     pays,
@@ -173,11 +167,8 @@ def _chosen(
         worth = occluding_pays(work, windows, whole.batch_size, kept=kept)
     if engine == AUTO and not worth:
         return whole
-    few = windows <= FEW_WINDOWS and device.type == "cpu"
     doubted = engine == AUTO and not by_clock
-    found = PartialOcclusion(
-        network, whole.grid, example, few=few, if_faster=doubted, tuning=work.tuning
-    )
+    found = PartialOcclusion(network, whole.grid, example, if_faster=doubted, tuning=work.tuning)
     if by_clock and not _is_faster(found, whole, example):
         raise NotWorthIt("full forward passes were faster by the clock")
     return found
@@ -207,13 +198,12 @@ class PartialOcclusion:
 
     settled = True
 
-    def __init__(  # noqa: PLR0913 - how to plan, beside what for
+    def __init__(
         self,
         network: nn.Module,
         grid: WindowGrid,
         example: Tensor,
         *,
-        few: bool = False,
         if_faster: bool = False,
         tuning: Tuning | None = None,
     ) -> None:
@@ -223,7 +213,6 @@ class PartialOcclusion:
             network: what is evaluated; in eval mode.
             grid: where windows go.
             example: an input, (1, channels, height, width).
-            few: whether so few windows are to come that little memory matters more than speed.
             if_faster: refuse if full forward passes are expected to be faster.
             tuning: chooses kernels and plans; by default, the one in force.
 
@@ -235,8 +224,7 @@ class PartialOcclusion:
         with untraceable_if_it_fails(), evaluating(network):
             traced = TracedNetwork(network, example)
             rows, cols = map(np.array, grid.spans())
-            room = (FEW_BATCH_BYTES, FEW_BATCH_BYTES) if few else (BATCH_BYTES, INDICES_BYTES)
-            self.network = IncrementalNetwork(traced, rows, cols, *room, tuning=tuning)
+            self.network = IncrementalNetwork(traced, rows, cols, tuning=tuning)
             if if_faster and not pays(self.network.seconds, self.network.whole_seconds):
                 raise NotWorthIt("a window changes most of what the network computes")
             self._refuse_if_wrong(network, traced, grid, example)
