@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,6 +21,11 @@ from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.precision import is_exact
 from interpret_kit.incremental.graph.winograd import WinogradConvolution
 from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
+
+# Numbers in a weight from which on a linear layer is computed in pieces of that many filters, whose
+# weights come first in the product, as the larger of its matrices. Two layers of vgg16 took 0.7 of
+# the time of torch's (AVX2), and 0.4 of that of the convolution, which first copies the weights.
+LARGE, FILTERS = 2**23, 512
 
 
 def fastest(node: Node, tuning: Tuning = SHIPPED) -> Node:
@@ -45,12 +51,24 @@ def linear(
     """`torch.nn.functional.linear`, up to the last bits; of ``many`` rows, by a convolution."""
     matrix = weight.dim() == 2 and weight.numel() > 0
     biased = bias is None or bias.shape == weight.shape[:1]
-    enough = matrix and input.numel() >= many * weight.shape[1]
-    if not (enough and biased and is_exact(input) and input.dtype == weight.dtype):
+    if not (matrix and biased and is_exact(input) and input.dtype == weight.dtype):
+        return F.linear(input, weight, bias)
+    if weight.numel() >= LARGE:
+        return _in_pieces(input, weight, bias)
+    if input.numel() < many * weight.shape[1]:
         return F.linear(input, weight, bias)
     cells = input.reshape(1, 1, -1, weight.shape[1]).contiguous().permute(0, 3, 1, 2)
     made = F.conv2d(cells, weight[:, :, None, None], bias)
     return made.permute(0, 2, 3, 1).reshape(*input.shape[:-1], len(weight))
+
+
+def _in_pieces(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
+    """The same, some of the filters at a time."""
+    rows = input.reshape(-1, weight.shape[1]).T
+    made = torch.cat([piece @ rows for piece in weight.split(FILTERS)]).T.contiguous()
+    if bias is not None:
+        made += bias
+    return made.reshape(*input.shape[:-1], len(weight))
 
 
 def _covers(node: Node) -> bool:

@@ -51,6 +51,25 @@ def test_many_rows_are_convolved(rows, bias, convolutions):
     assert found.is_contiguous()
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    "rows",
+    [some(300, 6), some(2, 3, 6), some(6), some(0, 6), some(6, 4).T],
+    ids=lambda rows: str(tuple(rows.shape)),
+)
+def test_large_weights_are_multiplied_in_pieces(rows, bias, convolutions, monkeypatch):
+    monkeypatch.setattr(pointwise, "LARGE", 30)
+    monkeypatch.setattr(pointwise, "FILTERS", 2)
+    weight, bias = some(5, 6, seed=1), some(5, seed=2) if bias else None
+    monkeypatch.setattr(F, "linear", None)
+    kept = rows.clone()
+    found, truth = pointwise.linear(rows, weight, bias), exact(rows, weight, bias)
+    assert not convolutions
+    torch.testing.assert_close(found.double(), truth, rtol=0, atol=1e-5)
+    assert found.is_contiguous()
+    assert torch.equal(rows, kept)
+
+
 @pytest.mark.parametrize(
     ("rows", "weight"),
     [
