@@ -1,13 +1,14 @@
-"""How is a convolution of 3x3 computed with half of the products? Winograd's minimal filtering.
+"""How is a convolution of 3x3 computed with a quarter of the products? By Winograd's filtering.
 
-F(4, 3) along the columns: four neighbouring cells of an output row are sums of 6 products of what
-is made of 6 cells of the input with what is made of the 3 weights, in place of 12. Along the rows
-the kernel stays as it is, so that the products are 6 convolutions of 3x1, which oneDNN computes;
-the error stays that of the convolution, as the transforms are not applied twice. Rows and windows
-lie side by side in one wide map, which fills the registers where a map of 7x7 does not.
+F(4x4, 3x3): a tile of 4x4 cells of the output is a sum of 36 products of what is made of 6x6 cells
+of the input with what is made of the 3x3 weights, in place of 144. The products of all tiles and
+channels are 36 products of matrices. Both transforms of a tile are applied at once, as one matrix.
+With the points 0, 1, -1, 1/2, -2 and infinity the error stays that of the convolution: a sum over
+the channels alone gains what the transforms lose.
 
-Reference: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
-https://arxiv.org/abs/1509.09308
+References: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016,
+https://arxiv.org/abs/1509.09308; Barabasz et al., Error Analysis and Improving the Accuracy of
+Winograd Convolution for Deep Neural Networks, 2020, https://arxiv.org/abs/1803.10986 (the points).
 """
 
 from __future__ import annotations
@@ -21,19 +22,34 @@ from torch.nn import functional as F
 
 from interpret_kit.incremental.graph.precision import is_exact
 
-CELLS, PRODUCTS = 4, 6  # of an output row that are computed together, and what that takes
-FEWEST_COLUMNS = 32  # of tiles, that lie side by side in the wide map
-COLUMNS = 128  # of a piece: its maps and what is made of them stay in the cache
-LEAST_SAVED = 1.5  # times fewer products, with those for cells beyond the output's edge
+CELLS, READ = 4, 6  # of a side of a tile: of the output, and of the input
+FEWEST_TILES = 32  # below, reading the transformed weights takes longer than is saved
+TILES = 192  # of a piece: what is made of its maps stays in the cache
+# What the transforms of a tile cost, in products of that many channels: half of it for the input.
+TRANSFORMS = 180
 
-# What is made of the weights, by the points 0, 1, -1, 2, -2 and infinity.
+# What one side of the weights, the input and the products is multiplied by, by point.
 _OF_WEIGHTS = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
+    (1, 0, 0),
+    (1 / 3, 1 / 3, 1 / 3),
+    (-1 / 3, 1 / 3, -1 / 3),
+    (-16 / 15, -8 / 15, -4 / 15),
+    (1 / 15, -2 / 15, 4 / 15),
     (0, 0, 1),
+)
+_OF_MAPS = (
+    (1, -3 / 2, -2, 3 / 2, 1, 0),
+    (0, -1, 1 / 2, 5 / 2, 1, 0),
+    (0, 1, -5 / 2, 1 / 2, 1, 0),
+    (0, -2, -1, 2, 1, 0),
+    (0, 1 / 2, -1, -1 / 2, 1, 0),
+    (0, 1, -3 / 2, -2, 3 / 2, 1),
+)
+_OF_PRODUCTS = (
+    (1, 1, 1, 1, 1, 0),
+    (0, 1, -1, 1 / 2, -2, 0),
+    (0, 1, 1, 1 / 4, 4, 0),
+    (0, 1, -1, 1 / 8, -8, 1),
 )
 
 
@@ -45,7 +61,7 @@ class WinogradConvolution:
 
     def __init__(self) -> None:
         self._weight: Tensor | None = None
-        self._transformed: list[Tensor] = []
+        self._transformed: Tensor | None = None
 
     def __call__(  # noqa: PLR0913, PLR0917 - as conv2d has them
         self,
@@ -59,8 +75,8 @@ class WinogradConvolution:
     ) -> Tensor:
         """Convolve maps (batch, channels, rows, cols)."""
         plain = is_exact(input) and groups == 1 and _pair(stride) == _pair(dilation) == (1, 1)
-        if plain and not isinstance(padding, str) and _saves(input, _pair(padding)):
-            if self._weight is not weight:
+        if plain and not isinstance(padding, str) and _saves(input, len(weight), _pair(padding)):
+            if self._transformed is None or self._weight is not weight:
                 self._weight, self._transformed = weight, transformed(weight)
             made = convolved(input, self._transformed, bias, _pair(padding))
             # An infinity would spread to the other cells of its tile.
@@ -69,34 +85,37 @@ class WinogradConvolution:
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def transformed(weight: Tensor) -> list[Tensor]:
-    """Weights (filters, channels, 3, 3) as `PRODUCTS` kernels (filters, channels, 3, 1)."""
-    of_weights = torch.tensor(_OF_WEIGHTS, dtype=torch.float64)
-    kernels = torch.einsum("pj,fcij->pfci", of_weights, weight.double()).to(weight)
-    last = torch.channels_last
-    return [each[..., None].contiguous(memory_format=last) for each in kernels]
+def transformed(weight: Tensor) -> Tensor:
+    """Weights (filters, channels, 3, 3) as matrices (products, channels, filters)."""
+    both = _both_sides(_OF_WEIGHTS, torch.empty(0, dtype=torch.float64))
+    return torch.einsum("pk,fck->pcf", both, weight.flatten(2).double()).to(weight).contiguous()
 
 
 def convolved(
-    maps: Tensor, kernels: Sequence[Tensor], bias: Tensor | None, padding: tuple[int, int]
+    maps: Tensor, matrices: Tensor, bias: Tensor | None, padding: tuple[int, int]
 ) -> Tensor:
     """Convolve maps (batch, channels, rows, cols) with stride 1.
 
     Args:
         maps: any layout in memory; channels last is fastest.
-        kernels: of `transformed`.
+        matrices: of `transformed`.
         bias: of each filter.
         padding: zeros above and below, left and right.
     """
-    filters = len(kernels[0])
-    rows, cols = (maps.shape[2 + k] + 2 * padding[k] - 2 for k in (0, 1))
-    tiles = -(-cols // CELLS)
-    made = maps.new_empty(len(maps), rows, cols, filters)
-    step = max(1, COLUMNS // tiles)
+    rows, cols = _made(maps, padding)
+    made = maps.new_empty(len(maps), rows, cols, matrices.shape[2])
+    of_maps, of_products = (_both_sides(each, maps) for each in (_OF_MAPS, _OF_PRODUCTS))
+    step = max(1, TILES // _tiles(rows, cols))
     for first in range(0, len(maps), step):
-        piece = maps[first : first + step].permute(2, 0, 3, 1)  # rows, batch, cols, channels
-        products = _products(_of_maps(_padded(piece, tiles, padding[1])), kernels, bias, padding[0])
-        _sums(products, made[first : first + step].permute(1, 0, 2, 3))
+        piece = made[first : first + step]
+        tiles = _tiled(maps[first : first + step].permute(0, 2, 3, 1), piece.shape[1:3], padding)
+        columns = torch.bmm(of_maps.expand(len(tiles), -1, -1), tiles)
+        products = torch.bmm(columns.transpose(0, 1), matrices)
+        if bias is not None:
+            # The product of the points 1 and 1 is part of every cell's sum, once.
+            products[READ + 1] += bias
+        sums = torch.bmm(of_products.expand(len(tiles), -1, -1), products.transpose(0, 1))
+        _untile(sums, piece)
     return made.permute(0, 3, 1, 2)
 
 
@@ -105,74 +124,58 @@ def _pair(value: Any) -> tuple[int, int]:
     return first, more[0] if more else first
 
 
-def _saves(maps: Tensor, padding: tuple[int, int]) -> bool:
-    """Whether there are enough cells that fewer products take less time."""
-    rows, cols = (maps.shape[2 + k] + 2 * padding[k] - 2 for k in (0, 1))
-    tiles = -(-cols // CELLS)
-    enough = rows > 0 and len(maps) * tiles >= FEWEST_COLUMNS
-    return enough and 3 * cols >= LEAST_SAVED * PRODUCTS * tiles
+def _made(maps: Tensor, padding: tuple[int, int]) -> tuple[int, int]:
+    """Rows and cols of the output."""
+    return maps.shape[2] + 2 * padding[0] - 2, maps.shape[3] + 2 * padding[1] - 2
 
 
-def _padded(maps: Tensor, tiles: int, padding: int) -> Tensor:
-    """Maps (rows, batch, cols, channels) with zeros beside the columns, up to the last tile."""
-    cols, wanted = maps.shape[2], CELLS * tiles + 2
-    if cols == wanted:
-        return maps
-    padded = maps.new_empty(*maps.shape[:2], wanted, maps.shape[3])
-    padded[:, :, :padding], padded[:, :, padding + cols :] = 0, 0
-    padded[:, :, padding : padding + cols] = maps
-    return padded
+def _tiles(rows: int, cols: int) -> int:
+    """How many tiles cover a map; those at its end reach beyond it."""
+    return -(-rows // CELLS) * -(-cols // CELLS)
 
 
-def _of_maps(maps: Tensor) -> Tensor:
-    """Transform columns: (rows, batch, 4 tiles + 2, channels) to (6, rows, batch, tiles, channels).
-
-    4a - 5c + e, (e - 4c) + (d - 4b), (e - 4c) - (d - 4b), (e - c) + 2(d - b), (e - c) - 2(d - b)
-    and 4b - 5d + f, of the columns a to f of a tile.
-    """
-    stop = maps.shape[2] - PRODUCTS + 1
-    a, b, c, d, e, f = (maps[:, :, k : k + stop : CELLS] for k in range(PRODUCTS))
-    made = maps.new_empty(PRODUCTS, *a.shape)
-    even, odd = torch.sub(e, c, alpha=4), torch.sub(d, b, alpha=4)
-    torch.add(even, odd, out=made[1])
-    torch.sub(even, odd, out=made[2])
-    torch.sub(e, c, out=even)
-    torch.sub(d, b, out=odd)
-    torch.add(even, odd, alpha=2, out=made[3])
-    torch.sub(even, odd, alpha=2, out=made[4])
-    torch.sub(a, c, out=made[0])
-    torch.add(even, made[0], alpha=4, out=made[0])
-    torch.sub(f, d, out=made[5])
-    made[5].sub_(odd, alpha=4)
-    return made
+def _saves(maps: Tensor, filters: int, padding: tuple[int, int]) -> bool:
+    """Whether there are enough cells and channels that fewer products take less time."""
+    rows, cols = _made(maps, padding)
+    if min(rows, cols) < 1 or len(maps) * _tiles(rows, cols) < FEWEST_TILES:
+        return False
+    return share_of_products(rows, cols, maps.shape[1], filters) < 1
 
 
-def _products(
-    columns: Tensor, kernels: Sequence[Tensor], bias: Tensor | None, padding: int
-) -> list[Tensor]:
-    """Convolve all columns of all maps as one map; each product (rows, batch, tiles, filters)."""
-    _, rows, batch, tiles, channels = columns.shape
-    made = []
-    for number, kernel in enumerate(kernels):
-        wide = columns[number].view(1, rows, batch * tiles, channels).permute(0, 3, 1, 2)
-        # The product of the point 1 is part of every cell's sum, once.
-        product = F.conv2d(wide, kernel, bias if number == 1 else None, padding=(padding, 0))
-        made.append(product.permute(0, 2, 3, 1).reshape(-1, batch, tiles, len(kernel)))
-    return made
+def share_of_products(rows: int, cols: int, channels: int, filters: int) -> float:
+    """What a map (filters, rows, cols) takes, in those of the convolution; 1 if that is used."""
+    # A tile of the input is read at each point, one of the output at less than half as many.
+    transforms = TRANSFORMS * (1 / filters + 1 / (2 * channels))
+    return min(1.0, READ**2 * _tiles(rows, cols) * (1 + transforms) / (9 * rows * cols))
 
 
-def _sums(products: list[Tensor], made: Tensor) -> None:
-    """Transform products back, into maps (rows, batch, cols, filters)."""
-    first, *four, last = products
-    even, odd = four[0] + four[1], four[0].sub_(four[1])
-    far_even, far_odd = four[2] + four[3], four[2].sub_(four[3])
-    sums = (
-        (first.add_(even), far_even, 1),
-        (odd, far_odd, 2),
-        (even, far_even, 4),
-        (last.add_(odd), far_odd, 8),
+def _both_sides(matrix: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
+    """Apply a transform to the rows and the cols of a tile at once."""
+    side = torch.tensor(matrix, dtype=torch.float64)
+    return torch.kron(side, side).to(like)
+
+
+def _tiled(maps: Tensor, made: Sequence[int], padding: tuple[int, int]) -> Tensor:
+    """Maps (batch, rows, cols, channels) in overlapping tiles (tiles, 6 x 6 cells, channels)."""
+    batch, rows, cols, channels = maps.shape
+    down, across = (-(-each // CELLS) for each in made)
+    below, right = (
+        count * CELLS + 2 - size - before
+        for count, size, before in zip((down, across), (rows, cols), padding, strict=True)
     )
-    for cell, (near, far, times) in enumerate(sums):
-        into = made[:, :, cell::CELLS]
-        count = into.shape[2]  # of the last tile, cells beyond the edge are left out
-        torch.add(near[:, :, :count], far[:, :, :count], alpha=times, out=into)
+    padded = F.pad(maps, (0, 0, padding[1], right, padding[0], below)).contiguous()
+    image, row, col, _ = padded.stride()
+    tiles = padded.as_strided(
+        (batch, down, across, READ, READ, channels),
+        (image, CELLS * row, CELLS * col, row, col, 1),
+    )
+    return tiles.reshape(-1, READ**2, channels)
+
+
+def _untile(sums: Tensor, made: Tensor) -> None:
+    """Put tiles (tiles, 4 x 4 cells, filters) into maps (batch, rows, cols, filters)."""
+    batch, rows, cols, filters = made.shape
+    down, across = -(-rows // CELLS), -(-cols // CELLS)
+    tiles = sums.view(batch, down, across, CELLS, CELLS, filters).transpose(2, 3)
+    whole = tiles.reshape(batch, down * CELLS, across * CELLS, filters)
+    made.copy_(whole[:, :rows, :cols])

@@ -24,7 +24,7 @@ from interpret_kit.incremental.cache_files import read_own, write_own
 from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 from interpret_kit.incremental.measured.measure import measured
 
-FORMAT = 1  # of the file, and of how it is measured; another one is not read
+FORMAT = 2  # of the file, and of how it is measured; another one is not read
 PATIENCE = 30.0  # seconds to wait for another process that measures
 
 _MOST_BYTES = 2**16

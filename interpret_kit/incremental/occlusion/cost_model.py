@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpret_kit.incremental.graph.export import Node
+from interpret_kit.incremental.graph.winograd import WinogradConvolution, share_of_products
 from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 from interpret_kit.incremental.occlusion.affected import AffectedIntervals, Ints, grouped
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
@@ -80,7 +81,7 @@ def whole_seconds(
     patchable: PatchableMaps, windows: int, batch: int = 32, tuning: Tuning = SHIPPED
 ) -> float:
     """Estimate the cost of full forward passes for a number of windows."""
-    prices = _Prices(patchable, tuning)
+    prices = _Prices(patchable, tuning, own_kernels=False)
     calls = -(-windows // batch) * len(patchable.order) * tuning.call
     return float(windows * (prices.whole.sum() + prices.always) + calls)
 
@@ -120,9 +121,14 @@ class _Prices:
     """What the operations of a network cost for one window, in seconds."""
 
     def __init__(
-        self, patchable: PatchableMaps, tuning: Tuning, batch_bytes: int = BATCH_BYTES
+        self,
+        patchable: PatchableMaps,
+        tuning: Tuning,
+        batch_bytes: int = BATCH_BYTES,
+        *,
+        own_kernels: bool = True,
     ) -> None:
-        self.tuning = tuning
+        self.tuning, self.own_kernels = tuning, own_kernels
         self.patchable, self.network = patchable, patchable.network
         self.batch_bytes = batch_bytes
         self.order = patchable.order
@@ -170,7 +176,7 @@ class _Prices:
         if node not in self.position:
             size = 4.0 * float(np.prod(node.shape[1:]))
             return size * self.tuning.byte + _multiply_adds(node) * self.tuning.multiply_add
-        return self._operation(node, self._cells(node))
+        return self._operation(node, *self.patchable.cells(node))
 
     def _weights(self, node: Node) -> float:
         """What a batch pays, however small: they are read, and laid out for the operation."""
@@ -182,13 +188,17 @@ class _Prices:
     def _cells(self, node: Node) -> float:
         return float(np.prod(self.patchable.cells(node)))
 
-    def _operation(self, node: Node, cells: float) -> float:
+    def _operation(self, node: Node, rows: int, cols: int) -> float:
+        cells = float(rows * cols)
         read = sum(
             4.0 * self.patchable.channels(each) * cells * np.prod(self._step(node, each))
             for each in node.inputs
             if each in self.position
         )
         work = cells * _multiply_adds(node) * self.tuning.multiply_add
+        if self.own_kernels and isinstance(node.target, WinogradConvolution):
+            filters, channels = node.arguments["weight"].shape[:2]
+            work *= share_of_products(rows, cols, channels, filters)
         moved = 4.0 * self.patchable.channels(node) * cells + read
         return float(work + moved * self.tuning.byte)
 
@@ -200,7 +210,7 @@ class _Prices:
     def _patch(self, node: Node, rows: AffectedIntervals, cols: AffectedIntervals) -> float:
         if self.patchable.rules[node] is None:
             return 0.0
-        price = self._operation(node, rows.sizes[node] * cols.sizes[node])
+        price = self._operation(node, rows.sizes[node], cols.sizes[node])
         for read in node.inputs:
             if read in self.position:
                 halo = operation_of(node).halo(node)

@@ -14,19 +14,20 @@ def some(*shape, seed=0):
 
 
 @pytest.fixture
-def kernels(monkeypatch):
-    """The kernel of each convolution that torch was asked for."""
-    asked, convolve = [], F.conv2d
+def left(monkeypatch):
+    """The convolutions that were left to torch; transforms cost nothing, however few channels."""
+    left, convolve = [], F.conv2d
 
     def counted(*given, **named):
-        asked.append(tuple(given[1].shape[2:]))
+        left.append(tuple(given[1].shape))
         return convolve(*given, **named)
 
     monkeypatch.setattr(winograd.F, "conv2d", counted)
-    return asked
+    monkeypatch.setattr(winograd, "TRANSFORMS", 0)
+    return left
 
 
-# Columns that fill their tiles, and one to three cells beyond; rows and paddings of any size.
+# Sides that fill their tiles, and one to three cells beyond; paddings of any size.
 @pytest.mark.parametrize(
     ("batch", "rows", "cols", "padding"),
     [
@@ -60,22 +61,29 @@ def test_a_cell_on_paper():
     torch.testing.assert_close(found, torch.tensor([[[[114.0, 120, 126, 132]]]]))
 
 
-def test_the_error_is_that_of_the_convolution(kernels):
+def test_products_on_paper():
+    # A map of 7x7 takes 2 x 2 tiles of 36 products, in place of 49 x 9.
+    share = winograd.share_of_products(7, 7, 512, 512)
+    assert share == pytest.approx(144 / 441 * (1 + winograd.TRANSFORMS * 1.5 / 512))
+    assert winograd.share_of_products(5, 5, 16, 16) == 1
+
+
+def test_the_error_is_that_of_the_convolution(left):
     maps, weight, bias = some(16, 256, 7, 7).relu(), some(32, 256, 3, 3, seed=1), some(32, seed=2)
     truth = F.conv2d(maps.double(), weight.double(), bias.double(), padding=1)
     theirs = F.conv2d(maps, weight, bias, padding=1)
-    kernels.clear()
+    left.clear()
     found = WinogradConvolution()(maps, weight, bias, 1, 1)
-    assert kernels == [(3, 1)] * 6
+    assert not left
     terms = F.conv2d(maps.abs().double(), weight.abs().double(), bias.abs().double(), padding=1)
     assert_near(found, truth, theirs=theirs, terms=float(terms.max()))
 
 
-FEW, MANY = some(2, 4, 9, 9), some(40, 4, 9, 9)
+FEW, MANY = some(7, 4, 10, 10), some(40, 4, 10, 10)
 LEFT = {
     "few maps": (FEW, {}),
-    "narrow maps": (some(99, 4, 9, 3), {}),
-    "much beyond the edge": (some(99, 4, 9, 7), {}),
+    "narrow maps": (some(99, 4, 7, 3), {}),
+    "much beyond the edge": (some(99, 4, 11, 3), {}),
     "a stride": (MANY, {"stride": [2, 1]}),
     "holes": (MANY, {"dilation": (1, 2)}),
     "a word for the padding": (MANY, {"padding": "same"}),
@@ -86,13 +94,23 @@ LEFT = {
 
 
 @pytest.mark.parametrize("name", LEFT)
-def test_anything_else_is_left_to_torch(name):
+def test_anything_else_is_left_to_torch(name, left):
     maps, how = LEFT[name]
     weight = some(3, 4, 3, 3, seed=1).to(maps)
     expected = F.conv2d(maps, weight, None, **how)
+    left.clear()
     assert torch.equal(
         WinogradConvolution()(maps, weight, **how).nan_to_num(7), expected.nan_to_num(7)
     )
+    assert left == [(3, 4, 3, 3)]
+
+
+def test_few_channels_are_left_to_torch(left, monkeypatch):
+    weight = some(3, 4, 3, 3, seed=1)
+    WinogradConvolution()(MANY, weight)
+    assert not left
+    monkeypatch.undo()
+    assert torch.equal(WinogradConvolution()(MANY, weight), F.conv2d(MANY, weight))
 
 
 def test_groups_are_left_to_torch():
@@ -102,14 +120,18 @@ def test_groups_are_left_to_torch():
     )
 
 
-def test_weights_are_transformed_once_and_again_if_they_are_others(monkeypatch):
+def test_weights_are_transformed_once_and_again_if_they_are_others(monkeypatch, left):
     seen = []
     monkeypatch.setattr(
         winograd, "transformed", lambda weight: seen.append(weight) or transformed(weight)
     )
-    convolve, (one, other) = WinogradConvolution(), (some(3, 4, 3, 3, seed=k) for k in (1, 2))
+    maps = some(9, 64, 10, 10)
+    convolve, (one, other) = WinogradConvolution(), (some(3, 64, 3, 3, seed=k) for k in (1, 2))
     for weight in (one, one, other):
-        found = convolve(MANY, weight)
-        truth = F.conv2d(MANY.double(), weight.double())
-        assert_near(found, truth, theirs=F.conv2d(MANY, weight), terms=30.0)
+        truth = F.conv2d(maps.double(), weight.double())
+        terms = F.conv2d(maps.abs(), weight.abs()).max()
+        theirs = F.conv2d(maps, weight)
+        left.clear()
+        assert_near(convolve(maps, weight), truth, theirs=theirs, terms=float(terms))
+        assert not left
     assert len(seen) == 2

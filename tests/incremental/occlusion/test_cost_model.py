@@ -7,10 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from interpret_kit.incremental.graph import winograd
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
-from interpret_kit.incremental.measured.choices import Tuning
-from interpret_kit.incremental.occlusion.cost_model import choose, incremental_seconds
+from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
+from interpret_kit.incremental.occlusion.cost_model import (
+    choose,
+    incremental_seconds,
+    whole_seconds,
+)
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.tuning import SMALL_CALL
 
@@ -24,9 +29,10 @@ def convolutions(patchable):
     return [node for node in patchable.order if node.op == "conv2d"]
 
 
-def patchable(*layers):
+def patchable(*layers, tuning=SHIPPED):
     network = nn.Sequential(*layers).eval()
-    return PatchableMaps(folded(TracedNetwork(network, torch.rand(2, 3, SIDE, SIDE))))
+    traced = TracedNetwork(network, torch.rand(2, 3, SIDE, SIDE))
+    return PatchableMaps(folded(traced, tuning=tuning))
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +108,16 @@ def test_the_pass_without_a_window_and_the_calls_of_small_batches_are_priced(two
     assert [each.calls for each in choices] == [batches * (4 + 3)]
     found = incremental_seconds(two_convolutions, choices, calls)
     assert found == pytest.approx((4 + 56) * (1.0 + SMALL_CALL), rel=1e-9)
+
+
+def test_fewer_products_are_priced_in_ours_and_not_in_full_passes(monkeypatch):
+    monkeypatch.setattr(winograd, "TRANSFORMS", 0)
+    free = {"byte": 1e-30, "gathered_byte": 1e-30, "call": 1e-30}
+    tuning = Tuning(**free, multiply_add=1.0, winograd_channels=1)
+    subject = patchable(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 5, 3), tuning=tuning)
+    everything = np.array([(0, SIDE)])
+    (only,) = choose(subject, everything, everything, tuning=tuning)
+    # 16 x 16 tiles of 36 products; 62 x 62 cells of the second map take as many.
+    assert only.seconds == pytest.approx(256 * 36 * (3 * 8 + 8 * 5))
+    whole = 64**2 * 9 * 3 * 8 + 62**2 * 9 * 8 * 5
+    assert whole_seconds(subject, 1, tuning=tuning) == pytest.approx(whole)

@@ -189,7 +189,8 @@ TUNINGS = {
 @pytest.mark.parametrize("tuning", TUNINGS.values(), ids=TUNINGS)
 @pytest.mark.parametrize("name", ["residual", "large kernel"])
 def test_any_tuning_is_as_near_to_the_truth(name, tuning, monkeypatch):
-    monkeypatch.setattr(winograd, "FEWEST_COLUMNS", 1)
+    monkeypatch.setattr(winograd, "FEWEST_TILES", 1)
+    monkeypatch.setattr(winograd, "TRANSFORMS", 0)
     under, seen, fill = subject(name), noise_image(), noise_image(100)[0]
     windows = spans(SIZE, (17, 13), (11, 9), most=3)
     truth = answered_whole(under.network, *windows, seen.double(), fill.double())
