@@ -65,7 +65,7 @@ def linear(
 def _in_pieces(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
     """The same, some of the filters at a time."""
     rows = input.reshape(-1, weight.shape[1]).T
-    made = torch.cat([piece @ rows for piece in weight.split(FILTERS)]).T.contiguous()
+    made = torch.cat([piece @ rows for piece in torch.split(weight, FILTERS)]).T.contiguous()
     if bias is not None:
         made += bias
     return made.reshape(*input.shape[:-1], len(weight))
