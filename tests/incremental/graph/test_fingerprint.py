@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from networks_on_paper import drawn
 from torch import nn
 
 from interpret_kit.incremental.graph import fingerprint
@@ -31,10 +32,8 @@ def test_the_sum_shows_a_last_bit_an_exchange_and_signs(kind):
 
 
 def small():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 3)
-    ).eval()
+    layers = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 3)
+    return drawn(nn.Sequential(*layers)).eval()
 
 
 def moved_to_the_next(network):
@@ -45,7 +44,7 @@ def moved_to_the_next(network):
 
 
 CHANGES = {
-    "a bit": lambda net: net[3].weight.data.view(torch.int32)[0, 0, 0].bitwise_xor_(1),
+    "a bit": lambda net: net[3].weight.data.view(torch.int32)[0, 0, 0, 0].bitwise_xor_(1),
     "a count": lambda net: net[1].num_batches_tracked.add_(1),
     "two weights": moved_to_the_next,
     "a mode": lambda net: net[1].train(),
