@@ -141,7 +141,7 @@ sweep = click.Command(
             type=AtLeastOne(),
             default=1,
             show_default=True,
-            help="number of trials to train in parallel, each in its own process; they share the "
+            help="number of processes that train trials, one after another each; they share the "
             "cores; with --ray, by default as many as fit on the cluster",
         ),
         *shared(

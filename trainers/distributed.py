@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, is_initialized
+from accelerate.state import AcceleratorState, GradientState, is_initialized
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
@@ -73,6 +73,12 @@ def can_learn_in(precisions: Set[str]) -> bool:
     """Whether this process can train in them: Accelerate fixes the precision once per process."""
     begun = {AcceleratorState().mixed_precision} if is_initialized() else set()
     return len(begun | {ACCELERATES[each] for each in precisions}) <= 1
+
+
+def forget_accelerator() -> None:
+    """Let the next training run of this process choose device and precision again."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
 
 
 def _precision(asked: str, *, on_gpu: bool) -> str:

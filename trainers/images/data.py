@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -25,6 +25,7 @@ from interpret_kit.errors import (
     shortened,
 )
 from interpret_kit.models.preprocessing import Preprocessing
+from interpret_kit.trainers.images.held import held, is_holding
 from interpret_kit.trainers.images.image_cache import Packed, ReportDecoding, packed
 from interpret_kit.trainers.images.levels import channel_statistics, count_levels
 
@@ -64,6 +65,7 @@ class TrainingData:
     classes: tuple[str, ...]
     notes: tuple[str, ...]  # what a user should know, a sentence each
     omitted: tuple[Omitted, ...] = ()  # what lies in the folders of the splits and is not used
+    drawn_by_seed: bool = False  # whether the validation set was drawn from the training images
 
     @cached_property
     def levels(self) -> Tensor:
@@ -108,6 +110,9 @@ def load_training_data(
         NothingThere: no such images, or no train split among the splits.
         NoImages: none are labelled, or all are of one class.
     """
+    if is_holding():
+        decode = partial(_decoded, spec, seed, _Reader(size, progress, strict))
+        return held((spec, size, strict), seed, decode)
     if spec != SHAPES:
         return _decoded(spec, seed, _Reader(size, progress, strict))
     data = _DRAWN.get(size)
@@ -141,8 +146,8 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     test = None if tested is None else reader.read(tested)
     if test is None:
         reader.notes.append(f"{spec} has no test split, so no test accuracy is computed")
-    omitted = tuple(reader.omitted)
-    return TrainingData(train, val, test, images.classes, tuple(reader.notes), omitted)
+    omitted, notes = tuple(reader.omitted), tuple(reader.notes)
+    return TrainingData(train, val, test, images.classes, notes, omitted, validated is None)
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:

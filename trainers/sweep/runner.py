@@ -69,7 +69,7 @@ class How:
     """How a sweep is run."""
 
     device: str = "auto"
-    jobs: int = 1  # trials at once; in processes of their own, if more than 1
+    jobs: int = 1  # trials at once; in as many other processes, if more than 1
     strict: bool = False  # whether images that are not used or cannot be read are an error
     cluster: RayCluster | None = None  # where trials run, with the number at once, instead of here
 

@@ -24,10 +24,12 @@ from interpret_kit.models.loading.recorded_runs import HISTORY, STATE
 from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.result import versions
 from interpret_kit.trainers.images.data import SHAPES, TrainingData, load_training_data
+from interpret_kit.trainers.images.held import images_held
 from interpret_kit.trainers.learner import network_arguments
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.folder import History
 from interpret_kit.trainers.runs.progress import ReportTraining, decoding
+from interpret_kit.trainers.sweep.isolation import isolated
 from interpret_kit.trainers.train import resume
 
 TRIALS = "trials"  # folder of the runs, in that of the sweep
@@ -104,9 +106,13 @@ def fingerprint(recipe: Recipe, images: str) -> str:
 
 
 def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> None:
-    """`attempt` in a process of its own, with this many threads."""
-    torch.set_num_threads(threads)
-    attempt(recipe, folder, device)
+    """`attempt` in a process that trains other trials, too, with this many threads.
+
+    Its images stay in memory for the trials that follow.
+    """
+    with isolated(), images_held():
+        torch.set_num_threads(threads)
+        attempt(recipe, folder, device)
 
 
 def attempt(

@@ -1,7 +1,8 @@
 """How are trials trained in several processes at once, so that one cannot bring down the others?
 
-Each has a process of its own, whose exit code is what remains of a trial that ends it. Shards,
-which are small, share processes: see `interpret_kit.jobs.processes`.
+Each process takes one trial after another: to start one, import torch and load the images takes
+seconds. What remains of a trial that ends its process is the exit code. Shards are counted in
+processes of `interpret_kit.jobs.processes`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from contextlib import suppress
+from itertools import islice
+from multiprocessing.connection import Connection, wait
 
 from interpret_kit.errors import UsageError
 from interpret_kit.jobs.processes import live_with_parent
@@ -20,11 +22,15 @@ Job = Callable[[], object]  # that can be pickled: a function, or a partial of o
 
 JOB = "ikit job"  # name of the processes
 UNGUARDED = 97  # exit code of one that came back here while it read the script that started it
+_FAILED = 1  # stands for the exit code of a piece that ended its process with 0
 _begun = threading.Event()  # in a process: its work
 
 
 def in_processes(work: Sequence[Job], jobs: int) -> Iterator[tuple[int, int]]:
-    """Do each piece in a process of its own; yield its index and exit code as it ends.
+    """Do the pieces in processes; yield the index of each and its exit code as it ends.
+
+    A process does one piece after another, and is replaced if it dies: by an error, or killed. The
+    exit code of a piece that was done is 0.
 
     Args:
         work: what to do, in this order.
@@ -33,32 +39,67 @@ def in_processes(work: Sequence[Job], jobs: int) -> Iterator[tuple[int, int]]:
     Raises:
         UsageError: a script without a main guard, which each process would run again.
     """
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    running: dict[int, tuple[int, SpawnProcess]] = {}
-    begun = 0
+    waiting, running = iter(enumerate(work)), list[_Worker]()
     try:
-        while begun < len(work) or running:
-            while begun < len(work) and len(running) < jobs:
-                process = context.Process(
-                    target=_do, args=(work[begun],), name=f"{JOB} {begun}", daemon=True
+        for index, job in islice(waiting, jobs):
+            running.append(_Worker(index, job))
+        while running:
+            ready = wait([each.pipe for each in running])
+            worker = next(each for each in running if each.pipe in ready)
+            index, code = worker.index, worker.exit_code()
+            following = next(waiting, None)
+            if code is not None or following is None:
+                running.remove(worker)
+                worker.stop()
+            if code == UNGUARDED:
+                raise UsageError(
+                    "jobs=2 or more starts processes that import your script again, up to "
+                    "this call; put the call under if __name__ == '__main__':, or use jobs=1"
                 )
-                process.start()
-                running[process.sentinel] = begun, process
-                begun += 1
-            for ended in wait(list(running)):
-                assert isinstance(ended, int)
-                index, process = running.pop(ended)
-                process.join()
-                if process.exitcode == UNGUARDED:
-                    raise UsageError(
-                        "jobs=2 or more starts processes that import your script again, up to "
-                        "this call; put the call under if __name__ == '__main__':, or use jobs=1"
-                    )
-                yield index, process.exitcode or 0
+            if following is not None and code is None:
+                worker.give(*following)
+            elif following is not None:
+                running.append(_Worker(*following))
+            yield index, _FAILED if code == 0 else code or 0
     finally:
-        for _, process in running.values():
-            process.terminate()
-            process.join()
+        for each in running:
+            each.process.terminate()
+            each.process.join()
+
+
+class _Worker:
+    """A process that does what it is given, one piece at a time."""
+
+    index: int  # of the piece that it is doing
+
+    def __init__(self, index: int, job: Job) -> None:
+        """Start it on a piece."""
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        self.pipe, its_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(its_end,), name=JOB, daemon=True)
+        self.process.start()
+        its_end.close()  # so that the pipe ends with the process
+        self.give(index, job)
+
+    def give(self, index: int, job: Job) -> None:
+        """Let it do the next piece."""
+        self.index = index
+        with suppress(ConnectionError):  # it died meanwhile: the exit code says so
+            self.pipe.send(job)
+
+    def exit_code(self) -> int | None:
+        """Wait until the piece ends; return the exit code if the process ended with it."""
+        try:
+            self.pipe.recv()
+        except (EOFError, ConnectionError):
+            self.process.join()
+            return self.process.exitcode
+        return None
+
+    def stop(self) -> None:
+        """Let the process end, as there is nothing left to do."""
+        self.pipe.close()
+        self.process.join()
 
 
 def refuse_within_import() -> None:
@@ -71,7 +112,14 @@ def refuse_within_import() -> None:
         os._exit(UNGUARDED)
 
 
-def _do(work: Job) -> None:
+def _serve(pipe: Connection) -> None:
+    """Do what comes through the pipe until it is closed; an error ends the process."""
     _begun.set()
     live_with_parent()
-    work()
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:
+            return
+        job()
+        pipe.send(None)

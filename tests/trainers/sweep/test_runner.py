@@ -198,6 +198,21 @@ def test_a_process_that_dies_ends_nobody_elses_work(tmp_path):
     assert (tmp_path / "third").read_text() == "done"
 
 
+def test_a_process_does_one_piece_after_another_until_it_dies(tmp_path, capfd):
+    def note(name):  # the process that does the piece
+        return partial(subprocess.run, ["sh", "-c", f"echo $PPID > {tmp_path / name}"], check=True)
+
+    dies = partial(signal.raise_signal, signal.SIGKILL)
+    work = [note("a"), note("b"), dies, note("c"), partial(int, "x"), note("d"), partial(sys.exit)]
+    assert dict(in_processes(work, jobs=1)) == {
+        0: 0, 1: 0, 2: -signal.SIGKILL, 3: 0, 4: 1, 5: 0, 6: 1,
+    }  # fmt: skip
+    a, b, c, d = ((tmp_path / name).read_text() for name in "abcd")
+    assert a == b
+    assert len({a, c, d}) == 3
+    assert "invalid literal for int() with base 10: 'x'" in capfd.readouterr().err
+
+
 def test_what_may_go_well_another_time_is_tried_again(tmp_path):
     record_failure(tmp_path / "full", OSError("no space left"))
     record_failure(tmp_path / "wrong", DoesNotFit("a kernel\ntoo large"))
