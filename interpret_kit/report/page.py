@@ -20,6 +20,7 @@ from interpret_kit.errors import CannotWrite, OutputExists, UsageError, WrongTyp
 from interpret_kit.models.argument_values import path_argument
 from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.report.contents import Link, PageSection, contents_of_result, contents_of_run
+from interpret_kit.report.units import UnbrokenUnits, unbroken
 from interpret_kit.results.atomic import write_whole
 from interpret_kit.results.result import Result
 
@@ -147,11 +148,12 @@ def _render(entries: Sequence[tuple[Section, PageSection]], front: Front) -> str
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
+        extensions=[UnbrokenUnits],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = _plain
+    environment.filters |= {"plain": _plain, "unbroken": unbroken}
     numbered = [(f"s{number}", *each) for number, each in enumerate(entries, start=1)]
     parts = [(part, list(group)) for part, group in groupby(numbered, key=lambda e: e[1].part)]
     return environment.get_template("page.html").render(front=front, parts=parts)

@@ -57,6 +57,15 @@ def test_the_accuracy_is_that_of_a_loop_over_the_images(atlas, predicted):
     assert f"{share:.1f} % of {len(predicted)} images are classified correctly" in said
 
 
+def test_no_line_breaks_between_a_number_and_its_unit(atlas):
+    pages = sorted(atlas.folder.rglob("*.html"))
+    texts = ["".join(Page(each).words) for each in pages]
+    broken = [re.findall(r".{9}\d\s(?<!\u00a0)(?:%|px)", each) for each in texts]
+    assert dict(zip(pages, broken, strict=True)) == {each: [] for each in pages}
+    assert any("95\u00a0% interval" in each for each in texts)
+    assert any("at 90\u00a0%, nine in ten" in each for each in texts)
+
+
 def test_each_class_page_counts_its_mistakes_and_confusions(atlas, predicted):
     for k in range(len(CLASSES)):
         mine = [predicted[image] for image, label in labels(atlas).items() if label == k]

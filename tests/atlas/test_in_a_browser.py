@@ -181,7 +181,7 @@ def test_pointing_at_the_grid_shows_the_window_and_its_numbers(visit, atlas):
     cell = page.locator(".grid rect").nth(4)
     cell.hover()
     said = page.inner_text("#cell")
-    assert f"confidence {float(cell.get_attribute('data-c')):.1f} %" in said
+    assert f"confidence {float(cell.get_attribute('data-c')):.1f}\u00a0%" in said
     assert CLASSES[int(cell.get_attribute("data-p"))] in said
     y0, x0, y1, x1 = map(int, cell.get_attribute("data-box").split())
     frame = page.locator(".window").first

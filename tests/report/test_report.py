@@ -20,6 +20,7 @@ from interpret_kit.data.load import load_images
 from interpret_kit.errors import NothingThere, OutputExists, UsageError
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.report.page import Front, Section, write_report
+from interpret_kit.report.units import unbroken
 from interpret_kit.report.words import KINDS
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MARKER
@@ -109,6 +110,13 @@ def test_a_page_says_what_was_asked_and_of_what(hostile):
         assert asked in hostile.text
     assert "fingerprint of the model" in hostile.text
     assert "torch " in hostile.text
+
+
+def test_no_line_breaks_between_a_number_and_its_unit():
+    assert unbroken("95 % of 32 x 24 px in 3 s") == "95\u00a0% of 32 x 24\u00a0px in 3\u00a0s"
+    others = "3 %} 5 pxl, 4 scales, {% if n > 2 %}, a % b"
+    assert unbroken(others) == others
+    assert unbroken("{{ n }} px {% endif %}") == "{{ n }}\u00a0px {% endif %}"
 
 
 def test_a_result_that_was_not_saved_is_refused_and_one_folder_is_a_section(tmp_path, classifier):

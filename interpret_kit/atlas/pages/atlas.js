@@ -201,8 +201,8 @@
       }
       const before = 100 * $("#occlusion").dataset.uncovered;
       $("#cell").textContent =
-        `Window at row ${Math.floor(k / columns)}, column ${k % columns} (y ${y0} to ${y1}, x ${x0} to ${x1} px): ` +
-        `confidence ${(+cell.dataset.c).toFixed(1)} % instead of ${before.toFixed(1)} %, ` +
+        `Window at row ${Math.floor(k / columns)}, column ${k % columns} (y ${y0} to ${y1}, x ${x0} to ${x1}\u00a0px): ` +
+        `confidence ${(+cell.dataset.c).toFixed(1)}\u00a0% instead of ${before.toFixed(1)}\u00a0%, ` +
         `predicted as “${atlas.classes[cell.dataset.p]}”.`;
     };
     grid.addEventListener("mouseover", (event) => {

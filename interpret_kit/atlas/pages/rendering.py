@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interpret_kit.atlas.pages.words import FILTERS
+from interpret_kit.report.units import UnbrokenUnits
 
 _HERE = Path(__file__).parent
 _REPORT = _HERE.parents[1] / "report"
@@ -20,6 +21,7 @@ def environment(**known: Any) -> Environment:
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
+        extensions=[UnbrokenUnits],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
