@@ -21,7 +21,7 @@ from small_analyses import SMALL
 from torch import nn
 
 import interpret_kit as ik
-from interpret_kit.analyses.counting.accumulators import TopK, strongest_units
+from interpret_kit.analyses.counting.units import TopK, strongest_units
 from interpret_kit.captum_api.filter_ablation import FilterAblation
 from interpret_kit.captum_api.occlusion import IncrementalOcclusion
 from interpret_kit.incremental import worth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -21,12 +21,15 @@ from interpret_kit.results.table import Table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from interpret_kit.analyses.counting.units import UnitTally
+    from interpret_kit.analyses.counting.units import Units, UnitTally
     from interpret_kit.analyses.patches.receptive_fields import Patches
     from interpret_kit.data.image_set import ImageSet
     from interpret_kit.data.loader import Batch
     from interpret_kit.models.classifier import Classifier
     from interpret_kit.models.layers.catalogue import Layer, Point
+    from interpret_kit.models.layers.layout import OutputLayout
+
+    Found = list[tuple[str, Units]]  # by the label of the layer
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,15 @@ class _At:
     ranked: list[Layer] = field(default_factory=list)  # layers whose units are ranked here
     ended: list[Layer] = field(default_factory=list)  # layers whose dead filters are found here
 
+    @cached_property
+    def layout(self) -> OutputLayout:
+        """The same for all layers at this point."""
+        return (self.ranked or self.ended)[0].layout
+
+    @cached_property
+    def labels(self) -> str:
+        return ", ".join(layer.label for layer in (*self.ranked, *self.ended))
+
 
 class TopPatchesFold(Fold[TopPatchesResult]):
     """The strongest units found so far."""
@@ -136,9 +148,13 @@ class TopPatchesFold(Fold[TopPatchesResult]):
     tally: UnitTally
 
     def __init__(self, analysis: TopPatches, classifier: Classifier, images: ImageSet) -> None:
+        import torch
+
         from interpret_kit.models.layers.find import rectified
+        from interpret_kit.models.probing.network_kinds import computing_type
 
         self.analysis, self.classifier, self.images = analysis, classifier, images
+        self.dtype = torch.promote_types(computing_type(classifier.network), torch.float32)
         self.layers = classifier.find_layers(analysis.layer)
         # A filter is dead if its strongest unit is not above 0 after the activation. Its top
         # units show this if they are read there, or before a ReLU, which keeps the sign. For
@@ -175,26 +191,37 @@ class TopPatchesFold(Fold[TopPatchesResult]):
             # A batch of one runs other kernels, whose last bits differ: make it two.
             pixels = pixels.expand(2, -1, -1, -1)
         ids = batch.ids.to(pixels.device)
-        visits = {point: partial(self._look, those, ids) for point, those in self.at.items()}
+        found: Found = []
+        visits = {
+            point: partial(self._look, at, ids, self._room(at, ids), found)
+            for point, at in self.at.items()
+        }
         with observed(self.classifier.network, visits):
             self.classifier(pixels)
+        # After the forward pass, so that sorting takes no memory between its feature maps.
+        for label, units in found:
+            self.tally.best[label].add(units)
         self.tally.images.add(batch)
         self.tally.make_room()
 
-    def _look(self, at: _At, ids: Tensor, output: Tensor) -> None:
-        from interpret_kit.analyses.counting.accumulators import strongest_units
+    def _room(self, at: _At, ids: Tensor) -> Units | None:
+        """Return what `_look` fills in, if it is known how many units it finds."""
+        if len(at.ranked) != 1 or self.analysis.per_image != 1:
+            return None
+        layer = at.ranked[0]
+        return self.tally.best[layer.label].room(ids, layer.filters, self.dtype)
+
+    def _look(self, at: _At, ids: Tensor, room: Units | None, found: Found, output: Tensor) -> None:
+        from interpret_kit.analyses.counting.units import strongest_units
         from interpret_kit.models.layers.hooks import refuse_other_rows
         from interpret_kit.models.probing.network_kinds import widened
 
-        layers = [*at.ranked, *at.ended]  # all have the same layout at this point
-        labels = ", ".join(layer.label for layer in layers)
-        maps = layers[0].layout.maps(output)
-        refuse_other_rows(maps, max(len(ids), 2), labels)
+        maps = at.layout.maps(output)
+        refuse_other_rows(maps, max(len(ids), 2), at.labels)
         maps = widened(maps[: len(ids)])
         if at.ranked:
-            units = strongest_units(maps, ids, self.analysis.per_image)
-            for layer in at.ranked:
-                self.tally.best[layer.label].add(units)
+            units = strongest_units(maps, ids, self.analysis.per_image, room)
+            found += [(layer.label, units) for layer in at.ranked]
         for layer in at.ended:
             self.tally.fires[layer.label].add(maps)
 

@@ -5,13 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from interpret_kit.analyses.counting import accumulators
-from interpret_kit.analyses.counting.accumulators import (
-    Confusion,
-    FilterStatistics,
-    TopK,
-    strongest_units,
-)
+from interpret_kit.analyses.counting import units as counted_units
+from interpret_kit.analyses.counting.accumulators import Confusion, FilterStatistics
+from interpret_kit.analyses.counting.units import TopK, strongest_units
 
 few = settings(max_examples=60, derandomize=True, deadline=None)
 
@@ -76,6 +72,24 @@ def test_a_long_stream_of_many_filters_has_the_top_of_one_big_sort(layout):
     columns = (top.best.values, top.best.images, top.best.positions)
     found = [list(zip(*(each[:, f].tolist() for each in columns), strict=True)) for f in range(70)]
     assert found == one_big_sort(maps, range(300), 4, 1)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_units_in_memory_that_is_reused_have_the_top_of_one_big_sort(layout):
+    source = torch.Generator().manual_seed(4)
+    maps = torch.randint(-3, 4, (300, 2, 5, 4), generator=source).float().div(4)
+    top, earlier, memory = TopK(4), TopK(4), set()
+    for first in range(0, 300, 9):
+        ids = torch.arange(first, min(first + 9, 300))
+        room = top.room(ids, 2, torch.float32)
+        units = strongest_units(maps[ids].contiguous(memory_format=layout), ids, 1, room)
+        top.add(units)
+        memory.add(units.values.untyped_storage().data_ptr())
+        if first == 198:
+            earlier.merge(top)  # must not change when the memory of its units is overwritten
+    assert len(memory) == 1
+    assert read(top) == one_big_sort(maps, range(300), 4, 1)
+    assert read(earlier) == one_big_sort(maps[:207], range(207), 4, 1)
 
 
 def test_activations_that_are_all_negative_have_a_top():
@@ -164,7 +178,7 @@ def test_units_sorted_by_a_gpu_are_those_sorted_by_a_cpu(per_image, monkeypatch)
         return halves[0].state()
 
     expected = top()
-    monkeypatch.setattr(accumulators, "sorts", lambda _device: True)
+    monkeypatch.setattr(counted_units, "sorts", lambda _device: True)
     found = top()
     assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
     assert expected["values"].max() == 0.75
@@ -172,7 +186,7 @@ def test_units_sorted_by_a_gpu_are_those_sorted_by_a_cpu(per_image, monkeypatch)
 
 def test_nothing_is_copied_from_a_gpu_before_the_top_is_read(monkeypatch):
     """Neither to be compared nor to be sorted: each copy waits for what was launched before."""
-    monkeypatch.setattr(accumulators, "sorts", lambda _device: True)
+    monkeypatch.setattr(counted_units, "sorts", lambda _device: True)
     seen = []
 
     class Watching(TorchDispatchMode):

@@ -14,7 +14,7 @@ from interpret_kit.analyses import activations
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.counting import units
-from interpret_kit.analyses.counting.accumulators import Units
+from interpret_kit.analyses.counting.units import Units
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
