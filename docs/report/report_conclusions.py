@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from report_filters import broken_most
 from report_markdown import table
 
-from interpret_kit.trainers.sweep.study import read_study
-
 Numbers = dict[str, Any]
 
-STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
 # Images right before and wrong after, by class, the largest counts only; by layer, of two filters.
 EARLIER_COUNTS = (
@@ -40,9 +36,9 @@ ON_THE_RECIPE = (
     ("Too large a learning rate diverges", "Learning rate"),
 )
 _VERDICT = re.compile(r"^\| ([^|]+) \| ([^|]+) \| \*\*([^*]+)\*\* \|$", re.MULTILINE)
-# The same claims, judged by more seeds: the study is named by its file.
+# The same claims, judged by more seeds.
 _DECIDED = re.compile(
-    r"^\| (\w+) \| ([^|]+) \| \d+ \| [^|]+ \| [^|]+ \| \*\*([^*]+)\*\* \|$", re.MULTILINE
+    r"^\| ([^|]+) \| ([^|]+) \| \d+ \| [^|]+ \| [^|]+ \| \*\*([^*]+)\*\* \|$", re.MULTILINE
 )
 _SCALE = re.compile(r"At scale ([\d.]+)")
 
@@ -98,10 +94,7 @@ def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
 
 def _latest(studies: str) -> list[tuple[str, str, str]]:
     """Return study, claim and verdict: that of the decisive trials, where there are any."""
-    decided = {
-        (read_study(STUDIES / f"{file}.toml").title, claim): verdict
-        for file, claim, verdict in _DECIDED.findall(studies)
-    }
+    decided = {(study, claim): verdict for study, claim, verdict in _DECIDED.findall(studies)}
     return [
         (study, claim, decided.get((study, claim), verdict))
         for study, claim, verdict in _VERDICT.findall(studies)

@@ -62,8 +62,8 @@ def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
     decided = """
 | study | claim | seeds | contrast | p | verdict |
 | --- | --- | --- | --- | --- | --- |
-| stride | A large stride costs | 9 | +5.0 +- 0.1 | 1 | **undecided** |
-| pooling | 2 beats 3 | 9 | -0.1 +- 0.1 | < 0.0001 | **does not hold: less than 1 point** |
+| Stride | A large stride costs | 9 | +5.0 +- 0.1 | 1 | **undecided** |
+| Max-pooling | 2 beats 3 | 9 | -0.1 +- 0.1 | < 0.0001 | **does not hold: less than 1 point** |
 """
     filters = {
         "network": {"layers": [{"receptive_field": [3, 3]}]},

@@ -52,6 +52,7 @@ class TracedNetwork(RunnableGraph):
         return False
 
     def _take(self, graph: Graph, network: nn.Module, inputs: Tensor) -> None:
+        vars(self).clear()  # what was derived from another graph, which did not fit
         super().__init__(graph, _weights(graph, network))
         _refuse_if_wrong(self, network, inputs)
 
