@@ -49,7 +49,7 @@ class PreparedCall:
         for name, node in self._read:
             arguments[name] = values[node]
         for name, mixed in self._mixed:
-            arguments[name] = _filled(mixed, values)
+            arguments[name] = filled(mixed, values)
         return arguments
 
 
@@ -61,11 +61,12 @@ def _holds_nodes(value: Any) -> bool:
     return isinstance(value, Node)
 
 
-def _filled(value: Any, values: Mapping[Node, Any]) -> Any:
+def filled(value: Any, values: Mapping[Node, Any]) -> Any:
+    """Return an argument with values in place of nodes, however deep in lists and mappings."""
     if isinstance(value, Node):
         return values[value]
     if isinstance(value, Mapping):
-        return {name: _filled(each, values) for name, each in value.items()}
+        return {name: filled(each, values) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_filled(each, values) for each in value)
+        return type(value)(filled(each, values) for each in value)
     return value

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 from interpret_kit.incremental.ops.normalisation import BATCH_NORM, is_normalised
 from interpret_kit.incremental.ops.registry import operation_of
+from interpret_kit.incremental.prepared_call import filled
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.layers.layout import OutputLayout
 
@@ -129,7 +129,7 @@ class _Folding:
     def _rewritten(self, node: Node) -> Node:
         if node.op == PIXELS:
             return node
-        arguments = _replaced(node.arguments, self.new)
+        arguments = filled(node.arguments, self.new)
         inputs = tuple(self.new[each] for each in node.inputs)
         return fastest(replace(node, arguments=arguments, inputs=inputs), self.tuning)
 
@@ -207,13 +207,3 @@ def _channels_last(weight: Tensor) -> Tensor:
     if not isinstance(weight, Tensor) or weight.dim() != 4:
         return weight
     return weight.contiguous(memory_format=torch.channels_last)
-
-
-def _replaced(value: Any, new: Mapping[Node, Node]) -> Any:
-    if isinstance(value, Node):
-        return new[value]
-    if isinstance(value, Mapping):
-        return {name: _replaced(each, new) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_replaced(each, new) for each in value)
-    return value
