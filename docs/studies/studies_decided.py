@@ -117,19 +117,41 @@ def _decided(decisive: Samples) -> str:
     return (
         f"{decided} of {len(CLAIMS)} claims are decided, by trials with seeds that no trial of the "
         f"first round used{_missing(decisive)}. Computing time limited the seeds: a claim for "
-        "which the plan asks for more may stay undecided. The trials are scored on "
-        f"{_images(decisive)} images that no trial was trained on: at a scale below 1, the "
-        "training images that the scale leaves "
-        "out, by which no epoch was selected either. The standard error of the contrast combines "
+        f"which the plan asks for more may stay undecided. {_images(decisive)} "
+        "The standard error of the contrast combines "
         "the spread between the seeds of each recipe and the sampling of the images, over which "
         "the recipes are compared image by image. p is adjusted by Holm's method "
         f"for {len(CLAIMS)} claims; a claim is decided below {100 * LEVEL:.2f} %.\n\n"
-        + "\n".join(rows)
+        + "\n".join([*rows, *_notes(decisive)])
     )
 
 
 def _images(decisive: Samples) -> str:
-    return _listed(dict.fromkeys(f"{each.images:,}" for each in decisive.values()))
+    """Say which images the trials are scored on: others than for validation, if known by image."""
+    apart = {name: each for name, each in decisive.items() if each.covariance is not None}
+    validated = {name: each for name, each in decisive.items() if name not in apart}
+    parts = []
+    if apart:
+        parts.append(
+            f"The trials are scored on {_counted(apart)} images that no trial was trained on: at "
+            "a scale below 1, the training images that the scale leaves out, by which no epoch "
+            "was selected either."
+        )
+    if validated:
+        names = _listed(f'"{title_of(each)}"' for each in validated)
+        parts.append(
+            f"The trials of {names} are scored on the {_counted(validated)} validation images."
+        )
+    return " ".join(parts)
+
+
+def _counted(samples: Samples) -> str:
+    return _listed(dict.fromkeys(f"{each.images:,}" for each in samples.values()))
+
+
+def _notes(decisive: Samples) -> list[str]:
+    lines = [f"- {title_of(name)}: {each.note}" for name, each in decisive.items() if each.note]
+    return ["", *lines] if lines else []
 
 
 def _missing(decisive: Samples) -> str:

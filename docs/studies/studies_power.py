@@ -42,6 +42,8 @@ class Sample:
     covariance: NDArray[np.float64] | None = None
     """Over the validation images, of the share of the seeds that classify an image correctly,
     (recipes, recipes); None if unknown: then errors of the images count as independent."""
+    note: str = ""
+    """In what its trials differ from those of the other studies, as a sentence."""
 
     @classmethod
     def of(cls, numbers: Mapping[str, Any]) -> Sample:
@@ -54,6 +56,7 @@ class Sample:
             int(numbers["images"]),
             tuple(numbers["minutes"]),
             None if covariance is None else np.array(covariance),
+            numbers.get("note", ""),
         )
 
     def as_numbers(self) -> dict[str, Any]:
@@ -66,6 +69,7 @@ class Sample:
             "images": self.images,
             "minutes": [round(each, 3) for each in self.minutes],
             "covariance": covariance,
+            **({"note": self.note} if self.note else {}),
         }
 
     def weights(self, contrast: Contrast) -> NDArray[np.float64]:

@@ -197,6 +197,19 @@ def test_the_decided_claims_are_counted_and_the_missing_trials_named():
     assert "| Pooling by 2 beats pooling by 3 | 8 | +0.5 +- 2.2 | 1 | **undecided** |" in text
 
 
+def test_what_differs_in_some_trials_is_said_under_the_table():
+    note = "seeds 5 to 8 were trained in float32."
+    known = sample(around(15, 10), ("1,1,2", "2,1,1"), covariance=np.eye(2), note=note)
+    read = power.Sample.of(json.loads(json.dumps(known.as_numbers())))
+    assert read.note == note
+    pooling = sample(around(10, 10.5), ("3", "2"), images=1650)
+    text = studies_decided.sections({}, {"stride": read, "pooling": pooling})
+    assert text.endswith(f"|\n\n- Stride: {note}")
+    assert "scored on 400 images that no trial was trained on" in text
+    assert '"Max-pooling" are scored on the 1,650 validation images.' in text
+    assert "note" not in pooling.as_numbers()
+
+
 def pooling_table(monkeypatch, correct, scale=1.0, left_out=None):
     """Return a sweep of two recipes and two seeds, scored on four images."""
     study = read_study(STUDIES / "decisive" / "decide_pooling.toml", 0.15, data="photos")

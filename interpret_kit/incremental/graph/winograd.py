@@ -14,6 +14,7 @@ Winograd Convolution for Deep Neural Networks, 2020, https://arxiv.org/abs/1803.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ class WinogradConvolution:
 
 def transformed(weight: Tensor) -> Tensor:
     """Weights (filters, channels, 3, 3) as matrices (products, channels, filters)."""
-    both = _both_sides(_OF_WEIGHTS, torch.empty(0, dtype=torch.float64))
+    both = _both_sides(_OF_WEIGHTS, torch.float64, weight.device)
     return torch.einsum("pk,fck->pcf", both, weight.flatten(2).double()).to(weight).contiguous()
 
 
@@ -104,7 +105,9 @@ def convolved(
     """
     rows, cols = _made(maps, padding)
     made = maps.new_empty(len(maps), rows, cols, matrices.shape[2])
-    of_maps, of_products = (_both_sides(each, maps) for each in (_OF_MAPS, _OF_PRODUCTS))
+    of_maps, of_products = (
+        _both_sides(each, maps.dtype, maps.device) for each in (_OF_MAPS, _OF_PRODUCTS)
+    )
     step = max(1, TILES // _tiles(rows, cols))
     for first in range(0, len(maps), step):
         piece = made[first : first + step]
@@ -149,10 +152,14 @@ def share_of_products(rows: int, cols: int, channels: int, filters: int) -> floa
     return min(1.0, READ**2 * _tiles(rows, cols) * (1 + transforms) / (9 * rows * cols))
 
 
-def _both_sides(matrix: tuple[tuple[float, ...], ...], like: Tensor) -> Tensor:
+@cache
+def _both_sides(
+    matrix: tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
     """Apply a transform to the rows and the cols of a tile at once."""
-    side = torch.tensor(matrix, dtype=torch.float64)
-    return torch.kron(side, side).to(like)
+    with torch.inference_mode(mode=False):  # kept, and perhaps used where gradients are recorded
+        side = torch.tensor(matrix, dtype=torch.float64, device=device)
+        return torch.kron(side, side).to(dtype)
 
 
 def _tiled(maps: Tensor, made: Sequence[int], padding: tuple[int, int]) -> Tensor:
