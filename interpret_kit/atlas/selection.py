@@ -71,6 +71,12 @@ def confusions_of(survey: Survey, label: int) -> list[tuple[int, int]]:
     return list(zip(classes[order].tolist(), counts[order].tolist(), strict=True))
 
 
+def most_frequent_of(confusions: list[tuple[int, int]]) -> tuple[list[int], int]:
+    """Return the classes that occur most often, several if they tie, and how often; [] and 0."""
+    most = confusions[0][1] if confusions else 0
+    return [label for label, times in confusions if times == most], most
+
+
 def occluded_rows(survey: Survey, classes: int, per_class: int) -> Array:
     """Choose the images to occlude: of each class typical correct and mistaken ones, by turns."""
     chosen: list[int] = []

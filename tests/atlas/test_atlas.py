@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import re
+from collections import Counter
 from types import SimpleNamespace
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from small_atlas import CLASSES, DEAD, LONGEST, MARKUP, PER_CLASS, SETTINGS
 
 import interpret_kit as ik
 from interpret_kit.analyses.top_patches import TopPatches
+from interpret_kit.atlas.selection import most_frequent_of
 from interpret_kit.atlas.sheets.sprites import TOP, SheetPlan
 from interpret_kit.atlas.sheets.tiles import PATCH
 from interpret_kit.data.load import load_images
@@ -75,6 +77,30 @@ def test_each_class_page_counts_its_mistakes_and_confusions(atlas, predicted):
         assert f"{count} of {PER_CLASS} images {'is' if len(wrong) < 2 else 'are'} miscl" in said
         shown = re.findall(r'<h3 id="as-(\d+)">', atlas.page(f"classes/{k}.html"))
         assert set(map(int, shown)) == set(wrong)
+
+
+def test_classes_that_tie_as_the_most_frequent_confusion_are_all_named(atlas, predicted):
+    table = words(atlas.folder / "index.html")
+    for k in range(len(CLASSES)):
+        wrong = Counter(
+            predicted[i] for i, label in labels(atlas).items() if k == label != predicted[i]
+        )
+        most = max(wrong.values(), default=0)
+        tied = [CLASSES[each] for each in sorted(wrong) if wrong[each] == most]
+        names = " or ".join(tied) if len(tied) < 3 else f"{', '.join(tied[:2])} or 1 other"
+        each = " each" if len(tied) > 1 else ""
+        if tied:
+            said = f"Most often, they are predicted as {names} ({most}{each})."
+            assert said in words(atlas.folder / f"classes/{k}.html")
+            assert f"{names} ({most}{each})" in table
+
+
+@pytest.mark.parametrize(
+    ("found", "most"),
+    [([], ([], 0)), ([(4, 2)], ([4], 2)), ([(1, 3), (7, 3), (0, 2)], ([1, 7], 3))],
+)
+def test_the_most_frequent_confusions_are_those_with_the_highest_count(found, most):
+    assert most_frequent_of(found) == most
 
 
 def test_the_damage_on_the_wall_is_that_of_zeroed_filters(atlas):

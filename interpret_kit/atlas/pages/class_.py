@@ -12,6 +12,7 @@ from interpret_kit.atlas.selection import (
     PER_CONFUSION,
     confusions_of,
     mistaken_rows,
+    most_frequent_of,
 )
 
 FILTERS = 12  # that the class depends on most
@@ -31,6 +32,7 @@ def class_page(site: Site, label: int) -> dict[str, Any]:
         "score": survey.score(label),
         "wrongly": int(((survey.predicted == label) & ~survey.correct).sum()),
         "confused": confused,
+        "most_confused": most_frequent_of(confused),
         "confusions": [
             (
                 predicted,

@@ -9,7 +9,12 @@ import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.atlas.pages.site import FilterCard, Photo, Site
-from interpret_kit.atlas.selection import confusions_of, cover_rows, mistaken_rows
+from interpret_kit.atlas.selection import (
+    confusions_of,
+    cover_rows,
+    mistaken_rows,
+    most_frequent_of,
+)
 from interpret_kit.atlas.sheets.sprites import Crop
 from interpret_kit.atlas.sheets.tiles import cover_plan
 from interpret_kit.models.layers.catalogue import Layer
@@ -65,7 +70,7 @@ class ClassLine:
 
     label: int
     score: Score
-    confused: tuple[int, int] | None  # the class that it is predicted as most often; how often
+    confused: tuple[list[int], int]  # the classes that it is predicted as most often; how often
 
 
 def network_page(site: Site) -> dict[str, Any]:
@@ -153,8 +158,9 @@ def _at(share: float, widest: float) -> float:
 
 
 def _class_line(site: Site, label: int) -> ClassLine:
-    confused = confusions_of(site.findings.survey, label)
-    return ClassLine(label, site.findings.survey.score(label), confused[0] if confused else None)
+    survey = site.findings.survey
+    confused = most_frequent_of(confusions_of(survey, label))
+    return ClassLine(label, survey.score(label), confused)
 
 
 def _counts(site: Site) -> Array:
