@@ -108,7 +108,8 @@ def _decided(decisive: Samples) -> str:
             "The decisive trials, of few recipes with more seeds (`examples/studies/decisive/`), "
             "have not been completed yet."
         )
-    adjusted = corrected([each.p for each in judged])
+    looks = sum(decisive[each.claim.study].looks - 1 for each in judged)
+    adjusted = corrected([each.p for each in judged], len(CLAIMS) + looks)
     rows = ["| study | claim | seeds | contrast | p | verdict |", "|" + " --- |" * 6]
     rows += [
         _row(each, p, decisive[each.claim.study]) for each, p in zip(judged, adjusted, strict=True)
@@ -121,8 +122,8 @@ def _decided(decisive: Samples) -> str:
         "The standard error of the contrast combines "
         "the spread between the seeds of each recipe and the sampling of the images, over which "
         "the recipes are compared image by image. p is adjusted by Holm's method "
-        f"for {len(CLAIMS)} claims; a claim is decided below {100 * LEVEL:.2f} %.\n\n"
-        + "\n".join([*rows, *_notes(decisive)])
+        f"for {len(CLAIMS)} claims{_tests(looks)}; a claim is decided below {100 * LEVEL:.2f} "
+        "%.\n\n" + "\n".join([*rows, *_notes(decisive)])
     )
 
 
@@ -143,6 +144,13 @@ def _images(decisive: Samples) -> str:
             f"The trials of {names} are scored on the {_counted(validated)} validation images."
         )
     return " ".join(parts)
+
+
+def _tests(looks: int) -> str:
+    if not looks:
+        return ""
+    more = "one more test" if looks == 1 else f"{looks} more tests"
+    return f", and for {more}, as seeds were added to a study after its claims were judged"
 
 
 def _counted(samples: Samples) -> str:

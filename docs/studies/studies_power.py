@@ -44,6 +44,7 @@ class Sample:
     (recipes, recipes); None if unknown: then errors of the images count as independent."""
     note: str = ""
     """In what its trials differ from those of the other studies, as a sentence."""
+    looks: int = 1  # how often its claims were judged, before and after seeds were added
 
     @classmethod
     def of(cls, numbers: Mapping[str, Any]) -> Sample:
@@ -57,6 +58,7 @@ class Sample:
             tuple(numbers["minutes"]),
             None if covariance is None else np.array(covariance),
             numbers.get("note", ""),
+            numbers.get("looks", 1),
         )
 
     def as_numbers(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Sample:
             "minutes": [round(each, 3) for each in self.minutes],
             "covariance": covariance,
             **({"note": self.note} if self.note else {}),
+            **({"looks": self.looks} if self.looks > 1 else {}),
         }
 
     def weights(self, contrast: Contrast) -> NDArray[np.float64]:

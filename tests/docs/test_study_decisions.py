@@ -210,6 +210,18 @@ def test_what_differs_in_some_trials_is_said_under_the_table():
     assert "note" not in pooling.as_numbers()
 
 
+def test_a_second_look_at_a_claim_counts_as_one_more_test():
+    # A t of 4 with 14 degrees of freedom has p = 0.001316: times 14, or 15.
+    stride = sample(around(15, 11, spread=2.0), ("1,1,2", "2,1,1"), images=10**9)
+    once, twice = (
+        studies_decided.sections({}, {"stride": dataclasses.replace(stride, looks=looks)})
+        for looks in (1, 2)
+    )
+    assert "| 8 | +4.0 +- 1.0 | 0.018 | **holds** |" in once
+    assert "| 8 | +4.0 +- 1.0 | 0.02 | **holds** |" in twice
+    assert "for 14 claims, and for one more test, as seeds were added" in twice
+
+
 def pooling_table(monkeypatch, correct, scale=1.0, left_out=None):
     """Return a sweep of two recipes and two seeds, scored on four images."""
     study = read_study(STUDIES / "decisive" / "decide_pooling.toml", 0.15, data="photos")
