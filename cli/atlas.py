@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from interpret_kit.analyses.comparison import Comparison
+from interpret_kit.atlas.inputs import checked_photos
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.cli.common import defaults, models
@@ -68,13 +69,14 @@ def _run(ctx: click.Context) -> None:
     asked = settings.occlusion, settings.ablation
     decided = [check_early(one, spec, given) for one in asked for spec in specs]
     decided.append(check_pair_early(Comparison(), specs, given))
+    photos = checked_photos(list(given["photo"]) or None)
     chosen = defaults.choose_images(ctx, defaults.Chosen(specs[0], "named"))
     inputs = Inputs(ctx, terminal, specs, chosen, given["most"], all(decided))
     images, loaded = inputs.opened(
         partial(check_images, settings.ablation), partial(_check_loaded, settings)
     )
     with _resumable(out, parts):
-        page = _write(inputs, loaded, images, settings, parts)
+        page = _write(inputs, loaded, (images, photos), settings, parts)
     _tell(terminal, page, parts)
     if given["in_browser"] and not webbrowser.open(page.absolute().as_uri()):
         terminal.say("no browser was found to open the page")
@@ -163,18 +165,19 @@ def _specs(ctx: click.Context, terminal: Terminal) -> tuple[str, ...]:
 def _write(
     inputs: Inputs,
     loaded: Sequence[Classifier],
-    images: ImageSet,
+    found: tuple[ImageSet, ImageSet | None],
     settings: AtlasSettings,
     parts: AtlasParts,
 ) -> Path:
-    """Write the pages about the network, or both; return the first one."""
+    """Write the pages about the network, or both, with the photos; return the first one."""
+    images, photos = found
     given = inputs.ctx.params
     from interpret_kit.atlas.build import write_atlas
     from interpret_kit.atlas.comparing.build import write_atlas_comparison
 
     with inputs.terminal.progress("atlas") as step:
         how: dict[str, Any] = {
-            "photos": list(given["photo"]) or None,
+            "photos": photos,
             "parts": parts,
             "batch_size": given["batch_size"],
             "engine": given["engine"],

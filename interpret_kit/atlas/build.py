@@ -14,7 +14,7 @@ from interpret_kit.analyses.inputs.names import check_fit
 from interpret_kit.analyses.inputs.subjects import as_classifier
 from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.gather import gather
-from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep
+from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep, checked_photos
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.measures import Measures
 from interpret_kit.atlas.pages.class_ import class_page
@@ -164,16 +164,6 @@ def check_settings(settings: AtlasSettings, *classifiers: Classifier) -> None:
 def labelled(images: Spec, classifier: Classifier) -> ImageSet:
     """Return the images that have a label, which must be a class of the classifier."""
     return load_images(images).pinned().with_classes_of(classifier).only_labelled("atlas")
-
-
-def checked_photos(photos: Spec | None) -> ImageSet | None:
-    """Return the photos without labels; refuse one that cannot be read."""
-    if photos is None:
-        return None
-    found = load_images(photos).pinned().unlabelled()
-    for image in found.ids.tolist():
-        found.only([image]).check_readable()
-    return found
 
 
 def ignore(_what: str, _done: float, _total: float) -> None:

@@ -13,6 +13,7 @@ from interpret_kit.analyses.batch_sizes import BatchSize
 from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.data.image_set import ImageSet
+from interpret_kit.data.load import Spec, load_images
 from interpret_kit.models.engines import AUTO
 from interpret_kit.results.result import Array, Result
 
@@ -84,3 +85,17 @@ class AtlasInputs:
             yield batch
             done += len(batch)
             self.progress(what, done, len(self.images))
+
+
+def checked_photos(photos: Spec | None) -> ImageSet | None:
+    """Return the photos without labels; refuse one that cannot be read.
+
+    Raises:
+        NoImages: there is no such file, or it is not an image.
+    """
+    if photos is None:
+        return None
+    found = load_images(photos).pinned().unlabelled()
+    for image in found.ids.tolist():
+        found.only([image]).check_readable()
+    return found

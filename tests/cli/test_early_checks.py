@@ -93,6 +93,8 @@ MISTAKES = {
     "ablation --layer conv_stem --filters 32": "no filter 32 in layer conv_stem; it has 32",
     "attribution photo.png --method gradcam --layer 1,2": "--layer",
     "atlas --model cnn --data shapes --layer 3": "no layer 3; the layers are numbered from 1 to",
+    "atlas --data shapes --photo foto.png": "no file 'foto.png'; similar names: photo.png",
+    "atlas --data shapes --photo text.jpg": "cannot read text.jpg: it is not a JPEG",
     "atlas --compare cnn run --data shapes": "cnn and run do not have the same classes",
     "compare cnn run --data shapes": "cnn and run do not have the same classes: cat, dog only in",
     "compare cnn --ablate 2:7 --data shapes": "no filter 7 in layer conv2; it has 3 filters",

@@ -16,7 +16,6 @@ from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.atlas.build import (
     INDEX,
     check_settings,
-    checked_photos,
     ignore,
     labelled,
     make_site,
@@ -24,7 +23,7 @@ from interpret_kit.atlas.build import (
 )
 from interpret_kit.atlas.comparing.findings import SIDES, ComparedFindings, compared_layers
 from interpret_kit.atlas.comparing.pages import write_comparison
-from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep
+from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep, checked_photos
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.data.load import Spec, load_images
