@@ -65,7 +65,6 @@ class TrainingData:
     classes: tuple[str, ...]
     notes: tuple[str, ...]  # what a user should know, a sentence each
     omitted: tuple[Omitted, ...] = ()  # what lies in the folders of the splits and is not used
-    drawn_by_seed: bool = False  # whether the validation set was drawn from the training images
 
     @cached_property
     def levels(self) -> Tensor:
@@ -112,7 +111,7 @@ def load_training_data(
     """
     if is_holding():
         decode = partial(_decoded, spec, seed, _Reader(size, progress, strict))
-        return held((spec, size, strict), seed, decode)
+        return held((spec, size, strict), decode)
     if spec != SHAPES:
         return _decoded(spec, seed, _Reader(size, progress, strict))
     data = _DRAWN.get(size)
@@ -146,8 +145,8 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     test = None if tested is None else reader.read(tested)
     if test is None:
         reader.notes.append(f"{spec} has no test split, so no test accuracy is computed")
-    omitted, notes = tuple(reader.omitted), tuple(reader.notes)
-    return TrainingData(train, val, test, images.classes, notes, omitted, validated is None)
+    omitted = tuple(reader.omitted)
+    return TrainingData(train, val, test, images.classes, tuple(reader.notes), omitted)
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:

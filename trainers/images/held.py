@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+ImagesOfSplits = TypeVar("ImagesOfSplits")
 
-class DrawnBySeed(Protocol):
-    """ImagesOfSplits of which the seed may have drawn the validation set."""
-
-    @property
-    def drawn_by_seed(self) -> bool:
-        """Whether it has."""
-
-
-ImagesOfSplits = TypeVar("ImagesOfSplits", bound=DrawnBySeed)
-
-_HELD: dict[tuple[object, int | None], Any] = {}
-"""The images that were loaded last within `images_held`, by what they are, and the seed."""
-_holding: list[None] = []  # one for each such block that runs
+_HELD: dict[tuple[object, str], Any] = {}
+"""The images that were loaded last within `images_held`, by what they are, and their contents."""
+_holding: list[str] = []  # for each such block that runs, the contents
 
 
 @contextmanager
-def images_held() -> Iterator[None]:
+def images_held(contents: str) -> Iterator[None]:
     """Keep the images that are loaded in the block until others are loaded in another such block.
 
-    Files that change meanwhile are not read again.
+    Args:
+        contents: fingerprint of the images. A process that outlives its sweep, as one of Ray does,
+            must not train on images that have changed since.
     """
-    _holding.append(None)
+    _holding.append(contents)
     try:
         yield
     finally:
@@ -40,13 +33,11 @@ def is_holding() -> bool:
     return bool(_holding)
 
 
-def held(which: object, seed: int, load: Callable[[], ImagesOfSplits]) -> ImagesOfSplits:
+def held(which: object, load: Callable[[], ImagesOfSplits]) -> ImagesOfSplits:
     """Return the images that are held, if it is these; else load them, and hold them instead."""
-    for key in ((which, None), (which, seed)):
-        if key in _HELD:
-            found: ImagesOfSplits = _HELD[key]
-            return found
-    _HELD.clear()  # first: both may not fit into the memory
-    loaded = load()
-    _HELD[which, seed if loaded.drawn_by_seed else None] = loaded
-    return loaded
+    key = which, _holding[-1]
+    if key not in _HELD:
+        _HELD.clear()  # first: both may not fit into the memory
+        _HELD[key] = load()
+    found: ImagesOfSplits = _HELD[key]
+    return found

@@ -198,8 +198,9 @@ class _Work:
         threads = max(1, torch.get_num_threads() // self.how.jobs)
         if cluster is not None:
             threads = cluster.cpus_per_worker
+        how = self.how.device, threads
         work = [
-            partial(attempt_apart, each.recipe, each.folder, self.how.device, threads)
+            partial(attempt_apart, each.recipe, each.images.contents, each.folder, *how)
             for each in (self.planned[place] for place in to_do)
         ]
         local = partial(in_processes, jobs=self.how.jobs)

@@ -105,12 +105,12 @@ def fingerprint(recipe: Recipe, images: str) -> str:
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def attempt_apart(recipe: Recipe, folder: Path, device: str, threads: int) -> None:
+def attempt_apart(recipe: Recipe, contents: str, folder: Path, device: str, threads: int) -> None:
     """`attempt` in a process that trains other trials, too, with this many threads.
 
-    Its images stay in memory for the trials that follow.
+    Its images stay in memory for the trials that follow, if theirs have the same ``contents``.
     """
-    with isolated(), images_held():
+    with isolated(), images_held(contents):
         torch.set_num_threads(threads)
         attempt(recipe, folder, device)
 

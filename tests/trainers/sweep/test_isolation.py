@@ -1,14 +1,17 @@
 """Does a trial come to the same, whichever trial its process trained before?"""
 
+import dataclasses
 import gc
 import os
 import random
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot
+from PIL import Image, ImageOps
 from small_runs import small_recipe, write_splits
 
 from interpret_kit.models.loading.load import WEIGHTS
@@ -17,6 +20,8 @@ from interpret_kit.trainers.images import held
 from interpret_kit.trainers.sweep import trial
 from interpret_kit.trainers.sweep.isolation import isolated
 from interpret_kit.trainers.sweep.trial import attempt_apart, outcome
+
+SEEN = "0123456789abcdef"  # a fingerprint of the images
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +102,7 @@ def test_the_weights_are_the_same_first_and_after_a_trial_of_another_precision(
     monkeypatch.setattr(trial, "resume", spoiling)
     other = small_recipe(recipe.data, epochs=1, seed=7, channels=(3,), precision="bf16")
     for each, folder in zip((recipe, other, recipe), folders, strict=True):
-        attempt_apart(each, folder, "cpu", 1)
+        attempt_apart(each, SEEN, folder, "cpu", 1)
         assert not outcome(folder).failed
     first, between, after = ((each / WEIGHTS).read_bytes() for each in folders)
     assert first == after
@@ -113,22 +118,43 @@ def test_images_are_loaded_once_for_trials_that_follow_each_other(recipe, tmp_pa
 
     monkeypatch.setattr(images, "_decoded", counting)
     for name, changed in {"a": {}, "b": {"seed": 1}, "c": {"lr": 0.1}}.items():
-        attempt_apart(small_recipe(recipe.data, epochs=1, **changed), tmp_path / name, "cpu", 1)
+        again = small_recipe(recipe.data, epochs=1, **changed)
+        attempt_apart(again, SEEN, tmp_path / name, "cpu", 1)
     assert len(loaded) == 1
-    attempt_apart(small_recipe(recipe.data, epochs=1, size=12), tmp_path / "d", "cpu", 1)
+    attempt_apart(small_recipe(recipe.data, epochs=1, size=12), SEEN, tmp_path / "d", "cpu", 1)
     assert len(loaded) == 2
     assert [size for (_, size, _), _ in held._HELD] == [(12, 12)], "only the last ones are kept"
     trial.load_training_data(recipe.data, (8, 8))
     assert len(loaded) == 3, "elsewhere, files are read again"
 
 
+def test_images_that_have_changed_since_the_last_sweep_are_read_again(tmp_path):
+    data = str(write_splits(tmp_path / "colours"))
+    recipe = small_recipe(data, epochs=1)
+    pixels = []
+    for _ in range(2):
+        contents = trial.look_at(recipe).contents
+        with held.images_held(contents):
+            loaded, again = (images.load_training_data(data, (8, 8)) for _ in range(2))
+        assert loaded is again
+        assert loaded.fingerprint() == contents
+        pixels.append(loaded.train.pixels.clone())
+        for file in Path(data).rglob("*.png"):
+            with Image.open(file) as image:
+                inverted = ImageOps.invert(image.convert("RGB"))
+            inverted.save(file)
+    assert torch.equal(pixels[0], 255 - pixels[1])
+
+
 def test_a_validation_set_that_the_seed_draws_is_drawn_for_each_seed(tmp_path):
     write_splits(tmp_path / "colours")
-    with held.images_held():
-        first, again, other = (
-            images.load_training_data(str(tmp_path / "colours" / "train"), (8, 8), seed)
-            for seed in (0, 0, 1)
-        )
+    recipe = small_recipe(str(tmp_path / "colours" / "train"), epochs=1)
+    found = []
+    for seed in (0, 0, 1):
+        contents = trial.look_at(dataclasses.replace(recipe, seed=seed)).contents
+        with held.images_held(contents):
+            found.append(images.load_training_data(recipe.data, recipe.input_size, seed))
+    first, again, other = found
     assert first is again
     assert not torch.equal(first.val.pixels, other.val.pixels)
 
