@@ -78,7 +78,7 @@ def main() -> None:
     )
     report.note(NOTE)
     report.note(
-        "All contenders keep freed memory for the next map "
+        "All contenders keep freed memory for the next feature map "
         "(interpret_kit/incremental/allocator.py)."
     )
     report.save()

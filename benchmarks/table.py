@@ -43,14 +43,17 @@ Rows = list[list[object]]
 
 HEAD = """# Benchmarks
 
-Each section answers one question with one run of one program. The programs run all contenders in
-turn, in one warm-up round and then in several timed rounds; times are medians in seconds, with
-the quartiles in brackets. A ratio is the median of the paired ratios: "Captum / ours" of 9 means
-that Captum took 9 times as long in the same round. `photos` is a folder of 200 photos of ImageNet
-classes; any other folder of photos works, and `mining.py` adds flipped copies if there are too
-few. `benchmarks/clock.py` documents the timing, and `python benchmarks/table.py` makes this page.
-`make bench` runs short versions of all programs. A section leads with the ratios at equal memory
-settings, then as users run them, of every kind of CPU that was measured, side by side.
+Each section answers one question with one program. The programs run all contenders in turn, in one
+warm-up round and then in several timed rounds; times are medians in seconds, with the quartiles in
+brackets. A ratio is the median of the paired ratios: "Captum / ours" of 9 means that Captum took 9
+times as long in the same round. If a program was run on several kinds of CPU, or with several
+memory settings, its section begins with the ratios side by side: first at equal memory settings,
+then as users run the contenders.
+
+`photos` is a folder of 200 photos of ImageNet classes; any other folder of photos works, and
+`mining.py` adds flipped copies if there are too few. `benchmarks/clock.py` documents the timing,
+and `python benchmarks/table.py` makes this page. `make bench` runs short versions of all programs
+that need no GPU.
 """
 
 

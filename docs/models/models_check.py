@@ -1,4 +1,4 @@
-"""Are the results of every analysis correct on one architecture? Compares them with brute force.
+"""Are the results of five analyses correct on one architecture? Compares them with brute force.
 
 Brute force uses PyTorch alone: a full forward pass for each occluded image, and forward hooks that
 read or overwrite a channel. Both sides compute in float32; the error is measured against the same
@@ -104,7 +104,7 @@ def _stir(network: nn.Module) -> None:
 
 
 def check(subject: Subject) -> list[Outcome]:
-    """Compare every analysis of a network with brute force."""
+    """Compare the analyses of a network with brute force."""
     return [_outcome(name, measure, subject) for name, measure in CHECKS.items()]
 
 

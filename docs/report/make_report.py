@@ -1,4 +1,4 @@
-"""What is inside a trained network? Runs every analysis on it and writes docs/report/README.md.
+"""What is inside a trained network? Analyses it and writes docs/report/README.md.
 
     python docs/report/make_report.py RUN DATA     # analyses, figures and page: minutes
     python docs/report/make_report.py --rewrite    # the page alone, from numbers/report.json
@@ -87,7 +87,7 @@ def write(out: Path) -> None:
 
 
 def analyse(subject: Subject, out: Path) -> None:
-    """Run every analysis, draw the figures, and write the numbers."""
+    """Run the analyses, draw the figures, and write the numbers."""
     folder = out / "figures"
     (out / NUMBERS).parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(subject.run / HISTORY, out / EPOCHS)

@@ -15,8 +15,8 @@ from report_markdown import table
 
 Numbers = dict[str, Any]
 
-HOLDS, FAILS, UNTOLD = "holds", "does not hold", "cannot be told"
-# Images right before and wrong after, by class, the largest counts only; by layer, of two filters.
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+# Newly misclassified images by class, the largest counts only; by layer, of two filters.
 EARLIER_COUNTS = (
     ((12, 5, 5), (4, 4, 4)),
     ((1, 1), (9, 5, 5, 5)),
@@ -105,7 +105,7 @@ def overall(verdicts: Sequence[str]) -> str:
     """Combine the verdicts on the parts of a conclusion: one that fails is enough to refute it."""
     if any(each.startswith(FAILS) for each in verdicts):
         return FAILS
-    return HOLDS if verdicts and set(verdicts) == {HOLDS} else UNTOLD
+    return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
 
 
 def _on_filters(numbers: Numbers, before: int) -> list[tuple[object, ...]]:
@@ -120,20 +120,20 @@ def _on_filters(numbers: Numbers, before: int) -> list[tuple[object, ...]]:
             before + 1,
             "Objects that fill the image lose confidence under any window; for centred ones, the "
             "border does not matter",
-            f"**{UNTOLD}**",
-            "the second section measures where the peak is, not this",
+            f"**{OPEN}**",
+            "not measured: the second section compares the peak with the object's box",
         ),
         (
             before + 2,
             "Layer 1 finds edges, layers 2 and 3 parts, layer 4 smaller parts; layer 5 is hard to "
             "read",
-            f"**{UNTOLD}**",
-            f"a matter of looking at the top patches above, which cover {fields} px",
+            f"**{OPEN}**",
+            f"left to the reader of the top patches above, which cover {fields} px",
         ),
         (
             before + 3,
             "Later layers matter more than early ones",
             f"**{HOLDS if rho > 0 else FAILS}**",
-            f"images broken per filter, by layer: {means}; rank correlation with depth {rho:.2f}",
+            f"images broken per filter, by layer: {means}; rank correlation with depth: {rho:.2f}",
         ),
     ]

@@ -33,7 +33,7 @@ def layers(numbers: Numbers) -> list[str]:
         "**Per layer.** What is the total effect of a layer's filters, still ablated one by one?",
         per_layer(here["layers"], numbers["network"]["layers"]),
         f"{by_layer(here['layers'])} A layer with more filters has more chances to break an "
-        "image; on average, one per cent of its filters break a hundredth of the sum.",
+        "image, which the sum does not correct for.",
         *at_once(numbers["at_once"], here),
         "**Where is the feature map set to zero?** After a convolution, batch normalisation turns "
         "a zero feature map into a constant. If it is ablated after the activation instead, it "
@@ -97,7 +97,7 @@ def by_filter(compared: Numbers) -> str:
     """State the result per filter, by the sign of the rank correlation."""
     found = compared["spearman"]
     if found is None or abs(found) < LITTLE:
-        return f"{rho(compared)}: depth says next to nothing about how many images a filter breaks."
+        return f"{rho(compared)}: depth predicts next to nothing about how many images a filter breaks."
     more = "more" if found > 0 else "fewer"
     return f"{rho(compared)}: filters of later layers tend to break {more} images."
 

@@ -70,10 +70,11 @@ def opening(numbers: Numbers) -> list[str]:
         rows.insert(1, ("[Where does it look?](#2-where-does-it-look)", hits))
     return [
         "# What is inside a network of five convolutions?",
-        f"The network was trained on {images}. This page shows every analysis of the toolkit on "
-        f"the {test['images']} test images. Ablating a filter **breaks** the images that are newly "
-        "misclassified: they are classified correctly with all filters, but not without this one. "
-        "It **repairs** the images that are newly correct.",
+        f"The network was trained on {images}. This page analyses it on the {test['images']} test "
+        "images: their misclassifications, occlusion, activations, top patches and ablation. "
+        "Ablating a filter **breaks** the images that are newly misclassified: they are classified "
+        "correctly with all filters, but not without this one. It **repairs** the images that are "
+        "newly correct.",
         table(("question", "number"), rows),
     ]
 

@@ -68,9 +68,9 @@ def _plan(first: Samples) -> str:
         "that the difficulty of the images cancels out. *Images* is the size of the validation set "
         "that would be needed, with twice as many seeds, if it did not cancel out. *If none* "
         "refers to showing that the difference is below the margin, if it is in fact 0. "
-        "Minutes are those that a trial took below, times the trials of the contrast. More "
-        "training images change the contrast itself, so their number cannot be computed from the "
-        "spread."
+        "*Minutes* is the time that a trial took below, multiplied by the number of trials in the "
+        "contrast. The number of training images that would decide a claim cannot be computed from "
+        "the spread, because more training images change the contrast itself."
     )
 
 
@@ -105,8 +105,8 @@ def _decided(decisive: Samples) -> str:
     judged = [judge(each, decisive[each.study]) for each in CLAIMS if each.study in decisive]
     if not judged:
         return (
-            "The decisive trials, of few recipes with more seeds (`examples/studies/decisive/`), "
-            "have not been completed yet."
+            "The decisive trials, of a few recipes with more seeds "
+            "(`examples/studies/decisive/`), have not finished yet."
         )
     looks = sum(decisive[each.claim.study].looks - 1 for each in judged)
     adjusted = corrected([each.p for each in judged], len(CLAIMS) + looks)
@@ -117,13 +117,13 @@ def _decided(decisive: Samples) -> str:
     decided = sum(p < LEVEL for p in adjusted)
     return (
         f"{decided} of {len(CLAIMS)} claims are decided, by trials with seeds that no trial of the "
-        f"first round used{_missing(decisive)}. Computing time limited the seeds: a claim for "
-        f"which the plan asks for more may stay undecided. {_images(decisive)} "
+        f"first round used{_missing(decisive)}. Computing time limited the number of seeds: a "
+        f"claim that needs more, by the table above, may remain undecided. {_images(decisive)} "
         "The standard error of the contrast combines "
-        "the spread between the seeds of each recipe and the sampling of the images, over which "
+        "the spread between the seeds of each recipe and the sampling of the images, on which "
         "the recipes are compared image by image. p is adjusted by Holm's method "
-        f"for {len(CLAIMS)} claims{_tests(looks)}; a claim is decided below {100 * LEVEL:.2f} "
-        "%.\n\n" + "\n".join([*rows, *_notes(decisive)])
+        f"for {len(CLAIMS)} claims{_tests(looks)}; a claim is decided if p is below "
+        f"{100 * LEVEL:.2f} %.\n\n" + "\n".join([*rows, *_notes(decisive)])
     )
 
 
@@ -134,9 +134,9 @@ def _images(decisive: Samples) -> str:
     parts = []
     if apart:
         parts.append(
-            f"The trials are scored on {_counted(apart)} images that no trial was trained on: at "
-            "a scale below 1, the training images that the scale leaves out, by which no epoch "
-            "was selected either."
+            f"The trials are scored on {_counted(apart)} images that were used neither to train a "
+            "trial nor to select its epoch: at a scale below 1, the training images that the "
+            "scale leaves out."
         )
     if validated:
         names = _listed(f'"{title_of(each)}"' for each in validated)
@@ -165,7 +165,7 @@ def _notes(decisive: Samples) -> list[str]:
 def _missing(decisive: Samples) -> str:
     studies = dict.fromkeys(each.study for each in CLAIMS)
     missing = [f'"{title_of(each)}"' for each in studies if each not in decisive]
-    return f"; the trials of {_listed(missing)} have not ended yet" if missing else ""
+    return f"; the trials of {_listed(missing)} have not finished yet" if missing else ""
 
 
 def _listed(names: Iterable[str]) -> str:

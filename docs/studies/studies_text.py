@@ -82,12 +82,12 @@ def _introduction(tables: Sequence[SweepResult], machine: str) -> str:
     return (
         "An earlier report asked eight questions about the recipe of a convolutional network, and "
         f"drew a conclusion from each. This page repeats them on {images}: {trials} training runs, "
-        f"whose epochs took {_time(hours)} in total, on {machine}. Since trials "
-        "shared it, compare multiply-adds (MACs) rather than seconds.\n\n"
-        "Below each figure are the numbers of that report, and lighter lines show them in it. It "
-        f"trained on 33 other classes, on other hardware, and its last network reached {KNOWN} %: "
-        "compare the shapes, not the accuracies. Its learning rates and the accuracy without "
-        "pooling are not known."
+        f"whose epochs took {_time(hours)} in total, on {machine}. Several trials shared this "
+        "machine at a time, so compare multiply-adds (MACs) rather than seconds.\n\n"
+        "The numbers of that report are listed below each figure, and shown in it as lighter "
+        "lines. Its networks were trained on 33 other classes, on other hardware, and the last "
+        f"one reached {KNOWN} %: compare the shapes of the curves, not the accuracies. Its "
+        "learning rates, and its accuracy without pooling, are not known."
     )
 
 

@@ -72,13 +72,13 @@ def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
     }
     text = "\n".join(conclusions(filters, studies))
     verdicts = re.findall(r"^\| (\d+) \| .* \| \*\*([^*]+)\*\* \|", text, re.MULTILINE)
-    untold = "cannot be told"
+    undecided = "not decided"
     assert verdicts == [
-        ("1", untold), ("2", untold), ("3", "holds"), ("4", untold), ("5", untold), ("6", untold),
-        ("7", "does not hold"), ("8", untold), ("9", untold), ("10", untold), ("11", "holds"),
+        ("1", undecided), ("2", undecided), ("3", "holds"), ("4", undecided), ("5", undecided), ("6", undecided),
+        ("7", "does not hold"), ("8", undecided), ("9", undecided), ("10", undecided), ("11", "holds"),
     ]  # fmt: skip
     later = "\n".join(conclusions(filters, studies + decided))
-    assert "| **cannot be told** | A large stride costs (Stride): undecided |" in later
+    assert "| **not decided** | A large stride costs (Stride): undecided |" in later
     assert "| **does not hold** | 2 beats 3 (Max-pooling): does not hold: less than 1" in later
     assert "at scale 0.3;" in text
     assert "| 1 | 12, 5, 5 | 4, 4, 4 | 7, 2 | none |" in text

@@ -189,7 +189,7 @@ def test_the_decided_claims_are_counted_and_the_missing_trials_named():
         f'"Filters of the {each} convolution"' for each in ("first", "second", "third")
     )
     layers = '"Number of convolutions", "Number of fully connected layers"'
-    missing = f'the trials of {filters}, {layers}, "Epochs" and "Learning rate" have not ended yet'
+    missing = f'the trials of {filters}, {layers}, "Epochs" and "Learning rate" have not finished yet'
     assert missing in text
     # The error of each mean is 0.1 / sqrt(8), that of the difference 0.05.
     early = "| Stride | A large stride early costs accuracy | 8 | +5.0 +- 0.1 | < 0.0001 |"
@@ -205,7 +205,7 @@ def test_what_differs_in_some_trials_is_said_under_the_table():
     pooling = sample(around(10, 10.5), ("3", "2"), images=1650)
     text = studies_decided.sections({}, {"stride": read, "pooling": pooling})
     assert text.endswith(f"|\n\n- Stride: {note}")
-    assert "scored on 400 images that no trial was trained on" in text
+    assert "scored on 400 images that were used neither to train" in text
     assert '"Max-pooling" are scored on the 1,650 validation images.' in text
     assert "note" not in pooling.as_numbers()
 

@@ -225,7 +225,7 @@ def test_the_page_has_a_table_a_figure_and_a_verdict_for_each_study(tmp_path, mo
     assert "| Learning rate | Too large a learning rate diverges | **holds** |" in page
     # Seeds: 3.182 * sqrt(0.5 / 2) = 1.59 points, images: 1.96 * 1.133 = 2.22, together 2.73
     assert "| 2 | pool 2 | 2 | 61.0 | 1.41 | 30.5 | 0.71 | 27.8 to 33.2 | 7 | 9 | 30.0 |" in page
-    assert "its last network reached 59.77 %" in page
+    assert "the last one reached 59.77 %" in page
     # Each section has the earlier report's numbers, below ours.
     assert "| filters of layer 1 (then 16, 16) | 16 | 32 | 64 | 128 | 256 | 512 | 768 |" in page
     assert page.count("The earlier report, on its own images:") == len(SWEEPS) - 1

@@ -80,8 +80,8 @@ class Study(Question):
             f"{self.scale:g}; filters and units, except in timm's networks, by its square root "
             f"{self.scale**0.5:.2g}, so that the MACs of a layer are multiplied by about "
             f"{self.scale:g} (those of the first layer, whose input always has three channels, "
-            "shrink less). Rounding keeps different values different. Validation and test images "
-            "are all used."
+            "shrink less). Values that differ still differ after rounding. Validation and test "
+            "sets keep all their images."
         )
 
     @property
