@@ -1,14 +1,14 @@
 """Do workers give the bytes of one process, and how much faster are they?
 
-All five analyses of a small network over generated images: in one process, the same as a job, with
-two processes and, if Ray is installed, with two workers of a cluster on this machine. Each has one
-thread. The times include the start of the workers, which import torch; last comes one process with
-two threads, whose bytes may differ.
+Five analyses of a small network over generated images are run in one process, in one process as a
+job, with two processes and, if Ray is installed, with two workers of a cluster on this machine.
+Each has one thread. The times include the start of the workers, which import torch. Last comes one
+process with two threads, whose bytes may differ.
 
     python benchmarks/workers.py --images 2000
 
-With --rounds, the plain run and the same as a job alternate this many times instead, and the
-medians of the paired ratios are printed, of wall-clock and of CPU time: the machine may be shared.
+With --rounds, runs without and with a job alternate this many times instead, and the medians of the
+paired ratios are printed, of wall-clock and of CPU time, because the machine may be shared.
 
     python benchmarks/workers.py --rounds 7 --only ablation
 """

@@ -200,8 +200,8 @@ _PAGE = """# Which architectures work
 
 This page covers {total} of [timm](https://github.com/huggingface/pytorch-image-models). On each,
 five analyses are compared with a brute-force implementation, which runs a full forward pass for
-every occluded image, and reads or overwrites channels with forward hooks. (The sixth, `Attribution`,
-runs Captum's own gradient methods.) In total: {counts}.
+every occluded image, and reads or overwrites channels with forward hooks. The sixth, `Attribution`,
+runs Captum's own gradient methods. In total: {counts}.
 
 - *works*: the results match brute force; occlusion and ablation were evaluated incrementally.
 - *full forward passes*: the results match, but without the speed-up, for the reason in the note.

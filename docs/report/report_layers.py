@@ -97,7 +97,7 @@ def by_filter(compared: Numbers) -> str:
     """State the result per filter, by the sign of the rank correlation."""
     found = compared["spearman"]
     if found is None or abs(found) < LITTLE:
-        return f"{rho(compared)}: depth predicts next to nothing about how many images a filter breaks."
+        return f"{rho(compared)}: depth predicts next to nothing of what a filter breaks."
     more = "more" if found > 0 else "fewer"
     return f"{rho(compared)}: filters of later layers tend to break {more} images."
 

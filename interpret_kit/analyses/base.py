@@ -88,12 +88,12 @@ class Fold(ABC, Generic[R_co]):
 @dataclass_transform(frozen_default=True)
 @dataclass(frozen=True)
 class Analysis(Question, ABC, Generic[R_co]):
-    """A question about a classifier and a set of images; ``run`` answers it."""
+    """An analysis of a classifier on a set of images: its fields are parameters, `run` runs it."""
 
     needs_labels: ClassVar[bool] = False
     shard: ClassVar[int] = 512
-    """Images that are counted on their own before the counts are merged; what an interrupted job
-    loses at most. A constant, for it decides how floats are summed."""
+    """Number of images that are counted separately before the counts are merged: the most that an
+    interrupted job loses. It is constant, because it determines the order of float sums."""
 
     def __post_init__(self) -> None:
         """Convert the arguments to canonical values, which can be compared, hashed and saved."""

@@ -1,4 +1,4 @@
-"""In which manner is a question answered? The keywords of `Analysis.run`, checked."""
+"""How is an analysis run? The keywords of `Analysis.run`, checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BATCH_SIZE = "batch_size"  # among the settings of a job
 
 @dataclass(frozen=True)
 class Manner:
-    """How a question is answered: the keywords of `Analysis.run`."""
+    """How an analysis is run: the keywords of `Analysis.run`."""
 
     batch_size: BatchSize
     strict: bool

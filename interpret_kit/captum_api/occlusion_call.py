@@ -37,7 +37,7 @@ class OcclusionCall:
     asked: Evaluated
     inputs: Tensor  # as the network takes them
     fills: Tensor
-    uncovered: Tensor  # what the network says of the inputs, (inputs, ...)
+    uncovered: Tensor  # the network's outputs without a window, (inputs, ...)
     grid: WindowGrid
     channels: int
 
@@ -60,7 +60,7 @@ def evaluated_of(function: object) -> Evaluated | None:
 
 
 def _is_plain(classifier: Classifier) -> bool:
-    """Whether it does what `Classifier` does, so that its parts can be asked one by one."""
+    """Whether ``forward`` is that of `Classifier`, so that its parts can be called separately."""
     own = "forward" in vars(classifier) or type(classifier).forward is not Classifier.forward
     return not (own or classifier._forward_hooks or classifier._forward_pre_hooks)
 
@@ -99,7 +99,7 @@ def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
 
 
 def _uncovered(asked: Evaluated, inputs: Tensor) -> Tensor | None:
-    """What the network says of the inputs; None unless it is a row of scores for each."""
+    """The network's outputs for the inputs; None unless they are a row of scores for each."""
     answers = []
     for some in torch.split(inputs, FULL_PASS_WINDOWS):
         with explained(asked.network, some, type(asked.network).__name__, bare=True):

@@ -1,6 +1,6 @@
-"""How is an operation called again and again? Its arguments are sorted once, and only filled in.
+"""How is an operation called repeatedly at low cost? Its arguments are matched only once.
 
-For small feature maps, what surrounds an operation takes longer than the operation.
+For small feature maps, the Python code around an operation takes longer than the operation.
 """
 
 from __future__ import annotations

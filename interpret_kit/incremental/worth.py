@@ -1,7 +1,7 @@
-"""Which way is expected to be faster: full forward passes, or only what changes?
+"""Which is expected to be faster: full forward passes, or incremental evaluation?
 
-Decided by work: multiply-adds, bytes and a price for every operation, at the rates of
-`tuning`, and what it takes to trace the network and check the trace.
+Estimated from the multiply-adds, the bytes and the number of operations, at the rates of `tuning`,
+and from the time to trace the network and to check the trace.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class WorkEstimate:
         ]
 
     def seconds(self, rows: float, batch: float, first: int = 0) -> float:
-        """Price a number of rows in batches, by the operations from ``first`` on."""
+        """Estimate the seconds for some rows in batches, from operation ``first`` on."""
         operations = self.rows[first:]
         return rows * sum(operations) + -(-rows // batch) * len(operations) * self.tuning.call
 
     def batch(self, most: int, device: torch.device) -> int:
-        """How many rows go through the network together: on a CPU, as many as memory is for.
+        """Limit the rows of a batch on a CPU, so that its largest output is not too large.
 
-        More of them take memory and no less time: EfficientNet-Lite0 takes as long in batches of
-        3 as in batches of 32.
+        Larger batches take more memory, but not less time: EfficientNet-Lite0 takes as long in
+        batches of 3 as in batches of 32.
         """
         if device.type != "cpu":
             return most
@@ -73,12 +73,12 @@ class WorkEstimate:
         return TRACE + TRACED_OPERATION * len(self.rows)
 
     def trying(self, count: int) -> float:
-        """Price ``count`` comparisons of both ways."""
+        """Estimate the seconds of ``count`` comparisons of both methods."""
         return self.seconds(TRIES * count, 1)
 
 
 def pays(incremental: float, full: float) -> bool:
-    """Whether the incremental way's price is worth it, both in seconds."""
+    """Whether incremental evaluation is faster by enough of a margin; both in seconds."""
     return incremental <= MARGIN * max(full, 1e-9)
 
 
@@ -122,7 +122,7 @@ def ablating_pays(work: WorkEstimate, points: Sequence[Point], pairs: int, batch
 
 
 def priced(work: WorkEstimate, rows: int, batch: int, device: torch.device) -> WorkEstimate:
-    """The same at the rates of this machine, if there is enough to do for them to matter.
+    """Apply the rates of this machine, if there is enough work for them to matter.
 
     Args:
         work: at the shipped rates.
@@ -140,7 +140,7 @@ def priced(work: WorkEstimate, rows: int, batch: int, device: torch.device) -> W
 
 
 def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -> WorkEstimate:
-    """Price every operation of a forward pass of one row, by running it.
+    """Count the work of every operation of a forward pass of one row, by running it.
 
     Raises:
         Untraceable: if it cannot be run while its operations are counted.

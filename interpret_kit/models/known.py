@@ -32,7 +32,7 @@ _LITE0_STEM, _LITE0_HEAD = 32, 1280
 
 
 class Undecided(Exception):
-    """Only the network knows."""
+    """This is not known before the network is loaded."""
 
 
 class HasNames(HasClasses, Protocol):
@@ -43,10 +43,10 @@ class HasNames(HasClasses, Protocol):
 
 
 class NothingKnown:
-    """A model that has to be loaded for all questions.
+    """A model of which nothing is known before it is loaded.
 
     Raises:
-        Undecided: whatever is asked.
+        Undecided: by every attribute and method.
     """
 
     name = ""

@@ -189,7 +189,9 @@ def test_the_decided_claims_are_counted_and_the_missing_trials_named():
         f'"Filters of the {each} convolution"' for each in ("first", "second", "third")
     )
     layers = '"Number of convolutions", "Number of fully connected layers"'
-    missing = f'the trials of {filters}, {layers}, "Epochs" and "Learning rate" have not finished yet'
+    missing = (
+        f'the trials of {filters}, {layers}, "Epochs" and "Learning rate" have not finished yet'
+    )
     assert missing in text
     # The error of each mean is 0.1 / sqrt(8), that of the difference 0.05.
     early = "| Stride | A large stride early costs accuracy | 8 | +5.0 +- 0.1 | < 0.0001 |"

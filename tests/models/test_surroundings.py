@@ -1,6 +1,6 @@
 """Do autocast, default device and type, and inference mode around a call change its numbers?
 
-`tests/analyses/test_contract.py` holds that they do not for the five analyses.
+`tests/analyses/test_contract.py` holds that they do not for the analyses.
 """
 
 import threading

@@ -30,7 +30,7 @@ ENDS = f"it ended the process that analysed it {DEATHS} times"
 
 
 class Asked(Protocol):
-    """What is asked: see `interpret_kit.analyses.base.Analysis`."""
+    """An analysis, as far as it is used here: see `interpret_kit.analyses.base.Analysis`."""
 
     def begin(self, classifier: Classifier, images: ImageSet, pace: RunProgress) -> Counting:
         """Return what counts."""

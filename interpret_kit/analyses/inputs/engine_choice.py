@@ -1,4 +1,4 @@
-"""When is it chosen how the images of a run are evaluated: by full forward passes, or else?"""
+"""When is the engine of a run chosen: full forward passes, or incremental evaluation?"""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 def chosen_before(
     device: torch.device, pace: RunProgress, make: Callable[[], T], incremental: type[object]
 ) -> T | None:
-    """Choose before the first shard if the clock decides, and keep the choice with the job.
+    """Choose before the first shard if the choice is timed, and keep the choice with the job.
 
-    What the rates of a CPU decide is the same in every process, and can be left to each.
+    A choice by the rates of a CPU is the same in every process, so each can make it itself.
 
     Args:
         device: where the images are evaluated.

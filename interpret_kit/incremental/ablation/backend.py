@@ -56,7 +56,7 @@ def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
     engine: str = AUTO,
     timed: bool = True,
 ) -> AblationBackend:
-    """Choose the way that is expected to be faster for ``rows`` ablations, or was when timed.
+    """Choose the method that is faster for ``rows`` ablations, by estimate or by timing.
 
     Args:
         classifier: what is evaluated.
@@ -66,10 +66,10 @@ def ablation_backend(  # noqa: PLR0913 - the engine, beside what decides it
         layouts: how the outputs are laid out, of points where they are not
             (batch, filters, rows, cols).
         engine: one of `ENGINES`.
-        timed: whether both ways may be timed, as on a GPU.
+        timed: whether both methods may be timed, as on a GPU.
 
     Raises:
-        NotSupported: the engine is "incremental", and the network cannot be evaluated so.
+        NotSupported: the engine is "incremental", which the network does not support.
     """
     layouts = layouts or {}
     example = classifier.normalised(classifier.example())

@@ -22,14 +22,14 @@ from interpret_kit.incremental.graph.precision import is_exact
 from interpret_kit.incremental.graph.winograd import WinogradConvolution
 from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 
-# Numbers in a weight from which on a linear layer is computed in pieces of that many filters, whose
-# weights come first in the product, as the larger of its matrices. Two layers of vgg16 took 0.7 of
-# the time of torch's (AVX2), and 0.4 of that of the convolution, which first copies the weights.
+# A linear layer with at least LARGE weights is computed FILTERS outputs at a time, with the weights
+# as the first matrix of the product. Two layers of vgg16 took 0.7 of the time of torch's linear
+# (AVX2), and 0.4 of that of the convolution, which first copies the weights.
 LARGE, FILTERS = 2**23, 512
 
 
 def fastest(node: Node, tuning: Tuning = SHIPPED) -> Node:
-    """The same operation, by the kernel that is faster for it."""
+    """Return the same operation, computed by the kernel that is fastest for it."""
     if node.op == "linear":
         return replace(node, target=partial(linear, many=tuning.convolution_rows))
     if node.op != "conv2d" or node.arguments["groups"] != 1 or len(node.shape) != 4:

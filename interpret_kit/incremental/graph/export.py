@@ -1,10 +1,11 @@
 """What does a network compute, one simple operation after the other?
 
-A traced network is read by `fields`: it says which pixels a cell can depend on. It only ever
-adds speed and knowledge; if a network cannot be traced, callers do without.
+The graph is used for incremental evaluation and for exact receptive fields. If a network cannot be
+traced, callers work without them.
 
-torch.export is used non-strict: it runs the Python of the network as it is, several times faster
-than strict mode reads its bytecode, and takes networks that torch.fx refuses (timm's Conv2dSame).
+torch.export is used in non-strict mode, which runs the Python code of the network. This is several
+times as fast as strict mode, which analyses its bytecode, and works for networks that torch.fx
+refuses (timm's Conv2dSame).
 """
 
 from __future__ import annotations
@@ -87,19 +88,19 @@ class Graph:
 
 
 def trace(network: nn.Module, pixels: Tensor) -> Graph:
-    """Write down what ``network`` does in eval mode with ``pixels`` (batch, 3, height, width).
+    """Record the operations of ``network`` in eval mode on ``pixels`` (batch, 3, height, width).
 
-    Only shapes flow, no numbers: the pixels' values and the weights do not matter. In-place
-    operations come out as ordinary ones, so that every node keeps its value. The network comes
-    back as it was; hooks on it run, and what they do to an output is in the graph.
+    Only shapes are propagated: the values of the pixels and the weights do not matter. In-place
+    operations are replaced by functional ones, so that every node keeps its value. The network is
+    restored. Its hooks run, and what they do to an output is part of the graph.
 
     Raises:
-        Untraceable: if the way through the network depends on values, or leaves torch.
+        Untraceable: if the control flow depends on values, or computation leaves torch.
     """
     try:
         with _kept(network), _quiet(), evaluating(network):
             program = torch.export.export(network, (pixels,), strict=False)
-            # With no decomposition asked for, this only replaces what works in place.
+            # Without any decompositions, this only replaces in-place operations.
             program = program.run_decompositions({})
         graph = _graph(program.graph, program.graph_signature, _CallNumbers(network))
         return replace(graph, constants=_tensors(program.constants))
@@ -109,9 +110,9 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
 
 @contextmanager
 def _kept(network: nn.Module) -> Iterator[None]:
-    """Undo what the Python of the network assigns while the block runs (``self.last = x``).
+    """Undo what the network assigns to its attributes while the block runs (``self.last = x``).
 
-    What it keeps elsewhere, in a class or in an object of its own, stays.
+    What it stores elsewhere, in a class or another object, is not undone.
     """
     held: dict[int, dict[Any, Any] | set[Any] | list[Any]] = {}
     waiting: list[Any] = [vars(module) for module in network.modules()]
@@ -131,7 +132,7 @@ def _kept(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop what torch.export warns, logs and writes: there is a way to do without a trace."""
+    """Suppress torch.export's warnings, logs and output: a network need not be traceable."""
     level = logging.root.manager.disable
     with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -1,9 +1,9 @@
 """How does a convolution take over the padding in front of it?
 
-Networks whose strides are to start at the first pixel (TensorFlow's "same", timm's Conv2dSame) pad
-one side more than the other, which costs another copy of the map. A kernel with lines of zeros at
-one end does the same with equal padding on both sides, which a convolution brings along. Here for
-depthwise convolutions alone: there the zeros cost less than the copy.
+Networks with asymmetric padding (TensorFlow's "same", timm's Conv2dSame) pad in an operation of its
+own, which copies the feature map. A convolution itself can only pad both sides equally, but gives
+the same output if its kernel is extended by lines of zeros at one end. This is done for depthwise
+convolutions only, for which the zeros cost less than the copy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def pads_with_zeros(node: Node) -> bool:
 
 
 def is_depthwise(node: Node) -> bool:
-    """Whether it is a convolution with a kernel for each channel, padded by numbers."""
+    """Whether it is a convolution with one kernel per channel, and numeric padding."""
     given = node.arguments
     if node.op != "conv2d" or given["groups"] == 1:
         return False

@@ -1,10 +1,11 @@
 """How is a convolution of 3x3 computed with a quarter of the products? By Winograd's filtering.
 
-F(4x4, 3x3): a tile of 4x4 cells of the output is a sum of 36 products of what is made of 6x6 cells
-of the input with what is made of the 3x3 weights, in place of 144. The products of all tiles and
-channels are 36 products of matrices. Both transforms of a tile are applied at once, as one matrix.
-With the points 0, 1, -1, 1/2, -2 and infinity the error stays that of the convolution: a sum over
-the channels alone gains what the transforms lose.
+F(4x4, 3x3): a 4x4 tile of the output takes 36 multiplications per channel, of a transformed 6x6
+tile of the input with the transformed 3x3 weights, instead of 144. Over all tiles and channels,
+these are 36 matrix products. The transforms of rows and columns are applied together, as one
+matrix. With the points 0, 1, -1, 1/2, -2 and infinity, the error does not exceed that of the
+direct convolution: the transforms add rounding errors, but the sums are shorter, as they run over
+the channels only.
 
 References: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016,
 https://arxiv.org/abs/1509.09308; Barabasz et al., Error Analysis and Improving the Accuracy of

@@ -1,13 +1,13 @@
 """Which graphs need not be traced again? Those in the cache, and the embedded network's.
 
-Tracing takes a second or two, and importing what torch traces with another one. A graph depends
-on no weights, only on the network's structure, so that a file in ``IKIT_CACHE`` (by default
-``~/.cache/interpret_kit``) is named by a hash of that, of the shape of the input, and of versions.
+Tracing takes a second or two, and importing torch's tracer another one. A graph depends on the
+network's structure but not on its weights, so a file in ``IKIT_CACHE`` (by default
+``~/.cache/interpret_kit``) is named by a hash of the structure, the input shape, and versions.
 
-A file is data, JSON, and nothing in it is executed: operators are looked up among torch's own
-that write into no argument and touch no file. A file that others could have written, is damaged,
-or is of another format is ignored, and replaced after the next trace. Whoever uses a graph checks
-that it computes what the network does.
+A file is JSON, and nothing in it is executed: operators are looked up among those of torch that
+modify no argument and access no file. A file that other users could have written, that is damaged,
+or that has another format is ignored, and replaced after the next trace. Callers check that a
+graph computes the outputs of the network.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Do two networks compute the same, but for the values of their weights? A hash that tells.
+"""Do two networks compute the same function, apart from the values of their weights? A hash.
 
-A traced graph depends on all that the Python of a network reads while it runs: its modules and
-their attributes, the methods of their classes, the functions and values that those refer to. What
-belongs to torch, timm and the like is hashed by name, as its version is part of a kept graph's
-name; everything else is followed wherever the code leads.
+A traced graph depends on everything that the Python code of a network reads while it runs: its
+modules and their attributes, the methods of their classes, and the functions and values that these
+refer to. Objects of torch, timm and the like are hashed by name only, because the file name of a
+cached graph contains their versions; all other references are followed recursively.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _OF_EVERY_MODULE = set(vars(nn.Module())) - {"_modules"}
 
 
 class Unknown(Exception):
-    """Something in a network of which the code cannot be read."""
+    """A network contains something whose code cannot be read."""
 
 
 def structure(network: nn.Module) -> str:
     """Hash the modules, their settings and code, and the shapes of their weights.
 
     Raises:
-        Unknown: if the network holds something callable of which the code cannot be read.
+        Unknown: if the network contains something callable whose code cannot be read.
     """
     walk = _Walk()
     walk.say(repr(network))  # with it the code that torch.fx generates

@@ -1,7 +1,7 @@
 """Where are measured choices kept? In a file of the cache, one for each kind of machine.
 
-All processes of a machine decide alike, and so compute the same last bits: the first one measures
-while the others wait, and a choice that cannot be kept is not made.
+All processes of a machine make the same choices, and thus compute the same last bits: the first one
+measures while the others wait. If the file cannot be written, the shipped constants are used.
 """
 
 from __future__ import annotations

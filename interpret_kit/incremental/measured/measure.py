@@ -1,8 +1,8 @@
-"""What does this machine measure? Half a second of short works, run in turn by one thread.
+"""How are rates and kernels measured on this machine? By short tasks, which take half a second.
 
-Other processes may be at work at the same time. What counts is therefore the CPU time of one
-thread: several would wait for each other. A rate is that of the fastest round, and rounded; a
-kernel is replaced only if another one is faster by a margin in most rounds.
+The CPU time of a single thread is measured, because other processes may be running, and several
+threads would wait for each other. A rate is that of the fastest round, rounded. A kernel is
+replaced only if another one is faster by a margin, in the fastest round and in most rounds.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def seconds_each() -> dict[str, float]:
 
 
 def rounded(rate: float, shipped: float) -> float:
-    """The shipped rate times a power of the root of 2, which two measurements have in common."""
+    """Round to the shipped rate times a power of sqrt(2), so that two measurements agree."""
     steps = round(math.log(max(rate, 1e-30) / shipped, STEP))
     most = round(math.log(FURTHEST, STEP))
     return shipped * STEP ** max(-most, min(most, steps))
 
 
 def in_turn(works: Mapping[str, Timed], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """CPU seconds of each work, round by round, after one round that allocates."""
+    """Measure the CPU seconds of each task, round by round, after a round that allocates."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(-1, rounds):
         for name, work in works.items():
@@ -87,13 +87,13 @@ def in_turn(works: Mapping[str, Timed], rounds: int = ROUNDS) -> dict[str, list[
 
 
 def is_faster(other: list[float], shipped: list[float]) -> bool:
-    """Whether it is by a margin, in the fastest round and in most rounds."""
+    """Whether ``other`` is faster by a margin, in the fastest round and in most rounds."""
     ratios = [one / two for one, two in zip(other, shipped, strict=True)]
     return max(median(ratios), min(other) / min(shipped)) < FASTER
 
 
 def kernels() -> dict[str, int]:
-    """From which rows, or channels, on another kernel computes the same faster."""
+    """Find the number of rows, or channels, from which another kernel is faster."""
     return {
         "convolution_rows": _first(_of_a_matrix, (32, 64, 128, 256, 512), SHIPPED.convolution_rows),
         "covering_rows": _first(_of_a_covering_kernel, (8, 96), SHIPPED.covering_rows),

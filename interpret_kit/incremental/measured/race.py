@@ -1,7 +1,7 @@
-"""Which of two ways is faster on a device that no rates are known of? Both are timed there.
+"""Which of two methods is faster on a device whose rates are not known? Both are timed there.
 
-The rates of the cost model are those of a CPU. On a GPU it may be the launches that take the time,
-and not what is computed.
+The rates of the cost model are those of a CPU. On a GPU, kernel launches may take longer than the
+kernels.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _TURNS = 2  # the first may load kernels
 
 
 def has_rates(device: torch.device) -> bool:
-    """Whether the rates of the cost model are those of this kind of device."""
+    """Whether the rates of the cost model apply to this kind of device."""
     return device.type == "cpu"
 
 
 def clock_decides(device: torch.device) -> bool:
-    """Whether the choice may differ from process to process."""
+    """Whether the choice is made by timing, so that it may differ from process to process."""
     return not has_rates(device)
 
 
 def times_both(device: torch.device) -> bool:
-    """Whether ways are timed on a device rather than priced.
+    """Whether both methods are timed on a device, instead of estimating their costs.
 
     Raises:
         UsageError: the variable IKIT_TUNING has another value than "fixed" or "measured".
@@ -39,12 +39,12 @@ def times_both(device: torch.device) -> bool:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """How long it takes, with the device idle at both ends: the faster of two runs."""
+    """Time the faster of two runs, synchronising with the device before and after each."""
     return min(_seconds(work, device) for _ in range(_TURNS))
 
 
 def is_faster(work: Callable[[], object], other: float, device: torch.device) -> bool:
-    """Whether it takes at most ``other`` seconds, at the first run or at the second."""
+    """Whether the first or the second run takes at most ``other`` seconds."""
     return any(_seconds(work, device) <= other for _ in range(_TURNS))
 
 

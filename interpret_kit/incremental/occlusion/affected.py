@@ -1,9 +1,9 @@
 """Which cells of every feature map can a window affect?
 
 The inverse of `receptive_field`: there, the pixels that a cell depends on; here, the cells that
-depend on any pixel of the window. Rows and columns are followed by themselves, so that the affected
-region is one stretch of rows by one of columns. Windows are grouped by the size of their affected
-regions, and padded to the largest of the group; the extra cells recompute to their old value.
+depend on any pixel of the window. Rows and columns are tracked separately, so an affected region is
+a rectangle. Windows are grouped by the size of their affected regions, which are padded to the
+largest of the group; the extra cells are recomputed to their old value.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Ints = NDArray[np.int64]
 
 
 def touched(span: Span, cells: int, stretches: Ints) -> Ints:
-    """The first cell, and the one after the last, that see any of each stretch of pixels.
+    """Find the range of cells that depend on any pixel of each interval, along one side.
 
     Args:
-        span: what the cells see, along one side.
-        cells: how many there are.
-        stretches: (windows, 2), half open, in pixels.
+        span: the receptive fields of the cells along this side.
+        cells: the number of cells.
+        stretches: the intervals, (windows, 2), half open, in pixels.
 
     Returns:
-        (windows, 2); one cell at least, were it untouched.
+        The ranges, (windows, 2), half open; at least one cell each, even if none is affected.
     """
     if span.dim is None:
         return np.tile([0, cells], (len(stretches), 1))

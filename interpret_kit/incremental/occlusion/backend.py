@@ -112,7 +112,7 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
     whole: FullOcclusion | None = None,
     timed: bool = True,
 ) -> OcclusionBackend:
-    """Choose the way that is expected to be faster; on a GPU, the one that was when timed.
+    """Choose the faster method of occlusion, by estimated cost or, on a GPU, by timing.
 
     Args:
         network: what is evaluated; in eval mode.
@@ -121,11 +121,11 @@ def occlusion_backend(  # noqa: PLR0913 - the engine, beside what decides it
         images: how many will be occluded, at least.
         batch_size: positions per full forward pass; fewer on a CPU if their maps are large.
         engine: one of `ENGINES`.
-        whole: what was chosen for fewer images, with how long it takes.
-        timed: whether both ways may be timed.
+        whole: the full forward passes chosen for fewer images, with their timing.
+        timed: whether both methods may be timed.
 
     Raises:
-        NotSupported: the engine is "incremental", and the network cannot be evaluated so.
+        NotSupported: the engine is "incremental", which the network does not support.
     """
     whole = whole or FullOcclusion(network, grid, batch_size)
     if whole_passes_only(network):

@@ -22,12 +22,12 @@ class Terms(Enum):
 
 
 def never(*_: object) -> bool:
-    """Return False, whatever is asked."""
+    """Return False for all arguments."""
     return False
 
 
 def always(*_: object) -> bool:
-    """Return True, whatever is asked."""
+    """Return True for all arguments."""
     return True
 
 

@@ -1,7 +1,7 @@
 """Which operations are known?
 
-The files beside this one hold an entry for each, by kind; whoever asks what is known of an
-operation asks here. An operation without an entry is computed as a whole: slow, never wrong.
+A registry of the entries in the other files of this folder. An operation without an entry is
+computed on full feature maps: slow, but never wrong.
 """
 
 from __future__ import annotations

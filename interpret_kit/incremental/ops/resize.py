@@ -1,9 +1,9 @@
-"""Padding, and resizing of maps.
+"""Padding, and resizing of feature maps.
 
-Which cells resizing reads is found by resizing maps of a single one. Right on a cell that one alone
-counts, between two cells both do. Whether rounding leaves a place right on its cell depends on the
-mode, the type of the map and the machine: the operation itself tells. It treats rows and columns
-apart, so that a map of two columns is enough.
+Which cells resizing reads is determined by resizing feature maps in which a single cell is 1. A
+position exactly on a cell reads only that cell, a position between two cells reads both. Whether
+rounding leaves a position exactly on its cell depends on the mode, the dtype and the machine, so
+the operation itself is run. It treats rows and columns separately, so two columns are enough.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What do some filters of a map see, if others see something else?
+"""What is the receptive field of some filters of a feature map, if those of others differ?
 
-A map is followed as one: its box is that of all filters. Where some filters of a concatenation are
-picked, only the parts that they come from count.
+Normally, all filters of a feature map are treated alike: its receptive field is the union
+of theirs. If some filters of a concatenation are selected, only the parts that they come from are
+included.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Picked: TypeAlias = Callable[[Node], "tuple[Node, int, range] | None"]
 
 
 def span_read(node: Node, spans: Mapping[Node, Span], picked: Picked) -> Span:
-    """Return what the first input sees, or those filters of it that the operation picks."""
+    """Return the receptive field of the first input, or of those filters of it that are picked."""
     span, found = spans[source_of(node)], picked(node)
     if found is None or found[1] == span.dim:
         return span
