@@ -54,6 +54,8 @@ from interpret_kit.models.probing.misfits import (
 
 _log = logging.getLogger(__name__)
 
+_MIXES = "an input's outputs depend on the rest of its batch"
+
 
 class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
     """Occlude windows of an image as Captum's Occlusion does, recomputing only what they change.
@@ -155,17 +157,19 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                     "it takes one tensor (batch, channels, height, width), windows over all "
                     "channels, and a network that returns a row of scores for each input"
                 )
-            found = self._ours(call, targets, *how)
-        return "an input's outputs depend on the rest of its batch" if found is None else found
+            # A window that covers an infinity does not undo what the stored means hold of it.
+            if not call.inputs.isfinite().all() or call.uncovered.isnan().any():
+                return "the inputs are not finite, or the network returns NaN for one of them"
+            return self._ours(call, targets, *how)
 
     def _ours(
         self, call: OcclusionCall, targets: Targets, batch_size: int, show_progress: bool
-    ) -> Tensor | None:
-        """Attribute the inputs; None if Captum's own code is to do that."""
+    ) -> Tensor | str:
+        """Attribute the inputs, or say why Captum's own code is to do that."""
         for _ in range(2):  # again, where the network is no longer the one that was traced
             backend = self._backend_for(call, batch_size)
             if backend is None:
-                return None
+                return _MIXES
             title = f"{self.get_name()} attribution"
             windows = len(call.inputs) * len(call.grid)
             # As Captum shows it, whose dependency this is.
@@ -175,7 +179,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             ):
                 return _drops(call, targets, backend, bar)
             self._key = None
-        return None
+        return "the network's outputs change between calls"
 
     def _backend_for(self, call: OcclusionCall, batch_size: int) -> OcclusionBackend | None:
         """Choose how to evaluate the network; once, as long as grid, shapes and weights stay.
@@ -196,7 +200,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             self._key, self._images, self._backend = key, 0, None
             self._rows_apart = takes_rows_apart(network, inputs[:1])
             if not self._rows_apart:
-                _log.warning("left to Captum: an input's outputs depend on the rest of its batch")
+                _log.warning("left to Captum: %s", _MIXES)
         if not self._rows_apart:
             return None
         self._images += len(inputs)

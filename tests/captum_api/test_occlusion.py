@@ -191,6 +191,23 @@ def test_calls_that_cannot_be_incremental_return_captums_own_result(quick, name)
     assert not quick
 
 
+def test_inputs_that_are_not_finite_get_captums_own_maps(quick, caplog):
+    # A mean that holds an infinity is NaN once that is subtracted; computed again, it is finite.
+    network = nn.Sequential(nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Tanh())
+    occlusion, seen = IncrementalOcclusion(network), noise_images(2)
+    occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    assert quick
+    for value in (torch.inf, torch.nan):
+        seen[1, 1, 4, 4] = value
+        ours = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+        theirs = captum.attr.Occlusion(network).attribute(seen, WINDOW, STRIDES, target=1)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
+    assert len(quick) == 2
+    assert "rest of its batch" not in caplog.text
+    with pytest.raises(UsageError, match="not available: the inputs are not finite, or the netw"):
+        IncrementalOcclusion(network, "incremental").attribute(seen, WINDOW, STRIDES, target=1)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -260,6 +277,28 @@ def test_a_network_that_was_changed_is_traced_again(network, quick, name):
     assert (before - after).abs().max() > 1e-3
     assert len(quick) == 2
     assert_near_captums(after, network, seen)
+
+
+class Masked(nn.Module):
+    """A network of which the last class is excluded, scaled by what no hash covers."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.scale = SmallNet(), torch.tensor(1.0)
+
+    def forward(self, pixels):
+        scores = self.network(pixels) * self.scale
+        return torch.cat([scores[:, :-1], torch.full_like(scores[:, :1], -torch.inf)], 1)
+
+
+def test_a_change_is_noticed_beside_a_class_that_is_excluded(quick):
+    network = Masked().eval()
+    occlusion, seen = IncrementalOcclusion(network), noise_images(1)
+    before = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    network.scale = torch.tensor(3.0)
+    after = occlusion.attribute(seen, WINDOW, STRIDES, target=1)
+    torch.testing.assert_close(after, 3 * before)
+    assert len(quick) == 3, "the first one of the second call is stale"
 
 
 @pytest.mark.parametrize("engine", ["auto", "incremental", "full"])

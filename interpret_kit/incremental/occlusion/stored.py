@@ -12,7 +12,7 @@ from torch import Tensor
 from interpret_kit.incremental.graph.export import Node
 from interpret_kit.incremental.graph.verify import rounding_of
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
-from interpret_kit.models.probing.rounding import agree
+from interpret_kit.models.probing.rounding import agree, largest
 
 
 class Stale(Exception):
@@ -40,7 +40,7 @@ class StoredImage:
         if len(ours) != len(outputs):
             return False
         # Wider than `agree`: rounding alone should not cause another trace.
-        near = torch.allclose(ours, outputs, 0, 3e-5 * float(outputs.abs().max()))
+        near = torch.allclose(ours, outputs, 0, 3e-5 * largest(outputs))
         return near or agree(ours, outputs, self._rounding)
 
     def _rounding(self) -> float:
