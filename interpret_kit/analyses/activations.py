@@ -141,7 +141,11 @@ class ActivationFold(Fold[ActivationsResult]):
 
     def finish(self, origin: Origin) -> ActivationsResult:
         """Stack the maps by id."""
+        from interpret_kit.models.probing.misfits import refuse_not_finite_maps
+
         read = self.tally.statistics.read()
+        for values in read.values():
+            refuse_not_finite_maps(values, self.layer.label)
         statistics = {name: values.float().cpu().numpy() for name, values in read.items()}
         return ActivationsResult(
             self.analysis,

@@ -264,8 +264,7 @@ class TopPatchesFold(Fold[TopPatchesResult]):
 
     def _read(self, layer: Layer, field: Patches, top: int) -> dict[str, Array]:
         """Return the arrays of one layer, (filters, ...)."""
-        best = self.tally.best[layer.label].best
-        assert best is not None, "reading raises if no image can be read"
+        best = self.tally.strongest(layer.label)
         values, images, positions = (
             each[:top].T.contiguous().cpu().numpy()
             for each in (best.values, best.images, best.positions)

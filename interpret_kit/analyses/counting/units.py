@@ -13,6 +13,7 @@ from torch import Tensor
 from interpret_kit.analyses.counting.accumulators import Fires
 from interpret_kit.analyses.counting.seen_images import SeenImages
 from interpret_kit.analyses.counting.tally import Accumulator, Array, PerLayer, State, Tally
+from interpret_kit.models.probing.misfits import refuse_not_finite_maps
 
 SHOWN_PER_LAYER = 8  # filters per layer whose images are kept for the figures
 KEPT_BYTES = 64 << 20  # of images that may be shown
@@ -180,10 +181,12 @@ def _keys(values: Tensor, order: Tensor) -> Tensor:
     """Return integers that sort by falling value, then by rising order; no two are equal.
 
     Args:
-        values: compared as float32; -0.0 is equal to 0.0.
+        values: compared as float32; -0.0 is equal to 0.0, and NaN to infinity.
         order: from 0 to 2**32 - 1.
     """
-    bits = (values.float() + 0.0).view(torch.int32)  # -0.0 becomes 0.0
+    # NaN is kept, whatever its sign, so that it is seen at the end; -0.0 becomes 0.0.
+    plain = values.float().nan_to_num(torch.inf, torch.inf, -torch.inf)
+    bits = plain.add_(0.0).view(torch.int32)
     # The bits of positive floats sort like integers, those of negative floats in reverse: flip
     # all bits of the former, and only the sign bit of the latter, for falling order.
     flips = (bits >> 31).bitwise_not_().bitwise_or_(-(2**31))
@@ -244,6 +247,17 @@ class UnitTally(Tally):
     def parts(self) -> Mapping[str, Accumulator]:
         """The accumulators."""
         return {"best": self.best, "fires": self.fires, "images": self.images}
+
+    def strongest(self, label: str) -> Units:
+        """Return the strongest units of a layer.
+
+        Raises:
+            BadWeights: if one of them is not finite.
+        """
+        best = self.best[label].best
+        assert best is not None, "reading raises if no image can be read"
+        refuse_not_finite_maps(best.values, label)
+        return best
 
     def merge(self, other: UnitTally) -> None:
         """Take in what another has found, and keep its images as far as there is room."""

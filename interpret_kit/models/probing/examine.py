@@ -19,7 +19,7 @@ from interpret_kit.models.layers.hooks import observed
 from interpret_kit.models.probing.misfits import explained, not_finite, rows_of, tensor_of
 from interpret_kit.models.probing.network_kinds import is_quantised, is_scripted, opaque, widened
 from interpret_kit.models.probing.output_bounds import Bounds
-from interpret_kit.models.probing.output_kind import Head, head_of
+from interpret_kit.models.probing.output_kind import Head, head_of, not_finite_outputs
 from interpret_kit.models.probing.rounding import agree, movement
 
 
@@ -44,6 +44,8 @@ def examine(network: nn.Module, inputs: Tensor, name: str) -> Examined:
         outputs = rows_of(network(inputs.clone()), len(inputs), name).clone()
         if not torch.isfinite(outputs).all():
             refuse_not_finite(network, name)
+        if outputs.isnan().any():  # which no outputs agree with: it would seem to mix its rows
+            raise not_finite_outputs()
         refuse_chance(network, inputs, name)
         why = mixing(network, inputs, name)
         with Bounds() as bounds:  # last: if it fails, the reason may be unclear

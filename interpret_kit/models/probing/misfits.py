@@ -88,6 +88,19 @@ def not_finite(name: str, weight_name: str) -> BadWeights:
     )
 
 
+def refuse_not_finite_maps(values: Tensor, layer: str) -> None:
+    """Refuse values that were read from the feature maps of a layer, unless all are finite.
+
+    Raises:
+        BadWeights: naming the layer.
+    """
+    if not torch.isfinite(values).all():
+        raise BadWeights(
+            f"the feature maps of layer {layer} are not finite (NaN or infinite) for some of the "
+            "images; check the weights, or use network.float() if it computes in half precision"
+        )
+
+
 def _learned(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield parameters and the statistics of normalisations; other buffers may be infinite.
 

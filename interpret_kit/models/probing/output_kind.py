@@ -81,15 +81,20 @@ def probabilities(outputs: Tensor, head: Head = Head.LOGITS) -> Tensor:
         BadWeights: if an output is not finite.
     """
     if not torch.isfinite(outputs).all():
-        raise BadWeights(
-            "the network's output is not finite (NaN or infinite); check the weights, and that "
-            "the pixels are in [0, 1]"
-        )
+        raise not_finite_outputs()
     outputs = widened(outputs)
     if outputs.shape[1] == 1:
         second = _SINGLE[head](outputs)
         return torch.cat([1 - second, second], dim=1)
     return outputs if head is Head.PROBABILITIES else outputs.softmax(dim=1)
+
+
+def not_finite_outputs() -> BadWeights:
+    """Make the error for outputs that are NaN or infinite."""
+    return BadWeights(
+        "the network's output is not finite (NaN or infinite); check the weights, and that "
+        "the pixels are in [0, 1]"
+    )
 
 
 _SINGLE: dict[Head, Callable[[Tensor], Tensor]] = {

@@ -8,7 +8,15 @@ from networks_on_paper import HALVES, SmallNet, drawn, noise, plain
 from torch import nn
 from torch.nn import functional as F
 
-from interpret_kit import Classifier, FilterAblation, ImageSet, IncrementalOcclusion, Occlusion
+from interpret_kit import (
+    Activations,
+    Classifier,
+    FilterAblation,
+    ImageSet,
+    IncrementalOcclusion,
+    Occlusion,
+    TopPatches,
+)
 from interpret_kit.errors import BadWeights, NotSupported, UsageError
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.models.probing.misfits import refuse_unusable
@@ -350,6 +358,36 @@ def test_a_buffer_may_be_infinite_as_long_as_the_outputs_are_not(value):
         used.probabilities(PIXELS)
     with pytest.raises(BadWeights, match=message):
         Occlusion(window=4).run(used, ImageSet.from_arrays(noise(2, SIZE)))
+
+
+def test_a_network_that_returns_nan_is_not_one_that_mixes_images():
+    classifier = plain(layers(Doing(lambda maps: (maps - 9).sqrt())), SIZE)
+    with pytest.raises(BadWeights, match="output is not finite"):
+        TopPatches().run(classifier, ImageSet.from_arrays(noise(2, SIZE)))
+
+
+def spoiled_in_the_dark(value):
+    """A network whose feature maps and outputs are not finite for a black image alone."""
+
+    def spoil(maps):
+        dark = maps.abs().amax((1, 2, 3), keepdim=True) == 0
+        return maps.masked_fill(dark, value)
+
+    network = layers(Doing(spoil), nn.Conv2d(4, 4, 1))
+    nn.init.zeros_(network[0].bias)
+    return Classifier(network, size=SIZE, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    "analysis",
+    [TopPatches("2", top=1), TopPatches("2", top=1, per_image=2), Activations("2", filters=[0])],
+    ids=str,
+)
+def test_feature_maps_that_are_not_finite_are_refused(value, analysis):
+    dark = np.concatenate([noise(4, SIZE), np.zeros((1, *SIZE, 3), np.uint8)])
+    with pytest.raises(BadWeights, match="the feature maps of layer 2 are not finite"):
+        analysis.run(spoiled_in_the_dark(value), ImageSet.from_arrays(dark))
 
 
 def test_an_observer_before_its_first_batch_is_not_a_diverged_training():
