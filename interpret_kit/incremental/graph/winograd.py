@@ -58,6 +58,8 @@ _OF_PRODUCTS = (
 class WinogradConvolution:
     """torch's conv2d with a kernel of 3x3, up to the last bits; the weights are transformed once.
 
+    They are the last bits of the largest values that a tile of 6x6 cells reads: beside these, cells
+    that are smaller by orders of magnitude, or zero, keep fewer bits of their own than with torch.
     Calls that gain nothing, or that it cannot compute, are left to torch.
     """
 
