@@ -141,8 +141,8 @@ sweep = click.Command(
             type=AtLeastOne(),
             default=1,
             show_default=True,
-            help="number of processes that train trials, one after another each; they share the "
-            "cores; with --ray, by default as many as fit on the cluster",
+            help="number of processes, each of which trains one trial after another; they share "
+            "the cores; with --ray, by default as many as fit on the cluster",
         ),
         *shared(
             "ray",

@@ -188,7 +188,11 @@ PIXELS = np.zeros((2, 12, 10, 3), np.uint8)
         (lambda: small_classifier().class_index(None), TypeError, "as None; give its index or its"),
         (lambda: small_classifier().classes_called(None), TypeError, "called None; give its name"),
         (lambda: small_classifier().class_index(True), TypeError, "as True; give its index or its"),
-        (lambda: ik.write_report("out", []), ValueError, "^`sections` is empty; give a folder"),
+        (
+            lambda: ik.write_report("out", []),
+            ValueError,
+            "^`sections` is empty; give at least one folder",
+        ),
         (lambda: ik.write_report("out", None), TypeError, r"^`sections` is None; .*\['out/occ"),
         (lambda: ik.write_report("out", [3]), TypeError, "^a section is 3; give the folder of a s"),
         (lambda: ik.write_report(None, ["x"]), TypeError, "^`folder` is None; give a path, as in"),

@@ -158,14 +158,14 @@ class Attribution(Analysis[AttributionResult]):
     steps: int = parameter(50, "points on the path of integrated gradients", count_argument)
     fill: Fill = parameter(
         "gray",
-        "what the window of occlusion shows, and where the path of ig starts: gray, black, white, "
+        "what the occlusion window shows, and where the path of ig starts: gray, black, white, "
         "mean (colour of the images), blur, a brightness such as 0.5, or a colour such as "
         "'#ff8000' or 255,128,0",
         fill_argument,
     )
     window: Sides = parameter(
         AUTO,
-        "side of the window of occlusion in pixels, or HEIGHTxWIDTH; auto is a seventh of the "
+        "side of the occlusion window in pixels, or HEIGHTxWIDTH; auto is a seventh of the "
         "image's shorter side",
         sides_argument,
     )

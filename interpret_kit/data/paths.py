@@ -47,7 +47,7 @@ def is_there(path: Path) -> bool:
     try:
         path.stat()
     except PermissionError as error:
-        raise NothingThere(f"no permission to look at {path}") from error
+        raise NothingThere(f"no permission to access {path}") from error
     except (OSError, ValueError):  # a name that is too long, or with a zero byte
         return False
     return True

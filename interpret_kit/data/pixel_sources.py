@@ -108,11 +108,11 @@ def _channels_last(tensor: Any) -> NDArray[Any]:
 
 
 def _refuse_other_range(low: float, high: float, *, undone: bool) -> None:
-    way = f"to undo it, ik.load_images(..., {_NORMALIZED}) with the mean and std that were used"
+    way = f"to undo it, call ik.load_images(..., {_NORMALIZED}) with the mean and std used"
     if undone:
         way = "normalized does not hold the mean and std that were used"
     elif low >= 0 and 1 < high <= 255:
-        way = "from 0 to 255, pixels / 255"
+        way = "if they are from 0 to 255, give pixels / 255"
     try:
         refuse_other_range(low, high)
     except UsageError as error:

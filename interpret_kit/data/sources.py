@@ -184,7 +184,7 @@ def as_labels(labels: ArrayLike | None, images: int, classes: int) -> NDArray[np
     if numbers.shape != (images,) or not np.issubdtype(numbers.dtype, np.integer):
         raise UsageError(
             f"labels of shape {numbers.shape} and type {numbers.dtype} for {images} images: "
-            "they must be one integer per image: names go into `classes`, and of one-hot rows give "
+            "they must be one integer per image; names go into `classes`; for one-hot rows, give "
             "labels.argmax(1)"
         )
     low, high = int(numbers.min()), int(numbers.max())

@@ -61,7 +61,8 @@ class RayCluster:
         count_argument(self.cpus_per_worker, "cpus_per_worker")
         if not isinstance(self.gpus_per_worker, (int, float)) or self.gpus_per_worker < 0:
             raise UsageError(
-                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a share: 0.5"
+                f"`gpus_per_worker` is {shown(self.gpus_per_worker)}; give 1, or a "
+                "fraction such as 0.5"
             )
         if not isinstance(self.address, str) or not self.address.strip():
             raise UsageError(

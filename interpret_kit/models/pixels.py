@@ -55,7 +55,7 @@ def require_image_batch(inputs: Tensor) -> None:
     if inputs.dim() != 4 or not inputs.numel():
         raise UsageError(
             f"inputs of shape {tuple(inputs.shape)}: they must be (batch, channels, height, width) "
-            "with at least one image; for a single image inputs[None]"
+            "with at least one image; for a single image, give inputs[None]"
         )
     if inputs.is_floating_point() and not inputs.isfinite().all():
         raise UsageError("inputs hold values that are not finite (NaN or infinite)")
@@ -79,12 +79,12 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
     if pixels.dim() != 4 or pixels.shape[1] != 3:
         raise UsageError(
             f"pixels of shape {tuple(pixels.shape)}: they must be (batch, 3, height, width); for "
-            "a single image pixels[None], for channels last pixels.permute(0, 3, 1, 2)"
+            "a single image, give pixels[None]; for channels last, pixels.permute(0, 3, 1, 2)"
         )
     if not pixels.is_floating_point():
         raise UsageError(
-            f"pixels of type {pixels.dtype}: they must be floats in [0, 1]; from 0 to 255, "
-            "pixels.float() / 255"
+            f"pixels of type {pixels.dtype}: they must be floats in [0, 1]; if they are from 0 to "
+            "255, give pixels.float() / 255"
         )
     # A tracer has no values to check.
     if pixels.numel() and not (torch.compiler.is_compiling() or torch._C._get_tracing_state()):

@@ -51,7 +51,7 @@ class Preprocessing:
         _check_scale(self.mean, self.std)
         if not 0 < self.crop <= 1:
             raise UsageError(
-                f"`crop` is {self.crop}: it must be a share of the image, above 0 and at most 1"
+                f"`crop` is {self.crop}: it must be a fraction of the image, above 0 and at most 1"
             )
         if self.interpolation not in INTERPOLATIONS:
             known = close_names(str(self.interpolation), INTERPOLATIONS)

@@ -107,7 +107,7 @@ def _listed(sections: Any) -> list[Any]:
         )
     listed = list(sections)
     if not listed:
-        raise UsageError("`sections` is empty; give a folder at least, as in ['out/occlusion']")
+        raise UsageError("`sections` is empty; give at least one folder, as in ['out/occlusion']")
     return listed
 
 

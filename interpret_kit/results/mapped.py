@@ -131,8 +131,8 @@ def _writing_to(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CannotWrite(
-            f"cannot write to {folder}, where large results are read: {error.strerror or error}; "
-            "make room, or set TMPDIR to a folder on another disk"
+            f"cannot write to {folder}, where large results are unpacked: "
+            f"{error.strerror or error}; make room, or set TMPDIR to a folder on another disk"
         ) from error
 
 

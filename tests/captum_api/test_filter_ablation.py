@@ -206,7 +206,10 @@ def test_a_number_of_filters_per_forward_pass_that_is_none_is_refused(count, sai
     [
         (noise(2, (12, 10)), "not a ndarray; give torch.from_numpy"),
         (ImageSet.from_arrays(noise(2, (12, 10))), "not an ImageSet"),
-        (inputs_of()[0], r"inputs of shape \(3, 12, 10\).* for a single image inputs\[None\]"),
+        (
+            inputs_of()[0],
+            r"inputs of shape \(3, 12, 10\).* for a single image, give inputs\[None\]",
+        ),
         (inputs_of()[:0], r"inputs of shape \(0, 3, 12, 10\).* with at least one image"),
     ],
     ids=["array", "images", "one image", "no image"],

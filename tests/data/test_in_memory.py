@@ -224,8 +224,8 @@ def test_pixels_out_of_range_or_of_bytes_are_refused_in_the_same_words_everywher
     ("given", "kind", "said"),
     [
         (NORMAL, UsageError, r"before any normalisation; to undo it, .*normalized=\(\(0.485"),
-        (DataLoader(NORMAL), UsageError, r"to undo it, ik.load_images\(..., normalized="),
-        (PIXELS * 255, UsageError, r"from 0 to 255, pixels / 255"),
+        (DataLoader(NORMAL), UsageError, r"to undo it, call ik.load_images\(..., normalized="),
+        (PIXELS * 255, UsageError, r"from 0 to 255, give pixels / 255"),
         (PIXELS * torch.nan, UsageError, "pixels range from nan"),
         (PIXELS.permute(0, 2, 3, 1), UsageError, r"channels last, tensor.permute\(0, 3, 1, 2\)"),
         (PIXELS[:, :2], UsageError, r"shape \(5, 2, 12, 10\): images are \(images, channels"),

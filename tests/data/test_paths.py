@@ -73,7 +73,7 @@ def test_a_path_behind_a_closed_folder_is_not_called_missing(tmp_path, monkeypat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(NothingThere, match="no permission to look at"):
+    with pytest.raises(NothingThere, match="no permission to access"):
         is_there(tmp_path / "a.png")
 
 

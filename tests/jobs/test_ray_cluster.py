@@ -199,7 +199,7 @@ def test_what_is_waited_for_is_said_if_it_takes_long(monkeypatch):
         ({"workers": -1}, "`workers` is -1; give an integer of at least 0"),
         ({"workers": 1.5}, r"`workers` is 1\.5; give an integer"),
         ({"cpus_per_worker": 0}, "`cpus_per_worker` is 0; it must be at least 1"),
-        ({"gpus_per_worker": -1}, r"`gpus_per_worker` is -1; give 1, or a share: 0\.5"),
+        ({"gpus_per_worker": -1}, r"`gpus_per_worker` is -1; give 1, or a fraction such as 0\.5"),
         ({"address": " "}, "`address` is ' '; give 'auto' for the cluster of this machine"),
     ],
 )

@@ -143,7 +143,9 @@ def record_failure(folder: Path, error: Exception) -> None:
         record.parent.mkdir(parents=True, exist_ok=True)
         write_whole(record, json.dumps({"failed": why, "final": final, "traceback": where}))
     except OSError as full:
-        raise CannotWrite(f"cannot write {record}: {full.strerror}; it would say: {why}") from full
+        raise CannotWrite(
+            f"cannot write {record}: {full.strerror}; the trial had failed: {why}"
+        ) from full
 
 
 def outcome(folder: Path) -> Outcome | None:

@@ -55,7 +55,7 @@ def _numbers(parts: list[Any], value: Any, name: str) -> Any:
     if len(whole) < 3:
         return tuple(_brightness(each, value, name) for each in parts)
     if not all(0 <= each <= 255 for each in whole):
-        raise refusal(name, value, "goes beyond 0 to 255", _EXAMPLE)
+        raise refusal(name, value, "is outside 0 to 255", _EXAMPLE)
     return whole
 
 
@@ -119,7 +119,7 @@ def _typed(text: str, name: str) -> Any:
     except ValueError:
         raise refusal(name, text, "is not a colour", _EXAMPLE) from None
     if max(levels) > 255:  # as of "rgb(300, 0, 0)"
-        raise refusal(name, text, "goes beyond 0 to 255", _EXAMPLE)
+        raise refusal(name, text, "is outside 0 to 255", _EXAMPLE)
     return word
 
 
@@ -137,4 +137,4 @@ def _brightness(number: Any, value: Any, name: str) -> float:
     level = float(number)
     if math.isfinite(level) and 0 <= level <= 1:
         return level
-    raise refusal(name, value, "goes beyond 0 to 1", _EXAMPLE)
+    raise refusal(name, value, "is outside 0 to 1", _EXAMPLE)

@@ -42,9 +42,9 @@ class Room:
             yield
         except OSError as error:
             raise CannotWrite(
-                f"cannot write to {self.folder}, where results go that are larger than the memory: "
+                f"cannot write to {self.folder}, which stores results beyond the memory limit: "
                 f"{error.strerror or error}; make room, set TMPDIR to a folder on another disk, or "
-                "give more memory, such as `memory='16G'`"
+                "raise the limit, as in `memory='16G'`"
             ) from error
 
 

@@ -71,7 +71,7 @@ class Graph:
             raise Untraceable(f"{called} returns {len(found)} tensors; name a module inside it")
         known = sorted({each for each, _ in self._returned})
         close = ", ".join(difflib.get_close_matches(name, known)) or "none"
-        raise Untraceable(f"{called} computes nothing that is followed; similar names: {close}")
+        raise Untraceable(f"{called} computes nothing that is traced; similar names: {close}")
 
     @cached_property
     def _returned(self) -> dict[Point, list[Node]]:

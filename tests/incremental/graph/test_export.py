@@ -186,10 +186,10 @@ def test_an_unused_branch_of_a_module_is_not_its_output():
         (
             "block.convv",
             1,
-            r"call 1 of 'block.convv' computes nothing that is followed; similar names: block.conv",
+            r"call 1 of 'block.convv' computes nothing that is traced; similar names: block.conv",
         ),
-        ("block", 4, r"call 4 of 'block' computes nothing that is followed"),
-        ("nothing", 1, r"call 1 of 'nothing' computes nothing that is followed"),
+        ("block", 4, r"call 4 of 'block' computes nothing that is traced"),
+        ("nothing", 1, r"call 1 of 'nothing' computes nothing that is traced"),
         ("pair", 1, r"call 1 of 'pair' returns 2 tensors; name a module inside it"),
     ],
 )

@@ -44,7 +44,7 @@ def write(folder, config):
         ("std", [0.5, None, 0.5], r"std\[1\] is None, not a number"),
         ("mean", [float("nan")] * 3, ".*the pixels' mean is in"),
         ("mean", "0.5", "mean is '0.5', not a list"),
-        ("crop", 0, "`crop` is 0: it must be a share"),
+        ("crop", 0, "`crop` is 0: it must be a fraction"),
         ("crop", True, "crop is True, not a number"),
         ("interpolation", ["bicubic"], "interpolation is .*, not text"),
         ("interpolation", "cubic", "no interpolation 'cubic'"),
