@@ -29,7 +29,7 @@ from interpret_kit.data.loader import Reading, Unreadable, nothing_left, refuse_
 from interpret_kit.data.pinned import PinnedStore, Store
 from interpret_kit.data.sources import Pixels, Rows, as_labels, as_uint8
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere, UnreadableImage, WrongType
-from interpret_kit.models.argument_values import count_argument, integer, shown
+from interpret_kit.models.argument_values import count_argument, counted, integer, shown
 from interpret_kit.models.classes.names import class_names
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        if not self.complete:  # counting them would read all files
+            return f"ImageSet of {self.source}, not listed yet"
+        number = len(np.unique(self.labels[self.labels >= 0]))
+        labels = f"labels of {number} class{'es' if number > 1 else ''}" if number else "no labels"
+        return f"ImageSet of {counted(len(self), 'image')} of {self.source}, {labels}"
 
     @property
     def complete(self) -> bool:

@@ -58,6 +58,15 @@ def test_parts_keep_the_ids_labels_and_boxes_of_the_whole(monkeypatch):
     assert part.only([70]).ids.tolist() == [70]
 
 
+def test_an_image_set_is_shown_in_one_line(class_folders):
+    gray = np.zeros((3, 8, 8), np.uint8)
+    some, one, none = (ImageSet.from_arrays(gray, labels) for labels in ([5, -1, 2], [4] * 3, None))
+    assert repr(some) == "ImageSet of 3 images of arrays, labels of 2 classes"
+    assert repr(one) == "ImageSet of 3 images of arrays, labels of 1 class"
+    assert repr(none.take(1)) == "ImageSet of 1 image of arrays, no labels"
+    assert f"of {class_folders}, labels" in repr(load_images(class_folders))
+
+
 def test_take_returns_the_first_images():
     assert arrays(10).take(3).ids.tolist() == [0, 1, 2]
     assert arrays(2).take(3).ids.tolist() == [0, 1]

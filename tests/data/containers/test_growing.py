@@ -57,6 +57,7 @@ def test_the_first_batch_is_computed_when_one_of_five_files_is_listed(spec):
 @pytest.mark.parametrize("analysis", [MISTAKES, PATCHES], ids=lambda each: each.name)
 def test_a_result_does_not_depend_on_when_files_are_listed(analysis, spec):
     growing, complete = load_images(spec), load_images(spec)
+    assert repr(growing) == f"ImageSet of {growing.source}, not listed yet"
     assert (len(complete), listed(complete), listed(growing)) == (20, 5, 1)
     expected = bytes_of(analysis.run(small_classifier(), complete))
     found = bytes_of(analysis.run(small_classifier(), growing))
