@@ -59,7 +59,7 @@ def test_parts_keep_the_ids_labels_and_boxes_of_the_whole(monkeypatch):
 
 
 def test_an_image_set_is_shown_in_one_line(class_folders):
-    gray = np.zeros((3, 8, 8), np.uint8)
+    gray = np.zeros((3, 8, 8, 1), np.uint8)
     some, one, none = (ImageSet.from_arrays(gray, labels) for labels in ([5, -1, 2], [4] * 3, None))
     assert repr(some) == "ImageSet of 3 images of arrays, labels of 2 classes"
     assert repr(one) == "ImageSet of 3 images of arrays, labels of 1 class"
