@@ -1,13 +1,13 @@
-"""Which choices does this machine make? Beside the shipped constants, and in two seconds.
+"""Which rates and kernels are measured on this machine? Next to the shipped constants.
 
     python benchmarks/calibrate.py
     python benchmarks/calibrate.py --all
 
-What is measured, by the CPU time of one thread, is what `interpret_kit/incremental/measured`
-measures once for each machine, and keeps in the cache: rates are rounded to powers of the root
-of 2. With `--all` also the constants that stay as they are, by the clock, the best of the rounds;
-bounds on memory are chosen, not measured, and not printed. `benchmarks/cost_model.py` says what the
-cost model made of the rates is worth.
+This repeats the measurements that `interpret_kit/incremental/measured` makes once for each machine
+and keeps in the cache, by the CPU time of one thread; rates are rounded to powers of sqrt(2). It
+takes two seconds. With `--all`, constants that are not adapted to the machine are measured, too, by
+wall-clock time, the best of the rounds. Bounds on memory are chosen, not measured, and are not
+printed. `benchmarks/cost_model.py` evaluates the cost model that uses the rates.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What does reading mutated files come to: images, checkpoints, results and configurations?
+"""Are corrupted files read safely: images, checkpoints, results and configurations?
 
-Cases are read in processes of their own, whose address space and time are limited. A case is fine,
-or refused in one sentence; everything else is counted as a fault: a traceback, a message of several
-lines, a crash, more than 5 s (of the CPU) or 1 GB, files written elsewhere, an image that is
-counted and was not read, weights that are not those that were saved. Exits with 1 if there is one.
+Files are read in separate processes with limited address space and time. A file must be read, or
+refused in one sentence. Everything else is counted as a fault: a traceback, a message of several
+lines, a crash, more than 5 s of CPU time or 1 GB, files written elsewhere, an image that is counted
+but was not read, weights other than those that were saved. Exits with 1 if there is a fault.
 
     nice -n 19 python benchmarks/fuzz.py --images 10000 --checkpoints 1000 --results 1000 \
         --configurations 300

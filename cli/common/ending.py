@@ -1,7 +1,7 @@
-"""How does the process end without taking torch apart first?
+"""How does the process end without destroying torch's modules first?
 
-Python destroys every module at exit. With torch imported that takes a second, and reads pages of
-its libraries that nothing else has touched: 126 MiB. The system frees all of it at once.
+Python destroys every module at exit. If torch is imported, that takes a second, and reads 126 MiB
+of its libraries that were not read before. The operating system frees all of it at once.
 """
 
 from __future__ import annotations

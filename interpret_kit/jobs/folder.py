@@ -1,7 +1,7 @@
-"""Where is the work of a job kept? One folder: job.json, and a file for each shard of images.
+"""Where are the results of a job kept? In a folder with job.json, and a file for each shard.
 
-A shard is computed and written whole, or not at all. A process that is killed loses the shard it
-was at; the next one computes only the shards that are not there.
+A shard is computed and written completely, or not at all. A process that is killed loses the shard
+it was computing; the next one computes only the missing shards.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ class JobFolder:
     found: dict[str, Array] = field(default_factory=dict)  # what `once` has returned
 
     def holds(self, shard: int) -> bool:
-        """Whether there is a file of a shard, be it damaged."""
+        """Whether there is a file for a shard, intact or damaged."""
         return self._shard(shard).is_file()
 
     def load(self, shard: int) -> dict[str, Array] | None:
-        """What was computed of a shard; None if it is to be computed, for the first time or again.
+        """Load the result of a shard; None if it has to be computed.
 
-        A damaged file counts as one that is not there, with a warning.
+        A damaged file counts as missing, with a warning.
         """
         return self._read(self._shard(shard))
 
     def save(self, shard: int, state: Mapping[str, Array]) -> None:
-        """Keep what was computed of a shard.
+        """Save the result of a shard.
 
         Raises:
             CannotWrite: no permission or no space.
@@ -114,18 +114,18 @@ def job_argument(job: str | Path | None, *, resume: bool) -> Path | None:
 
 @contextmanager
 def at_work(path: Path, identify: Callable[[], Identity], *, resume: bool) -> Iterator[JobFolder]:
-    """Begin a job in a folder, or resume the one that is there; no other process may do so.
+    """Start a job in a folder, or resume the one that is there, and keep other processes out.
 
     Args:
-        path: of the folder; one that is missing or empty is begun.
-        identify: tells what is computed, which takes a reading of all images: it is called when
-            no other process can be at work.
-        resume: whether there may be a job.
+        path: the folder; in one that is missing or empty, a job is started.
+        identify: returns the identity of the job, for which all images are read; called only after
+            other processes are kept out.
+        resume: whether the folder may contain a job.
 
     Raises:
-        OutputExists: the folder holds something and ``resume`` is not given, or holds no job, or
-            another process is at work there.
-        JobMismatch: what is there was computed by another analysis, classifier or images.
+        OutputExists: the folder contains something and ``resume`` is not given, or it contains no
+            job, or another process is using it.
+        JobMismatch: the job in the folder has another analysis, classifier or set of images.
         CannotWrite: no permission or no space.
     """
     refuse_other_folder(path, resume=resume)

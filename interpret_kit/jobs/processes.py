@@ -1,6 +1,6 @@
 """Which processes on this machine count the shards of a job? Executors of one process each.
 
-One each, for then it is known which part a process was at when it died.
+With one process each, it is known which part a process was counting when it died.
 """
 
 from __future__ import annotations

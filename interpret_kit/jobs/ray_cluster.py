@@ -1,6 +1,6 @@
 """Which processes of a Ray cluster count the shards of a job? Actors, which hold the network once.
 
-Ray places them, restarts those that die, and repeats what they were at: see
+Ray places them, restarts those that die, and repeats their unfinished work: see
 https://docs.ray.io/en/latest/ray-core/fault_tolerance/actors.html
 """
 

@@ -1,7 +1,7 @@
-"""How are named arrays kept in a file that is known to be whole when it is read?
+"""How are named arrays saved so that reading them detects a damaged or misplaced file?
 
-The first line is the SHA-256 of the rest, which is an uncompressed .npz archive, and of what it
-belongs to: a file of another job, or of another shard, is refused.
+The rest of the file after its first line is an uncompressed .npz archive. The first line is a
+SHA-256 of the archive and of its owner: the file of another job, or of another shard, is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_state(file: Path, state: Mapping[str, Array], of: str) -> None:
     Args:
         file: where to.
         state: arrays by name.
-        of: what they belong to; only who knows it can read them.
+        of: their owner, which must be given again to read them.
 
     Raises:
         OSError: if there is no space or no permission.

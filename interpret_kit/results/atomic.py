@@ -1,8 +1,9 @@
 """How does a file or folder appear complete or not at all?
 
 Atomic writes: the contents go to a temporary name beside the target, which is then renamed. Only
-folders with a marker file of this library are replaced. Other files do not tell: a website has an
-index.html, an extension of a browser a manifest.json, a model of another library a config.json.
+folders with a marker file of this library are replaced. Other file names would not be conclusive:
+websites have an index.html, browser extensions a manifest.json, models of other libraries a
+config.json.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Is another process at work in this folder?
+"""Is another process using this folder?
 
-A file there is locked by filelock for as long as the process lives, so that what a
-killed process leaves behind does not keep others out. The file says which process it is.
+A file in it is locked with filelock until the process ends, so the file that a killed process
+leaves behind does not keep others out. The file names the process.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from interpret_kit.models.loading.recorded_runs import LOCK
 
 @contextmanager
 def alone_in(folder: Path, option: str = "`out`", *, beside: bool = False) -> Iterator[None]:
-    """Keep other processes out of a folder; one that is made for it goes again if it stays empty.
+    """Keep other processes out of a folder, which is created and, if it stays empty, removed.
 
     with alone_in(Path("sweeps/kernel")):
         ...  # another process that tries the same is refused
 
     Args:
-        folder: is made if it is not there.
-        option: what names the folder, for the message.
+        folder: created if it does not exist.
+        option: the argument that names the folder, for the message.
         beside: whether the lock is a file beside the folder, which then need not exist.
 
     Raises:
-        OutputExists: one is at work there.
+        OutputExists: another process is using it.
         CannotWrite: no permission, or a file where a folder should be.
     """
     from filelock import FileLock, Timeout

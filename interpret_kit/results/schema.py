@@ -1,6 +1,7 @@
 """Are the arrays and facts of a saved result what their class declares?
 
-A file may be damaged, or made by a stranger: a wrong index would be an error deep in a figure.
+A file may be damaged or malicious. Without these checks, a wrong index would only show as an error
+in a figure.
 """
 
 from __future__ import annotations

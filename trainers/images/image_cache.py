@@ -97,10 +97,10 @@ def packed(images: ImageSet, size: tuple[int, int], progress: ReportDecoding) ->
 
 
 def _name(images: ImageSet, size: tuple[int, int]) -> str:
-    """Where the images are, and in which state: the latter may change for one and the same place.
+    """Return a name of two hashes: of where the images are, and of the state of their files.
 
-    The state is that of the files on disk. The time of change goes with it, as the time of
-    modification can be set back: a copy that keeps times, of the same length, is another file.
+    The state includes the time of the last status change (ctime), because the modification time
+    can be set back: a copy of the same length that preserves times is another file.
     """
     assert isinstance(images.store, Files)
     place = hashlib.sha256(f"{Path(images.source).absolute()}\n{images.split}\n{size}".encode())

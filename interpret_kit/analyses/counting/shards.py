@@ -1,8 +1,8 @@
 """How are all images counted, so that interruptions do not change a bit of the result?
 
-The images are cut into shards, by position and nothing else. Each is counted on its own, in batches
-that begin with it, and the counts are merged in order: float sums group in the same way whether a
-run computes all shards or finds some that an earlier run has kept.
+The images are divided into shards, by position alone. Each shard is counted separately, in batches
+that start at its first image, and the counts are merged in order. Float sums are therefore grouped
+in the same way whether a run computes all shards or loads some of an earlier run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What has an analysis counted so far? Named accumulators, which are merged and kept together.
 
-A state is arrays by name: ``restore`` of what ``state`` gives makes an equal accumulator, and what
-has not been seen is not there. Sums of floats depend on the order in which they are made: see
+``state`` returns arrays by name, from which ``restore`` makes an equal accumulator; an accumulator
+that has seen nothing has no arrays. Sums of floats depend on the order of addition: see
 `interpret_kit.analyses.counting.shards`.
 """
 

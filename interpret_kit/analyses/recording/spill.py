@@ -1,4 +1,4 @@
-"""Where do rows go that the memory does not hold? To temporary files without a name.
+"""Where are records stored that exceed the memory limit? In temporary files without a name.
 
 Each column is appended to a file of its own and read back as a memory-mapped array. The system
 deletes such a file when nothing uses it any more, however the process ends.

@@ -1,7 +1,7 @@
-"""How is each photo a part of its own, whatever its place among the others?
+"""How is each photo stored as a separate part, whatever its place among the others?
 
-The result of one photo depends on its contents alone: neither its name nor the other photos are
-among what a job compares.
+The result for a photo depends only on its contents, so a job compares neither its name nor the
+other photos.
 """
 
 from __future__ import annotations
