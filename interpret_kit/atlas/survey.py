@@ -1,7 +1,8 @@
 """How strongly does each image activate each filter, and what is predicted for it?
 
-One pass over all images records the largest activation of every filter on every image, after the activation function, and
-statistics over all units. The records go to files if they exceed the memory limit.
+One pass over all images records the largest activation of every filter on every image, after the
+activation function, and statistics over all units. The records go to files if they exceed the
+memory limit.
 """
 
 from __future__ import annotations
