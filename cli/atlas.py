@@ -32,7 +32,7 @@ from interpret_kit.cli.common.options import (
     options_of,
     shared,
 )
-from interpret_kit.cli.common.resuming import give_hint
+from interpret_kit.cli.common.resuming import give_hint, pin, pinned
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import OutputExists, RunError, UsageError
 from interpret_kit.models.loading.overrides import as_given
@@ -150,6 +150,7 @@ def _specs(ctx: click.Context, terminal: Terminal) -> tuple[str, ...]:
         raise UsageError(
             f"--compare names both models, and --model {given['model']} is given; drop one of them"
         )
+    pin(ctx, model=None)
     if given["compare"][1].startswith("-"):  # click takes an option for the second model
         raise UsageError(
             f"--compare needs two models, and only {given['compare'][0]} is given; add the other, "
@@ -182,7 +183,7 @@ def _write(
             "batch_size": given["batch_size"],
             "engine": given["engine"],
             "progress": lambda what, done, total: step(done, total, what),
-            "command": command_again(inputs.ctx, inputs.models[0]),
+            "command": command_again(inputs.ctx),
             "force": given["force"] or given["update"],
         }
         place = Path(given["out"] or OUT), settings
@@ -191,15 +192,18 @@ def _write(
         return write_atlas(loaded[0], images, *place, **how)
 
 
-def command_again(ctx: click.Context, model: str) -> str:
-    """Return the command that writes the same atlas again, with the model that was used."""
+def command_again(ctx: click.Context) -> str:
+    """Return the command that writes the same atlas again, with the model and images used."""
+    chosen = pinned(ctx)
+    model = chosen.pop("model", None)
     parts = ["ikit", "atlas", *map(str, ctx.params["images"])]
-    parts += [] if ctx.params["compare"] else ["--model", model]
+    parts += [] if model is None else ["--model", model]
     for option in ctx.command.params:
         name = str(option.name)
         default = ctx.get_parameter_source(name) is ParameterSource.DEFAULT
-        if isinstance(option, click.Option) and not default and name not in {"model", *_NOT_AGAIN}:
-            value = ctx.params[name]
+        value: Any = chosen.get(name, None if default else ctx.params[name])
+        unused = value is None or name in {"model", *_NOT_AGAIN}
+        if isinstance(option, click.Option) and not unused:
             for each in value if option.multiple else [value]:
                 typed = ",".join(map(str, each)) if isinstance(each, tuple) else str(each)
                 parts += [option.opts[0], *(each if option.nargs > 1 else [typed])]

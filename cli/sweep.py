@@ -101,7 +101,7 @@ def _cluster(ctx: click.Context) -> RayCluster | None:
         if given["gpus_per_worker"]:
             raise UsageError("--gpus-per-worker only applies to a Ray cluster; name one with --ray")
         return None
-    jobs = given["jobs"] if ctx.get_parameter_source("jobs") is ParameterSource.COMMANDLINE else 0
+    jobs = 0 if ctx.get_parameter_source("jobs") is ParameterSource.DEFAULT else given["jobs"]
     cluster = RayCluster(given["ray"], jobs, gpus_per_worker=given["gpus_per_worker"])
     cluster.check()
     return cluster

@@ -16,7 +16,7 @@ from interpret_kit.cli.common.as_typed import as_typed, options_by_name
 from interpret_kit.cli.common.defaults import RUNS, how
 from interpret_kit.cli.common.folders import check_force, check_writable, next_free, wrote
 from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
-from interpret_kit.cli.common.resuming import RESUME, telling_how_to_resume
+from interpret_kit.cli.common.resuming import RESUME, pin, telling_how_to_resume
 from interpret_kit.cli.common.terminal import Step, Terminal
 from interpret_kit.data.torchvision_sets import check_trainable
 from interpret_kit.errors import UsageError
@@ -66,6 +66,7 @@ def _run(ctx: click.Context) -> None:
 def _recipe(ctx: click.Context) -> Recipe:
     """The recipe of the options; to resume, that of the run with the options that are given."""
     given = ctx.params
+    pin(ctx, data=given["data"])
     if not (given["resume"] and given["out"]):
         return from_options(Recipe, given)
     recorded = recorded_recipe(Path(given["out"]))
@@ -73,6 +74,7 @@ def _recipe(ctx: click.Context) -> Recipe:
         return from_options(Recipe, given)
     fields = [each.name for each in dataclasses.fields(Recipe)]
     typed = [each for each in fields if ctx.get_parameter_source(each) is COMMANDLINE]
+    pin(ctx, **dict.fromkeys(fields))
     recipe = dataclasses.replace(recorded, **{each: given[each] for each in typed})
     before = dataclasses.asdict(recorded) | {"data": recipe.data}  # the images may have moved
     refuse_other_recipe(Path(given["out"]), before, recipe)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.cli.common.models import said_by
+from interpret_kit.cli.common.resuming import pin
 from interpret_kit.errors import NothingThere, UsageError
 from interpret_kit.models.argument_values import at_home
 from interpret_kit.models.loading.overrides import as_given
@@ -59,6 +60,7 @@ def choose_model(ctx: click.Context) -> Chosen:
     chosen = _chosen_model(ctx)
     device = ctx.params.get("device", "auto")
     check_model(str(chosen.spec), ctx.params["arch"], device, as_given(**said_by(ctx)))
+    pin(ctx, model=str(chosen.spec))
     return chosen
 
 
@@ -85,6 +87,12 @@ def with_state(why: str, model: str) -> str:
 
 def choose_images(ctx: click.Context, model: Chosen) -> Chosen:
     """Named images, else --data, else IKIT_DATA, else the run's own data set, else shapes."""
+    chosen = _chosen_images(ctx, model)
+    pin(ctx, data=None if ctx.params["images"] else str(chosen.spec))
+    return chosen
+
+
+def _chosen_images(ctx: click.Context, model: Chosen) -> Chosen:
     named: Sequence[str] = ctx.params["images"]
     if named:
         if how(ctx, "data") == "--data":

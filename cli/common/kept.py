@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from interpret_kit.cli.common.folders import job_beside, next_free
-from interpret_kit.cli.common.resuming import RESUME, give_hint
-from interpret_kit.errors import CannotWrite, NothingThere, OutputExists, UsageError
+from interpret_kit.cli.common.resuming import RESUME, by_default, give_hint
+from interpret_kit.errors import (
+    CannotWrite,
+    JobMismatch,
+    NothingThere,
+    OutputExists,
+    RunError,
+    UsageError,
+)
 from interpret_kit.jobs.folder import JOB, SHARDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 
@@ -44,19 +53,37 @@ class Kept:
     def resumable(self) -> Iterator[None]:
         """Let the message of what ends the block early give the command to resume it.
 
-        That of an error does so for a temporary job only: the message names the other. A temporary
-        job of which no shard was counted is removed.
+        That of an error does so for a temporary job only: the message names the other. One that
+        refuses to resume does not: the same command would be refused again. A temporary job of
+        which no shard was counted is removed.
+
+        Raises:
+            JobMismatch: that of the block, with what to type instead.
         """
         try:
             yield
         except BaseException as end:
+            interrupted = isinstance(end, (KeyboardInterrupt, SystemExit))
             if self.out is not None and self._is_empty():
                 self.end()
-            elif self.out is not None:
+            elif self.out is not None and (interrupted or isinstance(end, RunError)):
                 give_hint(("--out", str(self.out)), RESUME)
-            elif self.job is not None and isinstance(end, (KeyboardInterrupt, SystemExit)):
+            elif self.job is not None and interrupted:
                 give_hint(RESUME)
+            if isinstance(end, JobMismatch):
+                raise self._mismatch(end.reasons) from end
             raise
+
+    def _mismatch(self, reasons: Sequence[str]) -> JobMismatch:
+        """Say that the job is of another command, and how the two may come together."""
+        chosen = by_default(click.get_current_context())
+        now = f" (chosen by default here: {chosen})" if chosen else ""
+        new = "drop --resume and use another --out" if self.out else "use another --job folder"
+        return JobMismatch(
+            f"cannot resume {self.job}: {'; '.join(reasons)}; repeat the command that was "
+            f"started{now}, or {new}",
+            reasons,
+        )
 
 
 def refuse_job_inside_out(given: Mapping[str, Any]) -> None:

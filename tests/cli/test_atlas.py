@@ -109,11 +109,33 @@ def test_ctrl_c_gives_the_command_that_resumes(place, monkeypatch):
 
     monkeypatch.chdir(place)
     monkeypatch.setattr(OcclusionFold, "add", stop)
-    monkeypatch.setattr(sys, "argv", ["ikit", "atlas", "--force", "--out", "new"])
-    result = run(place, "--out", "new", "--engine", "full")
-    said = "Error: stopped by Ctrl-C; resume with: ikit atlas --out new --update"
-    assert result.stderr.splitlines() == [said]
+    line = ["--model", "run", "--data", "photos", "--out", "new", "--engine", "full"]
+    monkeypatch.setattr(sys, "argv", ["ikit", "atlas", "--force", *line])
+    result = CliRunner().invoke(ikit, ["atlas", *line])
+    again = "ikit atlas --model run --data photos --out new --engine full --update"
+    assert result.stderr.splitlines() == [f"Error: stopped by Ctrl-C; resume with: {again}"]
     shutil.rmtree(place / "new.parts")
+
+
+def test_what_resumes_an_atlas_has_its_model_and_images(place, monkeypatch):
+    def stop(*_, parts, **__):
+        parts.place.mkdir()
+        raise KeyboardInterrupt
+
+    write_run(place / "runs" / "mine")
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("interpret_kit.atlas.build.write_atlas", stop)
+    monkeypatch.setenv("IKIT_ATLAS_PHOTO", "photos/red/0.png photos/green/1.png")
+    monkeypatch.setenv("IKIT_FORCE", "1")  # together with --update, it would be refused
+    monkeypatch.setattr(sys, "argv", ["ikit", "atlas", "--data", "photos", "--engine", "full"])
+    result = CliRunner().invoke(ikit, sys.argv[1:])
+    assert result.stderr.splitlines() == [
+        "Error: stopped by Ctrl-C; resume with: IKIT_FORCE= ikit atlas --data photos --engine full "
+        "--model runs/mine --photo photos/red/0.png --photo photos/green/1.png --out ikit-atlas "
+        "--update"
+    ]
+    (place / "ikit-atlas.parts").rmdir()
+    shutil.rmtree(place / "runs")
 
 
 def test_one_model_is_not_compared(place):

@@ -83,7 +83,8 @@ def test_an_interrupted_job_says_how_to_resume_it(end, monkeypatch, tmp_path):
     monkeypatch.setitem(PER_CLASS, "test", 1)  # none is read: drawing 30 takes a second
     monkeypatch.setattr("interpret_kit.cli.common.models.load", lambda *_: None)
     monkeypatch.setattr("interpret_kit.analyses.occlusion.Occlusion.run", stopped)
-    for line, more in (("occlusion", ""), ("occlusion --job a", " --job a --resume")):
+    pinned = " --job a --model embedded --data shapes --resume"
+    for line, more in (("occlusion", ""), ("occlusion --job a", pinned)):
         monkeypatch.setattr("sys.argv", ["ikit", *line.split()])
         said = CliRunner().invoke(ikit, line.split()).stderr
         assert said.startswith("Error: stopped by ")
@@ -135,7 +136,9 @@ def test_a_long_run_without_a_job_is_resumed_by_what_ctrl_c_prints(line, place, 
         interrupted_after(2, patch)
         stopped = command(line, patch)
     assert stopped.exit_code == 130
-    told = f"misclassifications --out {out} --resume"
+    typed = " --out ikit-out/mine" if "--out" in line else ""
+    chosen = f"--model runs/mine --data labelled{'' if typed else f' --out {out}'}"
+    told = f"misclassifications{typed} {chosen} --resume"
     assert stopped.stderr == f"Error: stopped by Ctrl-C; resume with: ikit {told}\n"
     assert folders(place) == [f"{Path(out).name}.job"]
     again = command(f"misclassifications --out {out}", monkeypatch)  # by hand, without --resume
@@ -146,6 +149,63 @@ def test_a_long_run_without_a_job_is_resumed_by_what_ctrl_c_prints(line, place, 
         assert command(told, patch).exit_code == 0
     assert folders(place) == [Path(out).name]
     assert (place / out / "arrays.npz").read_bytes() == (place / "plain/arrays.npz").read_bytes()
+
+
+def finish_another_training(place):
+    """Let a newer run be the default model."""
+    write_run(place / "runs" / "newer", mean=(0.25, 0.25, 0.25))
+    os.utime(place / "runs" / "mine" / "config.json", (1e9, 1e9))
+
+
+def told_by(stopped):
+    """The arguments of the command that an interruption has printed."""
+    return stopped.stderr.strip().partition("; resume with: ikit ")[2]
+
+
+def test_a_newer_run_and_other_variables_do_not_change_what_is_resumed(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupted_after(2, patch)
+        patch.setenv("IKIT_DATA", "labelled")
+        patch.setenv("IKIT_MISCLASSIFICATIONS_SILENCE", "1:0")
+        patch.setenv("IKIT_STRICT", "1")
+        stopped = command("misclassifications --out mine", patch)
+    told = "--out mine --model runs/mine --data labelled --silence 1:0 --strict --resume"
+    assert told_by(stopped) == f"misclassifications {told}"
+    finish_another_training(place)
+    monkeypatch.setenv("IKIT_DATA", "elsewhere")
+    assert command(told_by(stopped), monkeypatch).exit_code == 0
+    assert json.loads((place / "mine/manifest.json").read_text())["fields"]["silence"] == [[1, [0]]]
+
+
+def test_a_variable_that_the_images_overrule_is_not_typed(place, monkeypatch):
+    interrupted_after(1, monkeypatch)
+    monkeypatch.setenv("IKIT_DATA", "elsewhere")
+    stopped = command("misclassifications labelled --out mine", monkeypatch)
+    told = "misclassifications labelled --out mine --model runs/mine --resume"
+    assert told_by(stopped) == told
+
+
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        ("misclassifications --out mine", "drop --resume and use another --out"),
+        ("misclassifications --job mine.job", "use another --job folder"),
+    ],
+)
+def test_a_job_of_another_model_names_the_model_instead_of_the_same_command(
+    line, other, place, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        interrupted_after(2, patch)
+        command(line, patch)
+    finish_another_training(place)
+    refused = command(f"{line} --resume", monkeypatch)
+    assert refused.exit_code == 2
+    assert refused.stderr == (
+        "Error: cannot resume mine.job: the classifier's weights or preprocessing have changed; "
+        "repeat the command that was started (chosen by default here: --model runs/newer and "
+        f"--data labelled), or {other}\n"
+    )
 
 
 def test_a_folder_whose_run_was_interrupted_is_not_the_next_free_one(place, monkeypatch):
@@ -173,7 +233,7 @@ def test_an_error_in_the_middle_of_a_long_run_gives_the_command_too(place, monke
     assert stopped.exit_code == 1
     assert re.fullmatch(
         r"Error: cannot read .*4\.png: .*; resume with: ikit misclassifications --strict "
-        r"--out ikit-out/misclassifications-1 --resume",
+        r"--model runs/mine --data labelled --out ikit-out/misclassifications-1 --resume",
         stopped.stderr.strip(),
     )
 

@@ -73,8 +73,14 @@ def test_it_says_how_to_resume_and_each_trial_names_its_run(data, tmp_path):
     ("line", "resumed"),
     [
         ("sweep study.toml --out s --force", "sweep study.toml --out s"),
-        ("train --size 8 --channels 4 --force --out r", "train --size 8 --channels 4 --out r"),
-        ("train --size 8 --channels 4", "train --size 8 --channels 4 --out runs/shapes-1"),
+        (
+            "train --size 8 --channels 4 --force --out r",
+            "train --size 8 --channels 4 --out r --data shapes",
+        ),
+        (
+            "train --size 8 --channels 4",
+            "train --size 8 --channels 4 --data shapes --out runs/shapes-1",
+        ),
     ],
 )
 @pytest.mark.parametrize(
