@@ -25,7 +25,7 @@ from interpret_kit.models.preprocessing import Preprocessing, preprocessing_for
 from interpret_kit.models.probing.evaluation import alone_with, evaluating, in_eval_mode, switchable
 from interpret_kit.models.probing.examine import Examined, examine, two_images
 from interpret_kit.models.probing.misfits import explained, refuse_unusable, rows_of
-from interpret_kit.models.probing.network_kinds import computing_type, unwrapped
+from interpret_kit.models.probing.network_kinds import computing_type, dense, unwrapped
 from interpret_kit.models.probing.output_kind import probabilities, refuse_headless
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, what PIL's convert("L") uses
@@ -236,5 +236,5 @@ def _as_bytes(value: object) -> bytes:
     described = f"{value.dtype} {tuple(value.shape)}".encode()
     if value.is_quantized:
         return described + _as_bytes(value.dequantize())
-    held = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+    held = dense(value.detach()).cpu().contiguous().flatten().view(torch.uint8)
     return described + held.numpy().tobytes()

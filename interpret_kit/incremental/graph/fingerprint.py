@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.incremental.tuning import HASHED_BYTES
+from interpret_kit.models.probing.network_kinds import dense
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -37,20 +38,21 @@ def fingerprint_of(network: nn.Module) -> str:
     sums: list[Tensor] = []
     small: dict[torch.dtype, list[Tensor]] = {}
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        for name, weight in [*network.named_parameters(), *network.named_buffers()]:
+        for name, held in [*network.named_parameters(), *network.named_buffers()]:
+            weight = dense(held.detach())
             digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             if weight.is_cuda:
                 sums.append(checksum(weight))
                 continue
             if weight.is_cpu and weight.nbytes <= _SMALL and not weight.is_quantized:
-                small.setdefault(weight.dtype, []).append(weight.detach().flatten())
+                small.setdefault(weight.dtype, []).append(weight.flatten())
                 continue
-            held = weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-            if len(held) <= HASHED_BYTES:  # not worth a thread
-                digest.update(held)
+            data = weight.cpu().contiguous().flatten().view(torch.uint8).numpy().data
+            if len(data) <= HASHED_BYTES:  # not worth a thread
+                digest.update(data)
                 continue
             pieces = [
-                held[first : first + HASHED_BYTES] for first in range(0, len(held), HASHED_BYTES)
+                data[first : first + HASHED_BYTES] for first in range(0, len(data), HASHED_BYTES)
             ]
             for piece in threads.map(hashlib.sha256, pieces):
                 digest.update(piece.digest())

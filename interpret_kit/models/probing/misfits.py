@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interpret_kit.errors import BadWeights, InterpretError, NotSupported, UsageError, WrongType
-from interpret_kit.models.probing.network_kinds import computing_type, is_exported
+from interpret_kit.models.probing.network_kinds import computing_type, dense, is_exported
 
 _OTHER_SIZE = re.compile(
     r"cannot be multiplied|invalid for input of size|[Kk]ernel size|[Oo]utput size|too small|"
@@ -63,7 +63,7 @@ def refuse_not_finite(network: nn.Module, name: str) -> None:
         BadWeights: if weights, or statistics of a normalisation, are NaN or infinite.
     """
     for weight_name, weight in _learned(network):
-        if weight.is_floating_point() and not torch.isfinite(weight.detach()).all():
+        if weight.is_floating_point() and not torch.isfinite(dense(weight.detach())).all():
             raise not_finite(name, weight_name)
 
 

@@ -133,3 +133,8 @@ def widened(tensor: Tensor) -> Tensor:
     if tensor.is_quantized:
         return tensor.dequantize()
     return tensor.float() if is_half(tensor) else tensor
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """Return a tensor in strided layout: a sparse one, or one in oneDNN's own, is converted."""
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()

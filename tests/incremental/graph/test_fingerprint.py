@@ -2,11 +2,14 @@
 
 import pytest
 import torch
-from networks_on_paper import drawn
+from networks_on_paper import drawn, plain
 from torch import nn
 
+from interpret_kit import IncrementalOcclusion
+from interpret_kit.errors import BadWeights
 from interpret_kit.incremental.graph import fingerprint
 from interpret_kit.incremental.graph.fingerprint import checksum, fingerprint_of
+from interpret_kit.models.probing.misfits import refuse_not_finite
 
 
 def test_the_sum_does_not_depend_on_the_pieces(monkeypatch):
@@ -71,3 +74,30 @@ def test_weights_hashed_together_or_each_by_itself_show_the_last_number(monkeypa
         before = fingerprint_of(network)
         network[3].bias.data[-1] += 1
         assert fingerprint_of(network) != before
+
+
+class Mixing(nn.Module):
+    """Mixes the channels by a matrix that is not laid out as other weights are."""
+
+    def __init__(self, layout, last=1.0):
+        super().__init__()
+        matrix = torch.tensor([[0.0, 2.0, 0.0], [0.5, 0.0, last]])
+        self.matrix = nn.Parameter(getattr(matrix, layout)(), requires_grad=False)
+
+    def forward(self, pixels):
+        return pixels.mean((2, 3)) @ self.matrix.to_dense().T
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_mkldnn"])
+def test_weights_of_any_layout_are_read(layout):
+    network, same, other = Mixing(layout), Mixing(layout), Mixing(layout, last=3.0)
+    assert fingerprint_of(network) == fingerprint_of(same) != fingerprint_of(other)
+    mine, its, others = (plain(each, (4, 4)).fingerprint for each in (network, same, other))
+    assert mine == its != others
+    # The means of the channels are 1, 1 and 0; a black window of 2x2 takes away a quarter of each.
+    seen = torch.ones(1, 3, 4, 4)
+    seen[:, 2] = 0
+    found = IncrementalOcclusion(network).attribute(seen, (3, 2, 2), (3, 2, 2), target=0)
+    torch.testing.assert_close(found, torch.full((1, 3, 4, 4), 0.5))
+    with pytest.raises(BadWeights, match="weight 'matrix' holds values that are not finite"):
+        refuse_not_finite(Mixing(layout, last=torch.nan), "mixing")
