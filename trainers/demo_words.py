@@ -54,7 +54,7 @@ ACTIVATIONS = (
 )
 TOP_PATCHES = (
     "top-patches",
-    "What is each filter looking for?",
+    "What does each filter respond to?",
     "For every filter of every layer, the patches of the test images that activate it most.",
 )
 ABLATION = (

@@ -21,14 +21,14 @@ from interpret_kit.render.attribution import TITLES, coloured, limit_of
 
 READINGS = {
     GRADCAM: "The feature maps of layer {layer}, weighted by how much the output depends on them. "
-    "Green: where they support the class. The map is as coarse as they are.",
-    GUIDED: "Grad-CAM times the gradient of the pixels without its negative parts. Red supports "
-    "the class, blue counts against it. It shows edges, including some that hardly "
-    "matter.",
+    "Green: where they support the class. The map has their resolution.",
+    GUIDED: "Grad-CAM times the guided gradient of the pixels, which is not propagated where it is "
+    "negative. Red supports the class, blue counts against it. It shows edges, including some that "
+    "hardly matter.",
     IG: "What each pixel adds to the output on the way from {fill} to this image. Red raises it, "
-    "blue lowers it: by {summed} in all, of a change of {change}.",
+    "blue lowers it. The sum of the map is {summed}, the change of the output {change}.",
     SALIENCY: "How much the output changes if a pixel changes a little, in either direction. "
-    "Green: much. Neighbouring pixels can differ a lot.",
+    "Green: the output changes much. Neighbouring pixels can differ a lot.",
 }
 LARGEST = 3  # times that the dots of small images are enlarged, so that WebP keeps their colours
 ENOUGH = 160  # pixels of a side from which they are not

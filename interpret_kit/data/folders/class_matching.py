@@ -99,9 +99,9 @@ def no_labels(source: str, split: str | None, question: str) -> str:
     other = "another split; " if split else ""
     predicted = "; or use the network's own predictions as labels with `labels='predicted'`"
     return (
-        f"{question} counts correct and wrong predictions, but the images of {source}{of_split} "
-        f"have no labels; give {other}a folder of class folders, a folder with a labels.csv, or "
-        f"'shapes'{predicted * (question in MAY_PREDICT)}"
+        f"{question} counts correct predictions and mistakes, but the images of "
+        f"{source}{of_split} have no labels; give {other}a folder of class folders, a folder with "
+        f"a labels.csv, or 'shapes'{predicted * (question in MAY_PREDICT)}"
     )
 
 

@@ -117,5 +117,5 @@ def test_labels_are_dropped_if_those_of_any_file_are_not_classes(tmp_path):
 def test_files_without_labels_are_refused_by_an_analysis_that_needs_them(tmp_path):
     for file in range(2):
         write_tar(tmp_path / f"{file}.tar", [("0.png", png(file))])
-    with pytest.raises(NoImages, match="misclassifications counts correct and wrong predictions"):
+    with pytest.raises(NoImages, match="misclassifications counts correct predictions and mis"):
         MISTAKES.run(small_classifier(), load_images(tmp_path))
