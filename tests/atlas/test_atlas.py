@@ -233,7 +233,7 @@ def test_an_image_page_shows_the_maps_of_other_methods(atlas):
     output, there = atlas.classifier(pixels), atlas.classifier(gray)
     target = int(output.argmax())
     change = float((output - there).detach()[0, target])
-    assert f"of a change of {change:.3g}." in said
+    assert f"the change of the output {change:.3g}." in said
     # Saliency, the last of four maps: green where the gradient is largest, white where it is least.
     output[0, target].backward()
     gradient = pixels.grad[0].abs().amax(0)

@@ -26,7 +26,7 @@ READINGS = {
     "negative. Red supports the class, blue counts against it. It shows edges, including some that "
     "hardly matter.",
     IG: "What each pixel adds to the output on the way from {fill} to this image. Red raises it, "
-    "blue lowers it. The sum of the map is {summed}, the change of the output {change}.",
+    "blue lowers it. The sum of the map is {summed}, and the change of the output {change}.",
     SALIENCY: "How much the output changes if a pixel changes a little, in either direction. "
     "Green: the output changes much. Neighbouring pixels can differ a lot.",
 }
