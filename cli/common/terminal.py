@@ -1,7 +1,8 @@
 """How is output printed, for a person at a terminal or for a program that reads it?
 
 Lines and tables go to stdout, and with --json to stderr: then stdout holds nothing but JSON. With
---quiet there are none. Progress and warnings go to stderr.
+--quiet there are none. Progress and warnings go to stderr: progress as a bar or, if stderr is not a
+terminal, as a line now and then.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
+from interpret_kit.cli.common.progress_lines import ProgressLines, Spoken
 from interpret_kit.data.folders.omitted import Omitted, line_of
 from interpret_kit.errors import shortened
 
@@ -44,11 +47,13 @@ class Terminal:
 
     json: bool = False
     quiet: bool = False
+    spoken: Spoken = field(default_factory=Spoken, compare=False)
 
     def say(self, line: str) -> None:
         """Print a line for a person."""
         if not self.quiet:
             click.echo(printable(line), err=self.json)
+            self.spoken.at = time.monotonic()
 
     def left_out(self, files: Iterable[tuple[str, str]]) -> None:
         """Name the files that could not be read, and why: nobody should miss this."""
@@ -88,27 +93,57 @@ class Terminal:
     def progress(self, what: str, total: float | None = None) -> Iterator[Step]:
         """Show a bar with the time left while the block runs, if it runs for some seconds.
 
+        If stderr is not a terminal, print a line after some pause instead: see `progress_lines`.
+
         with terminal.progress("occlusion", total=8) as step:
             step(1, 8)
         """
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet:
             yield _nothing
             return
-        bars = _bars()
-        task = bars.add_task(what, total=total)
-
-        def step(done: float, total: float, what: str = what) -> None:
-            bars.update(task, completed=done, total=total, description=printable(what))
-
-        timer = threading.Timer(PATIENCE, bars.start)
-        timer.daemon = True
-        timer.start()
-        try:
+        showing = _bar(what, total) if sys.stderr.isatty() else _lines(what, total, self.spoken)
+        with showing as step:
             yield step
-        finally:
-            timer.cancel()
-            timer.join()
-            bars.stop()
+
+
+@contextmanager
+def _lines(what: str, total: float | None, spoken: Spoken) -> Iterator[Step]:
+    """Print a line on stderr after each pause; a thread does, for a part may take minutes."""
+    now, ended = ProgressLines(what, total), threading.Event()
+
+    def printing() -> None:
+        while not ended.wait(max(0.0, now.next_line(spoken.at) - time.monotonic())):
+            if time.monotonic() >= now.next_line(spoken.at):  # nothing was said meanwhile
+                with suppress(OSError):  # nobody reads the pipe any more
+                    click.echo(printable(now.line()), err=True)
+                spoken.at = time.monotonic()
+
+    thread = threading.Thread(target=printing, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield now.step
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _bar(what: str, total: float | None) -> Iterator[Step]:
+    bars = _bars()
+    task = bars.add_task(what, total=total)
+
+    def step(done: float, total: float, what: str = what) -> None:
+        bars.update(task, completed=done, total=total, description=printable(what))
+
+    timer = threading.Timer(PATIENCE, bars.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield step
+    finally:
+        timer.cancel()
+        timer.join()
+        bars.stop()
 
 
 def _nothing(done: float, total: float, what: str = "") -> None:

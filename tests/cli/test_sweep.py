@@ -2,14 +2,14 @@
 
 import csv
 import json
-from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from small_runs import write_splits
 
-from interpret_kit.cli.common import trials
 from interpret_kit.cli.common.terminal import Terminal
+from interpret_kit.cli.common.trials import Trials
 from interpret_kit.cli.main import ikit
 from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.sweep.trial import Outcome
@@ -133,49 +133,28 @@ def test_all_studies_are_checked_before_the_first_is_swept(data, tmp_path):
     assert not (tmp_path / "out" / "good").exists()
 
 
-@dataclass
-class Log:
-    """A long trial without a progress bar: what was printed at which second."""
+class Sweep:
+    """A sweep of trials of 50 epochs of ten batches, and the steps of its progress."""
 
-    monkeypatch: pytest.MonkeyPatch
-    now: float = 0.0
-    steps: list = field(default_factory=list)
+    def __init__(self):
+        self.steps = []
+        step = lambda *each: self.steps.append(each)  # noqa: E731
+        self.listener = Trials(Terminal(quiet=True), step, 4)
 
-    def __post_init__(self):
-        self.monkeypatch.setattr(trials.time, "monotonic", lambda: self.now)
-        step = lambda *each: self.steps.append(each[:2])  # noqa: E731
-        self.listener = trials.Trials(Terminal(), step, 2)
+    def progressed(self, name, epoch, batch):
+        now = TrainingProgress(epoch, 50, batch, 10, 2.5, 0.125)
+        self.listener.progressed(SimpleNamespace(name=name), now)
 
-    def learn(self, epoch, seconds, epochs=50, batches=10):
-        for batch in range(1, batches + 1):
-            self.now += seconds / batches
-            self.listener.progressed(
-                self, TrainingProgress(epoch, epochs, batch, batches, 2.5, 0.125)
-            )
-
-    name = "kernel 3, seed 0"
+    def ended(self, name, over):
+        self.listener.ended(SimpleNamespace(name=name), Outcome("too large"), over, 4)
 
 
-def test_a_long_trial_says_where_it_is_at_most_every_twentieth_and_every_minute(
-    monkeypatch, capsys
-):
-    log = Log(monkeypatch)
-    for epoch in range(1, 51):
-        log.learn(epoch, 40)
-    lines = capsys.readouterr().err.splitlines()
-    said = "kernel 3, seed 0: epoch 3 of 50, loss 2.500, validation accuracy so far 12.5 %"
-    assert lines[0] == said
-    # 2.5 epochs are a twentieth, and take 100 s
-    assert [int(line.split()[5]) for line in lines[:3]] == [3, 5, 8]
-    assert 19 <= len(lines) <= 20
-    assert log.steps[-1] == (1, 2)
-
-
-def test_a_short_trial_says_nothing_on_its_way(monkeypatch, capsys):
-    log = Log(monkeypatch)
-    for trial in range(1, 11):
-        log.learn(1, 50, epochs=1)
-        log.listener.ended(log, Outcome("too large"), trial, 10)
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    assert len(printed.out.splitlines()) == 10
+def test_the_progress_of_a_sweep_is_that_of_all_trials_under_way():
+    sweep = Sweep()
+    sweep.progressed("kernel 3, seed 0", 26, 5)  # 25.5 of 50 epochs
+    said = "kernel 3, seed 0: epoch 26 of 50, loss 2.500, validation accuracy so far 12.5 %"
+    assert sweep.steps[-1] == (0.51, 4, said)
+    sweep.progressed("kernel 5, seed 0", 1, 5)  # in another process
+    assert sweep.steps[-1][0] == pytest.approx(0.52)
+    sweep.ended("kernel 3, seed 0", 1)
+    assert sweep.steps[-1] == (pytest.approx(1.01), 4, "1 of 4 trials")

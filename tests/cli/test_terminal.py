@@ -1,14 +1,17 @@
 """Is what stands on a terminal plain, and is there progress only where someone waits?"""
 
 import logging
+import math
+import re
 import time
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from interpret_kit.cli.common import terminal
+from interpret_kit.cli.common import progress_lines, terminal
 from interpret_kit.cli.common.terminal import Printable
 from interpret_kit.cli.main import ikit
 from interpret_kit.data.folders.omitted import Omitted
@@ -46,6 +49,74 @@ class TestProgress:
 
     def test_does_not_appear_when_quiet(self, monkeypatch):
         assert self.shown(monkeypatch, patience=0, quiet=True) == ""
+
+
+class TestProgressInALog:
+    """Without a terminal, as with nohup, in CI or in a notebook."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        clock = SimpleNamespace(now=1000.0)
+        clock.monotonic = lambda: clock.now
+        monkeypatch.setattr(progress_lines, "time", clock)
+        return clock
+
+    @pytest.mark.parametrize("json", [False, True])
+    def test_is_a_plain_line_on_stderr_after_a_pause(self, json, monkeypatch, capsys):
+        monkeypatch.setattr(progress_lines, "PAUSE", 0.1)
+        with terminal.Terminal(json=json).progress("occlusion", total=8) as step:
+            step(1, 8)
+            step(3.5, 8, "\x1b[35mfile")
+            printed = _first_line(capsys)
+        assert printed.out == ""
+        assert re.match(r"\?\[35mfile: 3 of 8 done \(44 %\), 0:00:00 left\n", printed.err)
+
+    def test_there_is_none_with_quiet_or_if_the_work_is_short(self, monkeypatch, capsys):
+        with terminal.Terminal().progress("occlusion", total=8) as step:
+            step(8, 8)
+        monkeypatch.setattr(progress_lines, "PAUSE", 0.0)
+        with terminal.Terminal(quiet=True).progress("occlusion", total=8) as step:
+            step(1, 8)
+            time.sleep(0.05)
+        assert capsys.readouterr() == ("", "")
+
+    def test_the_time_left_is_that_of_the_rate_since_the_phase_began(self, clock):
+        work = progress_lines.ProgressLines("atlas", None)
+        clock.now += 40
+        assert work.line() == "atlas: running for 0:00:40"
+        work.step(60, 100, "top patches")  # resumed: 60 were there
+        assert work.line() == "top patches: 60 of 100 done (60 %)"
+        clock.now += 30
+        work.step(70, 100, "top patches")
+        assert work.line() == "top patches: 70 of 100 done (70 %), 0:01:30 left"
+        work.step(0, 100, "ablation")
+        assert work.line() == "ablation: 0 of 100 done (0 %)"
+        clock.now += 10
+        work.step(1, 100, "ablation")
+        assert work.line() == "ablation: 1 of 100 done (1 %), 0:16:30 left"
+        work.step(5, math.inf, "listing")
+        assert work.line() == "listing: 5 done, running for 0:01:20"
+
+    def test_lines_are_half_a_minute_apart_at_first_and_fewer_later(self, clock):
+        work = progress_lines.ProgressLines("demo", 8)
+        due = [1000.0]
+        while due[-1] < 1000 + 24 * 3600:
+            due.append(work.next_line(due[-1]))
+        assert due[1:4] == [1030, 1060, 1090]
+        assert due[11] - due[10] == 30  # five minutes
+        assert due[12] - due[11] == 33
+        assert due[-1] - due[-2] == 600
+        assert len(due) < 200
+
+
+def _first_line(capsys):
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        printed = capsys.readouterr()
+        if printed.err:
+            return printed
+        time.sleep(0.01)
+    raise AssertionError("no line within five seconds")
 
 
 def _until(true, seconds=5.0):
