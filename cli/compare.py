@@ -17,6 +17,7 @@ from interpret_kit.cli.common import defaults, models
 from interpret_kit.cli.common.early_checks import Inputs, check_pair_early
 from interpret_kit.cli.common.folders import check_force, check_place, next_free, wrote
 from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
+from interpret_kit.cli.common.resuming import telling_to_start_again
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.errors import UsageError
 from interpret_kit.models.loading.overrides import as_given
@@ -105,7 +106,8 @@ def _answer(
     from interpret_kit.analyses.comparing.run import compare as compare_them
 
     progress = terminal.progress(str(ctx.info_name), len(images))
-    with importing("interpret_kit.render.comparison"), progress as step:
+    drawing = importing("interpret_kit.render.comparison")
+    with telling_to_start_again(), drawing, progress as step:
         return compare_them(
             loaded[0],
             loaded[-1],

@@ -10,6 +10,7 @@ import click
 
 from interpret_kit.cli.common.folders import check_place
 from interpret_kit.cli.common.options import example_of, shared
+from interpret_kit.cli.common.resuming import telling_to_start_again
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.models.loading.recorded_runs import check_device
 from interpret_kit.results.lock import alone_in
@@ -30,7 +31,7 @@ def _run(ctx: click.Context) -> None:
     from interpret_kit.trainers.demo import ATLAS, PHOTO_ATLAS, Demo, next_commands, write_demo
 
     start = time.perf_counter()
-    with terminal.progress("demo") as step:
+    with telling_to_start_again(), terminal.progress("demo") as step:
         steps = _Steps(terminal, step)
         page = write_demo(out, Demo(device=given["device"]), force=given["force"], progress=steps)
         steps.over()

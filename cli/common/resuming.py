@@ -63,12 +63,22 @@ def telling_how_to_resume(*added: Added, without: Sequence[str] = ()) -> Iterato
         raise
 
 
-def give_hint(*added: Added, without: Sequence[str] = ()) -> None:
+@contextmanager
+def telling_to_start_again() -> Iterator[None]:
+    """Let the message of Ctrl-C or SIGTERM, if it ends the block, say that nothing was kept."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        give_hint(how="nothing of this run was kept; start again with")
+        raise
+
+
+def give_hint(*added: Added, without: Sequence[str] = (), how: str = "resume with") -> None:
     """Let the message of the error that ends this command give the command to resume it."""
     ctx = click.get_current_context()
     options = (*_chosen(ctx), *_from_environment(ctx, without), *added)
     command = resuming_command(sys.argv[1:], *options, without=without)
-    ctx.meta[_HINT] = f"; resume with: {''.join(_unset(ctx, without))}{command}"
+    ctx.meta[_HINT] = f"; {how}: {''.join(_unset(ctx, without))}{command}"
 
 
 def how_to_resume() -> str:

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from small_runs import write_splits
+from small_runs import write_run, write_splits
 
 from interpret_kit.cli.common.terminal import Terminal
 from interpret_kit.cli.common.trials import Trials
 from interpret_kit.cli.main import ikit
+from interpret_kit.data.shapes import PER_CLASS
 from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.sweep.trial import Outcome
 
@@ -102,6 +103,28 @@ def test_what_is_stopped_says_so_and_with_which_command_it_is_resumed(  # noqa: 
     resumed += " --resume" if line.startswith("train") else ""
     assert ended.exit_code == code
     assert ended.stderr == f"Error: stopped by {by}; resume with: ikit {resumed}\n"
+
+
+@pytest.mark.parametrize("line", ["demo --out d", "compare run --ablate 1:0 --out c --data shapes"])
+def test_what_keeps_nothing_when_it_is_stopped_says_so_and_how_to_start_again(
+    tmp_path, monkeypatch, line
+):
+    def stopped(*_, **__):
+        raise SystemExit(143)
+
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run")
+    monkeypatch.setitem(PER_CLASS, "test", 1)  # none is read
+    monkeypatch.setattr("interpret_kit.trainers.demo.train", stopped)
+    monkeypatch.setattr("interpret_kit.analyses.comparing.run.compare", stopped)
+    monkeypatch.setattr("sys.argv", ["ikit", *line.split()])
+    ended = CliRunner().invoke(ikit, line.split())
+    assert ended.exit_code == 143
+    said = (
+        f"Error: stopped by SIGTERM; nothing of this run was kept; start again with: ikit {line}\n"
+    )
+    assert ended.stderr == said
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
 
 
 def test_several_studies_are_swept_in_turn_and_summed_up_in_a_line_each(data, tmp_path):
