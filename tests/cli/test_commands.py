@@ -393,6 +393,14 @@ class TestOtherCommands:
         # The new run is the newest, hence the default.
         assert run("layers").stdout.startswith("model: runs/labelled-1 (the newest run")
 
+    def test_training_on_one_image_per_class_is_refused_before_anything_is_written(self, place):
+        for name in ("red", "green"):
+            write_images(place / "single" / name, count=1)
+        refused = CliRunner().invoke(ikit, ["train", "--data", "single", "--out", "new"])
+        assert (refused.exit_code, refused.stdout) == (1, "data: single (--data)\n")
+        assert "Error: none of the 2 labelled images can be held out" in refused.stderr
+        assert not (place / "new").exists()
+
     def test_training_prints_its_config(self, monkeypatch):
         monkeypatch.setenv("IKIT_DATA", "labelled")
         monkeypatch.setenv("IKIT_TRAIN_EPOCHS", "1")

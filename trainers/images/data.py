@@ -27,6 +27,7 @@ from interpret_kit.errors import (
 from interpret_kit.models.preprocessing import Preprocessing
 from interpret_kit.trainers.images.held import held, is_holding
 from interpret_kit.trainers.images.image_cache import Packed, ReportDecoding, packed
+from interpret_kit.trainers.images.labels import check_held_out, check_labels
 from interpret_kit.trainers.images.levels import channel_statistics, count_levels
 
 HELD_OUT = 0.1  # of the training images, if there is no validation set
@@ -132,6 +133,10 @@ def _decoded(spec: str, seed: int, reader: _Reader) -> TrainingData:
     if reader.strict:
         for each in splits:
             refuse_losses(each.omitted, spec)
+    for each in splits:  # before the first is decoded
+        check_labels(each)
+    if validated is None:
+        check_held_out(images.labels[images.labels >= 0])
     reader.note_once([each.omitted for each in splits])
     train = reader.read(images)
     val = None if validated is None else reader.read(validated)
@@ -166,12 +171,7 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
             stays[row] = False
             left[label] -= 1
             count -= 1
-    if stays.all():
-        raise NoImages(
-            f"none of the {len(split)} labelled images can be held out for validation, as each "
-            "class has only one: give at least 2 images per class (preferably hundreds), or a val "
-            "split"
-        )
+    check_held_out(split.labels.numpy())
     return split.rows(stays.nonzero()[:, 0]), split.rows((~stays).nonzero()[:, 0])
 
 
@@ -253,8 +253,6 @@ class _Reader:
         unused = line_of(omitted)
         self._say(unused and f"{images.split or images.source}: {unused}", *images.notes)
         labelled = images.only(images.ids[images.labels >= 0])
-        if not len(labelled):
-            raise NoImages(f"{images.source} has no labelled images; put them into class folders")
         if len(labelled) < len(images):
             self.notes.append(f"skipped {len(images) - len(labelled)} images without a label")
         decoded = packed(labelled, self.size, self.progress)

@@ -196,7 +196,7 @@ def test_where_every_class_has_a_single_image_more_are_asked_for(tmp_path):
     with pytest.raises(
         NoImages, match=r"none of the 3 labelled images can be held out.*give at least 2 im"
     ):
-        load_training_data(str(tmp_path), (8, 8))
+        load_training_data(str(tmp_path), (8, 8), progress=lambda *_: pytest.fail("decoded"))
 
 
 def test_hold_out_takes_a_tenth_and_loses_none():
