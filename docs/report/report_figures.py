@@ -17,9 +17,9 @@ import interpret_kit as ik
 from interpret_kit.analyses.activations import ActivationsResult
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.analyses.top_patches import TopPatchesResult
-from interpret_kit.render.occlusion import LEAST_LIMIT, PROBABILITY
+from interpret_kit.render.occlusion import PROBABILITY
 from interpret_kit.render.page import DPI, GREY, MARGIN, SMALL, Area, Page
-from interpret_kit.render.scales import Scale, colour_bar, overlay
+from interpret_kit.render.scales import LEAST_LIMIT, Scale, colour_bar, overlay
 
 WIDTH = 1000  # as in make_figures.py
 COLOURS = (256, 128, 64)  # of a palette: the first that makes the file small enough

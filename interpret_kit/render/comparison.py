@@ -19,14 +19,13 @@ from interpret_kit.render.page import (
     fitted,
     integer_ticks,
 )
-from interpret_kit.render.scales import Scale, colour_bar, overlay
+from interpret_kit.render.scales import LEAST_LIMIT, Scale, colour_bar, overlay
 
 MOST_CLASSES = 30
 MOST_IMAGES = 24
 MOST_MAPS = 12
 NAME_WIDTH = 1.6  # inches
 WORSE, BETTER = "#c8442f", "#2c6fbb"
-LEAST_LIMIT = 0.01  # smallest end of the colour scale: below it, rounding would look like a finding
 
 
 def draw(result: ComparisonResult) -> dict[str, Figure]:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 from matplotlib.figure import Figure
 
+from interpret_kit.analyses.counting.windows import distinct_decimals
 from interpret_kit.analyses.inputs.fills import fill_words
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.render.page import (
@@ -19,10 +20,13 @@ from interpret_kit.render.page import (
     ellipsized,
     image_part,
     integer_ticks,
+    lines_height,
+    name_end,
     outline_cells,
 )
 from interpret_kit.render.scales import (
     CONFIDENCE,
+    LEAST_LIMIT,
     Scale,
     colour_bar,
     overlay,
@@ -32,10 +36,13 @@ from interpret_kit.results.result import Array
 
 MOST_IMAGES = 12
 MOST_WINDOWS = 8
+PAGE_WIDTH = 12.0  # inches, of an image with its map and its confidence array
 MOST_NAMED = 5  # classes that windows change the prediction to
 MOST_CELLS = 15  # with more rows or columns, numbers do not fit into the confidence array
-LEAST_LIMIT = 0.01  # smallest end of the colour scale: below it, rounding would look like a finding
-OWN_SCALE = ", and the change in confidence shown in full colour, the largest in its map"
+OWN_SCALE = (
+    ", and the change in confidence shown in full colour: the largest in its map, at least "
+    f"{LEAST_LIMIT}"
+)
 PROBABILITY = Scale(0, 1, CONFIDENCE)
 
 
@@ -97,17 +104,24 @@ def _overlap(one: Array, other: Array) -> float:
 def _image(result: OcclusionResult, i: int, scale: Scale) -> Figure:
     side, wide, pad = 2.8, 3.6, MARGIN
     left = Area.within(pad, 0.3, side, result.input_images[i].shape)
+    middle = left._replace(left=left.left + side + pad)
     bar = Area(2 * side + 2 * pad + 0.12, left.top, 0.14, left.height)
     start = bar.left + 1.3
     cells = Area.within(start, 0.3, wide, result.confidence[i].shape)
-    height = max(left.top + left.height + 0.9, cells.top + cells.height + 0.4)
-    page = Page(12.0, height, _title(result, i), _note(result, i))
-    page.write("image, and window of lowest confidence", pad, 0.05, size=NOTE)
+    under = left.top + left.height + 0.1
+    places = (
+        Area(pad, under, side, 0),
+        Area(side + 2 * pad, under, side, 0),
+        Area(start, cells.top + cells.height + 0.45, PAGE_WIDTH - pad - start, 0),
+    )
+    said = list(zip(_sentences(result, i, scale), places, strict=True))
+    height = max(place.top + lines_height(text, place.width) for text, place in said)
+    page = Page(PAGE_WIDTH, height + 0.1, _title(result, i), _note(result, i))
+    page.write("image", pad, 0.05, size=NOTE)
     page.image(result.input_images[i], left)
     whole = (0, 0, *result.input_images[i].shape[:2])
     lowest = result.grid.boxes()[result.confidence[i].argmin()]
     page.box(left.part(lowest, whole), on_image=True)
-    middle = left._replace(left=left.left + side + pad)
     page.write("drop in confidence when occluded", side + 2 * pad, 0.05, size=NOTE)
     page.image(overlay(result.input_images[i], result.attribution[i], scale), middle)
     colour_bar(page, bar, scale, "drop in confidence")
@@ -115,8 +129,27 @@ def _image(result: OcclusionResult, i: int, scale: Scale) -> Figure:
     _array(page, cells, result, i)
     bar = Area(cells.left + cells.width + 0.12, cells.top, 0.14, cells.height)
     colour_bar(page, bar, PROBABILITY, "confidence")
-    page.write_lines(_changes(result, i), pad, left.top + left.height + 0.15, 2 * side + pad)
+    for text, place in said:
+        page.write_lines(text, place.left, place.top, place.width)
     return page
+
+
+def _sentences(result: OcclusionResult, i: int, scale: Scale) -> tuple[str, str, str]:
+    """Describe what is outlined or coloured in the image, in its map and in its confidence array.
+
+    The last of them names the windows that change the prediction.
+    """
+    confidence = result.confidence[i]
+    row, col = divmod(int(confidence.argmin()), confidence.shape[1])
+    largest = float(np.abs(result.attribution[i]).max(initial=0))
+    lowest = f"Outlined: the window with the lowest confidence, at row {row}, col {col}."
+    colour = f"Full colour at ±{scale.high:.2f}; largest change: {_at_most_two(largest)}."
+    return lowest, colour, _changes(result, i)
+
+
+def _at_most_two(value: float) -> str:
+    """Write a number of at least 0 with two decimals."""
+    return "less than 0.01" if 0 < value < 0.01 else f"{value:.2f}"
 
 
 def _array(page: Page, place: Area, result: OcclusionResult, i: int) -> None:
@@ -136,11 +169,8 @@ def _array(page: Page, place: Area, result: OcclusionResult, i: int) -> None:
 
 def _title(result: OcclusionResult, i: int) -> str:
     target = ellipsized(result.origin.classes[result.target[i]])
-    lowest = result.confidence[i].min()
-    return (
-        f"Occlusion sensitivity for “{target}”: confidence {result.uncovered[i]:.2f}, "
-        f"lowest {lowest:.2f}"
-    )
+    without, lowest = distinct_decimals(result.uncovered[i], result.confidence[i].min())
+    return f"Occlusion sensitivity for “{target}”: confidence {without}, lowest {lowest}"
 
 
 def _note(result: OcclusionResult, i: int) -> str:
@@ -159,14 +189,15 @@ def _changes(result: OcclusionResult, i: int) -> str:
     predicted = result.predicted[i]
     changed = predicted[predicted != result.uncovered_predicted[i]].tolist()
     if not changed:
-        return "No window changes the prediction."
+        return "No window changes the prediction; those that do would be outlined."
     common = Counter(changed).most_common()
     to = ", ".join(
         f"“{ellipsized(result.origin.classes[k])}” ({n})" for k, n in common[:MOST_NAMED]
     )
     more = f" and {len(common) - MOST_NAMED} more classes" if len(common) > MOST_NAMED else ""
-    windows = f"{len(changed)} of {predicted.size} windows change the prediction"
-    return f"Outlined: {windows}, to {to}{more}."
+    windows = "window that changes" if len(changed) == 1 else "windows that change"
+    count = f"{len(changed)} of {predicted.size}"
+    return f"Outlined: the {windows} the prediction ({count}), to {to}{more}."
 
 
 def _windows(result: OcclusionResult, i: int) -> Figure:
@@ -210,7 +241,7 @@ def _prediction(page: Page, place: Area, result: OcclusionResult, which: tuple[i
 
 
 def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Figure:
-    tile, gap, words = 1.45, 0.06, 0.52 if each else 0.36
+    tile, gap, words = 1.45, 0.06, 0.66 if each else 0.5
     first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
     shown = min(len(result.ids), MOST_IMAGES)
     columns = min(shown, 4) if shown != 6 else 3
@@ -223,8 +254,8 @@ def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Fi
         lines * line + 0.1,
         f"Occlusion sensitivity of {of_all} images",
         f"Drop in confidence when occluded, on {'a separate' if each else 'one'} scale for "
-        f"{'each image' if each else 'all images'}. Under each image: the target class "
-        f"and the confidence in it without a window{OWN_SCALE * each}.",
+        f"{'each image' if each else 'all images'}. Under each image: its name, the confidence "
+        f"without a window and the target class{OWN_SCALE * each}.",
     )
     for i in range(shown):
         across, down = i % columns * block, i // columns * line
@@ -232,13 +263,16 @@ def _overview(result: OcclusionResult, scales: list[Scale], *, each: bool) -> Fi
         page.image(result.input_images[i], place)
         covered = overlay(result.input_images[i], result.attribution[i], scales[i])
         page.image(covered, place._replace(left=place.left + tile + gap))
+        under = place.top + place.height + 0.06
+        name = name_end(result.origin.names[int(result.ids[i])], 2 * tile)
+        page.write(name, MARGIN + across, under, size=SMALL, color=GREY)
         text = f"{result.uncovered[i]:.2f}  {result.origin.classes[result.target[i]]}"
-        page.write(text, MARGIN + across, place.top + place.height + 0.06, width=2 * tile)
+        page.write(text, MARGIN + across, under + 0.14, width=2 * tile)
         if each:
             limit = f"full colour at ±{scales[i].high:.2g}"
-            page.write(limit, MARGIN + across, place.top + place.height + 0.22, color=GREY)
+            page.write(limit, MARGIN + across, under + 0.3, color=GREY)
     bar = Area(bar_left, 0.05, 0.14, min(lines * line - words, 4.0))
     shares = Scale(-1, 1, scales[0].colours)
-    label = "share of the largest change" if each else "drop in confidence"
+    label = "share of the full colour" if each else "drop in confidence"
     colour_bar(page, bar, shares if each else scales[0], label)
     return page

@@ -33,6 +33,7 @@ from interpret_kit.results.result import Array
 DPI = 110
 MARGIN = 0.2  # inches
 TITLE, NOTE, LABEL, SMALL = 12.0, 9.0, 8.0, 7.0  # points
+LINE_SPACING = 1.4  # of sentences, in font sizes
 _LONGEST = 80  # characters of a name within the name of a figure
 CELLS_FROM = 1.5  # enlargement from which each pixel of an image is drawn as a square
 GREY, LIGHT_GREY = "#555555", "#bbbbbb"
@@ -159,7 +160,7 @@ class Page(Figure):
     def write_lines(self, text: str, left: float, top: float, width: float) -> Text:
         """Write sentences, wrapped into lines of at most ``width`` inches."""
         lines = "\n".join(_wrapped(text, width, NOTE))
-        return self.ground.text(left, top, lines, size=NOTE, va="top", linespacing=1.4)
+        return self.ground.text(left, top, lines, size=NOTE, va="top", linespacing=LINE_SPACING)
 
 
 def fitted(text: str, inches: float = np.inf, size: float = LABEL, weight: str = "normal") -> str:
@@ -175,6 +176,24 @@ def ellipsized(text: str, inches: float = 3.0, size: float = TITLE, weight: str 
         cuts = [f"{line[:n].rstrip()}…" for n in range(len(line))]
         line = cuts[max(bisect(cuts, inches, key=lambda cut: _inches(cut, size, weight)) - 1, 0)]
     return line
+
+
+def name_end(name: str, inches: float, size: float = SMALL) -> str:
+    """Put the name of a file on one line of at most ``inches``, cut at its start.
+
+    The names of a set of images often start alike.
+    """
+    line = " ".join(name.split())
+    if _inches(line, size, "normal") > inches:
+        cuts = [f"…{line[n:].lstrip()}" for n in range(len(line), 0, -1)]
+        fitting = bisect(cuts, inches, key=lambda cut: _inches(cut, size, "normal"))
+        line = cuts[max(fitting - 1, 0)]
+    return line
+
+
+def lines_height(text: str, width: float) -> float:
+    """Return the height in inches of sentences that `Page.write_lines` writes."""
+    return len(_wrapped(text, width, NOTE)) * NOTE * LINE_SPACING / 72
 
 
 def outline_cells(axes: Axes, chosen: Array) -> None:

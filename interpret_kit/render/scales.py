@@ -15,6 +15,7 @@ from interpret_kit.results.result import Array
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
 PLAIN = (0.0, 0.38, 0.22)  # of values that are never negative
+LEAST_LIMIT = 0.05  # of a drop in probability, at full colour: less would make noise look strong
 OPAQUE = 0.8  # opacity of the strongest colour over an image
 
 

@@ -199,6 +199,40 @@ def test_the_lead_of_occlusion_is_the_worst_window_of_all_images():
     )
 
 
+def occluded(confidence, uncovered, predicted):
+    """A result of one image with these confidences (rows, cols) and predictions."""
+    result = Occlusion(window=5, stride=5).run(small_classifier(), noisy_images(1))
+    shape = result.confidence.shape
+    return dataclasses.replace(
+        result,
+        confidence=np.full(shape, confidence),
+        predicted=np.resize(predicted, shape),
+        uncovered=np.array([uncovered]),
+        uncovered_predicted=np.array([0]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("confidence", "uncovered", "drop"),
+    [
+        (0.25, 0.5, "from 0.50 to 0.25"),
+        (0.1969, 0.2041, "from 0.204 to 0.197"),
+        (0.20001, 0.20003, "by less than 0.0001, from 0.20"),
+    ],
+)
+def test_the_lead_of_occlusion_shows_how_small_a_drop_is(confidence, uncovered, drop):
+    lead = occluded(confidence, uncovered, [0]).lead()
+    assert f" drops {drop} with the window at row 0, col 0; no window changes the pred" in lead
+
+
+def test_the_lead_of_occlusion_counts_the_windows_of_a_single_image():
+    one = np.arange(occluded(0.2, 0.5, [0]).predicted.size) == 1
+    count = f"of {one.size} windows"
+    assert occluded(0.2, 0.5, one).lead().endswith(f"; 1 {count} changes the prediction")
+    two = np.roll(one, 1) | one
+    assert occluded(0.2, 0.5, two).lead().endswith(f"; 2 {count} change the prediction")
+
+
 def test_the_lead_of_occlusion_does_not_call_a_rise_a_drop():
     result = Occlusion(window=6, stride=3).run(small_classifier(), noisy_images(2))
     sure = dataclasses.replace(result, uncovered=0 * result.uncovered)

@@ -384,6 +384,64 @@ def test_windows_that_change_the_prediction_are_outlined():
     assert segments == over | under | {((x, 0.5), (x, 1.5)) for x in (2.5, 4.5)}
 
 
+def at(figure, start):
+    """The text of a page that starts like this, on one line, and its left and top in inches."""
+    (found,) = [text for text in figure.findobj(mpl.text.Text) if text.get_text().startswith(start)]
+    return " ".join(found.get_text().split()), *found.get_position()
+
+
+def test_each_sentence_stands_under_the_panel_whose_outline_it_describes():
+    predicted, confidence = np.ones((1, 2, 6), np.int64), np.full((1, 2, 6), 0.9)
+    predicted[0, 1, 3], confidence[0, 0, 2] = 3, 0.4
+    result = occlusion(images=1, predicted=predicted, confidence=confidence)
+    figure = draw(result)["image_0_photo_0"]
+    (image, overlaid) = (shown(figure, k)[1] for k in (0, 1))
+    lowest, left, top = at(figure, "Outlined: the window with")
+    assert lowest == "Outlined: the window with the lowest confidence, at row 0, col 2."
+    assert left == pytest.approx(image[0])
+    assert image[3] < top < image[3] + 0.2
+    changes, left, top = at(figure, "Outlined: the window that")
+    assert changes == (
+        "Outlined: the window that changes the prediction (1 of 12), to “a name that is long a "
+        "name that i…” (1)."
+    )
+    (axes,) = [axes for axes in figure.axes if axes.get_xlabel() == "col"]
+    (x0, y0), width = axes.get_position().p0, figure.get_figwidth()
+    assert left == pytest.approx(x0 * width)
+    bottom = figure.get_figheight() * (1 - y0) - figure.header
+    assert bottom < top < bottom + 0.6
+    assert at(figure, "Full colour")[1] == pytest.approx(overlaid[0])
+
+
+def test_a_weak_map_is_not_drawn_in_full_colour_and_its_largest_change_is_given():
+    weak = np.full((1, 20, 60), 0.01)
+    weak[0, 0, 0] = -0.025
+    figure = draw(occlusion(images=1, attribution=weak))["image_0_photo_0"]
+    redness = shown(figure, 1)[0].astype(int) @ np.array([1, 0, -1])
+    np.testing.assert_allclose(redness[1:], RED_OVER_BLUE * 0.01 / 0.05, atol=1)
+    assert at(figure, "Full colour")[0] == "Full colour at ±0.05; largest change: 0.03."
+    figure = draw(occlusion(images=1, attribution=weak / 10))["image_0_photo_0"]
+    said = "Full colour at ±0.05; largest change: less than 0.01."
+    assert at(figure, "Full colour")[0] == said
+
+
+def test_the_overview_names_each_image_and_cuts_a_long_name_at_its_start():
+    result = occlusion()
+    names = {0: f"{'a long folder/' * 12}cat 1.png", 1: "b/cat 2.png"}
+    named = replace(result, origin=replace(result.origin, names=names))
+    said = [each for each in words(draw(named)["overview"]) if each.endswith(".png")]
+    assert said[0].startswith("…")
+    assert said[0].endswith("a long folder/cat 1.png")
+    assert len(said[0]) < 70
+    assert said[1] == "b/cat 2.png"
+
+
+def test_a_title_shows_a_small_drop():
+    near = {"confidence": np.full((1, 2, 6), 0.8969), "uncovered": np.full(1, 0.9041)}
+    titles = words(draw(occlusion(images=1, **near))["image_0_photo_0"])
+    assert "Occlusion sensitivity for “<b>cat</b>”: confidence 0.904, lowest 0.897" in titles
+
+
 def test_the_most_telling_windows_are_the_worst_and_those_that_change_the_prediction():
     predicted = np.ones((1, 2, 6), np.int64)
     predicted[0, 0, :2] = 2, 3

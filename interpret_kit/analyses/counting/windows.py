@@ -10,6 +10,7 @@ import numpy as np
 
 from interpret_kit.analyses.counting.scoring import most_frequent
 from interpret_kit.analyses.counting.tally import Array
+from interpret_kit.models.argument_values import counted
 from interpret_kit.results.mapped import pieces
 from interpret_kit.results.table import Streamed, Table
 
@@ -63,15 +64,40 @@ def lead_of(result: Occluded) -> str:
     alone = numbers["images"] == 1
     named = "" if alone else f" (largest drop: {most['image']})"
     drop = (
-        f"the confidence in {most['target']!r} drops from {most['confidence']:.2f} to "
-        f"{most['lowest']:.2f} with the window at row {most['row']}, col {most['col']}{named}"
+        f"the confidence in {most['target']!r} drops {_fall(most['confidence'], most['lowest'])} "
+        f"with the window at row {most['row']}, col {most['col']}{named}"
     )
     if most["lowest"] >= most["confidence"]:
         drop = "no window lowers the confidence in "
         drop += f"{most['target']!r}, {most['confidence']:.2f}" if alone else "any image's target"
     if alone:
-        return f"{drop}; {'some windows change' if count else 'no window changes'} the prediction"
+        return f"{drop}; {_changing_windows(result, 0)} the prediction"
     return f"{drop}; windows change the prediction of {count} of {numbers['images']} images"
+
+
+def _changing_windows(result: Occluded, i: int) -> str:
+    """Say how many windows change the prediction of the ``i``-th image, up to the verb."""
+    changed = result.predicted[i] != result.uncovered_predicted[i]
+    count = int(np.count_nonzero(changed))
+    if not count:
+        return "no window changes"
+    return f"{count} of {counted(changed.size, 'window')} change{'s' if count == 1 else ''}"
+
+
+def distinct_decimals(one: float, other: float) -> tuple[str, str]:
+    """Write two numbers with as few decimals as show that they differ: two, three or four.
+
+    >>> distinct_decimals(0.2041, 0.1969)
+    ('0.204', '0.197')
+    """
+    pairs = [(f"{one:.{digits}f}", f"{other:.{digits}f}") for digits in (2, 3, 4)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[0])
+
+
+def _fall(confidence: float, lowest: float) -> str:
+    before, after = distinct_decimals(confidence, lowest)
+    small = f"by less than 0.0001, from {before}"
+    return small if before == after else f"from {before} to {after}"
 
 
 def _images(result: Occluded) -> Iterator[dict[str, Array]]:

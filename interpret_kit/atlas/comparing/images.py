@@ -11,8 +11,7 @@ import numpy as np
 from interpret_kit.analyses.occlusion import OcclusionResult
 from interpret_kit.atlas.comparing.findings import SIDES, ComparedFindings
 from interpret_kit.atlas.sheets.sprites import write_webp
-from interpret_kit.render.occlusion import LEAST_LIMIT
-from interpret_kit.render.scales import Scale, overlay
+from interpret_kit.render.scales import LEAST_LIMIT, Scale, overlay
 
 
 @dataclass(frozen=True)

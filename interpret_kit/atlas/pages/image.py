@@ -14,12 +14,11 @@ from interpret_kit.atlas.pages.maps import other_maps
 from interpret_kit.atlas.pages.site import FilterCard, Site
 from interpret_kit.atlas.sheets.sprites import write_webp
 from interpret_kit.atlas.survey import Survey
-from interpret_kit.render.occlusion import LEAST_LIMIT
-from interpret_kit.render.scales import CONFIDENCE, Scale, overlay
+from interpret_kit.render.scales import CONFIDENCE, LEAST_LIMIT, Scale, overlay
 from interpret_kit.results.result import Array
 
 STRONGEST = 4  # filters per layer
-LEAST_RANGE = 0.02  # of the colours of a grid: less would make noise look like a finding
+LEAST_RANGE = 2 * LEAST_LIMIT  # of the colours of a grid
 
 
 @dataclass(frozen=True)
