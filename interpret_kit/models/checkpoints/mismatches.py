@@ -31,7 +31,16 @@ def misfit(network: nn.Module, match: Match) -> BadWeights:
         or _counted(match, reshaped, own)
     )
     said = f"; the file names the architecture {match.arch}" if match.arch else ""
-    return BadWeights(f"{match.source} does not fit {type(network).__name__}: {why}{said}")
+    return BadWeights(f"{match.source} does not fit {_called(network)}: {why}{said}")
+
+
+def _called(network: nn.Module) -> str:
+    """Name the architecture as timm does or, of other networks, the class."""
+    return _architecture(network) or type(network).__name__
+
+
+def _architecture(network: nn.Module) -> str:
+    return str(getattr(network, "pretrained_cfg", {}).get("architecture") or "")
 
 
 def heads_of(network: nn.Module) -> tuple[str, ...]:
@@ -88,7 +97,7 @@ def _of_head(network: nn.Module, match: Match, reshaped: Iterable[str]) -> str:
             f"it has no head ({shortened(match.missing)} are missing), so it is not a classifier; "
             "give weights that were saved with their head"
         )
-    arch = network.pretrained_cfg.get("architecture", "...")  # type: ignore[union-attr,operator]
+    arch = _architecture(network) or "..."
     return (
         f"a different head: it has {shortened(match.unknown)} where {shortened(match.missing)} is "
         f"expected; build it in Python: network = timm.create_model({arch!r}), network.{heads[0]} "

@@ -95,7 +95,9 @@ def test_a_folder_that_is_not_a_run_says_how_to_make_one(tmp_path):
 
 def test_weights_of_another_network_are_refused_and_counted(run, tiny):
     save_file(tiny.state_dict(), run / "model.safetensors")
-    with pytest.raises(BadWeights, match=r"does not fit ConvNet: \d+ tensors missing, \d+ unknown"):
+    with pytest.raises(
+        BadWeights, match=r"does not fit ikit_convnet: \d+ tensors missing, \d+ unk"
+    ):
         load_classifier(run)
 
 
@@ -127,7 +129,9 @@ def test_a_checkpoint_needs_its_architecture(tmp_path, tiny):
     torch.save(tiny.state_dict(), tmp_path / "weights.pth")
     with pytest.raises(UsageError, match=r"give their timm architecture, .* `arch="):
         load_classifier(tmp_path / "weights.pth")
-    with pytest.raises(BadWeights, match=r"does not fit ResNet: \d+ tensors missing.*architecture"):
+    with pytest.raises(
+        BadWeights, match=r"does not fit resnet18: \d+ tensors missing.*architecture"
+    ):
         load_classifier(tmp_path / "weights.pth", arch="resnet18")
     with pytest.raises(NothingThere, match=r"or timm model; similar names: .*mobilenetv2_035"):
         load_classifier(tmp_path / "weights.pth", arch="mobilenet_v2_035")
