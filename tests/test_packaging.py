@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from what git tracks, or would."""
+def built(tmp_path_factory):
+    """The wheel, built from what git tracks, or would; and what was printed meanwhile."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -22,10 +22,37 @@ def wheel(tmp_path_factory):
         if (ROOT / name).is_file() and not name.startswith("tests/"):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", str(out), str(source)], check=True)
-    (built,) = out.glob("*.whl")
-    return zipfile.ZipFile(built)
+    build = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation"]
+    command = [*build, "--wheel-dir", str(out), str(source)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    printed = ran.stdout + ran.stderr
+    assert ran.returncode == 0, printed
+    (wheel,) = out.glob("*.whl")
+    return zipfile.ZipFile(wheel), printed
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    return built[0]
+
+
+def test_setuptools_has_nothing_to_warn_of(built):
+    warned = [line for line in built[1].splitlines() if "Warning:" in line]
+    assert warned == []
+
+
+def test_the_wheel_holds_the_data_that_pages_and_models_are_made_of(wheel):
+    data = {name for name in wheel.namelist() if not name.endswith(".py")}
+    expected = {
+        each.relative_to(ROOT).as_posix()
+        for pattern in ("*.html", "*.css", "*.js", "imagenet.tsv", "lite0.json")
+        for each in (ROOT / "interpret_kit").rglob(pattern)
+    }
+    assert "interpret_kit/atlas/pages/templates/base.html" in expected
+    assert {name for name in data if ".dist-info/" not in name} == {
+        *expected,
+        "interpret_kit/py.typed",
+    }
 
 
 def test_the_wheel_holds_one_package_with_cli_and_trainers_inside(wheel):
