@@ -12,6 +12,7 @@ from networks_on_paper import noisy_images, small_classifier
 from torch._subclasses import fake_impls
 from torch.export import exported_program
 
+from interpret_kit.cli.common import progress_lines
 from interpret_kit.data import torchvision_sets as published
 from interpret_kit.incremental import worth
 
@@ -57,6 +58,14 @@ def disk_not_awaited():
     """No test cuts the power, so none needs to wait until its files are on the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _file: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_progress_in_logs():
+    """On a slow machine, a line about the progress would stand between those that are compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress_lines, "PAUSE", progress_lines.MOST_PAUSE)
         yield
 
 

@@ -17,6 +17,8 @@ from interpret_kit.cli.main import ikit
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.results.table import Table
 
+PAUSE = progress_lines.PAUSE  # before all tests set it
+
 
 class Screen(StringIO):
     """A terminal that can be read afterwards."""
@@ -59,6 +61,7 @@ class TestProgressInALog:
         clock = SimpleNamespace(now=1000.0)
         clock.monotonic = lambda: clock.now
         monkeypatch.setattr(progress_lines, "time", clock)
+        monkeypatch.setattr(progress_lines, "PAUSE", PAUSE)
         return clock
 
     @pytest.mark.parametrize("json", [False, True])
