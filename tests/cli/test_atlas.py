@@ -117,13 +117,15 @@ def test_ctrl_c_gives_the_command_that_resumes(place, monkeypatch):
     shutil.rmtree(place / "new.parts")
 
 
-def test_what_resumes_an_atlas_has_its_model_and_images(place, monkeypatch):
+def test_what_resumes_an_atlas_has_its_model_and_images(tmp_path, monkeypatch):
     def stop(*_, parts, **__):
         parts.place.mkdir()
         raise KeyboardInterrupt
 
-    write_run(place / "runs" / "mine")
-    monkeypatch.chdir(place)
+    write_run(tmp_path / "runs" / "mine")
+    for name in ("red", "green"):
+        write_images(tmp_path / "photos" / name)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("interpret_kit.atlas.build.write_atlas", stop)
     monkeypatch.setenv("IKIT_ATLAS_PHOTO", "photos/red/0.png photos/green/1.png")
     monkeypatch.setenv("IKIT_FORCE", "1")  # together with --update, it would be refused
@@ -134,8 +136,6 @@ def test_what_resumes_an_atlas_has_its_model_and_images(place, monkeypatch):
         "--model runs/mine --photo photos/red/0.png --photo photos/green/1.png --out ikit-atlas "
         "--update"
     ]
-    (place / "ikit-atlas.parts").rmdir()
-    shutil.rmtree(place / "runs")
 
 
 def test_one_model_is_not_compared(place):
