@@ -6,6 +6,8 @@ class.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -34,6 +36,8 @@ MOST_FREQUENT = 10  # classes in a frequency table
 MOST_NUMBERED = 96  # at most this many bars have room for the number of their filter
 BROKEN, REPAIRED = "#c8442f", "#2f7f86"
 COUNTABLE = 3  # changed predictions by some filter: with fewer, all bars are of 0, 1 or 2
+LEAST_BARS = 4  # rows that a frequency table has room for
+CELL, BARS = 0.45, 2.2  # inches: width of a class in the heat map, and of a frequency table
 NAME_WIDTH = 1.5  # inches, of class names beside charts
 
 
@@ -70,7 +74,7 @@ def _layers(result: AblationResult) -> Figure:
         "it is ablated. Bar: interquartile range; diamond and number: mean.",
     )
     (axes,) = page.charts()
-    _dots(axes, result, result.broken.sum(1), ".2f")
+    _dots(axes, result, result.broken.sum(1), 2)
     axes.set_xlim(left=-0.02 * max(1, axes.get_xlim()[1]), right=max(1.0, axes.get_xlim()[1]))
     axes.xaxis.set_major_locator(integer_ticks())
     axes.set_xlabel("newly misclassified images")
@@ -78,8 +82,11 @@ def _layers(result: AblationResult) -> Figure:
     return page
 
 
-def _dots(axes: Axes, result: AblationResult, values: Array, form: str) -> None:
-    """Draw a row for each layer: a dot for each filter's value, their quartiles and mean."""
+def _dots(axes: Axes, result: AblationResult, values: Array, digits: int) -> None:
+    """Draw a row for each layer: a dot for each filter's value, their quartiles and mean.
+
+    The mean is written with this number of decimals.
+    """
     for k in range(len(result.layers)):
         mine = np.sort(values[result.layer == k])
         # Dots of equal value are spread evenly over the height, the same way each time.
@@ -88,10 +95,21 @@ def _dots(axes: Axes, result: AblationResult, values: Array, form: str) -> None:
         axes.scatter(mine, heights, s=10, color=BROKEN, alpha=0.6, linewidths=0)
         mean = mine.mean()
         axes.scatter(mean, k, marker="D", s=34, color="white", edgecolors="black", zorder=4)
-        axes.text(1.01, k, f"{mean:{form}}", transform=axes.get_yaxis_transform(), va="center")
+        text = f"{np.round(float(mean), digits) + 0:.{digits}f}"  # + 0: no -0.00
+        axes.text(1.01, k, text, transform=axes.get_yaxis_transform(), va="center")
     labels = [fitted(name, NAME_WIDTH) for name in result.layers]
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
+
+
+def _decimals(values: Sequence[float]) -> int:
+    """Return at least three decimals, more if the largest of these has fewer than two digits.
+
+    >>> _decimals([0.031, -1.4e-05]), _decimals([2.5e-05])
+    (3, 6)
+    """
+    largest = max(map(abs, values))
+    return 3 if largest < 1e-12 else max(3, 1 - math.floor(math.log10(largest)))
 
 
 def _of_confidence(result: AblationResult) -> dict[str, Figure]:
@@ -124,7 +142,8 @@ def _layers_by_confidence(result: AblationResult) -> Figure:
         "mean.",
     )
     (axes,) = page.charts()
-    _dots(axes, result, result.confidence_lost, ".2g")
+    means = [result.confidence_lost[result.layer == k].mean() for k in range(len(result.layers))]
+    _dots(axes, result, result.confidence_lost, _decimals(means))
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xlabel("drop in probability")
     return page
@@ -209,26 +228,34 @@ def _number(axes: Axes, filters: Array, order: str) -> None:
 
 def _classes(result: AblationResult, k: int) -> Figure:
     rows = ranked(result, k)[:MOST]
+    classes = _hit(result, rows)
+    two = [row for row in rows[:2] if result.broken[row].any()]
+    bars = [max(min(len(result.class_table(row)), MOST_FREQUENT), LEAST_BARS) for row in two]
+    heat = max(CELL * len(classes), 2.0)
     page = Page(
-        13.0,
-        max(2.6, 0.3 * len(rows) + 1.6),
+        heat + BARS + NAME_WIDTH + 1.4,  # and the names of the filters
+        max(0.3 * len(rows) + 1.6, sum(0.2 * each + 0.8 for each in bars)),
         f"Filter ablation: newly misclassified images by class, layer "
         f"{ellipsized(result.layers[k])}",
         "Left: newly misclassified images by true class, for the filters and classes with the most "
         "of them. Right: the classes of the two filters with the most, by frequency.",
     )
-    two = [row for row in rows[:2] if result.broken[row].any()]
-    axes = page.charts(1 + len(two), width_ratios=[2.2, *[1] * len(two)])
-    _heat(axes[0], result, rows)
-    for place, row in zip(axes[1:], two, strict=True):
+    left, right = page.charts(2, width_ratios=[heat, BARS])
+    _heat(left, result, rows, classes)
+    for place, row in zip(page.stacked(right, bars), two, strict=True):
         _frequency(place, result, row)
     return page
 
 
-def _heat(axes: Axes, result: AblationResult, rows: Array) -> None:
+def _hit(result: AblationResult, rows: Array) -> Array:
+    """Return the classes with the most newly misclassified images, of these filters."""
     by_class = result.broken[rows].sum(0)
     order = np.argsort(-by_class, kind="stable")[:MOST]
-    classes = order[by_class[order] > 0]
+    hit: Array = order[by_class[order] > 0]
+    return hit
+
+
+def _heat(axes: Axes, result: AblationResult, rows: Array, classes: Array) -> None:
     counts = result.broken[np.ix_(rows, classes)]
     scale = Scale(0, max(int(counts.max()), 1), COUNTS)
     axes.imshow(scale.rgb(counts), interpolation="nearest", aspect="auto")
@@ -249,7 +276,7 @@ def _frequency(axes: Axes, result: AblationResult, row: int) -> None:
     bars = axes.barh(range(len(shown)), counts, 0.75, color=BROKEN)
     axes.bar_label(bars, padding=3, size=NOTE)
     axes.set_yticks(range(len(shown)), names, size=NOTE)
-    axes.set_ylim(max(len(shown), 4) - 0.4, -0.6)
+    axes.set_ylim(max(len(shown), LEAST_BARS) - 0.4, -0.6)
     axes.set_xlim(right=max(counts) * 1.15)
     axes.xaxis.set_major_locator(integer_ticks(5))
     more = len(table) - len(shown)

@@ -15,6 +15,7 @@ from interpret_kit.render.page import (
     ellipsized,
     file_names,
     integer_ticks,
+    name_end,
 )
 from interpret_kit.render.scales import ACTIVATION, SIGNED, Scale, colour_bar, inked
 from interpret_kit.results.result import Array
@@ -57,9 +58,9 @@ def _maps(result: ActivationsResult, most: int = MOST_IMAGES) -> Figure:
     for i in range(images):
         place = first._replace(top=first.top + i * line)
         page.image(result.input_images[i], place)
-        name = result.origin.names[int(result.ids[i])]
+        name = name_end(result.origin.names[int(result.ids[i])], tile)
         under = place.top + place.height + 0.03
-        page.write(name, MARGIN, under, size=SMALL, color=GREY, width=tile)
+        page.write(name, MARGIN, under, size=SMALL, color=GREY)
         for k in range(filters):
             there = place._replace(left=place.left + start - MARGIN + k * step)
             shares = _enlarged(shown[i, k] / (limits[k] or 1), result.input_images.shape[1:3])

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from interpret_kit.analyses.comparison import ComparisonResult
+from interpret_kit.analyses.counting.windows import distinct_decimals
 from interpret_kit.render.page import (
     GREY,
     MARGIN,
@@ -18,6 +19,7 @@ from interpret_kit.render.page import (
     ellipsized,
     fitted,
     integer_ticks,
+    name_end,
 )
 from interpret_kit.render.scales import LEAST_LIMIT, Scale, colour_bar, overlay
 
@@ -80,7 +82,7 @@ def _classes(result: ComparisonResult) -> Figure:
 
 
 def _changes(result: ComparisonResult) -> Figure:
-    tile, gap, words = 1.4, 0.12, 0.62
+    tile, gap, words = 1.4, 0.12, 0.76
     shown = min(len(result.shown), MOST_IMAGES)
     columns = min(shown, 8)
     first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
@@ -91,7 +93,7 @@ def _changes(result: ComparisonResult) -> Figure:
         -(-shown // columns) * (first.height + words) + 0.1,
         f"Images that changed from {' to '.join(_names(result))}: {which}",
         "Under each image: its true class, the two predictions, and the probability of the true "
-        "class by both. Red: newly misclassified; blue: newly correct.",
+        "class by both, and its name. Red: newly misclassified; blue: newly correct.",
     )
     for k in range(shown):
         across, down = k % columns * (tile + gap), k // columns * (first.height + words)
@@ -108,12 +110,15 @@ def _words(page: Page, place: Area, result: ComparisonResult, k: int) -> None:
     page.box(Area(place.left, place.top, place.width, 0.03), fill=True, color=colour)
     page.write(classes[result.labels[row]], place.left, place.top + 0.07, width=place.width)
     page.write(f"{before} → {after}", place.left, place.top + 0.21, width=place.width, color=colour)
-    change = f"{result.first_confidence[row]:.2f} → {result.second_confidence[row]:.2f}"
+    confidence = result.first_confidence[row], result.second_confidence[row]
+    change = " → ".join(distinct_decimals(*confidence))
     page.write(change, place.left, place.top + 0.35, color=GREY)
+    name = name_end(result.origin.names[int(result.shown[k])], place.width)
+    page.write(name, place.left, place.top + 0.49, size=SMALL, color=GREY)
 
 
 def _occlusion(result: ComparisonResult) -> Figure:
-    tile, gap, words = 1.7, 0.12, 0.3
+    tile, gap, words = 1.7, 0.12, 0.38
     shown = min(len(result.first_maps), MOST_MAPS)
     both = np.stack([result.first_maps[:shown], result.second_maps[:shown]])
     scale = Scale.signed(both, at_least=LEAST_LIMIT)
@@ -134,6 +139,8 @@ def _occlusion(result: ComparisonResult) -> Figure:
         page.image(result.input_images[k], place)
         under = place.top + place.height + 0.05
         page.write(result.origin.classes[result.labels[row]], place.left, under, width=tile)
+        name = name_end(result.origin.names[int(result.shown[k])], tile)
+        page.write(name, place.left, under + 0.14, size=SMALL, color=GREY)
         confidence = result.first_confidence[row], result.second_confidence[row]
         for side, (maps, share) in enumerate(zip(both[:, k], confidence, strict=True), 1):
             there = place._replace(left=place.left + side * (tile + gap))

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
+from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.analyses.misclassifications import MisclassificationsResult
-from interpret_kit.render.page import GREY, MARGIN, NOTE, SMALL, Area, Page, ellipsized, fitted
+from interpret_kit.render.page import (
+    GREY,
+    MARGIN,
+    NO_DATA,
+    NOTE,
+    SMALL,
+    Area,
+    Page,
+    ellipsized,
+    fitted,
+    name_end,
+)
 from interpret_kit.render.scales import COUNTS, Scale
 from interpret_kit.results.result import Array
 
@@ -63,25 +78,35 @@ def _confusion(result: MisclassificationsResult) -> Figure:
     counts = result.confusion[np.ix_(shown, shown)]
     shares = counts / np.maximum(result.total[shown, None], 1)
     side = min(8.0, max(2.5, 0.26 * len(shown)))
-    which = f", and the {len(shown)} most confused ones are shown" * (len(shown) < len(occurs))
     page = Page(
         max(side + 3.0, 6.5),
         side + 1.9,
         f"Confusion matrix{_ablated(result)}",
-        f"{_score(result)}{len(occurs)} of {len(result.confusion)} classes occur{which}. Colour: "
-        "share of the images of a true class (row); the diagonal holds the correct predictions.",
+        f"{_score(result)}{_occurring(result, occurs, shown)} Colour: share of the images of a "
+        "true class (row); the diagonal holds the correct predictions.",
     )
     (axes,) = page.charts()
     axes.imshow(SHARES.rgb(shares), interpolation="nearest")
     axes.spines[["top", "right"]].set_visible(True)
     if len(shown) <= MOST_NUMBERS:
         _print_counts(axes, counts, shares)
-    _name_axes(axes, [result.origin.classes[k] for k in shown])
+    _name_axes(axes, [result.origin.classes[k] for k in shown], result.total[shown] == 0)
     axes.set(xlabel="predicted", ylabel="true class")
     bar = page.colorbar(SHARES.mappable, ax=axes, shrink=0.6, pad=0.02)
     bar.set_label("share of the true class", size=NOTE)
     bar.ax.tick_params(labelsize=SMALL)
     return page
+
+
+def _occurring(result: MisclassificationsResult, occurs: Array, shown: Array) -> str:
+    """Say how many classes have images, how many are only predicted, and which are drawn."""
+    without = int((result.total[occurs] == 0).sum())
+    said = f"{len(occurs) - without} of {len(result.confusion)} classes have images."
+    if without:
+        said += f" Hatched: {without} without images, but predicted."
+    if len(shown) < len(occurs):
+        said += f" The {len(shown)} most confused ones are shown."
+    return said
 
 
 def _most_confused(result: MisclassificationsResult) -> Array:
@@ -103,11 +128,17 @@ def _print_counts(axes: Axes, counts: Array, shares: Array) -> None:
             axes.text(col, row, str(count), ha="center", va="center", size=SMALL, color=ink)
 
 
-def _name_axes(axes: Axes, classes: list[str]) -> None:
+def _name_axes(axes: Axes, classes: list[str], empty: Array) -> None:
+    """Name the rows and columns; the rows of classes without images, ``empty``, are hatched."""
     names = [fitted(name, NAME_WIDTH, SMALL) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=90, size=SMALL)
-    axes.set_yticks(range(len(names)), names, size=SMALL)
+    rows = [
+        f"{name} (no images)" if none else name for name, none in zip(names, empty, strict=True)
+    ]
+    axes.set_yticks(range(len(names)), rows, size=SMALL)
     axes.tick_params(length=0)
+    for row in np.flatnonzero(empty).tolist():
+        axes.add_patch(Rectangle((-0.5, row - 0.5), len(names), 1, **NO_DATA))
 
 
 def _classes(result: MisclassificationsResult) -> Figure:
@@ -121,7 +152,9 @@ def _classes(result: MisclassificationsResult) -> Figure:
         8.5,
         0.9 + 0.2 * max(len(shown), 2),
         f"Accuracy per class{which}{_ablated(result)}",
-        _score(result) + "In parentheses: the number of images of the class.",
+        f"{_score(result)}Whiskers: 95 % Wilson intervals"
+        f"{' with the filters ablated' * bool(result.ablated)}. In parentheses: the number of "
+        "images of the class.",
     )
     (axes,) = page.charts()
     y = np.arange(len(shown))
@@ -133,16 +166,36 @@ def _classes(result: MisclassificationsResult) -> Figure:
         axes.scatter(after, y, color=AFTER, s=24, label="with the filters ablated", zorder=4)
         axes.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     else:
-        axes.barh(y, 1, 0.7, color="#eeeeee")
         axes.barh(y, after, 0.7, color=BEFORE)
+    _intervals(axes, correct[shown], total[shown])
+    style: dict[str, Any] = {"va": "center", "size": SMALL, "color": GREY}
+    for k, share in enumerate(after):  # 0 % has no visible bar
+        axes.text(1.01, k, f"{100 * share:.1f} %", transform=axes.get_yaxis_transform(), **style)
     names = [f"{fitted(result.origin.classes[k], NAME_WIDTH)}  ({total[k]})" for k in shown]
     axes.set_yticks(y, names, size=NOTE)
     axes.set(xlim=(-0.015, 1.015), ylim=(len(shown) - 0.4, -0.6), xlabel="accuracy")
     return page
 
 
+def _intervals(axes: Axes, correct: Array, total: Array) -> None:
+    """Draw the interval of each class, in [0, 1], as a thin line with ends."""
+    scores = [Score(*each) for each in zip(correct.tolist(), total.tolist(), strict=True)]
+    low, high = np.array([score.interval for score in scores]).T
+    middle = (low + high) / 2
+    axes.errorbar(
+        middle,
+        np.arange(len(scores)),
+        xerr=(high - low) / 2,
+        fmt="none",
+        ecolor="black",
+        elinewidth=0.7,
+        capsize=1.5,
+        zorder=2.5,
+    )
+
+
 def _mistakes(result: MisclassificationsResult) -> Figure:
-    tile, gap, words = 1.4, 0.12, 0.62
+    tile, gap, words = 1.4, 0.12, 0.76
     shown = min(len(result.mistake_id), MOST_MISTAKES)
     columns = min(shown, 8)
     first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
@@ -150,7 +203,8 @@ def _mistakes(result: MisclassificationsResult) -> Figure:
         max(2 * MARGIN + columns * (tile + gap) - gap, 6.0),
         -(-shown // columns) * (first.height + words) + 0.1,
         f"Most confident misclassifications{_ablated(result)}",
-        "Under each image: its true class, the predicted class, and the confidence in it.",
+        "Under each image: its true class, the predicted class, the confidence in it, and the name "
+        "of the image.",
     )
     for k in range(shown):
         across, down = k % columns * (tile + gap), k // columns * (first.height + words)
@@ -162,4 +216,6 @@ def _mistakes(result: MisclassificationsResult) -> Figure:
         page.write(true, left, top + 0.05, width=tile)
         page.write(f"→ {predicted}", left, top + 0.19, width=tile, color=AFTER)
         page.write(f"{result.mistake_confidence[k]:.2f}", left, top + 0.33, color=GREY)
+        name = name_end(result.origin.names[int(result.mistake_id[k])], tile)
+        page.write(name, left, top + 0.47, size=SMALL, color=GREY)
     return page

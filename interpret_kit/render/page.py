@@ -6,7 +6,7 @@ import re
 import unicodedata
 import warnings
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -37,6 +37,12 @@ LINE_SPACING = 1.4  # of sentences, in font sizes
 _LONGEST = 80  # characters of a name within the name of a figure
 CELLS_FROM = 1.5  # enlargement from which each pixel of an image is drawn as a square
 GREY, LIGHT_GREY = "#555555", "#bbbbbb"
+NO_DATA: dict[str, Any] = {  # hatched: beyond the edge of an image, or a class without images
+    "facecolor": "#e4e4e4",
+    "edgecolor": "#b5b5b5",
+    "hatch": "//////",
+    "linewidth": 0,
+}
 ON_ANY_GROUND = [withStroke(linewidth=2.6, foreground="black")]  # outlines a white line
 
 
@@ -107,6 +113,17 @@ class Page(Figure):
         for axes in found:
             axes.spines[["top", "right"]].set_visible(False)
         return list(found)
+
+    def stacked(self, axes: Axes, heights: Sequence[int]) -> list[Axes]:
+        """Split axes of `charts` into axes of these relative heights, one below the other."""
+        place = axes.get_subplotspec()
+        assert place is not None
+        axes.remove()
+        grid = place.subgridspec(len(heights), 1, height_ratios=heights)
+        found = [self.add_subplot(grid[row]) for row in range(len(heights))]
+        for each in found:
+            each.spines[["top", "right"]].set_visible(False)
+        return found
 
     def panel(self, place: Area) -> Axes:
         """Add axes that fill an area."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from interpret_kit.analyses.top_patches import TopPatchesResult
-from interpret_kit.render.page import GREY, MARGIN, SMALL, Area, Page, ellipsized, file_names
+from interpret_kit.render.page import (
+    GREY,
+    MARGIN,
+    NO_DATA,
+    SMALL,
+    Area,
+    Page,
+    ellipsized,
+    file_names,
+)
 from interpret_kit.results.result import Array
 
 MOST_PATCHES = 9
 PREVIEWED = 2  # filters
-BEYOND: dict[str, Any] = {  # what lies beyond the edge of the image
-    "facecolor": "#e4e4e4",
-    "edgecolor": "#b5b5b5",
-    "hatch": "//////",
-    "linewidth": 0,
-}
 NEARLY_ALL = 0.9  # of the image: a patch that large is not drawn on its own
 TILE, GAP, WORDS, NAMES = 0.95, 0.07, 0.32, 1.2  # inches
 
@@ -56,7 +59,7 @@ def _gallery(result: TopPatchesResult, k: int, most: int | None = None) -> Figur
     )
     for i, row in enumerate(rows.tolist()):
         y = i * line
-        _filter_label(page, y, result, row)
+        _filter_label(page, Area(MARGIN, y, NAMES - 0.1, line), result, row)
         for rank in range(top):
             corner = (MARGIN + NAMES + rank * (TILE + GAP), y)
             _unit(page, corner, result, (row, rank), crop=not whole)
@@ -81,14 +84,26 @@ def _note(result: TopPatchesResult, k: int, whole: bool) -> str:
     return note + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
 
 
-def _filter_label(page: Page, y: float, result: TopPatchesResult, row: int) -> None:
-    page.write(f"filter {result.filter[row]}", MARGIN, y + 0.02, size=10, weight="bold")
-    page.write(f"peak {result.values[row, 0]:.3g}", MARGIN, y + 0.22)
+def _filter_label(page: Page, place: Area, result: TopPatchesResult, row: int) -> None:
+    left, top, width, height = place
+    page.write(f"filter {result.filter[row]}", left, top + 0.02, size=10, weight="bold")
+    page.write(f"peak {result.values[row, 0]:.3g}", left, top + 0.22)
     lines = ["dead: never above 0"] * bool(result.dead[row])
-    lines += [f"{count} {name}" for name, count in result.classes_of(row)[:3] if count > 1]
+    lines += _class_counts(result, row, int((height - 0.42) / 0.15) - len(lines))
     for i, text in enumerate(lines):
-        place = y + 0.42 + i * 0.15
-        page.write(text, MARGIN, place, size=SMALL, color=GREY, width=NAMES - 0.1)
+        page.write(text, left, top + 0.42 + i * 0.15, size=SMALL, color=GREY, width=width)
+
+
+def _class_counts(result: TopPatchesResult, row: int, most: int) -> list[str]:
+    """Count the drawn patches by class, in at most ``most`` lines; the counts add up to all."""
+    labels = result.labels[row, :MOST_PATCHES].tolist()
+    counts = Counter(label for label in labels if label >= 0).most_common()
+    named = [(label, count) for label, count in counts[: min(most - 1, 3)] if count > 1]
+    lines = [f"{count} {result.origin.classes[label]}" for label, count in named]
+    others = len(labels) - sum(count for _, count in named)
+    if lines and others:
+        lines.append(f"and {others} other{'s' * (others > 1)}")
+    return lines
 
 
 def _unit(
@@ -127,7 +142,7 @@ def _patch(
     """Draw a patch in its full receptive field; what lies beyond the image is hatched."""
     box, full = result.boxes[which], result.full_boxes[which]
     tile = Area.within(*corner, TILE, (full[2] - full[0], full[3] - full[1]))
-    page.box(tile, fill=True, **BEYOND)
+    page.box(tile, fill=True, **NO_DATA)
     page.image(result.patch(*which, image), tile.part(box, full))
 
 

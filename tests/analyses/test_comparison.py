@@ -189,6 +189,15 @@ def test_a_saved_comparison_comes_back_equal_and_can_be_drawn(compared, tmp_path
     assert "<h4>ComparisonResult</h4>" in compared._repr_html_()
 
 
+def test_changed_images_are_named_with_probabilities_that_differ(compared):
+    (row,) = np.flatnonzero(compared.ids == compared.shown[0])
+    first, second = compared.first_confidence.copy(), compared.second_confidence.copy()
+    first[row], second[row] = 0.5014, 0.4986
+    near = dataclasses.replace(compared, first_confidence=first, second_confidence=second)
+    said = [text.get_text() for text in near.figures()["changes"].ground.texts]
+    assert said[2:4] == ["0.501 → 0.499", f"image {compared.shown[0]}"]
+
+
 def test_what_does_not_fit_is_refused():
     classifier = small_classifier()
     with pytest.raises(UsageError, match=r"give some, as in `ablate='3:7'`, or drop `site`"):

@@ -126,7 +126,7 @@ def misclassifications(confusion, before=None, mistakes=0, ablated=(), classes=C
     confusion = np.array(confusion)
     return MisclassificationsResult(
         Misclassifications(),
-        origin(1, classes),
+        origin(max(mistakes, 1), classes),
         confusion=confusion,
         confusion_before=confusion if before is None else np.array(before),
         mistake_id=np.arange(mistakes),
@@ -582,6 +582,17 @@ def test_a_dead_filter_is_said_to_be_dead():
     assert "dead: never above 0" in words(figure)
 
 
+def test_the_classes_of_the_drawn_patches_add_up():
+    result = top_patches([(0, 0, 4, 4)] * 11)
+    labels = np.array([[1, 0, 0, 1, 1, 0, 2, 0, 1, 2, 2]])  # the last two are not drawn
+    said = words(draw(replace(result, labels=labels))["layer_stem_conv"])
+    start = said.index("peak 1")
+    assert said[start + 1 : start + 4] == ["4 <b>cat</b>", r"4 \$x^2\$", "and 1 other"]
+    labels = np.array([[1, 1, 0, 2, -1, 3, -1, 2, 2, 2, 2]])
+    said = words(draw(replace(result, labels=labels))["layer_stem_conv"])
+    assert said[start + 1 : start + 4] == ["3 日本 語", "2 <b>cat</b>", "and 4 others"]
+
+
 def test_at_most_nine_patches_are_drawn_per_filter():
     assert len(draw(top_patches([(0, 0, 4, 4)] * 11))["layer_stem_conv"].ground.images) == 2 * 9
 
@@ -616,6 +627,22 @@ def test_with_few_changed_predictions_drops_in_confidence_are_drawn_instead_of_c
     assert "layers" in draw(ablation([[0, 0, 3, 0], *few[1:]]))
 
 
+@pytest.mark.parametrize(
+    ("lost", "written"),
+    [
+        ([0.02, -1.4e-5], ["0.020", "0.000"]),
+        ([0.25, -0.003], ["0.250", "-0.003"]),
+        ([2.5e-5, -1.4e-5], ["0.000025", "-0.000014"]),
+        ([0, 0], ["0.000", "0.000"]),
+    ],
+)
+def test_mean_drops_of_layers_have_the_same_decimals(lost, written):
+    few = ablation([[0, 0, 1, 0]] * 2, layer=[0, 1], layers=("a", "b"))
+    result = replace(few, confidence_lost=np.array(lost, np.float32))
+    axes = draw(result)["confidence"].axes[0]
+    assert [text.get_text() for text in axes.texts] == written
+
+
 def test_the_numbers_by_class_are_those_of_the_result():
     axes = draw(ablation(BROKEN))["classes_conv1"].axes
     printed = {text.get_position(): int(text.get_text()) for text in axes[0].texts}
@@ -636,6 +663,14 @@ def test_the_two_filters_that_break_most_have_their_frequencies():
         "filter 10: 4 images",
     ]
     assert [[bar.get_width() for bar in place.patches] for place in axes] == [[4, 2], [3, 1]]
+
+
+def test_the_figure_of_classes_is_as_wide_as_its_content():
+    few = draw(ablation(BROKEN))["classes_conv1"]
+    assert few.get_figwidth() < 8
+    heat, *tables = few.axes
+    assert len({table.get_subplotspec().colspan.start for table in tables}) == 1  # stacked
+    assert heat.get_subplotspec().colspan.stop == 1
 
 
 def test_layers_are_compared_by_their_filters():
@@ -665,6 +700,34 @@ def test_the_confusion_matrix_is_coloured_by_share_of_its_row_and_keeps_classes_
     assert printed == {(0, 0): "3", (2, 0): "1", (1, 1): "2", (2, 1): "2", (2, 2): "5"}
 
 
+def test_a_class_without_images_is_marked_in_the_confusion_matrix_and_not_counted():
+    confusion = [[3, 0, 1, 1], [0, 2, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    figure = draw(misclassifications(confusion, classes=("a", "b", "c", "d")))["confusion"]
+    said = " ".join(" ".join(words(figure)).split())
+    assert "2 of 4 classes have images. Hatched: 2 without images, but predicted. Colour" in said
+    axes = figure.axes[0]
+    rows = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert rows == ["a", "b", "c (no images)", "d (no images)"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c", "d"]
+    hatched = [each.get_bbox().extents.tolist() for each in axes.patches if each.get_hatch()]
+    assert hatched == [[-0.5, 1.5, 3.5, 2.5], [-0.5, 2.5, 3.5, 3.5]]
+    assert "Hatched" not in " ".join(words(draw(misclassifications(CONFUSION))["confusion"]))
+
+
+def test_accuracies_have_wilson_intervals_and_zero_percent_has_no_bar():
+    figure = draw(misclassifications([[5, 5, 0], [10, 0, 0], [0, 0, 4]], classes=tuple("abc")))
+    (axes,) = figure["classes"].axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b  (10)", "a  (10)", "c  (4)"]
+    assert [bar.get_width() for bar in axes.patches] == [0, 0.5, 1]  # and no grey track
+    (whiskers,) = axes.collections
+    ends = np.array(whiskers.get_segments())[..., 0]
+    # Wilson: z^2 / (n + z^2) for none of n, and symmetric; 0.2366 to 0.7634 for 5 of 10.
+    square = 1.959964**2
+    zero, one = square / (10 + square), 4 / (4 + square)
+    np.testing.assert_allclose(ends, [[0, zero], [0.2366, 0.7634], [one, 1]], atol=1e-4)
+    assert [text.get_text() for text in axes.texts] == ["0.0 %", "50.0 %", "100.0 %"]
+
+
 def test_of_many_classes_those_in_the_most_frequent_confusions_are_named():
     count = 60
     confusion = np.diag(np.full(count, 5))
@@ -674,7 +737,8 @@ def test_of_many_classes_those_in_the_most_frequent_confusions_are_named():
     figure = draw(misclassifications(confusion, classes=classes))["confusion"]
     named = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert named == [f"class {k}" for k in (2, 7, *range(10, 46), 50)]
-    assert "60 of 60 classes occur, and the 39 most confused ones" in " ".join(words(figure))
+    said = " ".join(" ".join(words(figure)).split())
+    assert "60 of 60 classes have images. The 39 most confused ones are shown." in said
     (cells,) = (each.get_array() for each in figure.axes[0].get_images())
     diagonal = COUNTS(np.array([5 / 5, 5 / 7, 5 / 6]))[:, :3] * 255  # of all of its images
     np.testing.assert_allclose(np.asarray(cells)[[0, 1, 2], [0, 1, 2]], diagonal, atol=1)
@@ -697,7 +761,7 @@ def test_classes_are_sorted_by_accuracy_before_and_after():
     before = np.diag([4, 3, 5, 0]) + np.eye(4, k=1, dtype=int) * [0, 0, 1, 0]
     result = misclassifications(CONFUSION, before=before, ablated=(("conv1", (1,)),))
     axes = draw(result)["classes"].axes[0]
-    was, now = (each.get_offsets()[:, 0].tolist() for each in axes.collections[1:])
+    was, now = (each.get_offsets()[:, 0].tolist() for each in axes.collections[1:3])
     assert now == pytest.approx([0.5, 0.75, 1.0])
     assert was == pytest.approx([0.75, 1.0, 1.0])
     counts = [tick.get_text().rpartition("  ")[2] for tick in axes.get_yticklabels()]
@@ -712,6 +776,9 @@ def test_mistakes_are_shown_with_their_confidence():
     figure = draw(misclassifications(CONFUSION, mistakes=3))["mistakes"]
     assert len(figure.ground.images) == 3
     assert Counter(words(figure))["0.70"] == 1
+    assert [each for each in words(figure) if each.startswith("photo")] == [
+        rf"photo_\${k}\$.png" for k in range(3)
+    ]
 
 
 def test_no_colour_map_is_a_rainbow():
