@@ -43,6 +43,10 @@ def _plan(first: Samples) -> str:
     )
     rows = [header, "|" + " --- |" * 9]
     rows += [_planned(claim, first[claim.study]) for claim in CLAIMS if claim.study in first]
+    return "\n\n".join([_level(), _how_decided(), "\n".join(rows), _columns()])
+
+
+def _level() -> str:
     return (
         "Fourteen claims are tested at once. If each were judged by two standard errors "
         f"({100 * LEVEL:.2f} %), about one in two studies of this size would report an effect that "
@@ -50,23 +54,36 @@ def _plan(first: Samples) -> str:
         "Seeds are planned with Bonferroni's correction "
         f"({100 * LEVEL / len(CLAIMS):.3f} % for each of {len(CLAIMS)} claims, {ERRORS:.2f} "
         "standard errors), and the claims are judged with Holm's method, which decides at least as "
-        "many.\n\n"
+        "many."
+    )
+
+
+def _how_decided() -> str:
+    return (
         "A claim that recipes differ is decided if their contrast (a difference, or a difference "
         "of two gains) is above or below 0 at that level. It is also decided, as not holding, if "
         f"the contrast is shown to be below {MARGIN:g} percentage point: such a lead would not "
-        "matter. The claim that one number of layers is best is decided if it beats each "
-        "of the others, if one of them beats it, or if its lead over one of "
-        "them is below the margin. The claim that "
-        f"validation accuracy saturates holds if its gain is shown to be below {MARGIN:g} point "
-        "while training accuracy rises, and does not hold if its gain is shown to be above that. "
-        "The margin and these rules were fixed before the decisive trials.\n\n"
-        + "\n".join(rows)
-        + "\n\nContrast and spread are those of the trials below, in percentage points; the spread "
+        "matter. The claim that more filters help less and less holds only if the first gain is "
+        "above 0, too. The claim that one number of layers is best is decided if it beats each of "
+        "the others, if one of them beats it, or if its lead over one of them is below the margin; "
+        "its contrast among the decided claims is its smallest lead. The claim that validation "
+        f"accuracy saturates holds if its gain is shown to be below {MARGIN:g} point while "
+        "training accuracy rises, and does not hold if its gain is shown to be above that. The "
+        "contrast for the learning rate is a quarter of the best rate's lead over chance, less the "
+        "largest rate's lead over chance: a rate that keeps less than this quarter has diverged. "
+        "The margin and these rules were fixed before the decisive trials."
+    )
+
+
+def _columns() -> str:
+    return (
+        "Contrast and spread are those of the trials below, in percentage points; the spread "
         "is the standard deviation of the contrast between seeds. *Seeds* is the number of seeds "
         f"per recipe that shows a difference with a power of {100 * POWER:.0f} %, if the true "
         "contrast equals the measured one, and if the recipes are scored on the same images, so "
-        "that the difficulty of the images cancels out. *Images* is the size of the validation set "
-        "that would be needed, with twice as many seeds, if it did not cancel out. *If none* "
+        "that the difficulty of the images cancels out; for the claim on saturation, it is the "
+        "number that shows the gain to be below the margin. *Images* is the size of the validation "
+        "set that would be needed, with twice as many seeds, if it did not cancel out. *If none* "
         "refers to showing that the difference is below the margin, if it is in fact 0. "
         "*Minutes* is the time that a trial took below, multiplied by the number of trials in the "
         "contrast. The number of training images that would decide a claim cannot be computed from "
@@ -102,14 +119,16 @@ def _number(value: float, most: float) -> str:
 
 
 def _decided(decisive: Samples) -> str:
-    judged = [judge(each, decisive[each.study]) for each in CLAIMS if each.study in decisive]
-    if not judged:
+    claims = [each for each in CLAIMS if each.study in decisive]
+    if not claims:
         return (
             "The decisive trials, of a few recipes with more seeds "
             "(`examples/studies/decisive/`), have not finished yet."
         )
-    looks = sum(decisive[each.claim.study].looks - 1 for each in judged)
-    adjusted = corrected([each.p for each in judged], len(CLAIMS) + looks)
+    looks = sum(decisive[each.study].looks - 1 for each in claims)
+    tests = len(CLAIMS) + looks
+    judged = [judge(each, decisive[each.study], tests) for each in claims]
+    adjusted = corrected([each.p for each in judged], tests)
     rows = ["| study | claim | seeds | contrast | p | verdict |", "|" + " --- |" * 6]
     rows += [
         _row(each, p, decisive[each.claim.study]) for each, p in zip(judged, adjusted, strict=True)
@@ -141,7 +160,9 @@ def _images(decisive: Samples) -> str:
     if validated:
         names = _listed(f'"{title_of(each)}"' for each in validated)
         parts.append(
-            f"The trials of {names} are scored on the {_counted(validated)} validation images."
+            f"The trials of {names} are scored on the {_counted(validated)} validation images, "
+            "which also select their epoch; there, the errors of two recipes count as independent, "
+            "which overestimates that of their contrast."
         )
     return " ".join(parts)
 

@@ -205,7 +205,7 @@ class Judgement:
     """What the decisive trials show of a claim."""
 
     claim: Claim
-    main: Estimate
+    main: Estimate  # of several leads, the smallest
     verdict: str  # if it is decided
     p: float  # before the correction
 
@@ -213,17 +213,20 @@ class Judgement:
 HOLDS, FAILS, SMALL = "holds", "does not hold", f"does not hold: less than {MARGIN:g} point"
 
 
-def judge(claim: Claim, sample: Sample) -> Judgement:
-    """Find what the trials speak for, and its p-value."""
-    main = estimate(sample, claim.main)
+def judge(claim: Claim, sample: Sample, tests: int = len(CLAIMS)) -> Judgement:
+    """Find what the trials speak for, and its p-value, before it is corrected for ``tests``."""
     needed_p = [estimate(sample, each).above(0) for each in claim.above]
     against = [estimate(sample, each).above(0) for each in claim.against]
-    small = [estimate(sample, each).below(MARGIN) for each in claim.leads]
+    leads = [estimate(sample, each) for each in claim.leads]
+    main = estimate(sample, claim.main)
+    if len(leads) > 1:  # the smallest one shows whether the claim holds
+        main = min(leads, key=lambda lead: lead.points)
+    small = [lead.below(MARGIN) for lead in leads]
     holds, fails, too_small = max(needed_p), _any(against), _any(small)
     if holds <= min(fails, too_small):
         return Judgement(claim, main, HOLDS, holds)
     # A lead shown to be negative is also shown to be too small, by an even smaller p.
-    shown = fails <= too_small or fails < LEVEL / len(CLAIMS)
+    shown = fails <= too_small or fails < LEVEL / tests
     return Judgement(claim, main, FAILS if shown else SMALL, min(fails, too_small))
 
 

@@ -82,7 +82,8 @@ def _introduction(tables: Sequence[SweepResult], machine: str) -> str:
     return (
         "An earlier report asked eight questions about the recipe of a convolutional network, and "
         f"drew a conclusion from each. This page repeats them on {images}: {trials} training runs, "
-        f"whose epochs took {_time(hours)} in total, on {machine}. Several trials shared this "
+        f"whose epochs took {_time(hours)} in total, on {machine}; a run of a recipe that several "
+        "studies share is counted in each. Several trials shared this "
         "machine at a time, so compare multiply-adds (MACs) rather than seconds.\n\n"
         "The numbers of that report are listed below each figure, and shown in it as lighter "
         "lines. Its networks were trained on 33 other classes, on other hardware, and the last "
@@ -125,7 +126,7 @@ def _rules(tables: Iterable[SweepResult]) -> str:
         "Tables and figures report the epoch with the best validation accuracy. The validation "
         "set thus both selects the epoch and scores it, which favours every recipe, and recipes "
         "with more epochs most: if recipes differ in their epochs, their verdict uses the last "
-        "epoch instead. Training accuracy is a running mean over the epoch: each batch is "
+        "epoch instead. Training accuracy is a running mean over the same epoch: each batch is "
         "scored before the step that trains on it. The 95 % intervals cover the spread between the "
         "seeds, pooled over the recipes of a study, and the sampling of the validation images."
     )

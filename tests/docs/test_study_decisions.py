@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from matplotlib.figure import Figure
 
@@ -147,6 +148,23 @@ def test_two_layers_are_best_only_if_they_beat_every_other_number():
     assert found(two, around(15, 14.95, 10)) == power.SMALL, "a lead over one of them is too small"
 
 
+@pytest.mark.parametrize("others", [(12, 14.5), (14.5, 12)])
+def test_of_two_leads_the_smallest_is_shown(others):
+    # Of leads of 3 points and of half a point, the second decides.
+    two = next(each for each in CLAIMS if each.text.endswith("counted with the last one"))
+    judged = power.judge(two, sample(around(15, *others), ("128", "none", "128,128")))
+    assert judged.main.points == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("tests", "verdict"), [(14, "does not hold"), (17, power.SMALL)])
+def test_a_negative_lead_is_shown_at_the_level_of_all_tests(tests, verdict):
+    # p is 0.003 by the tables of t: below 4.55 % / 14 = 0.00325, above 4.55 % / 17 = 0.00268.
+    claim = Claim("s", "b beats a", (RISE,), (-RISE,), leads=(RISE,))
+    t = scipy.stats.t.isf(0.003 / 2, 14)
+    worse = sample(around(15 + t, 15, spread=2.0), images=10**9)  # an error of 2 / sqrt(4) = 1
+    assert power.judge(claim, worse, tests).verdict == verdict
+
+
 def test_saturation_is_a_gain_below_the_margin_while_training_accuracy_rises():
     saturates = next(each for each in CLAIMS if each.study == "epochs")
     assert found(saturates, around(20.3, 20), around(40, 30)) == "holds"
@@ -208,7 +226,7 @@ def test_what_differs_in_some_trials_is_said_under_the_table():
     text = studies_decided.sections({}, {"stride": read, "pooling": pooling})
     assert text.endswith(f"|\n\n- Stride: {note}")
     assert "scored on 400 images that were used neither to train" in text
-    assert '"Max-pooling" are scored on the 1,650 validation images.' in text
+    assert '"Max-pooling" are scored on the 1,650 validation images, which also select' in text
     assert "note" not in pooling.as_numbers()
 
 
