@@ -7,15 +7,18 @@ of this report.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from report_filters import broken_most
+from report_layers import LITTLE, rho
 from report_markdown import table
 
 Numbers = dict[str, Any]
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+HOLDS, PARTLY = "holds", "holds in part"
+FAILS, OPEN = "does not hold", "not decided"
 # Newly misclassified images by class, the largest counts only; by layer, of two filters.
 EARLIER_COUNTS = (
     ((12, 5, 5), (4, 4, 4)),
@@ -24,16 +27,49 @@ EARLIER_COUNTS = (
     ((3, 2, 2, 2), (5, 4, 4, 2)),
     ((17, 10, 10, 7, 7, 5, 4), (36, 17, 7, 7, 4)),
 )
-# The conclusion, and what the studies that test it are called.
+
+
+def every(verdicts: Sequence[str]) -> str:
+    """Combine the verdicts on the parts of a conclusion: one that fails is enough to refute it."""
+    if any(each.startswith(FAILS) for each in verdicts):
+        return FAILS
+    return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
+
+
+def either(verdicts: Sequence[str]) -> str:
+    """Combine the verdicts on the readings of a conclusion: only if all fail, it is refuted."""
+    if HOLDS in verdicts:
+        return HOLDS
+    return FAILS if verdicts and all(each.startswith(FAILS) for each in verdicts) else OPEN
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A conclusion on the recipe, and how it is judged."""
+
+    text: str
+    studies: str = ""  # how the titles of the studies begin that test it; empty if none does
+    combine: Callable[[Sequence[str]], str] = every
+    exception: str = ""  # a part of it that fails, though no claim of the studies tests it
+
+
 ON_THE_RECIPE = (
-    ("More filters raise the training accuracy; beyond about 256, validation stays", "Filters of"),
-    ("A kernel that is too large makes the layer nearly dense; small ones need depth", ""),
-    ("Large strides cost accuracy, early ones above all", "Stride"),
-    ("Pooling of 3 is slightly worse than of 2", "Max-pooling"),
-    ("Depth helps up to five convolutions; six fail to train", "Number of convolutions"),
-    ("Two fully connected layers are best", "Number of fully connected layers"),
-    ("After some epochs, only the training accuracy continues to rise", "Epochs"),
-    ("Too large a learning rate diverges", "Learning rate"),
+    Conclusion(
+        "More filters raise the training accuracy; beyond about 256, validation stays",
+        "Filters of",
+    ),
+    Conclusion("A kernel that is too large makes the layer nearly dense; small ones need depth"),
+    Conclusion("Large strides cost accuracy, early ones above all", "Stride"),
+    Conclusion("Pooling of 3 is slightly worse than of 2", "Max-pooling"),
+    Conclusion(
+        "Depth helps up to five convolutions; six fail to train",
+        "Number of convolutions",
+        exception="six are worse than four here, but they do train",
+    ),
+    # It does not say whether the last layer is counted, so its claims are two readings.
+    Conclusion("Two fully connected layers are best", "Number of fully connected layers", either),
+    Conclusion("After some epochs, only the training accuracy continues to rise", "Epochs"),
+    Conclusion("Too large a learning rate diverges", "Learning rate"),
 )
 _VERDICT = re.compile(r"^\| ([^|]+) \| ([^|]+) \| \*\*([^*]+)\*\* \|$", re.MULTILINE)
 # The same claims, judged by more seeds.
@@ -84,11 +120,16 @@ def _scale(studies: str) -> str:
 def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
     claims = _latest(studies)
     rows: list[tuple[object, ...]] = []
-    for conclusion, study in ON_THE_RECIPE:
-        tested = [each for each in claims if study and each[0].startswith(study)]
-        verdict = overall([each[2] for each in tested])
-        why = "; ".join(f"{claim} ({name}): {said}" for name, claim, said in tested)
-        rows.append((len(rows) + 1, conclusion, f"**{verdict}**", why or "not tested as a claim"))
+    for each in ON_THE_RECIPE:
+        tested = [claim for claim in claims if each.studies and claim[0].startswith(each.studies)]
+        verdict = each.combine([said for _, _, said in tested])
+        if each.exception and verdict == HOLDS:
+            verdict = PARTLY
+        why = [f"{claim} ({study}): {said}" for study, claim, said in tested]
+        if tested and each.exception:
+            why.append(each.exception)
+        why = why or ["not tested as a claim"]
+        rows.append((len(rows) + 1, each.text, f"**{verdict}**", "; ".join(why)))
     return [*rows, *_on_filters(numbers, len(rows))]
 
 
@@ -101,19 +142,15 @@ def _latest(studies: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def overall(verdicts: Sequence[str]) -> str:
-    """Combine the verdicts on the parts of a conclusion: one that fails is enough to refute it."""
-    if any(each.startswith(FAILS) for each in verdicts):
-        return FAILS
-    return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
-
-
 def _on_filters(numbers: Numbers, before: int) -> list[tuple[object, ...]]:
     """Judge what it says of occlusion, of what layers respond to, and of their importance."""
     fields = ", ".join(
         "{} x {}".format(*layer["receptive_field"]) for layer in numbers["network"]["layers"]
     )
-    rho = numbers["ablation"]["spearman"]
+    found = numbers["ablation"]["spearman"]  # None if it is not defined
+    verdict = OPEN
+    if found is not None and abs(found) >= LITTLE:
+        verdict = HOLDS if found > 0 else FAILS
     means = ", ".join(f"{layer['mean']:.1f}" for layer in numbers["ablation"]["layers"])
     return [
         (
@@ -133,7 +170,8 @@ def _on_filters(numbers: Numbers, before: int) -> list[tuple[object, ...]]:
         (
             before + 3,
             "Later layers matter more than early ones",
-            f"**{HOLDS if rho > 0 else FAILS}**",
-            f"images broken per filter, by layer: {means}; rank correlation with depth: {rho:.2f}",
+            f"**{verdict}**",
+            f"images broken per filter, by layer: {means}; rank correlation with depth: "
+            f"{rho(numbers['ablation'])}",
         ),
     ]

@@ -46,6 +46,13 @@ def test_only_layers_clear_of_chance_are_counted():
     assert "largest in" not in none
 
 
+FILTERS = {
+    "network": {"layers": [{"receptive_field": [3, 3]}]},
+    "filters": [[{"classes": {"ox": [2, 0], "bee": [7, 1]}}, {"classes": {"ox": [0, 4]}}]],
+    "ablation": {"spearman": 0.25, "layers": [{"mean": 1.25}]},
+}
+
+
 def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
     studies = """At scale 0.3: epochs are fewer.
 
@@ -65,23 +72,59 @@ def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
 | Stride | A large stride costs | 9 | +5.0 +- 0.1 | 1 | **undecided** |
 | Max-pooling | 2 beats 3 | 9 | -0.1 +- 0.1 | < 0.0001 | **does not hold: less than 1 point** |
 """
-    filters = {
-        "network": {"layers": [{"receptive_field": [3, 3]}]},
-        "filters": [[{"classes": {"ox": [2, 0], "bee": [7, 1]}}, {"classes": {"ox": [0, 4]}}]],
-        "ablation": {"spearman": 0.25, "layers": [{"mean": 1.25}]},
-    }
-    text = "\n".join(conclusions(filters, studies))
+    text = "\n".join(conclusions(FILTERS, studies))
     verdicts = re.findall(r"^\| (\d+) \| .* \| \*\*([^*]+)\*\* \|", text, re.MULTILINE)
     open_ = "not decided"
     assert verdicts == [
         ("1", open_), ("2", open_), ("3", "holds"), ("4", open_), ("5", open_), ("6", open_),
         ("7", "does not hold"), ("8", open_), ("9", open_), ("10", open_), ("11", "holds"),
     ]  # fmt: skip
-    later = "\n".join(conclusions(filters, studies + decided))
+    later = "\n".join(conclusions(FILTERS, studies + decided))
     assert "| **not decided** | A large stride costs (Stride): undecided |" in later
     assert "| **does not hold** | 2 beats 3 (Max-pooling): does not hold: less than 1" in later
     assert "at scale 0.3;" in text
     assert "| 1 | 12, 5, 5 | 4, 4, 4 | 7, 2 | none |" in text
+
+
+@pytest.mark.parametrize(
+    ("with_last", "without", "verdict"),
+    [
+        ("undecided", "does not hold: less than 1 point", "not decided"),
+        ("does not hold", "does not hold: less than 1 point", "does not hold"),
+        ("holds", "does not hold", "holds"),  # both cannot: it is best in one reading
+        ("undecided", "undecided", "not decided"),
+    ],
+)
+def test_two_layers_are_best_in_one_reading_or_in_none(with_last, without, verdict):
+    name = "Number of fully connected layers"
+    studies = f"| {name} | with | **{with_last}** |\n| {name} | without | **{without}** |\n"
+    row = next(each for each in conclusions(FILTERS, studies)[-1].splitlines() if "| 6 |" in each)
+    assert f"| Two fully connected layers are best | **{verdict}** |" in row
+
+
+def test_depth_holds_in_part_as_six_convolutions_do_train():
+    name = "Number of convolutions"
+    studies = f"| {name} | it helps | **holds** |\n| {name} | then hurts | **holds** |\n"
+    row = next(each for each in conclusions(FILTERS, studies)[-1].splitlines() if "| 5 |" in each)
+    assert "**holds in part**" in row
+    assert "; six are worse than four here, but they do train |" in row
+    file = REPORT.parent / "studies" / "numbers" / "decisive_round.json"
+    depths = json.loads(file.read_text())["convolutions"]
+    one, four, six = (np.mean(seeds) for seeds in depths["val"])
+    assert [each.count(",") + 1 for each in depths["recipes"]] == [1, 4, 6]
+    assert one < six < four
+    assert six > 10 / 33, "ten times chance"
+
+
+@pytest.mark.parametrize(
+    ("rho", "verdict"),
+    [(0.25, "holds"), (-0.25, "does not hold"), (0.05, "not decided"), (None, "not decided")],
+)
+def test_later_layers_matter_more_only_if_a_filter_s_depth_predicts_what_it_breaks(rho, verdict):
+    numbers = FILTERS | {"ablation": FILTERS["ablation"] | {"spearman": rho}}
+    row = conclusions(numbers, "")[-1].splitlines()[-1]
+    assert f"| Later layers matter more than early ones | **{verdict}** |" in row
+    assert row.endswith("depth: not defined |" if rho is None else f"depth: {rho:.2f} |")
 
 
 @pytest.mark.parametrize(
