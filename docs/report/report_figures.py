@@ -23,10 +23,7 @@ from interpret_kit.render.scales import LEAST_LIMIT, Scale, colour_bar, overlay
 
 WIDTH = 1000  # as in make_figures.py
 COLOURS = (256, 128, 64)  # of a palette: the first that makes the file small enough
-PHOTO_COLOURS, STEPS = (
-    128,
-    32,
-)  # of photos and of a colour scale, so that a palette holds text too
+PHOTO_COLOURS, STEPS = 128, 32  # of photos and of a colour scale, so that a palette holds text too
 MOST_BYTES = 150 * 1024
 AT_ONCE = 4  # images in a figure of occlusion: with more, its file is too large
 GAP = 0.08  # inches
@@ -131,7 +128,7 @@ def responses_page(result: ActivationsResult, title: str) -> Page:
     width, line = start + images * (tile + GAP) + 0.9, tile + GAP
     page = Page(width, (filters + 1) * line + 0.1, title, _read_at(result))
     colours = mpl.colormaps["magma"].resampled(STEPS)
-    scale = Scale(0, float(result.maps.max()), colours)  # after a ReLU
+    scale = Scale(0, float(result.maps.max()), colours)  # GELU's small negative values count as 0
     photos = plain(result.input_images)
     for i in range(images):
         first = Area.within(start + i * line, 0.05, tile, result.input_images.shape[1:])

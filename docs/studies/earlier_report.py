@@ -1,17 +1,12 @@
 """What did the earlier report measure? Its figures, beside those of the studies.
 
 It trained on 33 classes that are not public, on other hardware: the shapes of its curves can be
-compared with ours, the accuracies cannot. Run as a program, this adds its tables to a page that was
-made without them:
-
-    python docs/studies/earlier_report.py docs/studies/README.md
+compared with ours, the accuracies cannot.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.axes import Axes
 
@@ -19,7 +14,6 @@ from interpret_kit.render.page import LABEL
 from interpret_kit.render.sweep import BESIDE, SPLITS
 
 KNOWN = 59.77  # percent: the accuracy of its last network on its test set
-BEGINS = "The earlier report"
 LIGHT = 0.45  # opacity of its lines
 
 
@@ -42,7 +36,7 @@ class Earlier:
             ("val %", *map(_cell, self.val)),
         ]
         lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        return f"{BEGINS}, on its own images:\n\n{lines}"
+        return f"The earlier report, on its own images:\n\n{lines}"
 
     def draw(self, axes: Axes) -> None:
         """Draw the figures into ours, as second, lighter lines."""
@@ -134,18 +128,3 @@ EARLIER = {
     ),
 }
 """By the name of the study's file. Of the learning rate, it only says that a large one diverges."""
-
-
-def with_earlier(page: str) -> str:
-    """Add the tables after the figures of the studies, where they are not there yet."""
-    for name, earlier in EARLIER.items():
-        if earlier.table() in page:
-            continue
-        figure = next(line for line in page.splitlines() if line.endswith(f"(figures/{name}.png)"))
-        page = page.replace(figure, f"{figure}\n\n{earlier.table()}")
-    return page
-
-
-if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(with_earlier(file.read_text(encoding="utf-8")), encoding="utf-8")

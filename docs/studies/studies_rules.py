@@ -17,9 +17,9 @@ from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
+from studies_claims import LEFT
 
 CLEAR = 2.0  # standard errors
-LEFT = 0.25  # of the best rate's lead over chance: a rate with less counts as diverged
 
 
 class Verdict(Enum):
