@@ -54,7 +54,7 @@ def _run(ctx: click.Context) -> None:
 
 
 def _studies(ctx: click.Context) -> dict[Path, Study]:
-    """All studies by the folder of their sweep: --out for one, a subfolder each for several."""
+    """Read the studies, by the folder of their sweep: --out for one, a subfolder each for more."""
     from interpret_kit.trainers.sweep.study import read_study
 
     given = ctx.params
@@ -95,7 +95,7 @@ def _swept(ctx: click.Context, study: Study, out: Path, terminal: Terminal) -> S
 
 
 def _cluster(ctx: click.Context) -> RayCluster | None:
-    """The cluster for the trials; as many at once as it has room for, unless --jobs is given."""
+    """Return the cluster of --ray; without --jobs, it runs as many trials at once as fit."""
     given = ctx.params
     if not given["ray"]:
         if given["gpus_per_worker"]:

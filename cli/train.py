@@ -64,7 +64,7 @@ def _run(ctx: click.Context) -> None:
 
 
 def _recipe(ctx: click.Context) -> Recipe:
-    """The recipe of the options; to resume, that of the run with the options that are given."""
+    """Make the recipe of the options; to resume, that of the run with the options given."""
     given = ctx.params
     pin(ctx, data=given["data"])
     if not (given["resume"] and given["out"]):
@@ -82,7 +82,7 @@ def _recipe(ctx: click.Context) -> Recipe:
 
 
 def _place(given: Mapping[str, Any], recipe: Recipe) -> Path:
-    """The folder of the run; `train` refuses one that is in use."""
+    """Choose the folder of the run; `train` refuses one that is in use."""
     if given["resume"] and not given["out"]:
         raise UsageError("--resume needs the folder of the interrupted run; give it with --out")
     if given["resume"] and given["force"]:

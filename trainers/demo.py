@@ -51,9 +51,8 @@ from interpret_kit.trainers.runs.progress import TrainingProgress
 from interpret_kit.trainers.train import train
 
 R = TypeVar("R", bound=Result)
-ReportStep = Callable[
-    [str, float, float], None
-]  # called with (what is done, parts done, parts in all)
+# Called with (what is done, parts done, parts in all).
+ReportStep = Callable[[str, float, float], None]
 
 PHOTOS = "photos"  # a folder of the demo
 ATLAS, PHOTO_ATLAS = ATLAS_LINKS  # two more
@@ -101,7 +100,7 @@ def write_demo(
 
 
 def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
-    """What to type after the demo, and what that does."""
+    """Return commands to try after the demo, and what each shows."""
     run, photos = shlex.quote(str(out / TRAINING[0])), shlex.quote(str(out / PHOTOS))
     return (
         (
@@ -222,7 +221,7 @@ def _called(classifier: Classifier, folder: Path) -> Classifier:
 
 
 def _most_damaging(counts: AblationResult) -> str:
-    """The filter that breaks most images, as ``layer:filter``."""
+    """Return the filter that breaks most images, as ``layer:filter``."""
     row = int(counts.broken.sum(1).argmax())
     return f"{counts.layers[counts.layer[row]]}:{counts.filter[row]}"
 
@@ -260,7 +259,7 @@ def _imagenet(writer: _Writer, demo: Demo) -> None:
 
 
 def _photos(writer: _Writer, samples: Sequence[SamplePhoto]) -> ImageSet:
-    """Photos, labelled by their folders, that commands can be tried on later."""
+    """Copy the photos into folders named by their labels, for commands to be tried on later."""
     for each in samples:
         assert each.path is not None
         folder = writer.aside / PHOTOS / each.label

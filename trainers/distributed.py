@@ -70,7 +70,7 @@ def in_precision(recipe: Recipe, device: str) -> Recipe:
 
 
 def can_learn_in(precisions: Set[str]) -> bool:
-    """Whether this process can train in them: Accelerate fixes the precision once per process."""
+    """Test whether this process can train in these: Accelerate fixes the precision of a process."""
     begun = {AcceleratorState().mixed_precision} if is_initialized() else set()
     return len(begun | {ACCELERATES[each] for each in precisions}) <= 1
 
@@ -81,18 +81,18 @@ def forget_accelerator() -> None:
     GradientState._reset_state()
 
 
-def _precision(asked: str, *, on_gpu: bool) -> str:
-    if asked == "fp16" and not on_gpu:
+def _precision(requested: str, *, on_gpu: bool) -> str:
+    if requested == "fp16" and not on_gpu:
         raise UsageError("`precision='fp16'` needs a GPU; use 'bf16' or 'float32' on a CPU")
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     if not on_gpu:
         return "float32"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
 def share_of(accelerator: Accelerator) -> Share:
-    """This process's part of every batch."""
+    """Return this process's part of every batch."""
     return Share(accelerator.process_index, accelerator.num_processes)
 
 

@@ -57,7 +57,7 @@ def concluded(point: Checkpoint, data: TrainingData) -> TrainedRun:
 def _totals(
     classifier: Classifier, split: Split, batch_size: int = BATCH_SIZE
 ) -> tuple[float, float]:
-    """The loss, summed over the images, and the number of correct images."""
+    """Return the loss, summed over the images, and the number of correct images."""
     classifier.eval()
     loss, right = 0.0, 0
     with torch.compiler.set_stance("force_eager"):  # every new batch size would be recompiled

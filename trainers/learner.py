@@ -59,7 +59,7 @@ class Learner:
         return chosen
 
     def state(self) -> dict[str, Any]:
-        """Everything that a step changes."""
+        """Return everything that a step changes."""
         return {
             "steps": self.steps,
             "network": self.classifier.state_dict(),
@@ -69,7 +69,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was read."""
+        """Restore what `state` returned."""
         self.steps = state["steps"]
         self.classifier.load_state_dict(state["network"])
         if self.average is not None:
@@ -151,7 +151,7 @@ def compiled(classifier: Classifier, batches: Batches, accelerator: Accelerator)
 
 
 def network_arguments(recipe: Recipe, classes: int) -> dict[str, Any]:
-    """The arguments of ``timm.create_model``, apart from the architecture's name."""
+    """Return the arguments of ``timm.create_model``, apart from the architecture's name."""
     arguments = {**recipe.arguments, "num_classes": classes}
     if recipe.arch != OURS and getattr(get_pretrained_cfg(recipe.arch), "fixed_input_size", False):
         arguments["img_size"] = recipe.input_size

@@ -129,14 +129,14 @@ def _folder(out: str | Path, recipe: Recipe) -> RunFolder:
 
 
 def _run(
-    folder: RunFolder, start: Start, device: str, told: ReportTraining | bool | None, strict: bool
+    folder: RunFolder, start: Start, device: str, report: ReportTraining | bool | None, strict: bool
 ) -> TrainedRun:
     refuse_within_import()
     recipe = folder.recipe
     check_optimizer(recipe.optimizer)
     check_network(recipe)
     with (
-        reporting(told) as progress,
+        reporting(report) as progress,
         plain_surroundings(),
         torch.enable_grad(),
         accelerated(device, recipe.precision) as machine,

@@ -24,10 +24,10 @@ class Trials(Listener):
 
     def progressed(self, trial: Trial, now: TrainingProgress) -> None:
         """Show the progress of a trial, or of the decoding of its images."""
-        share = now.batch / now.batches
+        share = 0.0  # while images are decoded
         if now.epoch:
-            share = (now.epoch - 1 + share) / now.epochs
-        self.shares[trial.name] = share if now.epoch else 0.0
+            share = (now.epoch - 1 + now.batch / now.batches) / now.epochs
+        self.shares[trial.name] = share
         said = f"{trial.name}: {_where(now)}"
         self.step(self.over + sum(self.shares.values()), self.trials, said)
 

@@ -78,7 +78,7 @@ def mark(folder: Path) -> None:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder is marked."""
+    """Test whether a folder is marked."""
     file = folder / MARKER
     try:
         if file.is_symlink() or not file.is_file():

@@ -64,7 +64,7 @@ def alone_in(folder: Path, option: str = "`out`", *, beside: bool = False) -> It
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process is at work in a folder: see `alone_in`."""
+    """Test whether a process is at work in a folder: see `alone_in`."""
     from filelock import FileLock, Timeout
 
     try:

@@ -32,12 +32,12 @@ class Draws:
     device: torch.device
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """One number for each of our images, (images,) from low to below high."""
+        """Draw one number for each of our images, (images,) from low to below high."""
         drawn = torch.rand(self.batch, generator=self.generator)[self.rows]
         return drawn.mul_(high - low).add_(low).to(self.device)
 
     def proportion(self, low: float, high: float) -> Tensor:
-        """As `uniform`, but twice as much is as likely as half as much."""
+        """Draw as `uniform` does, but log-uniformly: twice as much is as likely as half as much."""
         return self.uniform(math.log(low), math.log(high)).exp()
 
 
@@ -51,7 +51,7 @@ def augmented(pixels: Tensor, recipe: Recipe, draws: Draws, fill: Tensor) -> Ten
         fill: (3,) in [0, 1], the colour of what is erased.
 
     Returns:
-        (images, 3, height, width) in [0, 1]; the memory lies with the channels last.
+        (images, 3, height, width) in [0, 1], in memory with the channels last.
     """
     if recipe.augment and recipe.crop == 1:
         pixels = shifted(pixels, recipe.shift, draws)
@@ -87,7 +87,7 @@ def shifted(pixels: Tensor, most: float, draws: Draws) -> Tensor:
 
 
 def _shift(side: int, share: float, draws: Draws) -> Tensor:
-    """For each image, which cell to take for each of ``side`` cells, (images, side)."""
+    """Draw, for each image, which cell to take for each of ``side`` cells, (images, side)."""
     most = int(side * share)
     shift = draws.uniform(-most, most + 1).floor().long()
     cells = torch.arange(side, device=shift.device)
@@ -131,7 +131,7 @@ def erased(images: Tensor, share: float, draws: Draws, fill: Tensor) -> Tensor:
 
 
 def _within(side: int, share: Tensor, draws: Draws) -> Tensor:
-    """Which of ``side`` cells lie in a random interval of this share of them, (images, side)."""
+    """Test which of ``side`` cells lie in a random interval of this share, (images, side)."""
     length = (share * side).round().clamp(1, side)
     first = (draws.uniform() * (side - length + 1)).floor()
     cells = torch.arange(side, device=share.device)

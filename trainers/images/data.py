@@ -51,7 +51,7 @@ class Split:
         return Split(self.pixels.index_select(0, index), self.labels[index])
 
     def batches(self, size: int) -> Iterator[Split]:
-        """All images in order, ``size`` at a time."""
+        """Yield all images in order, ``size`` at a time."""
         for first in range(0, len(self), size):
             yield Split(self.pixels[first : first + size], self.labels[first : first + size])
 
@@ -65,7 +65,7 @@ class TrainingData:
     test: Split | None  # None if there is no test split
     classes: tuple[str, ...]
     notes: tuple[str, ...]  # what a user should know, a sentence each
-    omitted: tuple[Omitted, ...] = ()  # what lies in the folders of the splits and is not used
+    omitted: tuple[Omitted, ...] = ()  # files in the folders of the splits that are not used
 
     @cached_property
     def levels(self) -> Tensor:
@@ -73,7 +73,7 @@ class TrainingData:
         return count_levels(self.train.pixels)
 
     def preprocessing(self) -> Preprocessing:
-        """The preprocessing of a classifier trained on these images."""
+        """Return the preprocessing of a classifier trained on these images."""
         mean, std = channel_statistics(self.levels)
         height, width = self.train.pixels.shape[1:3]
         return Preprocessing((height, width), mean, std)

@@ -29,7 +29,7 @@ def images_held(contents: str) -> Iterator[None]:
 
 
 def is_holding() -> bool:
-    """Whether this is within `images_held`."""
+    """Test whether this is within `images_held`."""
     return bool(_holding)
 
 

@@ -9,7 +9,7 @@ _AT_ONCE = 1024  # images
 
 
 def count_levels(pixels: Tensor) -> Tensor:
-    """How often each of the 256 levels is in each channel, (channels, 256) int64."""
+    """Count how often each of the 256 levels is in each channel, (channels, 256) int64."""
     counts = torch.zeros(pixels.shape[-1], 256, dtype=torch.int64)
     for first in range(0, len(pixels), _AT_ONCE):
         some = pixels[first : first + _AT_ONCE]
@@ -19,7 +19,7 @@ def count_levels(pixels: Tensor) -> Tensor:
 
 
 def channel_statistics(levels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in [0, 1]; the latter at least one level.
+    """Compute mean and standard deviation of each channel, in [0, 1]; the latter at least a level.
 
     Args:
         levels: how often each is there, (channels, 256).

@@ -34,7 +34,7 @@ class Share:
     processes: int = 1
 
     def rows(self, batch: int) -> Tensor:
-        """This process's rows of a batch of ``batch`` images, ascending.
+        """Return this process's rows of a batch of ``batch`` images, ascending.
 
         The k-th from the start and from the end go together: Mixup pairs these.
         """
@@ -59,7 +59,7 @@ class Batches:
 
     @property
     def size(self) -> int:
-        """Images of a batch, over all processes: all images, if there are fewer than asked for."""
+        """Images of a batch, over all processes: all, if there are fewer than `batch_size`."""
         return min(self.recipe.batch_size, len(self.split))
 
     @property
@@ -143,7 +143,7 @@ def on_device(batches: Batches, device: torch.device) -> Batches:
 
 
 def number(*parts: int) -> int:
-    """One seed made of several numbers: others give another one, near ones a far one."""
+    """Hash several numbers into one seed: similar numbers give unrelated seeds."""
     low, high = np.random.SeedSequence(parts).generate_state(2).tolist()
     return int(low + (high << 31))
 
@@ -156,7 +156,7 @@ def _order(images: int, seed: int, epoch: int) -> Tensor:
 
 @contextmanager
 def _numpy_seeded(seed: int) -> Iterator[None]:
-    """Seed numpy's own generator for the block: timm's Mixup knows no other."""
+    """Seed numpy's own generator for the block: timm's Mixup draws from no other."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed % 2**32)  # noqa: NPY002
     try:

@@ -46,7 +46,7 @@ def randaugmented(
         draws: one number for each image at a time.
 
     Returns:
-        as ``images``; the memory lies with the channels last.
+        as ``images``, in memory with the channels last.
     """
     for _ in range(operations):
         chosen = draws.uniform(0, len(OPERATIONS)).long()

@@ -100,11 +100,11 @@ class History:
         return 1 + min(range(len(scores)), key=lambda each: (-scores[each][0], scores[each][1]))
 
     def waited(self, patience: int) -> bool:
-        """Whether ``patience`` epochs have passed without improvement; never, if it is 0."""
+        """Test whether ``patience`` epochs have passed without improvement; never, if it is 0."""
         return 0 < patience <= self.epochs and self.epochs - self.best_epoch >= patience
 
     def metrics(self) -> dict[str, float]:
-        """Metrics of the best epoch, the number of epochs and the total time."""
+        """Return the metrics of the best epoch, the number of epochs and the total time."""
         best = self.best_epoch - 1
         numbers = {
             "epochs": self.epochs,

@@ -68,7 +68,7 @@ def decoding(recipe: Recipe, progress: ReportTraining | None) -> Callable[[int, 
 
 
 def last_epoch(history: History) -> tuple[float | None, float | None, float | None]:
-    """Validation accuracy, images per second and share in steps of the last whole epoch."""
+    """Return validation accuracy, images per second and share in steps of the last whole epoch."""
     if not history.epochs:
         return None, None, None
     val, speed, share = (

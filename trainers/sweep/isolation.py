@@ -41,8 +41,8 @@ def isolated() -> Iterator[None]:
 
 
 def _rounding() -> tuple[Any, ...]:
-    """What has a precision of its own for float32; torch's types do not know of it."""
-    backends: Any = torch.backends
+    """Return the backends that have a precision of their own for float32."""
+    backends: Any = torch.backends  # torch's types lack these attributes
     cudnn, onednn = backends.cudnn, backends.mkldnn
     return (
         *(backends.cuda.matmul, cudnn.conv, cudnn.rnn),

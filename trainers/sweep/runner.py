@@ -137,7 +137,7 @@ def _study(given: Study | str | Path) -> Study:
 def _plan(
     trials: Iterable[Trial], folder: Path, how: How, listener: Listener
 ) -> tuple[dict[GridIndex, Planned], dict[GridIndex, Outcome]]:
-    """What is to be trained, and where; and the end of those whose choices make no recipe."""
+    """Plan what is trained, and where; and return the failures whose values make no recipe."""
     planned: dict[GridIndex, Planned] = {}
     hopeless: dict[GridIndex, Outcome] = {}
     seen: dict[object, StudyImages] = {}
@@ -167,7 +167,7 @@ class _Work:
     listener: Listener
 
     def ends(self) -> Iterator[tuple[GridIndex, Outcome]]:
-        """Each trial's end, as it comes; first of those that there is nothing left to do for."""
+        """Yield each trial's outcome as it ends; first those of the trials that ended before."""
         to_do: list[GridIndex] = []
         over: dict[GridIndex, Outcome] = {}
         for place, each in self.planned.items():

@@ -62,7 +62,7 @@ class Trial:
 
 
 def trials_of(study: Study) -> tuple[Trial, ...]:
-    """All trials, recipe by recipe; the test images are left alone unless the study says."""
+    """List all trials, recipe by recipe; none uses the test images unless the study sets `test`."""
     return tuple(
         Trial(
             (k, s),
@@ -76,7 +76,7 @@ def trials_of(study: Study) -> tuple[Trial, ...]:
 
 
 def shrunk(recipe: Recipe, scale: float, vary: Mapping[str, Sequence[Any]] = NOTHING) -> Recipe:
-    """The recipe with a share of the epochs, the images and the multiply-adds.
+    """Reduce the epochs, the images and the multiply-adds of a recipe to a share.
 
     Multiply-adds grow with the square of the widths, so these shrink by its root. timm's networks
     keep their widths.
@@ -209,7 +209,7 @@ def _words(hint: Any) -> str:
 
 
 def _is(value: Any, hint: Any) -> bool:
-    """Whether a value of TOML has a type; an integer is a number, too."""
+    """Test whether a value of TOML has a type; an integer is a number, too."""
     if typing.get_origin(hint) is tuple:
         kind = typing.get_args(hint)[0]
         return isinstance(value, list) and all(_is(each, kind) for each in value)

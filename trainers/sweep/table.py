@@ -88,7 +88,7 @@ def _curves(shape: GridIndex, histories: Mapping[GridIndex, list[float]]) -> Arr
 
 
 def _costs(recipes: int, planned: Mapping[GridIndex, Planned]) -> Array:
-    """Parameters and multiply-adds, (recipes, 2); NaN for a recipe that makes no network."""
+    """Count parameters and multiply-adds, (recipes, 2); NaN for a recipe that makes no network."""
     costs = np.full((recipes, 2), np.nan)
     for (row, seed), each in planned.items():
         if seed == 0:
@@ -101,7 +101,7 @@ def _costs(recipes: int, planned: Mapping[GridIndex, Planned]) -> Array:
 
 
 def _trained(row: int, planned: Mapping[GridIndex, Planned]) -> str:
-    """What a scale makes smaller, as it was trained; nothing where there was no recipe."""
+    """List what the scale reduces, as it was trained; empty if the values make no recipe."""
     if (row, 0) not in planned:
         return ""
     recipe = planned[row, 0].recipe

@@ -45,7 +45,7 @@ class StudyImages:
     classes: tuple[str, ...]
     scored: Mapping[str, int]  # how many there are to validate and to test with, by split
     drawn: TrainingData | None  # generated ones are held, not to be drawn again for each trial
-    omitted: tuple[Omitted, ...] = ()  # what lies in their folders and is not used
+    omitted: tuple[Omitted, ...] = ()  # files in their folders that are not used
 
 
 def look_at(
@@ -149,7 +149,7 @@ def record_failure(folder: Path, error: Exception) -> None:
 
 
 def outcome(folder: Path) -> Outcome | None:
-    """How the trial of this folder ended; None if it did not."""
+    """Read how the trial of this folder ended; None if it did not."""
     if _record(folder).is_file():
         return Outcome(**json.loads(_record(folder).read_text(encoding="utf-8")))
     if not (folder / CONFIG).is_file() or not read_config(folder).get("finished"):

@@ -29,9 +29,8 @@ class Study(Question):
 
     title: str = ""
     question: str = ""
-    recipe: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # the base, by hyper-parameter
+    # The base, by hyper-parameter.
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     vary: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     report: tuple[float, ...] = ()  # reference accuracies in percent, one per recipe, or none

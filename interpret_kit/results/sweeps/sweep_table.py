@@ -29,9 +29,9 @@ class SweepResult(Result[Study], of="sweep"):
     seconds: Array = array("recipes seeds", "median time of an epoch with its validation")
     train_curve: Array = array("recipes seeds epochs", "train accuracy; NaN after the last epoch")
     val_curve: Array = array("recipes seeds epochs", "val accuracy; NaN after the last epoch")
-    parameters: Array = array("recipes", "trainable parameters; NaN if no trial succeeded")
+    parameters: Array = array("recipes", "trainable parameters; NaN if the recipe is refused")
     multiply_adds: Array = array(
-        "recipes", "MACs of a forward pass of one image; NaN if no trial succeeded"
+        "recipes", "MACs of a forward pass of one image; NaN if the recipe is refused"
     )
     trained: tuple[str, ...] = ()  # for each recipe, the values that the scale reduced
     runs: Mapping[str, str] = dataclasses.field(default_factory=dict)  # trial to its run folder
