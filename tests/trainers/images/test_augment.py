@@ -105,6 +105,16 @@ def test_colours_change_by_a_factor_each_and_no_further():
     assert seen.min() >= 0
 
 
+def test_contrast_changes_the_distance_from_the_mean_by_a_factor():
+    # Of gray halves 0.4 and 0.6, brightness scales mean and difference alike: their ratio is 0.4.
+    halves = torch.full((200, 3, 4, 4), 0.4)
+    halves[..., 2:] = 0.6
+    seen = coloured(halves, 0.2, draws(200))
+    factors = (seen[:, 0, 0, 3] - seen[:, 0, 0, 0]) / seen[:, 0].mean((1, 2)) / 0.4
+    assert 0.8 - 1e-5 <= factors.min() < 0.82
+    assert 1.18 < factors.max() <= 1.2 + 1e-5
+
+
 def test_erasing_paints_one_rectangle_over_a_share_of_the_images():
     images = torch.ones(400, 3, 30, 30)
     seen = erased(images, 0.5, draws(400), torch.tensor([0.1, 0.2, 0.3]))
