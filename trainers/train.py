@@ -160,7 +160,7 @@ def _run(
             if history.best_epoch == history.epochs:
                 folder.save(learner.judged.network, history.metrics())
             folder.save_history(history)
-            events.add(history)  # first: TensorBoard shows an epoch that was written twice once
+            events.add(history)  # before the checkpoint: an epoch that is repeated replaces these
             point.save_epoch()
         return concluded(point, data)
 

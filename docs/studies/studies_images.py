@@ -42,7 +42,7 @@ def about(classes: tuple[str, ...]) -> str:
     numbers = ", ".join(map(str, VALIDATION))
     return f"""The images are {NAME} (200 classes of ImageNet at 64 x 64 pixels, with 500
 training and 50 validation images each, published for Stanford's course CS231n). To build the same
-folders from `tiny-imagenet-200`, for each class:
+folders, called `tiny33` below, from `tiny-imagenet-200`, for each class:
 
 - `val/CLASS/`: those 50 of its 500 training images, `train/ID/images/ID_N.JPEG`, whose numbers N
   are listed below, the same for all classes;

@@ -132,7 +132,7 @@ def make_batches(
 
 
 def on_device(batches: Batches, device: torch.device) -> Batches:
-    """Draw and augment there; the images themselves go there, too, if they are few enough."""
+    """Return batches that are drawn and augmented there; the images move there if they fit."""
     split = batches.split
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

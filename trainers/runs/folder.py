@@ -156,7 +156,7 @@ class RunFolder:
         check_place(self.path, force=force, resume=resume)
 
     def describe(self, classifier: Classifier, manner: str) -> None:
-        """Say what ``config.json`` will say of the network."""
+        """Set what ``config.json`` says about the network."""
         self.config = {
             "architecture": self.recipe.arch,
             "arguments": network_arguments(self.recipe, len(classifier.classes)),
@@ -186,12 +186,12 @@ class RunFolder:
             raise CannotWrite(f"cannot write a run to {self.path}: {error.strerror}") from error
 
     def save(self, network: nn.Module, metrics: Mapping[str, float], **more: object) -> None:
-        """Write a network with all that `load_classifier` needs, and these metrics: that last."""
+        """Write a network, then all else that `load_classifier` needs, and these metrics."""
         self.write(WEIGHTS, lambda aside: save_weights(aside, network))
         self.save_config(metrics, **more)
 
     def save_config(self, metrics: Mapping[str, float], **more: object) -> None:
-        """Write what there is to say of the network, and these metrics."""
+        """Write the description of the network, and these metrics."""
         config = json.dumps(self.config | {"metrics": dict(metrics)} | more, indent=2) + "\n"
         self.write(CONFIG, lambda aside: aside.write_text(config, "utf-8"))
 
@@ -215,7 +215,7 @@ class RunFolder:
         self.write(HISTORY, write)
 
     def save_curves(self, history: History) -> None:
-        """Draw the epochs."""
+        """Draw loss and accuracy of all epochs."""
         if self.writes:
             from interpret_kit.render.training.curves import draw_history
 

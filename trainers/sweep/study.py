@@ -84,7 +84,7 @@ def shrunk(recipe: Recipe, scale: float, vary: Mapping[str, Sequence[Any]] = NOT
     Args:
         recipe: at full size.
         scale: in (0, 1].
-        vary: what a study compares the recipe with: what differs there is to differ still.
+        vary: the values that a study compares; those that differ still differ after rounding.
     """
     if scale == 1:
         return recipe

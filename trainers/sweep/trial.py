@@ -51,7 +51,7 @@ class StudyImages:
 def look_at(
     recipe: Recipe, progress: ReportTraining | None = None, *, strict: bool = False
 ) -> StudyImages:
-    """Decode the images, or find them decoded, and see which they are.
+    """Decode the images, or find them decoded; return their fingerprint, classes and counts.
 
     Raises:
         UnreadableImage: with ``strict``, if images are not used or cannot be read.
@@ -79,7 +79,7 @@ class Outcome:
     """A trial that ended."""
 
     failed: str = ""  # why, in a line
-    final: bool = True  # another attempt would end alike
+    final: bool = True  # another attempt would end the same way
     traceback: str = ""  # of what should not have happened
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, list[float]] = field(default_factory=dict)

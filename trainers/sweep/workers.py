@@ -21,7 +21,7 @@ from interpret_kit.jobs.processes import live_with_parent
 Job = Callable[[], object]  # that can be pickled: a function, or a partial of one
 
 JOB = "ikit job"  # name of the processes
-UNGUARDED = 97  # exit code of one that came back here while it read the script that started it
+UNGUARDED = 97  # exit code of a process that runs the script that started it, without a guard
 _FAILED = 1  # stands for the exit code of a piece that ended its process with 0
 _begun = threading.Event()  # in a process: its work
 
