@@ -74,7 +74,7 @@ ON_THE_RECIPE = (
 _VERDICT = re.compile(r"^\| ([^|]+) \| ([^|]+) \| \*\*([^*]+)\*\* \|$", re.MULTILINE)
 # The same claims, judged by more seeds.
 _DECIDED = re.compile(
-    r"^\| ([^|]+) \| ([^|]+) \| \d+ \| [^|]+ \| [^|]+ \| \*\*([^*]+)\*\* \|$", re.MULTILINE
+    r"^\| ([^|]+) \| ([^|]+) \| \d+ \| ([^|]+) \| [^|]+ \| \*\*([^*]+)\*\* \|$", re.MULTILINE
 )
 _SCALE = re.compile(r"At scale ([\d.]+)")
 
@@ -94,7 +94,9 @@ def conclusions(numbers: Numbers, studies: str) -> list[str]:
         "shape of the counts can be compared.",
         _counts(numbers["filters"]),
         "**Its eleven conclusions.** Those on the recipe are judged by "
-        f"[the studies](../studies/README.md), {_scale(studies)}; the others by this network.",
+        f"[the studies](../studies/README.md), {_scale(studies)}; the others by this network. A "
+        "verdict on a claim is followed by its contrast, which the studies define, in percentage "
+        "points +- its standard error.",
         table(("", "the earlier report", "here", "because"), _judged(numbers, studies)),
     ]
 
@@ -122,10 +124,13 @@ def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for each in ON_THE_RECIPE:
         tested = [claim for claim in claims if each.studies and claim[0].startswith(each.studies)]
-        verdict = each.combine([said for _, _, said in tested])
+        verdict = each.combine([said for _, _, said, _ in tested])
         if each.exception and verdict == HOLDS:
             verdict = PARTLY
-        why = [f"{claim} ({study}): {said}" for study, claim, said in tested]
+        why = [
+            f"{claim} ({study}): {said}{contrast and f', {contrast}'}"
+            for study, claim, said, contrast in tested
+        ]
         if tested and each.exception:
             why.append(each.exception)
         why = why or ["not tested as a claim"]
@@ -133,11 +138,17 @@ def _judged(numbers: Numbers, studies: str) -> list[tuple[object, ...]]:
     return [*rows, *_on_filters(numbers, len(rows))]
 
 
-def _latest(studies: str) -> list[tuple[str, str, str]]:
-    """Return study, claim and verdict: that of the decisive trials, where there are any."""
-    decided = {(study, claim): verdict for study, claim, verdict in _DECIDED.findall(studies)}
+def _latest(studies: str) -> list[tuple[str, str, str, str]]:
+    """Return study, claim, verdict and contrast: those of the decisive trials, if there are any.
+
+    Without decisive trials, the verdict is that of the first round, and the contrast is empty.
+    """
+    decided = {
+        (study, claim): (verdict, contrast)
+        for study, claim, contrast, verdict in _DECIDED.findall(studies)
+    }
     return [
-        (study, claim, decided.get((study, claim), verdict))
+        (study, claim, *decided.get((study, claim), (verdict, "")))
         for study, claim, verdict in _VERDICT.findall(studies)
     ]
 

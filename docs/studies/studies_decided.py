@@ -202,7 +202,7 @@ def _row(each: Judgement, p: float, sample: Sample) -> str:
         each.claim.title,
         each.claim.text,
         str(seeds),
-        f"{each.main.points:+.1f} +- {each.main.error:.1f}",
+        f"{round(each.main.points, 1) + 0.0:+.1f} +- {each.main.error:.1f}",  # never -0.0
         f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
         f"**{verdict}**",
     ]

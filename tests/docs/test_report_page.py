@@ -80,8 +80,9 @@ def test_a_conclusion_holds_if_all_its_parts_do_and_fails_with_any_of_them():
         ("7", "does not hold"), ("8", open_), ("9", open_), ("10", open_), ("11", "holds"),
     ]  # fmt: skip
     later = "\n".join(conclusions(FILTERS, studies + decided))
-    assert "| **not decided** | A large stride costs (Stride): undecided |" in later
-    assert "| **does not hold** | 2 beats 3 (Max-pooling): does not hold: less than 1" in later
+    assert "| **not decided** | A large stride costs (Stride): undecided, +5.0 +- 0.1 |" in later
+    small = "does not hold: less than 1 point, -0.1 +- 0.1 |"
+    assert f"| **does not hold** | 2 beats 3 (Max-pooling): {small}" in later
     assert "at scale 0.3;" in text
     assert "| 1 | 12, 5, 5 | 4, 4, 4 | 7, 2 | none |" in text
 
