@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from studies_claims import CLAIMS, MARGIN, Claim, title_of
+from studies_claims import CLAIMS, LOOKS, MARGIN, Claim, title_of
 from studies_power import (
     BEGINS,
     ENDS,
@@ -125,7 +125,7 @@ def _decided(decisive: Samples) -> str:
             "The decisive trials, of a few recipes with more seeds "
             "(`examples/studies/decisive/`), have not finished yet."
         )
-    looks = sum(decisive[each.study].looks - 1 for each in claims)
+    looks = sum(LOOKS.get(each.study, 1) - 1 for each in claims)
     tests = len(CLAIMS) + looks
     judged = [judge(each, decisive[each.study], tests) for each in claims]
     adjusted = corrected([each.p for each in judged], tests)

@@ -44,13 +44,15 @@ class Sample:
     (recipes, recipes); None if unknown: then errors of the images count as independent."""
     note: str = ""
     """In what its trials differ from those of the other studies, as a sentence."""
-    looks: int = 1  # how often its claims were judged, before and after seeds were added
+    hardware: NDArray[np.float64] | None = None
+    """By recipe, (recipes, 2): what must be added to its mean training accuracy, because some of
+    its seeds were trained on other hardware, and the standard error of that; in points."""
 
     @classmethod
     def of(cls, numbers: Mapping[str, Any]) -> Sample:
         """Read what `as_numbers` made."""
         shares = (np.array(numbers[split], dtype=float) for split in ("train", "val"))
-        covariance = numbers.get("covariance")
+        covariance, hardware = numbers.get("covariance"), numbers.get("hardware")
         return cls(
             tuple(numbers["recipes"]),
             *shares,
@@ -58,7 +60,7 @@ class Sample:
             tuple(numbers["minutes"]),
             None if covariance is None else np.array(covariance),
             numbers.get("note", ""),
-            numbers.get("looks", 1),
+            None if hardware is None else np.array(hardware),
         )
 
     def as_numbers(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Sample:
             "minutes": [round(each, 3) for each in self.minutes],
             "covariance": covariance,
             **({"note": self.note} if self.note else {}),
-            **({"looks": self.looks} if self.looks > 1 else {}),
+            **({} if self.hardware is None else {"hardware": self.hardware.tolist()}),
         }
 
     def weights(self, contrast: Contrast) -> NDArray[np.float64]:
@@ -87,8 +89,9 @@ class Sample:
 
     def points(self, contrast: Contrast) -> float:
         """Return the contrast of the means over the seeds, in percentage points."""
-        means = np.nanmean(self.shares(contrast), 1)
-        return contrast.constant + 100 * float(self.weights(contrast) @ means)
+        weights, means = self.weights(contrast), np.nanmean(self.shares(contrast), 1)
+        added = self._hardware(contrast)[:, 0]
+        return contrast.constant + float(weights @ (100 * means + added))
 
     def of_images(self, contrast: Contrast) -> float:
         """Return the variance of the contrast over samples of images, in points squared."""
@@ -97,6 +100,16 @@ class Sample:
         weights, p = self.weights(contrast), np.nanmean(self.val, 1)
         covariance = np.diag(p * (1 - p)) if self.covariance is None else self.covariance
         return 1e4 * float(weights @ covariance @ weights) / self.images
+
+    def of_hardware(self, contrast: Contrast) -> float:
+        """Return the variance of what hardware adds to the contrast, in points squared."""
+        # One number was measured for all recipes, so that its errors add up.
+        return float(self.weights(contrast) @ self._hardware(contrast)[:, 1]) ** 2
+
+    def _hardware(self, contrast: Contrast) -> NDArray[np.float64]:
+        if self.hardware is None or contrast.split == "val":
+            return np.zeros((len(self.recipes), 2))
+        return self.hardware
 
 
 @dataclass(frozen=True)
@@ -184,8 +197,8 @@ class Estimate:
 def estimate(sample: Sample, contrast: Contrast) -> Estimate:
     """Estimate a contrast: each recipe has its own variance between seeds (Welch).
 
-    The degrees of freedom are those of the seeds, though the images add to the error: fewer than
-    there are, so that the tests are conservative.
+    The degrees of freedom are those of the seeds, though images and hardware add to the error:
+    fewer than there are, so that the tests are conservative.
     """
     parts, freedoms = [], []
     for weight, row in zip(sample.weights(contrast), sample.shares(contrast), strict=True):
@@ -196,7 +209,7 @@ def estimate(sample: Sample, contrast: Contrast) -> Estimate:
     of_seeds = sum(parts)
     squares = sum(part**2 / each for part, each in zip(parts, freedoms, strict=True))
     freedom = of_seeds**2 / squares if squares else float(sum(freedoms))
-    error = math.sqrt(of_seeds + sample.of_images(contrast))
+    error = math.sqrt(of_seeds + sample.of_images(contrast) + sample.of_hardware(contrast))
     return Estimate(sample.points(contrast), error, freedom)
 
 
