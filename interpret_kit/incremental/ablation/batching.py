@@ -90,7 +90,9 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
             readers.setdefault(each, []).append(node)
 
     def is_spare(given: object, node: Node) -> bool:
-        if not isinstance(given, Node) or given not in copies or given.shape != node.shape:
+        if not isinstance(given, Node) or given not in copies:
+            return False
+        if (given.shape, given.dtype) != (node.shape, node.dtype):
             return False
         *earlier, last = readers[given]  # an earlier view of it would change with it
         return last is node and all(operation_of(each).own_memory for each in earlier)

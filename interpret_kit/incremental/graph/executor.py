@@ -160,12 +160,13 @@ class RunnableGraph:
         read = node.arguments.get("self") or node.arguments.get("input")
         # Safe only if nothing else can see the input's memory: its operation returns memory of
         # its own (not a view of another value), it has no second reader, and it is not the
-        # output. Whether the caller keeps it is checked where the operation is run.
+        # output. Its memory must also fit the output: a float32 map plus a float64 one does not.
+        # Whether the caller keeps the input is checked where the operation is run.
         return (
             operation_of(node).in_place
             and isinstance(read, Node)
             and operation_of(read).own_memory
-            and read.shape == node.shape
+            and (read.shape, read.dtype) == (node.shape, node.dtype)
             and len(self.users(read)) == 1
             and read is not self.output
         )
