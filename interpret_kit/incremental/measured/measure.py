@@ -1,4 +1,4 @@
-"""How are rates and kernels measured on this machine? By short tasks, which take half a second.
+"""How are rates and kernels measured on this machine? By short tasks, about a second in all.
 
 The CPU time of a single thread is measured, because other processes may be running, and several
 threads would wait for each other. A rate is that of the fastest round, rounded. A kernel is
