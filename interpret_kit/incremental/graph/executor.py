@@ -19,9 +19,7 @@ from interpret_kit.incremental.graph.batch_sizes import (
     sizes_with_rows,
 )
 from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node
-from interpret_kit.incremental.graph.reasons import (
-    Untraceable,
-)
+from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.ops.elementwise import in_place
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.prepared_call import PreparedCall

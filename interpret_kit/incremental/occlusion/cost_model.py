@@ -63,7 +63,7 @@ def choose(
         patchable: the network.
         rows: what each row of windows covers, (rows, 2) in pixels.
         cols: what each column of windows covers, (cols, 2).
-        batch_bytes: what the largest feature map of a batch may take.
+        batch_bytes: bytes that the largest feature map of a batch may take.
         tuning: with the rates.
     """
     prices = _Prices(patchable, tuning, batch_bytes)
@@ -153,6 +153,7 @@ class _Prices:
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
         batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, PATCH_WINDOWS)
+        # One call for each operation, and three more for each that is in patches: gathers.
         batches, calls = np.ceil(windows / batch), count + 3 * np.arange(1, count + 1)
         each = calls * self.tuning.call + np.cumsum(self.weights)
         total = (price + pasted) * windows + batches * each
