@@ -29,6 +29,7 @@ from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
+    FEWEST_WINDOWS,
     MOST_AFFECTED,
     MOST_GROUPS,
     PATCH_WINDOWS,
@@ -152,7 +153,7 @@ class _Prices:
             pasted[k : self.until[k]] += size * self.tuning.gathered_byte
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
-        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, PATCH_WINDOWS)
+        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), FEWEST_WINDOWS, PATCH_WINDOWS)
         # One call for each operation, and three more for each that is in patches: gathers.
         batches, calls = np.ceil(windows / batch), count + 3 * np.arange(1, count + 1)
         each = calls * self.tuning.call + np.cumsum(self.weights)
