@@ -154,7 +154,7 @@ class _Prices:
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
         batch = np.clip(self.batch_bytes // np.maximum(largest, 1), FEWEST_WINDOWS, PATCH_WINDOWS)
-        # One call for each operation, and three more for each that is in patches: gathers.
+        # In patches, an operation counts as three calls more, for its gathers and their indices.
         batches, calls = np.ceil(windows / batch), count + 3 * np.arange(1, count + 1)
         each = calls * self.tuning.call + np.cumsum(self.weights)
         total = (price + pasted) * windows + batches * each
