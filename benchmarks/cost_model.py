@@ -79,7 +79,7 @@ def one_group(
     patchable: PatchableMaps, rows: np.ndarray, cols: np.ndarray, share: float = 0.75
 ) -> Choice:
     """All windows together, in patches as long as they affect at most ``share`` of the map."""
-    affected = patchable.reached(rows, cols)
+    affected = patchable.affected(rows, cols)
     cells = {node: patchable.cells(node) for node in patchable.order}
     (down,), (across,) = (
         grouped(

@@ -51,8 +51,8 @@ def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...]
     changing = {*path.linear, *path.materialized, *path.recomputed}
     rows: list[int] = []  # that fit from here on
     for node in reversed(path.recomputed):
-        touched = (node, *(each for each in node.inputs if each in changing))
-        rows.insert(0, min(_fitting(sum(map(numbers_per_image, touched))), *rows[:1], 2**30))
+        read = (node, *(each for each in node.inputs if each in changing))
+        rows.insert(0, min(_fitting(sum(map(numbers_per_image, read))), *rows[:1], 2**30))
     cuts = [0]
     for k, fitting in enumerate(rows):
         if fitting >= REGROUP_AT * rows[cuts[-1]] and _has_rows(graph, path.recomputed, k):

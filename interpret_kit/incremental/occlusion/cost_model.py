@@ -68,10 +68,10 @@ def choose(
         tuning: with the rates.
     """
     prices = _Prices(patchable, tuning, batch_bytes)
-    reached = patchable.reached(rows, cols)
+    affected = patchable.affected(rows, cols)
     best: list[Choice] = []
     for groups in range(1, MOST_GROUPS + 1):
-        sides = [_along(prices, reached, axis, groups) for axis in (0, 1)]
+        sides = [_along(prices, affected, axis, groups) for axis in (0, 1)]
         choices = [prices.choice(r, c) for r in sides[0] for c in sides[1]]
         if not best or _total(choices) < _total(best):
             best = choices
@@ -103,19 +103,19 @@ def _total(choices: Sequence[Choice]) -> float:
 
 
 def _along(
-    prices: _Prices, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
+    prices: _Prices, affected: Sequence[dict[Node, Ints]], axis: int, groups: int
 ) -> list[AffectedIntervals]:
     """Group the windows of one side by what they cost, in the feature maps where patches pay."""
     patchable, rates = prices.patchable, prices.tuning
     cells = {node: patchable.cells(node) for node in patchable.order}
     work = {}
     for node in patchable.order:
-        means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
+        means = [float(np.diff(affected[k][node]).mean()) for k in (0, 1)]
         share = means[0] * means[1] / (cells[node][0] * cells[node][1])
         per_cell = _multiply_adds(node) * rates.multiply_add
         per_cell += 4 * patchable.channels(node) * rates.byte
         work[node] = per_cell * means[1 - axis] if share < MOST_AFFECTED else 0.0
-    return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
+    return grouped(affected[axis], {node: cells[node][axis] for node in cells}, work, groups)
 
 
 class _Prices:
