@@ -2,8 +2,8 @@
 
     python benchmarks/occlusion_families.py
 
-One network of each of twenty timm families, ours against a plain batched loop over the same
-windows. Where next to nothing can be saved (attention, squeeze-excite), ours must not cost more.
+One network of each of 23 timm families, ours against a plain batched loop over the same windows. If
+next to nothing can be saved (attention, squeeze-and-excitation), ours must not cost more.
 """
 
 from __future__ import annotations
