@@ -2,7 +2,7 @@
 
 Micro-batching and in-place reuse. While feature maps are large, few pairs go together, so that what
 an operation reads and writes stays in the CPU's cache; where they have become small, micro-batches
-are joined to larger ones.
+are merged into larger ones.
 """
 
 from __future__ import annotations

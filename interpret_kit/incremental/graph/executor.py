@@ -1,7 +1,7 @@
 """How is a traced network run, from any operation on and with any batch size?
 
-A first run keeps the maps that later runs read; those compute only what depends on other numbers
-in them. The numbers are those of full forward passes.
+A first run keeps the feature maps that later runs read; these compute only the operations that
+depend on changed values. The outputs are those of full forward passes.
 """
 
 from __future__ import annotations
