@@ -74,10 +74,11 @@ class Loop:
             output[:, number] = 0
 
         handle = self.network.get_submodule(layer.point[0]).register_forward_hook(zero)
-        with torch.inference_mode():
-            outputs = [self.network(part) for part in self.inputs.split(batch)]
-        handle.remove()
-        return torch.cat(outputs)
+        try:
+            with torch.inference_mode():
+                return torch.cat([self.network(part) for part in self.inputs.split(batch)])
+        finally:
+            handle.remove()
 
     def once(self, batch: int) -> None:
         """One filter."""
@@ -92,7 +93,7 @@ def loop_of(case: Case) -> Loop:
 
 
 def captum_of(loop: Loop) -> InBatches:
-    """Two features by Captum: a filter, and all others; with the untouched one, it runs thrice."""
+    """Two features by Captum, a filter and all others: with none ablated, it makes three passes."""
     layer = loop.layers[len(loop.layers) // 2]
     mask = torch.zeros(1, layer.filters, 1, 1, dtype=torch.long, device=loop.inputs.device)
     mask[:, 0] = 1
@@ -139,7 +140,7 @@ def masked(loop: Loop, layer: Layer, batch: int) -> Callable[[int], Tensor]:
 
 
 def quickest(run: InBatches, images: int, kept: bool) -> int:
-    """The batch size at which it is quickest, of those that the images fill."""
+    """The batch size at which it is fastest, of those that the images fill."""
     batches = [each for each in BATCHES if each <= images]
     with kept_memory() if kept else nullcontext():
         took = {each: min(seconds(partial(run, each)) for _ in range(3)) for each in batches}

@@ -156,7 +156,7 @@ def measured(name: str) -> Measured:
     grid = WindowGrid((size, size), (SMALL_WINDOW,) * 2, (SMALL_STRIDE,) * 2)
     with evaluating(network):
         incremental = PartialOcclusion(network, grid, image)
-        ours = answers(incremental.outputs(image, fill), len(grid))
+        ours = all_outputs(incremental.outputs(image, fill), len(grid))
         generator = np.random.default_rng(0)
         chosen = generator.choice(len(grid), min(SAMPLED, len(grid)), replace=False)
         chosen = np.unique(
@@ -191,7 +191,7 @@ def single(
     return torch.cat([network(each[None]) for each in covered])
 
 
-def answers(outputs: Iterator[tuple[Array, Tensor]], count: int) -> Tensor:
+def all_outputs(outputs: Iterator[tuple[Array, Tensor]], count: int) -> Tensor:
     """All outputs, in order of their positions."""
     positions, found = zip(*outputs, strict=True)
     order = np.concatenate(positions).argsort()
@@ -200,7 +200,7 @@ def answers(outputs: Iterator[tuple[Array, Tensor]], count: int) -> Tensor:
 
 
 def made(name: str) -> nn.Module:
-    """A network in eval mode; drawn statistics make its answers depend on the image."""
+    """A network in eval mode; drawn statistics make its outputs depend on the image."""
     if name == "embedded":
         return ik.load_classifier("embedded").network.eval()
     torch.manual_seed(0)
@@ -226,7 +226,7 @@ def made(name: str) -> nn.Module:
 
 
 def noise(size: int, seed: int) -> Tensor:
-    """A image of coarse and fine noise, (1, 3, size, size)."""
+    """An image of coarse and fine noise, (1, 3, size, size)."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(1, 3, 8, 8, generator=generator)
     fine = torch.randn(1, 3, size, size, generator=generator)

@@ -1,10 +1,10 @@
-"""How is a contender measured as its user has it, with nothing of the others about?
+"""How is a contender measured as its users run it, unaffected by the others?
 
     with apart({"ours": (prepare, "resnet18"), "captum": (prepare_captum, "resnet18", 8)}) as work:
         times = interleaved(work, rounds)
 
-Each is prepared, and asked once, in a process of its own, which then waits for its turn. So one
-contender's threads, caches and settings of the allocator are not another's.
+Each is prepared, and run once, in a process of its own, which then waits for its turn. So no
+contender shares threads, caches or settings of the allocator with another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Prepared = tuple[Any, ...]  # a function of a module that returns work, and its 
 
 @contextmanager
 def apart(contenders: Mapping[str, Prepared]) -> Iterator[dict[str, Work]]:
-    """Work by name; a call lets that contender's process do it and waits."""
+    """Work by name: each call lets that contender's process do its work, and waits for it."""
     with ExitStack() as stack:
         yield {name: stack.enter_context(_process(*each)) for name, each in contenders.items()}
 

@@ -1,4 +1,4 @@
-"""How long does an atlas take beyond its analyses, how large is it, and how soon do pages open?
+"""How long does an atlas take beyond its analyses, how large is it, and how fast do pages open?
 
     python benchmarks/atlas.py --data photos/ --model runs/mine
 

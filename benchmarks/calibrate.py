@@ -4,10 +4,10 @@
     python benchmarks/calibrate.py --all
 
 This repeats the measurements that `interpret_kit/incremental/measured` makes once for each machine
-and keeps in the cache, by the CPU time of one thread; rates are rounded to powers of sqrt(2). It
-takes two seconds. With `--all`, constants that are not adapted to the machine are measured, too, by
-wall-clock time, the best of the rounds. Bounds on memory are chosen, not measured, and are not
-printed. `benchmarks/cost_model.py` evaluates the cost model that uses the rates.
+and keeps in the cache, by the CPU time of one thread; a rate is rounded to the shipped one times a
+power of sqrt(2). It takes about a second. With `--all`, five constants that are not adapted to the
+machine are measured, too, by wall-clock time, the best of the rounds. All others were chosen, and
+are not printed. `benchmarks/cost_model.py` evaluates the cost model that uses the rates.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def occlusion_ceiling(made: nn.Module, image: Tensor, grid: WindowGrid) -> float
     """
     traced = folded(TracedNetwork(made, image))
     patchable = PatchableMaps(traced)
-    rows, cols = patchable.reached(*map(np.array, grid.spans()))
+    rows, cols = patchable.affected(*map(np.array, grid.spans()))
     whole, parts = 0.0, 0.0
     for node in traced.graph.nodes:
         work = multiply_adds(traced, node)

@@ -17,7 +17,7 @@ A benchmark is a program that names its contenders, lets the clock run them in t
         main()
 
 Every contender first runs once unmeasured. Then a round runs each of them once, and every other
-round goes through them backwards, so that a machine that slows down, slows all of them alike. A
+round goes through them backwards, so that a machine that slows down slows all of them alike. A
 ratio is the median of the rounds' ratios, not the ratio of two medians. The device is idle at
 both ends of a measurement. `python benchmarks/table.py` makes docs/benchmarks.md of what is saved.
 

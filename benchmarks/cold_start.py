@@ -1,4 +1,4 @@
-"""How long does a first answer take, from the shell, and how much memory?
+"""How long does a first result take, from the shell, and how much memory?
 
     python benchmarks/cold_start.py
     python benchmarks/cold_start.py --photo photo.jpg --against ../main@old
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--against", type=Path, nargs="*", default=[], help="other checkouts")
     parser.add_argument("--keep-cache", action="store_true", help="keep what a start has cached")
     asked = parser.parse_args()
-    report = Report("cold_start", "How long does a first answer take, from the shell?", asked)
+    report = Report("cold_start", "How long does a first result take, from the shell?", asked)
     checkouts = {each.resolve().name: each.resolve() for each in (ROOT, *asked.against)}
     with tempfile.TemporaryDirectory() as temporary:
         photo = asked.photo.resolve() if asked.photo else _noise(Path(temporary) / "noise.png")

@@ -1,4 +1,4 @@
-"""How is a network run under torch.compile, as a fast loop is written today?
+"""How is a network run under torch.compile, as users write a fast loop today?
 
     outputs = compiled(network, batch=32)     # compiled by the first call
     took = compile_seconds(prepare, "resnet18", 32)  # of the work that `prepare` returns

@@ -30,7 +30,7 @@ from interpret_kit.incremental.occlusion.cost_model import Choice
 from interpret_kit.incremental.occlusion.engine import IncrementalNetwork
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.occlusion.plan import Plan, plan
-from interpret_kit.incremental.tuning import BATCH_BYTES, PATCH_WINDOWS
+from interpret_kit.incremental.tuning import BATCH_BYTES, FEWEST_WINDOWS, PATCH_WINDOWS
 
 NETWORKS = (*CONVNETS, EMBEDDED, "resnet18", "densenet121", "vgg16")
 Work = Callable[[], None]
@@ -79,7 +79,7 @@ def one_group(
     patchable: PatchableMaps, rows: np.ndarray, cols: np.ndarray, share: float = 0.75
 ) -> Choice:
     """All windows together, in patches as long as they affect at most ``share`` of the map."""
-    affected = patchable.reached(rows, cols)
+    affected = patchable.affected(rows, cols)
     cells = {node: patchable.cells(node) for node in patchable.order}
     (down,), (across,) = (
         grouped(
@@ -94,7 +94,7 @@ def one_group(
     cut = next((k for k, each in enumerate(shares) if each > share), len(shares))
     cut = max(cut, 1)  # the image itself is always covered patch by patch
     sizes = [prod(cells[n]) * patchable.channels(n) for n in patchable.order[cut - 1 :]]
-    batch = int(np.clip(BATCH_BYTES // (4 * max(sizes)), 8, PATCH_WINDOWS))
+    batch = int(np.clip(BATCH_BYTES // (4 * max(sizes)), FEWEST_WINDOWS, PATCH_WINDOWS))
     return Choice(down, across, cut, batch, 0.0)
 
 

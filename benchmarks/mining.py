@@ -9,6 +9,7 @@ Under torch.compile it is measured with the largest batches only.
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -39,39 +40,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32])
     asked = parser.parse_args()
-    images, sizes = (48, [16]) if asked.short else (asked.images, asked.batch_sizes)
+    if asked.short:
+        asked.images, asked.batch_sizes = 48, [16]
     report = Report(
         "mining", "What does the search for top patches cost on top of the forward passes?", asked
     )
     report.note(why_missing("zennit-crp"))
     for name in NETWORKS:
-        for size in sizes:
-            makers = {"bare loop": bare, "ours": ours}
-            if size == max(sizes) and not why_missing("zennit-crp"):
-                makers["zennit-crp"] = crp
-            took: float | str | None = None
-            if size == max(sizes) and not asked.short and asked.device == "cpu":
-                took = compile_seconds(bare_compiled, name, asked.data, images, size)
-                report.note(took if isinstance(took, str) else None)
-                if isinstance(took, float):
-                    makers["compiled bare loop"] = bare_compiled
-            given = (name, asked.data, images, size, asked.device)
-            with kept_memory():  # for all of them, as the library does by itself
-                contenders = {each: make(*given) for each, make in makers.items()}
-                times = interleaved(contenders, asked.rounds, device=asked.device)
-            facts: dict[str, object] = {
-                "ours, images/s": round(images / spread(times["ours"])["median"], 1)
-            }
-            if isinstance(took, float):
-                facts["compilation, s"] = took
-            if size == max(sizes) and not asked.short:
-                measured = {"bare": bare, "bare kept": bare_kept, "ours": ours}
-                facts |= {
-                    f"{each}, peak MiB": peak_memory(make, *given)
-                    for each, make in measured.items()
-                }
-            what = {"network": name, "images": images, "batch size": size}
-            report.add(what, times, base="bare loop", facts=facts)
+        for size in asked.batch_sizes:
+            _compare(report, name, size, asked)
     report.note(
         "resnet18 has random weights. zennit-crp keeps the 40 strongest units of each "
         "filter, ours 9; it was given contiguous feature maps, which it requires."
@@ -82,6 +59,31 @@ def main() -> None:
         "(interpret_kit/incremental/allocator.py)."
     )
     report.save()
+
+
+def _compare(report: Report, name: str, size: int, asked: argparse.Namespace) -> None:
+    given = (name, asked.data, asked.images, size, asked.device)
+    largest = size == max(asked.batch_sizes)
+    makers = {"bare loop": bare, "ours": ours}
+    if largest and not why_missing("zennit-crp"):
+        makers["zennit-crp"] = crp
+    facts: dict[str, object] = {}
+    if largest and not asked.short and asked.device == "cpu":
+        took = compile_seconds(bare_compiled, *given)
+        if isinstance(took, str):
+            report.note(took)
+        else:
+            makers["compiled bare loop"], facts["compilation, s"] = bare_compiled, took
+    with kept_memory():  # for all of them, as the library does by itself
+        contenders = {each: make(*given) for each, make in makers.items()}
+        times = interleaved(contenders, asked.rounds, device=asked.device)
+    speed = round(asked.images / spread(times["ours"])["median"], 1)
+    facts = {"ours, images/s": speed} | facts
+    if largest and not asked.short:
+        measured = {"bare": bare, "bare kept": bare_kept, "ours": ours}
+        facts |= {f"{each}, peak MiB": peak_memory(make, *given) for each, make in measured.items()}
+    what = {"network": name, "images": asked.images, "batch size": size}
+    report.add(what, times, base="bare loop", facts=facts)
 
 
 def bare(name: str, data: str, images: int, size: int, device: str = "cpu") -> Callable[[], None]:

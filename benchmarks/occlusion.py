@@ -128,7 +128,7 @@ def _extrapolated(times: Times, own: str, others: list[str], windows: int, few: 
 def _quickest(
     prepare: Callable[..., Work], batches: Sequence[int], name: str, few: Sides, kept: bool
 ) -> int:
-    """The batch size that is quickest on a few windows, by the better of two runs."""
+    """The batch size that is fastest on a few windows, by the better of two runs."""
     trials = {batch: prepare(name, few, batch, kept) for batch in batches}
     return min(trials, key=lambda batch: min(seconds(trials[batch]) for _ in range(2)))
 

@@ -47,7 +47,8 @@ class Peaks:
 def linear_accuracy(data: TrainingData, epochs: int = 15) -> float:
     """Best test accuracy, over the epochs, of multinomial logistic regression on raw pixels.
 
-    The best on the test split itself flatters the linear model, which is meant to be bad.
+    The best epoch is chosen on the test split, which favours the linear model: it is meant to be
+    bad even so.
     """
     inputs = data.train.pixels[0].numel()
     weights = torch.zeros(len(data.classes), inputs, requires_grad=True)
@@ -67,11 +68,11 @@ def linear_accuracy(data: TrainingData, epochs: int = 15) -> float:
             optimizer.step()
             optimizer.zero_grad()
         with torch.no_grad():
-            right = sum(
+            correct = sum(
                 int((logits(batch).argmax(1) == batch.labels).sum())
                 for batch in data.test.batches(256)
             )
-        best = max(best, right / len(data.test))
+        best = max(best, correct / len(data.test))
     return best
 
 
@@ -84,7 +85,7 @@ def peaks_in_box(classifier: Classifier, images: ImageSet, *, only_right: bool) 
     x0, y0, x1, y1 = images.boxes.T
     inside = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
     kept = maps.uncovered_predicted == maps.labels if only_right else np.ones(len(inside), bool)
-    images_kept = int(kept.sum())  # none, where a network is never right
+    images_kept = int(kept.sum())  # none, if a network is always wrong
     area = float(((x1 - x0) * (y1 - y0))[kept].sum()) / maps.attribution[0].size
     return Peaks(images_kept, int(inside[kept].sum()), area / max(1, images_kept))
 

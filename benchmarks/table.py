@@ -52,8 +52,8 @@ then as users run the contenders.
 
 `photos` is a folder of 200 photos of ImageNet classes; any other folder of photos works, and
 `mining.py` adds flipped copies if there are too few. `benchmarks/clock.py` documents the timing,
-and `python benchmarks/table.py` makes this page. `make bench` runs short versions of all programs
-that need no GPU.
+and `python benchmarks/table.py` makes this page. `make bench` runs the short versions of these
+programs, except for those that need a GPU.
 """
 
 

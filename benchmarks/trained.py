@@ -36,7 +36,7 @@ def trained(recipe: Recipe, run: Path) -> Path:
 
 
 def trained_convnet(name: str, *, short: bool) -> Path:
-    """The run of one of `NETWORKS`; in short, from few images, so that many answers are wrong."""
+    """The run of one of `NETWORKS`; in short, from few images, so that many are misclassified."""
     few = {"epochs": 1, "data_share": 0.1, "test": False} if short else {"epochs": EPOCHS}
     recipe = Recipe(channels=NETWORKS[name], **few)
     return trained(recipe, RUNS / (name.replace(" ", "-") + ("-short" if short else "")))
@@ -50,7 +50,7 @@ def classifier_of(case: Case) -> Classifier:
 
 
 def narrow(depth: int = 61, width: int = 4) -> nn.Module:
-    """Convolutions of few filters, which take less time than calling them; random weights."""
+    """Convolutions of few filters, which take less time than their calls; random weights."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for entering in (3, *[width] * (depth - 1)):

@@ -22,9 +22,10 @@ CONVNETS = {
 
 
 def network(name: str, side: int = 0) -> tuple[nn.Module, Tensor]:
-    """A network in eval mode, channels last, and a image for it (random, where weights are).
+    """A network in eval mode, channels last, and a random image for it.
 
-    Times do not depend on the weights; `benchmarks/agreement.py` draws ones that show errors.
+    Weights are random, except for the embedded model's: times do not depend on them.
+    `benchmarks/agreement.py` draws weights that show errors.
     """
     torch.manual_seed(0)
     if name == EMBEDDED:

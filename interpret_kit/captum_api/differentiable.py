@@ -22,7 +22,7 @@ _RECTIFYING = {"relu", "clamp_min", "threshold"}  # operations
 
 
 def refuse_without_gradient(scores: Scores, methods: Sequence[str]) -> None:
-    """Refuse a network whose outputs have no gradient, or one that does not depend on the layer.
+    """Refuse a network whose outputs have no gradient, or do not depend on the layer.
 
     Args:
         scores: the outputs; if they have a layer, its gradient is tried, too.
@@ -68,7 +68,7 @@ def _gradient(outputs: Tensor, of: Tensor) -> Tensor | None:
 
 
 def _without_gradient(classifier: Classifier) -> str:
-    """Return why a network has no gradients at all, as far as can be seen without running it."""
+    """Return why a network has no gradients, as far as can be seen without running it; else ""."""
     if any(map(is_quantised, classifier.network.modules())):
         return "it is quantised, and integers have no gradients"
     state = [*classifier.parameters(), *classifier.buffers()]

@@ -214,8 +214,8 @@ def _outputs(
         mine, numbers = images[place] - start, filters[place]
         found, changed = before[-1][mine], ablation.changes(point)[mine, numbers]
         if changed.any():
-            silent = ablation.ablate(point, mine[changed], numbers[changed])
-            found[changed] = silent.reshape(len(silent), -1)
+            ablated = ablation.ablate(point, mine[changed], numbers[changed])
+            found[changed] = ablated.reshape(len(ablated), -1)
         places.append(place)
         after.append(found)
     return torch.cat(before), torch.cat(after)[torch.cat(places).argsort()]

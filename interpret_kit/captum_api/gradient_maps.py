@@ -105,7 +105,7 @@ def integrated_gradients(
 def change_of_output(scores: Scores, pixels: Tensor, targets: Tensor, baselines: Tensor) -> Tensor:
     """Return the target's output for pixels minus that for the baselines, (batch,).
 
-    Integrated gradients sum up to it, but for the error of the integral.
+    Integrated gradients sum up to it, up to the error of the numerical integral.
     """
     outputs: Tensor = scores(torch.cat([pixels, baselines])).double()
     here, there = outputs.chunk(2)
@@ -123,7 +123,7 @@ def grad_cam(scores: Scores, pixels: Tensor, targets: Tensor) -> Tensor:
 def guided_grad_cam(scores: Scores, pixels: Tensor, targets: Tensor) -> Tensor:
     """Return guided backpropagation times Grad-CAM, summed over the colours.
 
-    Captum's GuidedGradCam with bilinear interpolation, of the same paper. (batch, height, width)
+    Captum's GuidedGradCam with bilinear interpolation, of the same paper: (batch, height, width).
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU", UserWarning)

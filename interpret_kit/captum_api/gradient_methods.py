@@ -21,7 +21,8 @@ from interpret_kit.models.arguments import OneLayer
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.results.result import Array
 
-_GRADIENTS = 4  # a pass with gradients keeps all feature maps: fewer images than one without
+# A pass with gradients keeps all feature maps, so it takes this many times fewer images.
+_GRADIENTS = 4
 
 
 class GradientMethods:

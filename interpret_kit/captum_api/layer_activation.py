@@ -13,11 +13,11 @@ from interpret_kit.models.probing.network_kinds import widened
 
 
 def activation_reader(classifier: Classifier, layer: Layer, site: str) -> Forward:
-    """A function from pixels (batch, 3, height, width) to a layer's feature maps at a site.
+    """Make a function from pixels (batch, 3, height, width) to a layer's feature maps at a site.
 
-    They are (batch, filters, rows, cols), however the network lays them out. It is Captum's
-    LayerActivation, except where a module is called several times: Captum returns its last call,
-    so that there the point's own call is recorded.
+    They are (batch, filters, rows, cols), however the network lays them out. Captum's
+    LayerActivation reads them, unless a module is called several times: of such a module it
+    returns the last call, so the call of the point is recorded instead.
     """
     name, _ = point = layer.at(site)
     called_once = name in {each.label for each in classifier.layers()}  # else "name#1"

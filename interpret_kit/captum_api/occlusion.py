@@ -114,15 +114,15 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             target = as_captum_takes_it(target, self.forward_func, len(inputs))
         given = inputs, sliding_window_shapes, strides, baselines
         with ExitStack() as stack:
-            asked = evaluated_of(self.forward_func)
-            if asked is not None:
-                # Of a bare network that mixes the rows of a batch, Captum's batches decide.
-                refuse_without_values(asked.module, type(asked.module).__name__)
-                stack.enter_context(alone_with(asked.network))
-                stack.enter_context(evaluating(asked.module))
-                self._read_weights(asked)
+            evaluated = evaluated_of(self.forward_func)
+            if evaluated is not None:
+                # A bare network may mix the rows of a batch: then Captum's batches are used.
+                refuse_without_values(evaluated.module, type(evaluated.module).__name__)
+                stack.enter_context(alone_with(evaluated.network))
+                stack.enter_context(evaluating(evaluated.module))
+                self._read_weights(evaluated)
             ours = self._incremental(
-                asked, given, target, additional_forward_args, (at_once, show_progress)
+                evaluated, given, target, additional_forward_args, (at_once, show_progress)
             )
             if isinstance(ours, Tensor):
                 return ours
@@ -133,31 +133,31 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
                     *given, target, additional_forward_args, at_once, show_progress
                 )
 
-    def _read_weights(self, asked: Evaluated) -> None:
+    def _read_weights(self, evaluated: Evaluated) -> None:
         """Hash the network; refuse weights that are not finite, unless the hash is the same."""
-        weights = None if self.engine == FULL else fingerprint_of(asked.network)
+        weights = None if self.engine == FULL else fingerprint_of(evaluated.network)
         if weights is None or weights != self._weights:
-            refuse_not_finite(asked.module, type(asked.module).__name__)
+            refuse_not_finite(evaluated.module, type(evaluated.module).__name__)
         self._weights = weights
 
     def _incremental(
-        self, asked: Evaluated | None, given: Any, target: Any, more: Any, how: tuple[int, bool]
+        self, evaluated: Evaluated | None, given: Any, target: Any, more: Any, how: tuple[int, bool]
     ) -> Tensor | str:
         """Attribute the inputs, or say why Captum's own code is to do that."""
         if self.engine == FULL:
             return "engine is 'full'"
-        if asked is None:
+        if evaluated is None:
             return "forward_func is not a network, a Classifier or its probabilities"
         if more is not None:
             return "additional_forward_args are given"
         with kept_memory():
-            call, targets = call_of(asked, *given), targets_of(target, given[0])
+            call, targets = call_of(evaluated, *given), targets_of(target, given[0])
             if call is None or targets is None:
                 return (
                     "it takes one tensor (batch, channels, height, width), windows over all "
                     "channels, and a network that returns a row of scores for each input"
                 )
-            # A window that covers an infinity does not undo what the stored means hold of it.
+            # A window that covers an infinity does not remove it from a stored mean.
             if not call.inputs.isfinite().all() or call.uncovered.isnan().any():
                 return "the inputs are not finite, or the network returns NaN for one of them"
             return self._ours(call, targets, *how)
@@ -166,13 +166,13 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         self, call: OcclusionCall, targets: Targets, batch_size: int, show_progress: bool
     ) -> Tensor | str:
         """Attribute the inputs, or say why Captum's own code is to do that."""
-        for _ in range(2):  # again, where the network is no longer the one that was traced
+        for _ in range(2):  # a second time if the network is no longer the one that was traced
             backend = self._backend_for(call, batch_size)
             if backend is None:
                 return _MIXES
             title = f"{self.get_name()} attribution"
             windows = len(call.inputs) * len(call.grid)
-            # As Captum shows it, whose dependency this is.
+            # Captum depends on tqdm, and shows its progress by it.
             with (
                 tqdm(total=windows, desc=title, disable=not show_progress) as bar,
                 suppress(Stale),
@@ -182,11 +182,11 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
         return "the network's outputs change between calls"
 
     def _backend_for(self, call: OcclusionCall, batch_size: int) -> OcclusionBackend | None:
-        """Choose how to evaluate the network; once, as long as grid, shapes and weights stay.
+        """Choose how to evaluate the network: once, as long as grid, shapes and weights stay.
 
         None if an input's output depends on the rest of its batch: then Captum's batches decide.
         """
-        network, inputs = call.asked.network, call.inputs
+        network, inputs = call.evaluated.network, call.inputs
         key = (
             call.grid,
             inputs.shape[1:],
@@ -195,7 +195,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
             batch_size,
             self._weights,
         )
-        # What a hook does may depend on anything, so that no fingerprint covers it.
+        # What a hook does may depend on anything: no fingerprint covers it.
         if key != self._key or any(map(has_hooks, network.modules())):
             self._key, self._images, self._backend = key, 0, None
             self._rows_apart = takes_rows_apart(network, inputs[:1])
@@ -214,7 +214,7 @@ class IncrementalOcclusion(CaptumOcclusion):  # type: ignore[misc]
 
 
 def _drops(call: OcclusionCall, targets: Targets, backend: OcclusionBackend, bar: tqdm) -> Tensor:
-    check_columns(targets, call.asked.score(call.uncovered[:1]).shape[1])
+    check_columns(targets, call.evaluated.score(call.uncovered[:1]).shape[1])
     maps = []
     for row, target in enumerate(targets):
         drops = _drops_of(call, row, backend, bar)
@@ -230,9 +230,9 @@ def _drops_of(call: OcclusionCall, row: int, backend: OcclusionBackend, bar: tqd
     image = backend.image(call.inputs[its], call.uncovered[its])
     # Both scores by the same arithmetic: their common rounding cancels in the difference.
     own = call.uncovered[its] if image.uncovered is None else image.uncovered.reshape(1, -1)
-    score = call.asked.score(own)
+    score = call.evaluated.score(own)
     drops = score.new_empty(score.shape[1], len(call.grid))
     for positions, outputs in image.under_windows(call.fills[row]):
-        drops[:, torch.from_numpy(positions)] = (score - call.asked.score(outputs)).T
+        drops[:, torch.from_numpy(positions)] = (score - call.evaluated.score(outputs)).T
         bar.update(len(positions))
     return drops

@@ -26,20 +26,20 @@ class Evaluated:
 
     module: nn.Module
     network: nn.Module
-    before: Function
-    score: Function  # from the network's outputs
+    before: Function  # from the function's inputs to the network's
+    score: Function  # from the network's outputs to the function's, (inputs, classes)
 
 
 @dataclass(frozen=True)
 class OcclusionCall:
     """Windows over inputs, and what the network returns without them."""
 
-    asked: Evaluated
-    inputs: Tensor  # as the network takes them
-    fills: Tensor
+    evaluated: Evaluated
+    inputs: Tensor  # as the network takes them, (inputs, channels, height, width)
+    fills: Tensor  # what a window over each of them shows, likewise
     uncovered: Tensor  # the network's outputs without a window, (inputs, ...)
     grid: WindowGrid
-    channels: int
+    channels: int  # of what the function takes
 
 
 def evaluated_of(function: object) -> Evaluated | None:
@@ -70,7 +70,7 @@ def _columns(outputs: Tensor) -> Tensor:
 
 
 def call_of(
-    asked: Evaluated, inputs: Any, window: Any, strides: Any, baselines: Any
+    evaluated: Evaluated, inputs: Any, window: Any, strides: Any, baselines: Any
 ) -> OcclusionCall | None:
     """Read the arguments of a call; None unless they are windows over one batch of images."""
     if isinstance(inputs, tuple) and len(inputs) == 1:
@@ -80,11 +80,13 @@ def call_of(
     grid, fills = _grid(inputs, window, strides), _fills(inputs, baselines)
     if grid is None or fills is None:
         return None
-    taken = asked.before(inputs)
-    uncovered = _uncovered(asked, taken)
+    taken = evaluated.before(inputs)
+    uncovered = _uncovered(evaluated, taken)
     if uncovered is None:
         return None
-    return OcclusionCall(asked, taken, asked.before(fills), uncovered, grid, inputs.shape[1])
+    return OcclusionCall(
+        evaluated, taken, evaluated.before(fills), uncovered, grid, inputs.shape[1]
+    )
 
 
 def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
@@ -98,21 +100,23 @@ def _grid(inputs: Tensor, window: Any, strides: Any) -> WindowGrid | None:
         return None  # Captum says what is wrong with it
 
 
-def _uncovered(asked: Evaluated, inputs: Tensor) -> Tensor | None:
+def _uncovered(evaluated: Evaluated, inputs: Tensor) -> Tensor | None:
     """The network's outputs for the inputs; None unless they are a row of scores for each."""
-    answers = []
+    found = []
     for some in torch.split(inputs, FULL_PASS_WINDOWS):
-        with explained(asked.network, some, type(asked.network).__name__, bare=True):
-            outputs = asked.network(some.clone())  # it may work in place
+        with explained(evaluated.network, some, type(evaluated.network).__name__, bare=True):
+            outputs = evaluated.network(some.clone())  # it may work in place
         if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(some),):
             return None
         if outputs.dtype in (torch.float16, torch.bfloat16):  # by themselves, or by autocast
             return None
         # A classifier makes rows of a network that returns one logit for each image.
-        if outputs.dim() != 2 and (outputs.dim() != 1 or not isinstance(asked.module, Classifier)):
+        if outputs.dim() != 2 and (
+            outputs.dim() != 1 or not isinstance(evaluated.module, Classifier)
+        ):
             return None
-        answers.append(outputs.clone())  # it may write the next ones over them
-    return torch.cat(answers)
+        found.append(outputs.clone())  # it may write the next ones over them
+    return torch.cat(found)
 
 
 def _are_three(sides: Any) -> bool:

@@ -1,4 +1,4 @@
-"""How is the memory of one feature map reused for the next, without the system in between?
+"""How is the memory of one feature map reused for the next, instead of returned to the system?
 
 glibc returns large blocks to the system as soon as they are free, and the system clears their
 pages when the next feature map is allocated: that took longer than most layers compute

@@ -157,7 +157,8 @@ def work_of(network: nn.Module, example: Tensor, points: Sequence[Point] = ()) -
     with untraceable_if_it_fails(), torch.no_grad(), evaluating(network):  # noqa: SIM117
         with observed(network, visits), counting:
             network(row)
-    # The first operation that mixes the channels is linear in one: what it contributes is added.
+    # The first operation that mixes channels is linear in each of them: its output is updated, and
+    # only what is behind it is run again.
     count, mixing = len(counting.products), counting.mixing
     behind = {
         point: next((each + 1 for each in mixing if each >= first), count)

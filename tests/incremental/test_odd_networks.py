@@ -112,6 +112,10 @@ def plus_a_double(net, pixels, maps):
     return (maps + net.prior).relu().mean((2, 3))
 
 
+def plus_a_double_behind(net, pixels, maps):
+    return (net.after(maps.relu()) + net.prior[:5]).mean((2, 3))
+
+
 def squeezed(net, pixels, maps):
     return net.after(maps).mean((2, 3)).squeeze()
 
@@ -140,6 +144,7 @@ def by_hooks(network, point, image, number):
         (attended, {}, "conv"),
         (in_patches, {}, "conv"),
         (spread_over_all, {"filters": 1, "features": 4}, "conv"),
+        (plus_a_double_behind, {}, "conv"),
     ],
 )
 @torch.no_grad()

@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch._dynamo
 from networks_on_paper import noisy_images, pixels_of, small_classifier
 
 from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.misclassifications import Misclassifications
+from interpret_kit.models.probing.evaluation import evaluating
 
 
 def test_two_threads_on_one_classifier_get_the_numbers_of_one(classifier, images):
@@ -94,3 +96,36 @@ def test_calls_of_any_form_wait_for_each_other(first, second):
     for mine, right in zip(found, expected, strict=True):
         torch.testing.assert_close(torch.tensor(mine), torch.tensor(right), rtol=1e-4, atol=1e-5)
     assert all(each.training for each in classifier.network.modules())
+
+
+def test_the_last_of_two_evaluations_lets_networks_run_compiled_again():
+    compilations = []
+
+    def backend(graph, _inputs):
+        compilations.append(graph)
+        return graph.forward
+
+    doubled = torch.compile(lambda x: x * 2, backend=backend)
+    begun, entered, left = (threading.Event() for _ in range(3))
+
+    def first():
+        with evaluating(small_classifier()):
+            begun.set()
+            entered.wait(60)
+        left.set()
+
+    def second():
+        with evaluating(small_classifier()):
+            entered.set()
+            left.wait(60)
+            doubled(torch.ones(2))  # not compiled: it may have hooks
+        return len(compilations)
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        assert begun.wait(60)
+        other = pool.submit(second)
+        one.result(60)
+        assert other.result(60) == 0
+    doubled(torch.ones(2))
+    assert len(compilations) == 1

@@ -113,12 +113,12 @@ def planned(
     patchable = network.patchable
     rows, cols = (
         grouped(
-            reached,
+            affected,
             {node: patchable.cells(node)[axis] for node in patchable.order},
             dict.fromkeys(patchable.order, 1.0),
             groups,
         )
-        for axis, reached in enumerate(patchable.reached(*windows))
+        for axis, affected in enumerate(patchable.affected(*windows))
     )
     cut = len(patchable.order) if cut < 0 else cut
     network.plans = [plan(patchable, Choice(r, c, cut, batch, 0.0)) for r in rows for c in cols]

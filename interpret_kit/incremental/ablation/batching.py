@@ -2,7 +2,7 @@
 
 Micro-batching and in-place reuse. While feature maps are large, few pairs go together, so that what
 an operation reads and writes stays in the CPU's cache; where they have become small, micro-batches
-are joined to larger ones.
+are merged into larger ones.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _cut(graph: RunnableGraph, path: ChannelPath) -> list[tuple[tuple[Node, ...]
     changing = {*path.linear, *path.materialized, *path.recomputed}
     rows: list[int] = []  # that fit from here on
     for node in reversed(path.recomputed):
-        touched = (node, *(each for each in node.inputs if each in changing))
-        rows.insert(0, min(_fitting(sum(map(numbers_per_image, touched))), *rows[:1], 2**30))
+        read = (node, *(each for each in node.inputs if each in changing))
+        rows.insert(0, min(_fitting(sum(map(numbers_per_image, read))), *rows[:1], 2**30))
     cuts = [0]
     for k, fitting in enumerate(rows):
         if fitting >= REGROUP_AT * rows[cuts[-1]] and _has_rows(graph, path.recomputed, k):
@@ -90,7 +90,9 @@ def overwritten(path: ChannelPath) -> dict[Node, str]:
             readers.setdefault(each, []).append(node)
 
     def is_spare(given: object, node: Node) -> bool:
-        if not isinstance(given, Node) or given not in copies or given.shape != node.shape:
+        if not isinstance(given, Node) or given not in copies:
+            return False
+        if (given.shape, given.dtype) != (node.shape, node.dtype):
             return False
         *earlier, last = readers[given]  # an earlier view of it would change with it
         return last is node and all(operation_of(each).own_memory for each in earlier)

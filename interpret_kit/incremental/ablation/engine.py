@@ -115,9 +115,9 @@ class IncrementalAblation:
         run = _Run(self.graph, layer, self.stored)
         outputs = run.values(len(layer.stages) - 1, images[order], filters[order])
         found = outputs[self.graph.output]
-        answers = torch.empty_like(found)
-        answers[order] = found
-        return answers
+        outputs_in_order = torch.empty_like(found)
+        outputs_in_order[order] = found
+        return outputs_in_order
 
 
 class _AblatedLayer:
@@ -134,7 +134,7 @@ class _AblatedLayer:
         self.stages = stages_of(graph, path)
         self.overwritten = overwritten(path)
         self.by_filter = any(each.is_heavy(node) for node, each in path.linear.items())
-        # What does not depend on the image is computed once for all of them.
+        # What does not depend on the image is computed once for all of them, (1, filters, ...).
         self.constant = self._respond({start: zero}, {}, by_image=False)
 
     def _respond(
@@ -146,7 +146,7 @@ class _AblatedLayer:
         return ablated
 
     def observe(self, values: Values) -> None:
-        """Compare the channel-local feature maps of every filter, ablated and not."""
+        """Compare the channel-local maps, (images, filters, ...), ablated and not."""
         ablated = self._respond(dict(self.constant), values, by_image=True)
         parts = {node: self._parts(node, values[node]) for node in self.path.ends}
         sources = self.path.sources
@@ -159,7 +159,7 @@ class _AblatedLayer:
         self.ablated = {node: ablated[node] for node in self.path.materialized}
 
     def strengths(self, values: Values) -> Tensor:
-        """How far ablation moves a filter's own feature maps, over the most, (images, filters)."""
+        """How far ablation moves a filter's own maps, relative to the most, (images, filters)."""
         ablated = self._respond(dict(self.constant), values, by_image=True)
         moved = [
             _distance(ablated[node], self._parts(node, values[node])) for node in self.path.ends
@@ -183,7 +183,7 @@ class _Run:
     stored: Values
 
     def values(self, stage: int, images: Tensor, filters: Tensor) -> dict[Node, Tensor]:
-        """What is live after a level, for these pairs."""
+        """Compute what stages after this one read, for these pairs, (pairs, ...) each."""
         at = self.layer.stages[stage]
         pieces = math.ceil(len(images) / at.rows)
         if pieces > 1:

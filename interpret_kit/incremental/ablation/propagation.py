@@ -30,9 +30,7 @@ class ChannelPath:
     local: dict[Node, ChannelLocal]  # those that something below is computed from, in order
     linear: dict[Node, LinearUpdate]  # those that a recomputed operation reads, or the output
     recomputed: tuple[Node, ...]  # in order
-    materialized: frozenset[
-        Node
-    ]  # channel-local maps that a recomputed operation reads, or the output
+    materialized: frozenset[Node]  # channel-local maps that a recomputed one reads, or the output
     unchanged: frozenset[Node]  # maps before or beside the layer that recomputed ones read
 
     @property
@@ -96,7 +94,7 @@ def respond(graph: RunnableGraph, node: Node, path: ChannelPath, values: Values)
 def _with_what_cannot_be_kept(
     graph: RunnableGraph, recomputed: Sequence[Node], changed: set[Node]
 ) -> list[Node]:
-    """Dense operations, in order, with those in front of them that each pair repeats.
+    """Recomputed operations, in order, with those in front of them that each pair repeats.
 
     Those do not change, but what they return cannot be stored image by image: its rows are not
     the images, or it is a tuple.

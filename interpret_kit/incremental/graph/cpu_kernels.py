@@ -1,10 +1,10 @@
 """Which kernel computes a product with weights fastest on a CPU?
 
-A linear layer is a convolution of one cell, and a convolution whose kernel covers its whole input
-is a linear layer. Each is slow where the other is fast (two cores of an AMD EPYC): linear layers
-over 500 rows or more took twice as long as oneDNN's convolution over as many cells (AVX-512), and
-oneDNN's convolution of 7x7 over maps of 7x7 ten times as long as the linear layer (AVX2). Which of
-them is used is measured: see `measured.measure`.
+A linear layer is a convolution with a 1x1 kernel, and a convolution whose kernel covers its whole
+input is a linear layer. Each is slow where the other is fast (two cores of an AMD EPYC): linear
+layers over 500 rows or more took twice as long as oneDNN's convolution over as many cells
+(AVX-512), and oneDNN's 7x7 convolution of 7x7 maps ten times as long as the linear layer (AVX2).
+Which of them is used is measured: see `measured.measure`.
 """
 
 from __future__ import annotations

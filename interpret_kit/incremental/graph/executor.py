@@ -1,7 +1,7 @@
 """How is a traced network run, from any operation on and with any batch size?
 
-A first run keeps the maps that later runs read; those compute only what depends on other numbers
-in them. The numbers are those of full forward passes.
+A first run keeps the feature maps that later runs read; these compute only the operations that
+depend on changed values. The outputs are those of full forward passes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from interpret_kit.incremental.graph.batch_sizes import (
     sizes_with_rows,
 )
 from interpret_kit.incremental.graph.export import ITEM, PIXELS, WEIGHT, Graph, Node
-from interpret_kit.incremental.graph.reasons import (
-    Untraceable,
-)
+from interpret_kit.incremental.graph.reasons import Untraceable
 from interpret_kit.incremental.ops.elementwise import in_place
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.prepared_call import PreparedCall
@@ -160,12 +158,13 @@ class RunnableGraph:
         read = node.arguments.get("self") or node.arguments.get("input")
         # Safe only if nothing else can see the input's memory: its operation returns memory of
         # its own (not a view of another value), it has no second reader, and it is not the
-        # output. Whether the caller keeps it is checked where the operation is run.
+        # output. Its memory must also fit the output: a float32 map plus a float64 one does not.
+        # Whether the caller keeps the input is checked where the operation is run.
         return (
             operation_of(node).in_place
             and isinstance(read, Node)
             and operation_of(read).own_memory
-            and read.shape == node.shape
+            and (read.shape, read.dtype) == (node.shape, node.dtype)
             and len(self.users(read)) == 1
             and read is not self.output
         )

@@ -14,6 +14,7 @@ import difflib
 import io
 import logging
 import operator
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -30,6 +31,10 @@ from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
 
 PIXELS, WEIGHT, ITEM = "pixels", "weight", "getitem"
+
+# torch.export works for one thread at a time, and `_quiet` changes settings of the whole process.
+# Reentrant, because the Python code of a network, which is run, may trace another one.
+_tracing = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +103,7 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
         Untraceable: if the control flow depends on values, or computation leaves torch.
     """
     try:
-        with _kept(network), _quiet(), evaluating(network):
+        with _tracing, _kept(network), _quiet(), evaluating(network):
             program = torch.export.export(network, (pixels,), strict=False)
             # Without any decompositions, this only replaces in-place operations.
             program = program.run_decompositions({})

@@ -32,7 +32,7 @@ def fingerprint_of(network: nn.Module) -> str:
     GPU are added up there: fetching those of vgg16 takes longer than what is computed with them.
     """
     digest = hashlib.sha256(repr(network).encode())
-    for module in network.modules():  # what its Python reads is in the graph
+    for module in network.modules():  # a graph holds the values that forward() read of these
         own = {name: value for name, value in vars(module).items() if isinstance(value, _PLAIN)}
         digest.update(f"{has_hooks(module)} {own}".encode())
     sums: list[Tensor] = []

@@ -7,9 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from interpret_kit.incremental.graph.batch_sizes import (
-    TRACED_ROWS,
-)
+from interpret_kit.incremental.graph.batch_sizes import TRACED_ROWS
 from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import WEIGHT, Graph, Node, trace
 from interpret_kit.incremental.graph.reasons import (

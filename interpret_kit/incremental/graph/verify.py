@@ -79,9 +79,7 @@ def terms(graph: RunnableGraph, inputs: Tensor) -> Tensor:
 
 
 def _applied(graph: RunnableGraph, node: Node, sizes: Mapping[Node, Tensor], rows: int) -> Tensor:
-    if (
-        operation_of(node).terms is Terms.DIFFERENCE
-    ):  # the terms of a difference are those of the sum
+    if operation_of(node).terms is Terms.DIFFERENCE:  # its terms are those of the sum
         node = replace(node, target=getattr(torch.ops.aten.add, node.target._overloadname))
     applied: Tensor = graph.apply(node, sizes, rows)
     return applied

@@ -3,9 +3,9 @@
 F(4x4, 3x3): a 4x4 tile of the output takes 36 multiplications per channel, of a transformed 6x6
 tile of the input with the transformed 3x3 weights, instead of 144. Over all tiles and channels,
 these are 36 matrix products. The transforms of rows and columns are applied together, as one
-matrix. With the points 0, 1, -1, 1/2, -2 and infinity, the error does not exceed that of the
-direct convolution: the transforms add rounding errors, but the sums are shorter, as they run over
-the channels only.
+matrix. The transforms add rounding errors, but the sums are shorter, as they run over the channels
+only. With the points 0, 1, -1, 1/2, -2 and infinity, the largest error is 1 to 2 times that of
+oneDNN's convolution for 256 and 512 channels (AVX2), and up to 5 times for 64.
 
 References: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016,
 https://arxiv.org/abs/1509.09308; Barabasz et al., Error Analysis and Improving the Accuracy of

@@ -27,6 +27,7 @@ from interpret_kit.data.torchvision_sets import cache_folder
 from interpret_kit.errors import InterpretError
 from interpret_kit.incremental.cache_files import read_own, write_own
 from interpret_kit.incremental.graph.export import Graph
+from interpret_kit.incremental.graph.fingerprint import has_hooks
 from interpret_kit.incremental.graph_cache.serialize import Unspeakable, read_graph, spelled
 from interpret_kit.incremental.graph_cache.structure import VERSIONED, Unknown, structure
 from interpret_kit.models.loading.efficientnet_lite0 import EfficientNet
@@ -85,7 +86,7 @@ def _is_embedded(network: nn.Module) -> bool:
 
 
 def _has_hooks(network: nn.Module) -> bool:
-    return any(each._forward_hooks or each._forward_pre_hooks for each in network.modules())
+    return any(map(has_hooks, network.modules()))
 
 
 def _file(network: nn.Module, inputs: Tensor) -> Path | None:

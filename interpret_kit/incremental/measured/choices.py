@@ -22,7 +22,7 @@ from interpret_kit.incremental.tuning import (
     WINOGRAD_CHANNELS,
 )
 
-SHARING = 4  # threads that take all of the bandwidth to the memory
+SHARING = 4  # threads that use all of the memory's bandwidth
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def refuse_other_settings() -> None:
 def tuning_in_force(device: torch.device) -> Tuning:
     """Return the tuning that decides how work on a device is arranged.
 
-    Measures it if no process has done so before: half a second, once for each machine and version
+    Measures it if no process has done so before: about a second, once for each machine and version
     of torch.
 
     Raises:

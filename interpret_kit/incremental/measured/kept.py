@@ -26,6 +26,8 @@ from interpret_kit.incremental.measured.measure import measured
 
 FORMAT = 2  # of the file, and of how it is measured; another one is not read
 PATIENCE = 30.0  # seconds to wait for another process that measures
+# By which oneDNN, and MKL, which computes linear layers, are limited to some of their kernels.
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
 
 _MOST_BYTES = 2**16
 _log = logging.getLogger(__name__)
@@ -73,8 +75,7 @@ def machine() -> dict[str, Any]:
         "kernels": torch.backends.cpu.get_cpu_capability(),
         "torch": str(torch.__version__),
     }
-    # Which of their kernels oneDNN and MKL may use.
-    found |= {name: os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")}
+    found |= {name: os.environ.get(name, "") for name in LIMITS}
     with suppress(PackageNotFoundError):
         found["interpret-kit"] = version("interpret-kit")
     return found

@@ -1,4 +1,4 @@
-"""How are rates and kernels measured on this machine? By short tasks, which take half a second.
+"""How are rates and kernels measured on this machine? By short tasks, about a second in all.
 
 The CPU time of a single thread is measured, because other processes may be running, and several
 threads would wait for each other. A rate is that of the fastest round, rounded. A kernel is
@@ -29,7 +29,7 @@ from interpret_kit.incremental.tuning import NEVER
 ROUNDS = 9
 KERNEL_ROUNDS = 3
 STEP = math.sqrt(2)  # between rates that count as different
-FURTHEST = 32  # times the shipped rate, or a part of it: what is beyond was not a measurement
+FURTHEST = 32  # times the shipped rate, or its reciprocal: beyond, a measurement is not credible
 FASTER = 0.85  # share of the shipped kernel's time that another one may take to replace it
 OPERATIONS = 51  # of a chain whose calls are measured
 CALLS = 3  # what one operation on patches costs: with the gather in front of it, and its index

@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 Ints = NDArray[np.int64]
 
 
-def touched(span: Span, cells: int, stretches: Ints) -> Ints:
+def affected_cells(span: Span, cells: int, stretches: Ints) -> Ints:
     """Find the range of cells that depend on any pixel of each interval, along one side.
 
     Args:
@@ -54,34 +54,37 @@ class AffectedIntervals:
 
 
 def grouped(
-    reached: Mapping[Node, Ints], cells: Mapping[Node, int], work: Mapping[Node, float], groups: int
+    affected: Mapping[Node, Ints],
+    cells: Mapping[Node, int],
+    work: Mapping[Node, float],
+    groups: int,
 ) -> list[AffectedIntervals]:
     """Group windows whose affected regions are of about equal size, so that padding costs little.
 
     Args:
-        reached: what `touched` returns for every feature map.
+        affected: what `affected_cells` returns for every feature map.
         cells: how many cells every feature map has along this side.
         work: what a cell of each feature map costs, in any unit.
         groups: how many groups at most.
     """
-    nodes = list(reached)
-    sizes = np.stack([reached[node][:, 1] - reached[node][:, 0] for node in nodes], axis=1)
+    nodes = list(affected)
+    sizes = np.stack([affected[node][:, 1] - affected[node][:, 0] for node in nodes], axis=1)
     costs = np.array([work[node] for node in nodes])
     order = np.argsort(sizes @ costs, kind="stable")
     return [
-        _along(order[first:last], nodes, reached, cells)
+        _along(order[first:last], nodes, affected, cells)
         for first, last in _cuts(sizes[order] * costs, groups)
     ]
 
 
 def _along(
-    windows: Ints, nodes: Sequence[Node], reached: Mapping[Node, Ints], cells: Mapping[Node, int]
+    windows: Ints, nodes: Sequence[Node], affected: Mapping[Node, Ints], cells: Mapping[Node, int]
 ) -> AffectedIntervals:
     windows = np.sort(windows)
-    sizes = {node: int(np.diff(reached[node][windows]).max()) for node in nodes}
+    sizes = {node: int(np.diff(affected[node][windows]).max()) for node in nodes}
     # A stretch that was padded beyond the end of the feature map starts earlier instead.
     starts = {
-        node: np.minimum(reached[node][windows, 0], cells[node] - sizes[node]) for node in nodes
+        node: np.minimum(affected[node][windows, 0], cells[node] - sizes[node]) for node in nodes
     }
     return AffectedIntervals(windows, starts, sizes)
 

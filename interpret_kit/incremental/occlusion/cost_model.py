@@ -29,6 +29,7 @@ from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.tuning import (
     BATCH_BYTES,
+    FEWEST_WINDOWS,
     MOST_AFFECTED,
     MOST_GROUPS,
     PATCH_WINDOWS,
@@ -63,14 +64,14 @@ def choose(
         patchable: the network.
         rows: what each row of windows covers, (rows, 2) in pixels.
         cols: what each column of windows covers, (cols, 2).
-        batch_bytes: what the largest feature map of a batch may take.
+        batch_bytes: bytes that the largest feature map of a batch may take.
         tuning: with the rates.
     """
     prices = _Prices(patchable, tuning, batch_bytes)
-    reached = patchable.reached(rows, cols)
+    affected = patchable.affected(rows, cols)
     best: list[Choice] = []
     for groups in range(1, MOST_GROUPS + 1):
-        sides = [_along(prices, reached, axis, groups) for axis in (0, 1)]
+        sides = [_along(prices, affected, axis, groups) for axis in (0, 1)]
         choices = [prices.choice(r, c) for r in sides[0] for c in sides[1]]
         if not best or _total(choices) < _total(best):
             best = choices
@@ -102,19 +103,19 @@ def _total(choices: Sequence[Choice]) -> float:
 
 
 def _along(
-    prices: _Prices, reached: Sequence[dict[Node, Ints]], axis: int, groups: int
+    prices: _Prices, affected: Sequence[dict[Node, Ints]], axis: int, groups: int
 ) -> list[AffectedIntervals]:
     """Group the windows of one side by what they cost, in the feature maps where patches pay."""
     patchable, rates = prices.patchable, prices.tuning
     cells = {node: patchable.cells(node) for node in patchable.order}
     work = {}
     for node in patchable.order:
-        means = [float(np.diff(reached[k][node]).mean()) for k in (0, 1)]
+        means = [float(np.diff(affected[k][node]).mean()) for k in (0, 1)]
         share = means[0] * means[1] / (cells[node][0] * cells[node][1])
         per_cell = _multiply_adds(node) * rates.multiply_add
         per_cell += 4 * patchable.channels(node) * rates.byte
         work[node] = per_cell * means[1 - axis] if share < MOST_AFFECTED else 0.0
-    return grouped(reached[axis], {node: cells[node][axis] for node in cells}, work, groups)
+    return grouped(affected[axis], {node: cells[node][axis] for node in cells}, work, groups)
 
 
 class _Prices:
@@ -152,7 +153,8 @@ class _Prices:
             pasted[k : self.until[k]] += size * self.tuning.gathered_byte
             largest[: k + 1] = np.maximum(largest[: k + 1], size)
         windows = len(rows.windows) * len(cols.windows)
-        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), 8, PATCH_WINDOWS)
+        batch = np.clip(self.batch_bytes // np.maximum(largest, 1), FEWEST_WINDOWS, PATCH_WINDOWS)
+        # In patches, an operation counts as three calls more, for its gathers and their indices.
         batches, calls = np.ceil(windows / batch), count + 3 * np.arange(1, count + 1)
         each = calls * self.tuning.call + np.cumsum(self.weights)
         total = (price + pasted) * windows + batches * each

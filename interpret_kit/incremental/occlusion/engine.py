@@ -69,8 +69,8 @@ class IncrementalNetwork:
             traced: the network.
             rows: what each row of windows covers, (rows, 2) in pixels, half open.
             cols: what each column of windows covers, (cols, 2).
-            batch_bytes: what the largest map of a batch may take.
-            indices_bytes: what indices may take that are kept for the next image.
+            batch_bytes: bytes that the largest map of a batch may take.
+            indices_bytes: bytes of indices that may be kept for the next image.
             tuning: chooses kernels and plans; by default, the one in force for the CPU.
 
         Raises:

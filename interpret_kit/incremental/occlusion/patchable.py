@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from interpret_kit.incremental.graph.executor import RunnableGraph
 from interpret_kit.incremental.graph.export import Node
-from interpret_kit.incremental.occlusion.affected import Ints, touched
+from interpret_kit.incremental.occlusion.affected import Ints, affected_cells
 from interpret_kit.incremental.ops.patches import IMAGE, Known, Layout, PatchRule
 from interpret_kit.incremental.ops.registry import operation_of
 from interpret_kit.incremental.receptive_field.fields import spans_along
@@ -81,17 +81,19 @@ class PatchableMaps:
         plain = given.get("mode", "constant") == "constant" and len(given["pad"]) == 4
         return plain and min(given["pad"]) >= 0 and all(map(_adds_none, self.network.users(node)))
 
-    def reached(self, rows: Ints, cols: Ints) -> tuple[dict[Node, Ints], dict[Node, Ints]]:
+    def affected(self, rows: Ints, cols: Ints) -> tuple[dict[Node, Ints], dict[Node, Ints]]:
         """The cells of every map in ``order`` that windows affect, along rows and along cols.
 
         Args:
             rows: what each row of windows covers, (rows, 2) in pixels.
             cols: what each column of windows covers, (cols, 2).
         """
-        return (
-            {node: touched(self.rows[node], self.cells(node)[0], rows) for node in self.order},
-            {node: touched(self.cols[node], self.cells(node)[1], cols) for node in self.order},
-        )
+        sides = (self.rows, rows), (self.cols, cols)
+        found = [
+            {node: affected_cells(spans[node], self.cells(node)[axis], of) for node in self.order}
+            for axis, (spans, of) in enumerate(sides)
+        ]
+        return found[0], found[1]
 
     def source(self, node: Node) -> Node:
         """The feature map whose patches are read for a node: itself, unless it is seen through."""

@@ -22,7 +22,7 @@ Outputs = Iterator[tuple[Ints, Tensor]]  # positions, (some,), and the outputs t
 
 
 class TailBatches:
-    """Collects what batches of windows were computed up to, until there are enough to run."""
+    """Collects batches of windows, computed up to the cut, until there are enough to go further."""
 
     def __init__(self, network: RunnableGraph, batch_bytes: int) -> None:
         self.network, self.batch_bytes = network, batch_bytes
@@ -39,7 +39,8 @@ class TailBatches:
             values: what the plan's operations on whole maps read, (batch, ...) each.
         """
         room = self._room(plan)
-        # Plans end their patches at different depths: what follows is run only with its like.
+        # Plans end their patches at different depths: only batches that have the same operations
+        # left are run together.
         if plan.whole != self._whole or self._windows + len(positions) > room:
             yield from self.flush()
         self._whole = plan.whole

@@ -26,7 +26,7 @@ class StoredImage:
         self.patchable, self.network = patchable, patchable.network
         pixels = self.network.graph.pixels
         kept = {*patchable.order, *patchable.means}
-        self.stored = self.network.run(image, kept - {pixels})
+        self.stored = self.network.run(image, kept - {pixels})  # (1, ...) each
         self.stored[pixels] = image
 
     @property

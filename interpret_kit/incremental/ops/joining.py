@@ -97,9 +97,8 @@ def _item(node: Node, span: Span) -> Span | None:
     parent = source_of(node)
     if not parent.op.startswith("split") or span.dim != dim_of(parent):
         return span
-    sizes, index = parent.arguments.get("split_sizes"), node.arguments["index"]
-    start = sum(sizes[:index]) if sizes else parent.arguments["split_size"] * index
-    part = slice(start, start + node.shape[span.dim])
+    cells = _cells_of_part(node)
+    part = slice(cells.start, cells.stop)
     return varying(span.dim, span.seen[part], span.nominal[part], span.step, [span])
 
 
@@ -133,10 +132,15 @@ def _part_of_a_split(node: Node) -> tuple[Node, int, range] | None:
     parent = source_of(node)
     if not parent.op.startswith("split"):
         return None
-    dim, sizes = dim_of(parent), parent.arguments.get("split_sizes")
-    index = node.arguments["index"]
-    start = sum(sizes[:index]) if sizes else parent.arguments["split_size"] * index
-    return source_of(parent), dim, range(start, start + node.shape[dim])
+    return source_of(parent), dim_of(parent), _cells_of_part(node)
+
+
+def _cells_of_part(node: Node) -> range:
+    """Which cells of what was split are in this part, along the dimension of the split."""
+    split, index = source_of(node), node.arguments["index"]
+    sizes = split.arguments.get("split_sizes")
+    start = sum(sizes[:index]) if sizes else split.arguments["split_size"] * index
+    return range(start, start + node.shape[dim_of(split)])
 
 
 # --- on patches ---

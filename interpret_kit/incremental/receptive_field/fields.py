@@ -85,14 +85,14 @@ def _span_of(node: Node, axis: int, spans: Mapping[Node, Span]) -> Span:
 
 
 def _fields(node: Node, rows: Span, cols: Span) -> ReceptiveFields:
-    asked = f"{node.name!r} ({node.op}) makes {node.shape}"
+    made = f"{node.name!r} ({node.op}) makes {node.shape}"
     if len(node.shape) != 4:
         raise NotSupported(
-            f"{asked}, not a feature map (batch, filters, rows, cols); choose a convolution"
+            f"{made}, not a feature map (batch, filters, rows, cols); choose a convolution"
         )
     if rows.dim not in (None, 2) or cols.dim not in (None, 3):
         raise NotSupported(
-            f"{asked}, where rows and cols are not the last two dimensions; choose a convolution"
+            f"{made}, where rows and cols are not the last two dimensions; choose a convolution"
         )
     seen_rows, nominal_rows = _cells(rows, node.shape[2])
     seen_cols, nominal_cols = _cells(cols, node.shape[3])

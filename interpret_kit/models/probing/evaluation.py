@@ -6,7 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 from torch import nn
@@ -16,6 +16,8 @@ from interpret_kit.models.probing.surroundings import plain_surroundings
 
 _locks: dict[int, AbstractContextManager[object]] = {}  # by id: not all networks compare
 _making_locks = threading.Lock()
+_stances: list[AbstractContextManager[object] | None] = []  # one for each block that runs
+_changing_stance = threading.Lock()
 
 
 @contextmanager
@@ -74,15 +76,25 @@ def _restore(modes: Sequence[tuple[nn.Module, bool]]) -> None:
         module.training = training
 
 
-def uncompiled() -> AbstractContextManager[object]:
+@contextmanager
+def uncompiled() -> Iterator[None]:
     """Run compiled networks, or compiled parts of them, as the Python they were made from.
 
-    Hooks have no effect in a graph that was compiled without them.
+    Hooks have no effect in a graph that was compiled without them. All threads share the setting:
+    the last one to leave restores it.
     """
     if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
-        return nullcontext()
-    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
-    return stance
+        yield
+        return
+    with _changing_stance:
+        _stances.append(None if _stances else torch.compiler.set_stance("force_eager"))
+    try:
+        yield
+    finally:
+        with _changing_stance:
+            first = _stances.pop()  # of the last block that ends
+            if first is not None:
+                first.__exit__(None, None, None)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from interpret_kit import FilterAblation
-from interpret_kit.incremental.ablation import batching as levels
+from interpret_kit.incremental.ablation import batching
 from interpret_kit.incremental.ablation.engine import IncrementalAblation, _Run
 from interpret_kit.incremental.graph import winograd
 from interpret_kit.incremental.graph.reasons import Untraceable
@@ -158,8 +158,8 @@ def test_each_network_returns_the_outputs_of_full_forward_passes(name, monkeypat
 @pytest.mark.parametrize("cached", [1, 2**13, 2**17])
 @pytest.mark.parametrize("name", ["branches", "chain", "convnet"])
 def test_how_many_pairs_go_together_changes_no_answer(monkeypatch, name, cached):
-    monkeypatch.setattr(levels, "CACHE_BYTES", cached)
-    monkeypatch.setattr(levels, "FEWEST_PAIRS", 1)
+    monkeypatch.setattr(batching, "CACHE_BYTES", cached)
+    monkeypatch.setattr(batching, "FEWEST_PAIRS", 1)
     make, shape = SMALL[name]
     inputs = torch.rand(5, *shape, generator=torch.Generator().manual_seed(2))
     assert_exact_either_way(drawn(make(), seed=3), inputs)

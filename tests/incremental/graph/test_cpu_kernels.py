@@ -1,4 +1,4 @@
-"""Products with weights that are computed as something else: the same numbers, and when."""
+"""Are products with weights the same by any kernel, and is each used where it is meant to be?"""
 
 import pytest
 import torch
@@ -7,14 +7,14 @@ from networks_on_paper import drawn
 from torch import nn
 from torch.nn import functional as F
 
-from interpret_kit.incremental.graph import cpu_kernels as pointwise
+from interpret_kit.incremental.graph import cpu_kernels
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
 
 
 @pytest.fixture
 def convolutions(monkeypatch):
-    """How many cells each convolution was asked for."""
+    """How many cells each convolution computes."""
     asked, convolve = [], F.conv2d
 
     def counted(*given, **named):
@@ -44,7 +44,7 @@ def exact(rows, weight, bias):
 )
 def test_many_rows_are_convolved(rows, bias, convolutions):
     weight, bias = some(5, 6, seed=1), some(5, seed=2) if bias else None
-    found = pointwise.linear(rows, weight, bias)
+    found = cpu_kernels.linear(rows, weight, bias)
     assert convolutions == [rows.numel() // 6]
     terms = exact(rows.abs(), weight.abs(), None if bias is None else bias.abs()).max()
     assert_near(found, exact(rows, weight, bias), terms=float(terms))
@@ -58,14 +58,17 @@ def test_many_rows_are_convolved(rows, bias, convolutions):
     ids=lambda rows: str(tuple(rows.shape)),
 )
 def test_large_weights_are_multiplied_in_pieces(rows, bias, convolutions, monkeypatch):
-    monkeypatch.setattr(pointwise, "LARGE", 30)
-    monkeypatch.setattr(pointwise, "FILTERS", 2)
+    monkeypatch.setattr(cpu_kernels, "LARGE", 30)
+    monkeypatch.setattr(cpu_kernels, "FILTERS", 2)
     weight, bias = some(5, 6, seed=1), some(5, seed=2) if bias else None
     monkeypatch.setattr(F, "linear", None)
     kept = rows.clone()
-    found, truth = pointwise.linear(rows, weight, bias), exact(rows, weight, bias)
+    found, truth = cpu_kernels.linear(rows, weight, bias), exact(rows, weight, bias)
     assert not convolutions
-    torch.testing.assert_close(found.double(), truth, rtol=0, atol=1e-5)
+    if rows.numel():
+        terms = exact(rows.abs(), weight.abs(), None if bias is None else bias.abs()).max()
+        assert_near(found, truth, terms=float(terms))
+    assert found.shape == truth.shape
     assert found.is_contiguous()
     assert torch.equal(rows, kept)
 
@@ -84,7 +87,7 @@ def test_large_weights_are_multiplied_in_pieces(rows, bias, convolutions, monkey
     ids=["few", "one", "none", "of nothing", "double", "half", "a weight of one row"],
 )
 def test_anything_else_is_left_to_the_linear_layer(rows, weight, convolutions):
-    assert torch.equal(pointwise.linear(rows, weight), F.linear(rows, weight))
+    assert torch.equal(cpu_kernels.linear(rows, weight), F.linear(rows, weight))
     assert convolutions == []
 
 
@@ -93,7 +96,7 @@ def test_anything_else_is_left_to_the_linear_layer(rows, weight, convolutions):
 )
 def test_so_is_what_a_convolution_does_not_take(weight, bias, convolutions):
     rows = some(200, 6)
-    assert torch.equal(pointwise.linear(rows, weight, bias), F.linear(rows, weight, bias))
+    assert torch.equal(cpu_kernels.linear(rows, weight, bias), F.linear(rows, weight, bias))
     assert convolutions == []
 
 
@@ -108,7 +111,7 @@ def rounded(request):
 
 
 def test_what_may_be_rounded_stays_what_it_is(rounded, convolutions):
-    pointwise.linear(some(200, 6), some(5, 6))
+    cpu_kernels.linear(some(200, 6), some(5, 6))
     assert convolutions == []
     gate = folded(TracedNetwork(drawn(Gated()), torch.randn(1, 3, 6, 7)))
     convolutions.clear()
@@ -140,11 +143,11 @@ class Gated(nn.Module):
         {"groups": 2},
         {"padding": "same"},
         {"stride": 2},
-        {"padding": 1, "stride": 3},  # answers for a cell of its padding
+        {"padding": 1, "stride": 3},  # its one cell is of the padding
     ],
     ids=str,
 )
-def test_a_network_answers_as_it_did(gate, rows):
+def test_a_network_returns_what_it_did(gate, rows):
     network = drawn(Gated(**gate))
     traced, seen = TracedNetwork(network, torch.randn(1, 3, 6, 7)), some(rows, 3, 6, 7)
     with torch.no_grad():
@@ -167,10 +170,10 @@ def test_convolutions_of_single_cells_become_linear_layers(convolutions):
     assert convolutions == [130, 130, 130 * 20]
 
 
-def test_a_convolution_that_answers_for_its_padding_stays():
+def test_a_convolution_whose_one_cell_is_of_the_padding_stays():
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(3, 2, 1, padding=1, stride=3))
     network = drawn(nn.Sequential(network, nn.Flatten()))
     found = folded(TracedNetwork(network, torch.randn(1, 3, 6, 7)))
     with torch.no_grad():
-        answers = found.run(some(2, 3, 6, 7), ())[found.output]
-    assert torch.equal(answers, network[0][1].bias.expand(2, 2))
+        outputs = found.run(some(2, 3, 6, 7), ())[found.output]
+    assert torch.equal(outputs, network[0][1].bias.expand(2, 2))

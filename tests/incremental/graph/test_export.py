@@ -1,6 +1,10 @@
 import copy
 import logging
+import sys
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -281,6 +285,32 @@ def test_failing_to_trace_says_why_in_one_line_and_nothing_else(capfd):
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == level
     assert "\n" not in str(failure.value)
+
+
+class Slow(Block):
+    """Takes a while to be traced; the event is set when that begins."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds, self.begun = seconds, threading.Event()
+
+    def forward(self, x):
+        self.begun.set()
+        time.sleep(self.seconds)
+        return super().forward(x)
+
+
+def test_two_networks_that_are_traced_at_once_leave_logs_and_stderr_as_they_were():
+    # Unless the second waits, it finds what the first has set, and sets that again as it ends.
+    first, second = Slow(0.2).eval(), Slow(0.4).eval()
+    before = logging.root.manager.disable, sys.stderr, warnings.filters[:]
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(trace, first, IMAGE)
+        assert first.begun.wait(60)
+        other = pool.submit(trace, second, IMAGE)
+        graphs = [each.result(60) for each in (one, other)]
+    assert (logging.root.manager.disable, sys.stderr, warnings.filters[:]) == before
+    assert [[node.op for node in each.nodes[-2:]] for each in graphs] == [["getitem", "relu"]] * 2
 
 
 def test_a_copy_of_a_network_gives_the_same_graph(residual, graph):

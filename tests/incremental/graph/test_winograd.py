@@ -68,7 +68,7 @@ def test_products_on_paper():
     assert winograd.share_of_products(5, 5, 16, 16) == 1
 
 
-def test_the_error_is_that_of_the_convolution(left):
+def test_the_error_is_of_the_size_of_that_of_the_convolution(left):
     maps, weight, bias = some(16, 256, 7, 7).relu(), some(32, 256, 3, 3, seed=1), some(32, seed=2)
     truth = F.conv2d(maps.double(), weight.double(), bias.double(), padding=1)
     theirs = F.conv2d(maps, weight, bias, padding=1)

@@ -53,6 +53,16 @@ def test_other_kernels_are_measured_again(measuring, monkeypatch):
     assert len(measuring) == 2
 
 
+@pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR"])
+def test_a_limit_of_the_kernels_is_measured_again(name, measuring, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
+    in_force.tuning_in_force(CPU)
+    another_process(monkeypatch)
+    monkeypatch.setenv(name, "AVX2")
+    in_force.tuning_in_force(CPU)
+    assert len(measuring) == 2
+
+
 def test_several_threads_multiply_as_much_faster_and_share_the_memory(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     found = in_force.tuning_in_force(CPU)

@@ -1,9 +1,17 @@
 """Are rates rounded so that two measurements agree, and kernels replaced only by faster ones?"""
 
 import pytest
+import torch
 
 from interpret_kit.incremental.measured.choices import SHIPPED
-from interpret_kit.incremental.measured.measure import in_turn, is_faster, measured, rounded
+from interpret_kit.incremental.measured.measure import (
+    in_turn,
+    is_faster,
+    measured,
+    one_thread,
+    rounded,
+    seconds_each,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,5 +50,14 @@ def test_this_machine_is_measured():
         shipped = getattr(SHIPPED, name)
         assert type(value) is type(shipped)
         assert value > 0
-    # Nobody's machine multiplies a thousand times as fast or slowly as the one they come from.
-    assert 1e-3 < found.multiply_add / SHIPPED.multiply_add < 1e3
+
+
+def test_seconds_are_those_of_one_multiply_add_byte_or_call():
+    # Not rounded, which would bound them. No machine is a thousand times as fast or as slow as the
+    # one of the shipped rates; a whole task has millions of multiply-adds, or bytes.
+    with torch.no_grad(), one_thread():
+        found = seconds_each()
+    shipped = {name: getattr(SHIPPED, name) for name in found}
+    assert found.keys() == {"multiply_add", "byte", "gathered_byte", "call"}
+    for name, value in found.items():
+        assert shipped[name] / 1e3 < value < shipped[name] * 1e3, name

@@ -10,7 +10,7 @@ from torch import nn
 
 from interpret_kit.incremental.graph.fuse_batch_norm import folded
 from interpret_kit.incremental.graph.traced import TracedNetwork
-from interpret_kit.incremental.occlusion.affected import grouped, touched
+from interpret_kit.incremental.occlusion.affected import affected_cells, grouped
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.receptive_field.intervals import nothing_seen, pixels_span, varying
 
@@ -25,7 +25,7 @@ CELLS = [(0, 2), (1, 4), (3, 6), (5, 8)]
 
 
 @pytest.mark.parametrize(
-    ("stretch", "reached"),
+    ("stretch", "affected"),
     [
         ((0, 1), (0, 1)),
         ((1, 2), (0, 2)),  # pixel 1 is seen by the first two cells
@@ -35,33 +35,34 @@ CELLS = [(0, 2), (1, 4), (3, 6), (5, 8)]
         ((0, 8), (0, 4)),
     ],
 )
-def test_a_stretch_touches_the_cells_that_see_any_of_it(stretch, reached):
-    assert touched(seeing(*CELLS), 4, np.array([stretch])).tolist() == [list(reached)]
+def test_a_stretch_affects_the_cells_that_see_any_of_it(stretch, affected):
+    assert affected_cells(seeing(*CELLS), 4, np.array([stretch])).tolist() == [list(affected)]
 
 
-def test_cells_between_touched_ones_count_as_touched():
+def test_cells_between_affected_ones_count_as_affected():
     # Cell 1 sees nothing of the image: padding alone.
     far = nothing_seen().seen[0]
-    assert touched(seeing((0, 2), far, (1, 3)), 3, np.array([(1, 2)])).tolist() == [[0, 3]]
+    assert affected_cells(seeing((0, 2), far, (1, 3)), 3, np.array([(1, 2)])).tolist() == [[0, 3]]
 
 
-def test_pixels_that_no_cell_sees_touch_one_cell_for_the_look_of_it():
+def test_pixels_that_no_cell_sees_are_given_one_cell_nevertheless():
     # A stride of 3 with a kernel of 1 sees pixels 0, 3 and 6.
-    found = touched(seeing((0, 1), (3, 4), (6, 7)), 3, np.array([(1, 3), (2, 4), (7, 8)]))
+    found = affected_cells(seeing((0, 1), (3, 4), (6, 7)), 3, np.array([(1, 3), (2, 4), (7, 8)]))
     assert found.tolist() == [[0, 1], [1, 2], [0, 1]]
 
 
-def test_what_sees_everything_is_touched_everywhere():
-    assert touched(nothing_seen(), 5, np.array([(0, 1), (3, 4)])).tolist() == [[0, 5], [0, 5]]
+def test_what_sees_everything_is_affected_everywhere():
+    found = affected_cells(nothing_seen(), 5, np.array([(0, 1), (3, 4)]))
+    assert found.tolist() == [[0, 5], [0, 5]]
 
 
 @settings(deadline=None)
 @given(st.data())
-def test_touched_cells_are_those_of_a_plain_loop(data):
+def test_affected_cells_are_those_of_a_plain_loop(data):
     stretch = st.tuples(st.integers(0, 12), st.integers(1, 6)).map(lambda e: (e[0], e[0] + e[1]))
     cells = data.draw(st.lists(stretch, min_size=2, max_size=8))
     windows = data.draw(st.lists(stretch, min_size=1, max_size=4))
-    found = touched(seeing(*cells), len(cells), np.array(windows))
+    found = affected_cells(seeing(*cells), len(cells), np.array(windows))
     for (start, stop), (first, last) in zip(windows, found.tolist(), strict=True):
         met = [k for k, each in enumerate(cells) if set(range(*each)) & set(range(start, stop))]
         assert (first, last) == ((met[0], met[-1] + 1) if met else (0, 1))
@@ -83,14 +84,14 @@ def test_touched_cells_are_those_of_a_plain_loop(data):
         "large strides",
     ],
 )
-def test_no_cell_changes_beyond_the_reach_of_a_window(name):
+def test_no_cell_changes_outside_the_affected_region_of_a_window(name):
     network = made(name)
     patchable = PatchableMaps(folded(TracedNetwork(network, torch.zeros(1, 3, *SIZE))))
     run = patchable.network.run
     seen = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
     before = run(seen, patchable.order[1:])
     windows = np.array([(0, 4), (29, 35), (57, 61)])
-    reached = patchable.reached(windows, windows)
+    affected = patchable.affected(windows, windows)
     for k, (start, stop) in enumerate(windows.tolist()):
         covered = seen.clone()
         covered[..., start:stop, start:stop] = 9.0
@@ -101,7 +102,7 @@ def test_no_cell_changes_beyond_the_reach_of_a_window(name):
             channels = patchable.layouts[node][2]
             changed = (before[node] != after[node])[0].any(channels - 1)
             inside = torch.zeros_like(changed)
-            (top, bottom), (left, right) = reached[0][node][k], reached[1][node][k]
+            (top, bottom), (left, right) = affected[0][node][k], affected[1][node][k]
             inside[top:bottom, left:right] = True
             assert changed.shape == patchable.cells(node)
             assert not (changed & ~inside).any()
@@ -112,29 +113,29 @@ def test_no_cell_changes_beyond_the_reach_of_a_window(name):
 # --- groups ---
 
 
-def reach_of(*windows):
+def one_map(*windows):
     """One map of ten cells."""
     return {"map": np.array(windows)}, {"map": 10}
 
 
-def test_one_group_reaches_as_far_as_its_farthest_and_ends_with_the_map():
-    reached, cells = reach_of((0, 2), (3, 8), (8, 10))
-    (found,) = grouped(reached, cells, {"map": 1.0}, groups=1)
+def test_one_group_is_padded_to_its_largest_and_ends_with_the_map():
+    affected, cells = one_map((0, 2), (3, 8), (8, 10))
+    (found,) = grouped(affected, cells, {"map": 1.0}, groups=1)
     assert found.windows.tolist() == [0, 1, 2]
     assert found.sizes == {"map": 5}
     assert found.starts["map"].tolist() == [0, 3, 5]  # not 8: there are ten cells
 
 
-def test_windows_of_equal_reach_come_together():
-    reached, cells = reach_of((0, 3), (1, 6), (2, 7), (7, 10))
-    found = grouped(reached, cells, {"map": 1.0}, groups=2)
+def test_windows_with_affected_regions_of_one_size_come_together():
+    affected, cells = one_map((0, 3), (1, 6), (2, 7), (7, 10))
+    found = grouped(affected, cells, {"map": 1.0}, groups=2)
     assert [each.windows.tolist() for each in found] == [[0, 3], [1, 2]]
     assert [each.sizes["map"] for each in found] == [3, 5]
 
 
 def test_more_groups_than_windows_are_as_many_as_windows():
-    reached, cells = reach_of((0, 1), (0, 2), (0, 3))
-    found = grouped(reached, cells, {"map": 1.0}, groups=9)
+    affected, cells = one_map((0, 1), (0, 2), (0, 3))
+    found = grouped(affected, cells, {"map": 1.0}, groups=9)
     assert [each.windows.tolist() for each in found] == [[0], [1], [2]]
 
 
@@ -146,10 +147,10 @@ def test_groups_cost_no_more_than_any_other_way_to_cut(data):
     sizes = data.draw(
         st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=count, max_size=count)
     )
-    reached = {
+    affected = {
         name: np.array([(0, size[k]) for size in sizes]) for k, name in enumerate(("a", "b"))
     }
-    found = grouped(reached, {"a": 9, "b": 9}, work, groups)
+    found = grouped(affected, {"a": 9, "b": 9}, work, groups)
     assert len(found) <= groups
     assert sorted(k for each in found for k in each.windows.tolist()) == list(range(count))
 
@@ -166,15 +167,15 @@ def test_groups_cost_no_more_than_any_other_way_to_cut(data):
     assert sum(price(each.windows.tolist()) for each in found) == pytest.approx(least)
 
 
-def test_a_pixel_is_touched_by_itself():
-    found = touched(pixels_span(0, 6), 6, np.array([(2, 5), (0, 6)]))
+def test_a_pixel_is_affected_by_windows_over_it():
+    found = affected_cells(pixels_span(0, 6), 6, np.array([(2, 5), (0, 6)]))
     assert found.tolist() == [[2, 5], [0, 6]]
 
 
-def test_every_map_in_order_has_a_reach():
+def test_every_map_in_order_has_an_affected_region():
     network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Flatten()).eval()
     patchable = PatchableMaps(folded(TracedNetwork(network, torch.zeros(1, 3, 8, 9))))
-    rows, cols = patchable.reached(np.array([(3, 5)]), np.array([(0, 1), (8, 9)]))
+    rows, cols = patchable.affected(np.array([(3, 5)]), np.array([(0, 1), (8, 9)]))
     assert [node.op for node in patchable.order] == ["pixels", "conv2d", "relu"]
     assert [rows[node].tolist() for node in patchable.order] == [[[3, 5]], [[1, 5]], [[1, 5]]]
     assert [cols[node].tolist() for node in patchable.order] == [

@@ -93,10 +93,12 @@ def test_patches_end_where_a_window_affects_everything():
 
 def test_as_many_windows_go_together_as_their_largest_feature_map_has_room(two_convolutions):
     # Behind the patches only means are left, so that nothing but patches takes memory.
-    (choice,) = choose(two_convolutions, EQUAL, EQUAL, batch_bytes=2**20)
-    assert choice.cut == len(two_convolutions.order)
-    largest = 4 * SIDE * SIDE * 32  # bytes
-    assert choice.batch == max(8, min(128, 2**20 // largest))
+    # The largest, 32 channels of 64 x 64 in float32, takes 512 KiB: 20 of them are 10 MiB. There
+    # are at least 8 windows, and at most 128.
+    for mib, together in ((1, 8), (10, 20), (100, 128)):
+        (choice,) = choose(two_convolutions, EQUAL, EQUAL, batch_bytes=mib * 2**20)
+        assert choice.cut == len(two_convolutions.order)
+        assert choice.batch == together
 
 
 def test_the_pass_without_a_window_and_the_calls_of_small_batches_are_priced(two_convolutions):

@@ -98,7 +98,7 @@ def _one_further(monkeypatch):
 
 
 @every_network
-def test_crops_that_are_believed_one_cell_aside_are_caught(name, monkeypatch):
+def test_patches_that_are_believed_one_cell_aside_are_caught(name, monkeypatch):
     under, windows = subject(name), spans(SIZE, (16, 16), (16, 16))
     one_aside(monkeypatch)
     assert (
@@ -146,7 +146,7 @@ def test_nothing_but_the_end_is_run_on_whole_maps(name, whole):
     assert {node.op for node in after if node not in patchable.order} == whole
 
 
-def test_means_are_updated_where_their_maps_are_in_crops():
+def test_means_are_updated_where_their_maps_are_in_patches():
     found = planned(subject("means of several").traced, spans(SIZE, (9, 9), (9, 9)))
     for each in found.plans:
         assert [node.op for node in each.pooled] == ["mean", "adaptive_avg_pool2d", "mean"]

@@ -36,7 +36,7 @@ def test_places_are_the_same_if_all_their_cells_are():
     assert place.shape == (2, 3, 2)
 
 
-def test_cells_come_from_crops_then_from_the_map_and_else_are_padding():
+def test_cells_come_from_patches_then_from_the_map_and_else_are_padding():
     stored = torch.arange(12.0).view(1, 3, 4, 1)
     buffer = Buffer(stored)
     patches = PatchLocation(stretch([1], 1), stretch([1], 2))
@@ -50,7 +50,7 @@ def test_cells_come_from_crops_then_from_the_map_and_else_are_padding():
     ]
 
 
-def test_without_crops_only_the_stored_map_is_read():
+def test_without_patches_only_the_stored_map_is_read():
     stored = torch.arange(6.0).view(1, 2, 3, 1)
     buffer = Buffer(stored)
     place = PatchLocation(stretch([0], 2), stretch([0], 3))
@@ -66,7 +66,7 @@ def test_padding_is_that_of_the_last_time_it_was_set():
         assert buffer.read(beyond, None)[0, :, 0].tolist() == [[padding] * 2, [1, 1]]
 
 
-def test_room_for_crops_grows_to_the_largest_batch_and_keeps_the_map():
+def test_room_for_patches_grows_to_the_largest_batch_and_keeps_the_map():
     stored = torch.arange(6.0).view(1, 2, 3, 1)
     buffer = Buffer(stored)
     place = PatchLocation(stretch([0], 2), stretch([0], 3))

@@ -1,4 +1,4 @@
-"""Batches of windows that wait for each other: none is lost or mixed up, not too many wait."""
+"""Are batches of windows coalesced for the full-map tail: none lost or mixed up, not too many?"""
 
 from types import SimpleNamespace
 
@@ -14,17 +14,17 @@ TAIL = SimpleNamespace(whole=("linear",), pasted=("a", "b"))
 
 
 class Doubling:
-    """A network behind its maps ``a`` and ``b``: it answers with 2 a + b."""
+    """A network behind its maps ``a`` and ``b``: it returns 2 a + b."""
 
     def __init__(self, **row_bytes):
-        self.asked, self.bytes = [], {"a": 4, "b": 4, "linear": 4, "mean": 4, **row_bytes}
+        self.calls, self.bytes = [], {"a": 4, "b": 4, "linear": 4, "mean": 4, **row_bytes}
 
     def row_bytes(self, node):
         return self.bytes[node]
 
     def finish(self, values, operations, rows):
         assert {len(each) for each in values.values()} == {rows}
-        self.asked.append((operations, rows))
+        self.calls.append((operations, rows))
         return 2 * values["a"] + values["b"]
 
 
@@ -58,7 +58,7 @@ def test_batches_wait_until_there_are_enough_windows():
     )
     assert counts == [0, 0, 256, 0, 3]
     assert positions == list(range(259))
-    assert network.asked == [(HEAD.whole, 256), (HEAD.whole, 3)]
+    assert network.calls == [(HEAD.whole, 256), (HEAD.whole, 3)]
 
 
 def test_those_that_wait_go_first_where_all_are_too_many():
@@ -73,7 +73,7 @@ def test_other_operations_do_not_wait_together():
     )
     assert counts == [0, 2, 0, 5, 5]
     assert sorted(positions) == list(range(12))
-    assert [rows for _, rows in network.asked] == [2, 5, 5]
+    assert [rows for _, rows in network.calls] == [2, 5, 5]
 
 
 @pytest.mark.parametrize("large", ["a", "mean"])

@@ -34,7 +34,7 @@ class Applied(nn.Module):
         return self.function(maps, *given).flatten(2).mean(2)
 
 
-CROPPED = {
+PATCHED = {
     "relu": (F.relu,),
     "gelu": (F.gelu,),
     "clamp": (lambda maps: maps.clamp(-0.5, 0.5),),
@@ -78,12 +78,12 @@ WHOLE = {
 
 @cache
 def traced(name):
-    network = drawn(Applied(*{**CROPPED, **WHOLE}[name]), seed=1)
+    network = drawn(Applied(*{**PATCHED, **WHOLE}[name]), seed=1)
     return network, TracedNetwork(network, noise_image(size=SIZE))
 
 
-@pytest.mark.parametrize("name", CROPPED)
-def test_what_each_cell_has_for_itself_is_computed_in_crops(name):
+@pytest.mark.parametrize("name", PATCHED)
+def test_what_each_cell_has_for_itself_is_computed_in_patches(name):
     _, graph = traced(name)
     patchable = PatchableMaps(folded(graph))
     after = patchable.network.after(patchable.network.graph.pixels)
@@ -100,7 +100,7 @@ def test_what_mixes_cells_or_knows_their_place_is_run_on_whole_maps(name):
     assert len(whole) > 2
 
 
-@pytest.mark.parametrize("name", [*CROPPED, *WHOLE])
+@pytest.mark.parametrize("name", [*PATCHED, *WHOLE])
 def test_both_get_the_outputs_of_full_forward_passes(name):
     network, graph = traced(name)
     windows, seen, fill = (

@@ -8,7 +8,7 @@ from float_rules import assert_exact
 from incremental_answers import answered_incrementally, planned
 
 from interpret_kit.incremental.ablation.propagation import channel_path, respond
-from interpret_kit.incremental.occlusion.affected import touched
+from interpret_kit.incremental.occlusion.affected import affected_cells
 from interpret_kit.incremental.occlusion.patchable import PatchableMaps
 from interpret_kit.incremental.ops.elementwise import ELEMENTWISE
 from interpret_kit.incremental.ops.operation import Operation
@@ -71,7 +71,7 @@ def test_outside_the_affected_cells_nothing_changes(name):
             span = spans_along(each.graph.graph, axis)[each.output]
             cells = 1 if span.dim is None else each.output.shape[span.dim]
             lines = np.stack([np.arange(SHAPE[1 + axis]), np.arange(1, SHAPE[1 + axis] + 1)], 1)
-            for line, (start, stop) in enumerate(touched(span, cells, lines)):
+            for line, (start, stop) in enumerate(affected_cells(span, cells, lines)):
                 image = IMAGE.clone()
                 image.select(2 + axis, line).copy_(FILL[None].select(2 + axis, line))
                 changed = each.full(image) != before
@@ -144,11 +144,11 @@ def replaced(graph, path, values, channel):
 
 def updated(graph, path, values, channel):
     """The output, with what one channel of the source contributes added to it."""
-    output, landed = values[graph.output], path.linear[graph.output]
-    where = path.local[landed.source]
-    before = values[landed.source].reshape(1, -1, *where.part)[:, where.first + channel]
-    change = responses(graph, path, values)[landed.source][:, channel] - before
-    added = landed.columns(change) @ landed.weight[channel]  # (1, cells, channels)
+    output, update = values[graph.output], path.linear[graph.output]
+    where = path.local[update.source]
+    before = values[update.source].reshape(1, -1, *where.part)[:, where.first + channel]
+    change = responses(graph, path, values)[update.source][:, channel] - before
+    added = update.columns(change) @ update.weight[channel]  # (1, cells, channels)
     return output + added.transpose(1, 2).reshape(output.shape)
 
 
