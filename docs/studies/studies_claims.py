@@ -13,7 +13,7 @@ STUDIES = Path(__file__).parents[2] / "examples" / "studies"
 MARGIN = 1.0  # percentage points: a smaller lead is none; fixed before the decisive trials
 LEFT = 0.25  # of the best rate's lead over chance: a rate with less counts as diverged
 # How often the claims of a study were judged, before and after seeds were added; else once.
-LOOKS = {"filters_1": 2, "stride": 2}
+LOOKS = {"filters_1": 2, "stride": 3}
 
 
 @cache
