@@ -18,7 +18,7 @@ from interpret_kit.incremental.graph.reasons import untraceable_if_it_fails
 from interpret_kit.incremental.measured.choices import SHIPPED, Tuning
 from interpret_kit.incremental.measured.in_force import refuse_other_settings, tuning_in_force
 from interpret_kit.incremental.tuning import (
-    BATCH_BYTES,
+    FULL_PASS_BYTES,
     MARGIN,
     PAIRS_TOGETHER,
     SHARE_UNDER_WINDOWS,
@@ -60,12 +60,11 @@ class WorkEstimate:
     def batch(self, most: int, device: torch.device) -> int:
         """Limit the rows of a batch on a CPU, so that its largest output is not too large.
 
-        Larger batches take more memory, but not less time: EfficientNet-Lite0 takes as long in
-        batches of 3 as in batches of 32.
+        Larger batches take more memory, but not less time; see `tuning.FULL_PASS_BYTES`.
         """
         if device.type != "cpu":
             return most
-        return max(1, min(most, BATCH_BYTES // max(self.largest, 1)))
+        return max(1, min(most, FULL_PASS_BYTES // max(self.largest, 1)))
 
     @property
     def tracing(self) -> float:
