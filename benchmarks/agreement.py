@@ -61,7 +61,7 @@ def main() -> None:
     if asked.incremental:
         incremental(asked)
     else:
-        runs(asked.images, asked.count)
+        runs(asked.images, min(asked.count, 3) if asked.short else asked.count)
 
 
 def runs(spec: str, count: int) -> None:
