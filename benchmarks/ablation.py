@@ -198,8 +198,7 @@ def in_turn(
 ) -> tuple[Times, Facts]:
     """Seconds of all contenders, ours first, with this memory setting; facts about the others."""
     own, memory = way
-    small = case.network == next(iter(NETWORKS))
-    peers = peers_of(case, loop, memory == EQUAL, with_compiled=small or not asked.short)
+    peers = peers_of(case, loop, memory == EQUAL, with_compiled=not asked.short)
     report.note(peers.note)
     contenders: dict[str, Prepared] = {"ours": (own, case)}
     with apart(contenders | peers.contenders) as work:
