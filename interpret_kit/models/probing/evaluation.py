@@ -83,7 +83,8 @@ def uncompiled() -> Iterator[None]:
     Hooks have no effect in a graph that was compiled without them. All threads share the setting:
     the last one to leave restores it.
     """
-    if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
+    # Not `is_compiling`: torch.export sets that for all threads.
+    if "torch._dynamo" not in sys.modules or torch.compiler.is_dynamo_compiling():
         yield
         return
     with _changing_stance:
