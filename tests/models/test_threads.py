@@ -14,7 +14,8 @@ from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.incremental.graph.export import trace
-from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.models.probing.evaluation import alone_with, evaluating
 
 
 def test_two_threads_on_one_classifier_get_the_numbers_of_one(classifier, images):
@@ -206,3 +207,32 @@ def test_networks_run_uncompiled_also_if_another_thread_traces_one_at_the_start(
             tracing.result(60)
             tripled(torch.ones(2))  # not compiled: it may have hooks
     assert not compilations
+
+
+def test_a_trace_does_not_wait_for_a_thread_that_waits_to_trace():
+    pixels, inner = torch.ones(1, 3, 8, 8), nn.Conv2d(3, 2, 1)
+    reached, held = threading.Event(), threading.Event()
+
+    class Ensemble(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, pixels):
+            reached.set()
+            held.wait(60)
+            with alone_with(self.inner):  # as a Classifier in it does
+                return self.inner(pixels)
+
+    def trace_inner():
+        assert reached.wait(60)
+        with alone_with(inner):
+            held.set()
+            return trace(inner, pixels)
+
+    with ThreadPoolExecutor(2) as pool:
+        whole, part = pool.submit(trace, Ensemble(), pixels), pool.submit(trace_inner)
+        with pytest.raises(Untraceable):
+            whole.result(60)
+        assert "conv2d" in [node.op for node in part.result(60).nodes]
+    assert "conv2d" in [node.op for node in trace(Ensemble(), pixels).nodes]
