@@ -1,17 +1,21 @@
 """Can two threads use one classifier?"""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 import torch._dynamo
 from networks_on_paper import noisy_images, pixels_of, small_classifier
+from torch import nn
 
 from interpret_kit import FilterAblation, IncrementalOcclusion
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.misclassifications import Misclassifications
-from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.incremental.graph.export import trace
+from interpret_kit.incremental.graph.reasons import Untraceable
+from interpret_kit.models.probing.evaluation import alone_with, evaluating
 
 
 def test_two_threads_on_one_classifier_get_the_numbers_of_one(classifier, images):
@@ -129,3 +133,106 @@ def test_the_last_of_two_evaluations_lets_networks_run_compiled_again():
         assert other.result(60) == 0
     doubled(torch.ones(2))
     assert len(compilations) == 1
+
+
+class Waiting(nn.Module):
+    """A network that waits in the middle of its forward pass while another thread works."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 2, 3)
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def forward(self, pixels):
+        maps = self.conv(pixels)
+        self.reached.set()
+        self.go_on.wait(60)
+        return self.last(maps)
+
+
+class Around(nn.Module):
+    """A network with a part, which may have another name, too: torch.export traces it its way."""
+
+    def __init__(self, part, alias=None):
+        super().__init__()
+        self.part, self.alias = part, alias
+
+    def forward(self, pixels):
+        return self.part(pixels)
+
+
+class Entering(nn.Module):
+    """A module in whose forward pass the trace of a network in another thread goes on."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.other = [other]
+
+    def forward(self, pixels):
+        self.other[0].go_on.set()
+        time.sleep(0.2)  # the other network leaves its part meanwhile
+        return pixels + 1
+
+
+def test_a_network_can_run_while_another_thread_traces_another_one():
+    def calls(graph):
+        return [(node.op, node.modules) for node in graph.nodes]
+
+    pixels, waiting = torch.ones(1, 3, 8, 8), Waiting()
+    traced, other = Around(waiting, waiting.last), Around(Entering(waiting))
+    waiting.go_on.set()
+    expected = calls(trace(traced, pixels))
+    waiting.reached.clear()
+    waiting.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        tracing = pool.submit(trace, traced, pixels)
+        assert waiting.reached.wait(60)
+        assert (other(pixels) == 2).all()
+        assert calls(tracing.result(60)) == expected
+
+
+def test_networks_run_uncompiled_also_if_another_thread_traces_one_at_the_start():
+    compilations = []
+
+    def backend(graph, _inputs):
+        compilations.append(graph)
+        return graph.forward
+
+    tripled, traced = torch.compile(lambda x: x * 3, backend=backend), Waiting()
+    with ThreadPoolExecutor(1) as pool:
+        tracing = pool.submit(trace, traced, torch.ones(1, 3, 8, 8))
+        assert traced.reached.wait(60)
+        with evaluating(small_classifier()):
+            traced.go_on.set()
+            tracing.result(60)
+            tripled(torch.ones(2))  # not compiled: it may have hooks
+    assert not compilations
+
+
+def test_a_trace_does_not_wait_for_a_thread_that_waits_to_trace():
+    pixels, inner = torch.ones(1, 3, 8, 8), nn.Conv2d(3, 2, 1)
+    reached, held = threading.Event(), threading.Event()
+
+    class Ensemble(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, pixels):
+            reached.set()
+            held.wait(60)
+            with alone_with(self.inner):  # as a Classifier in it does
+                return self.inner(pixels)
+
+    def trace_inner():
+        assert reached.wait(60)
+        with alone_with(inner):
+            held.set()
+            return trace(inner, pixels)
+
+    with ThreadPoolExecutor(2) as pool:
+        whole, part = pool.submit(trace, Ensemble(), pixels), pool.submit(trace_inner)
+        with pytest.raises(Untraceable):
+            whole.result(60)
+        assert "conv2d" in [node.op for node in part.result(60).nodes]
+    assert "conv2d" in [node.op for node in trace(Ensemble(), pixels).nodes]

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import ExportGraphSignature, InputKind, OutputKind
 
+from interpret_kit.incremental.graph.one_thread import traced_alone
 from interpret_kit.incremental.graph.reasons import Untraceable, why_not_traced
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating
@@ -103,7 +104,7 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
         Untraceable: if the control flow depends on values, or computation leaves torch.
     """
     try:
-        with _tracing, _kept(network), _quiet(), evaluating(network):
+        with _tracing, traced_alone(), _kept(network), _quiet(), evaluating(network):
             program = torch.export.export(network, (pixels,), strict=False)
             # Without any decompositions, this only replaces in-place operations.
             program = program.run_decompositions({})

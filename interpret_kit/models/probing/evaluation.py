@@ -10,11 +10,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 from torch import nn
+from torch._guards import detect_fake_mode
 
+from interpret_kit.errors import NotSupported
 from interpret_kit.models.probing.network_kinds import is_exported
 from interpret_kit.models.probing.surroundings import plain_surroundings
 
-_locks: dict[int, AbstractContextManager[object]] = {}  # by id: not all networks compare
+_locks: dict[int, threading.RLock] = {}  # by id: not all networks compare
 _making_locks = threading.Lock()
 _stances: list[AbstractContextManager[object] | None] = []  # one for each block that runs
 _changing_stance = threading.Lock()
@@ -25,14 +27,23 @@ def alone_with(network: nn.Module) -> Iterator[None]:
     """Let other threads that enter this for the same network wait until the block ends.
 
     Modes and hooks are of the network: a forward pass of another thread would meet them.
+
+    Raises:
+        NotSupported: within a trace, which does not wait: threads trace one at a time, and the
+            other one may be about to.
     """
     with _making_locks:
         lock = _locks.get(id(network))
         if lock is None:
             lock = _locks[id(network)] = threading.RLock()
             weakref.finalize(network, _locks.pop, id(network), None)
-    with lock:
+    tracing = detect_fake_mode() is not None
+    if not lock.acquire(blocking=not tracing):
+        raise NotSupported(f"another thread uses the {type(network).__name__} in this network")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -83,7 +94,8 @@ def uncompiled() -> Iterator[None]:
     Hooks have no effect in a graph that was compiled without them. All threads share the setting:
     the last one to leave restores it.
     """
-    if "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
+    # Not `is_compiling`: torch.export sets that for all threads.
+    if "torch._dynamo" not in sys.modules or torch.compiler.is_dynamo_compiling():
         yield
         return
     with _changing_stance:
