@@ -29,13 +29,13 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, Output
 from interpret_kit.incremental.graph.one_thread import traced_alone
 from interpret_kit.incremental.graph.reasons import Untraceable, why_not_traced
 from interpret_kit.models.layers.catalogue import Point
-from interpret_kit.models.probing.evaluation import evaluating
+from interpret_kit.models.probing.evaluation import evaluating, tracing
 
 PIXELS, WEIGHT, ITEM = "pixels", "weight", "getitem"
 
 # torch.export works for one thread at a time, and `_quiet` changes settings of the whole process.
 # Reentrant, because the Python code of a network, which is run, may trace another one.
-_tracing = threading.RLock()
+_one_at_a_time = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,14 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
         Untraceable: if the control flow depends on values, or computation leaves torch.
     """
     try:
-        with _tracing, traced_alone(), _kept(network), _quiet(), evaluating(network):
+        with (
+            _one_at_a_time,
+            traced_alone(),
+            tracing(),
+            _kept(network),
+            _quiet(),
+            evaluating(network),
+        ):
             program = torch.export.export(network, (pixels,), strict=False)
             # Without any decompositions, this only replaces in-place operations.
             program = program.run_decompositions({})

@@ -7,16 +7,17 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
-from torch._guards import detect_fake_mode
 
 from interpret_kit.errors import NotSupported
 from interpret_kit.models.probing.network_kinds import is_exported
 from interpret_kit.models.probing.surroundings import plain_surroundings
 
-_locks: dict[int, threading.RLock] = {}  # by id: not all networks compare
+_locks: dict[int, Any] = {}  # by id: not all networks compare
+_of_thread = threading.local()  # whether it traces a network
 _making_locks = threading.Lock()
 _stances: list[AbstractContextManager[object] | None] = []  # one for each block that runs
 _changing_stance = threading.Lock()
@@ -37,13 +38,23 @@ def alone_with(network: nn.Module) -> Iterator[None]:
         if lock is None:
             lock = _locks[id(network)] = threading.RLock()
             weakref.finalize(network, _locks.pop, id(network), None)
-    tracing = detect_fake_mode() is not None
-    if not lock.acquire(blocking=not tracing):
+    if not lock.acquire(blocking=not getattr(_of_thread, "traces", False)):
         raise NotSupported(f"another thread uses the {type(network).__name__} in this network")
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Mark a block as a trace of a network by this thread; see `alone_with`."""
+    before = getattr(_of_thread, "traces", False)
+    _of_thread.traces = True
+    try:
+        yield
+    finally:
+        _of_thread.traces = before
 
 
 @contextmanager
