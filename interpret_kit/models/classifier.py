@@ -185,7 +185,8 @@ class Classifier(NamedClasses, nn.Module):
             names = (f"not {names[0]}", names[0])
         if len(names) != count:
             raise UsageError(
-                f"{self.name} has {count} classes, but {len(names)} class names were given"
+                f"{self.name} has {count} classes, but {len(names)} class "
+                f"{'name was' if len(names) == 1 else 'names were'} given"
             )
         return names
 

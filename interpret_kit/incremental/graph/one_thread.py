@@ -18,8 +18,8 @@ from torch import nn
 def traced_alone() -> Iterator[None]:
     """Record modules in a trace only if the thread that entered the block calls them.
 
-    One thread at a time may be in it. Two methods of a private class of torch are replaced, as torch
-    offers no other way; nothing is, if a version of torch lacks the class.
+    One thread at a time may be in it. Two methods of a private class of torch are replaced, as
+    torch offers no other way; nothing is, if a version of torch lacks the class.
     """
     # It loads much of torch.export, which a network that is never traced does not need.
     from torch.fx.experimental import proxy_tensor
