@@ -141,12 +141,12 @@ class Waiting(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv, self.last = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 2, 3)
-        self.reached, self.go_on = threading.Event(), threading.Event()
+        self.reached, self.resume = threading.Event(), threading.Event()
 
     def forward(self, pixels):
         maps = self.conv(pixels)
         self.reached.set()
-        self.go_on.wait(60)
+        self.resume.wait(60)
         return self.last(maps)
 
 
@@ -162,14 +162,14 @@ class Around(nn.Module):
 
 
 class Entering(nn.Module):
-    """A module in whose forward pass the trace of a network in another thread goes on."""
+    """A module in whose forward pass the trace of a network in another thread continues."""
 
     def __init__(self, other):
         super().__init__()
         self.other = [other]
 
     def forward(self, pixels):
-        self.other[0].go_on.set()
+        self.other[0].resume.set()
         time.sleep(0.2)  # the other network leaves its part meanwhile
         return pixels + 1
 
@@ -180,10 +180,10 @@ def test_a_network_can_run_while_another_thread_traces_another_one():
 
     pixels, waiting = torch.ones(1, 3, 8, 8), Waiting()
     traced, other = Around(waiting, waiting.last), Around(Entering(waiting))
-    waiting.go_on.set()
+    waiting.resume.set()
     expected = calls(trace(traced, pixels))
     waiting.reached.clear()
-    waiting.go_on.clear()
+    waiting.resume.clear()
     with ThreadPoolExecutor(1) as pool:
         tracing = pool.submit(trace, traced, pixels)
         assert waiting.reached.wait(60)
@@ -203,7 +203,7 @@ def test_networks_run_uncompiled_also_if_another_thread_traces_one_at_the_start(
         tracing = pool.submit(trace, traced, torch.ones(1, 3, 8, 8))
         assert traced.reached.wait(60)
         with evaluating(small_classifier()):
-            traced.go_on.set()
+            traced.resume.set()
             tracing.result(60)
             tripled(torch.ones(2))  # not compiled: it may have hooks
     assert not compilations

@@ -16,7 +16,7 @@ import logging
 import operator
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export.graph_signature import ExportGraphSignature, InputKind, OutputKind
 
-from interpret_kit.incremental.graph.one_thread import traced_alone
 from interpret_kit.incremental.graph.reasons import Untraceable, why_not_traced
 from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.models.probing.evaluation import evaluating, tracing
@@ -106,7 +105,7 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
     try:
         with (
             _one_at_a_time,
-            traced_alone(),
+            _traced_alone(),
             tracing(),
             _kept(network),
             _quiet(),
@@ -119,6 +118,43 @@ def trace(network: nn.Module, pixels: Tensor) -> Graph:
         return replace(graph, constants=_tensors(program.constants))
     except Exception as error:
         raise Untraceable(why_not_traced(network, error)) from error
+
+
+@contextmanager
+def _traced_alone() -> Iterator[None]:
+    """Record modules in a trace only if the thread that entered the block calls them.
+
+    While torch.export runs, it replaces ``nn.Module.__call__``, for all threads: a module that
+    another thread calls is recorded as a part of the network that is traced, and either fails.
+
+    One thread at a time may be in it. Two methods of a private class of torch are replaced, as
+    torch offers no other way; nothing is, if a version of torch lacks the class.
+    """
+    # It loads much of torch.export, which a network that is never traced does not need.
+    from torch.fx.experimental import proxy_tensor
+
+    tracer: Any = getattr(proxy_tensor, "_ModuleStackTracer", None)
+    if tracer is None:
+        yield
+        return
+    call_module, read = tracer.call_module, tracer.getattr
+    thread = threading.get_ident()
+
+    def call_own(
+        self: Any, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        if threading.get_ident() != thread:
+            return forward(*args, **kwargs)
+        return call_module(self, module, forward, args, kwargs)
+
+    def read_own(self: Any, name: str, value: object, proxies: Mapping[str, Any]) -> Any:
+        return value if threading.get_ident() != thread else read(self, name, value, proxies)
+
+    tracer.call_module, tracer.getattr = call_own, read_own
+    try:
+        yield
+    finally:
+        tracer.call_module, tracer.getattr = call_module, read
 
 
 @contextmanager
