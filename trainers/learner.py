@@ -123,6 +123,9 @@ def make_learner(recipe: Recipe, data: TrainingData, accelerator: Accelerator) -
 def _manner(accelerator: Accelerator, compilation: str) -> str:
     precision = accelerator.mixed_precision
     words = [str(accelerator.device.type), "float32" if precision == "no" else precision]
+    emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"  # no instructions for bfloat16
+    if precision == "bf16" and accelerator.device.type == "cpu" and emulated:
+        words.append("which this processor emulates (float32 is faster)")
     if accelerator.num_processes > 1:
         words.append(f"{accelerator.num_processes} processes")
     return ", ".join([*words, compilation])

@@ -21,6 +21,7 @@ from interpret_kit.models.probing.surroundings import plain_surroundings
 from interpret_kit.trainers.distributed import accelerated, summed
 from interpret_kit.trainers.evaluate import concluded, judged
 from interpret_kit.trainers.learner import Learner, check_network, check_optimizer, make_learner
+from interpret_kit.trainers.muon import iterations_of_muon
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.checkpoint import Checkpoint
 from interpret_kit.trainers.runs.folder import EvaluationScore, RunFolder, TrainedRun
@@ -207,7 +208,8 @@ def _step(learner: Learner, images: Tensor, targets: Tensor) -> Tensor:
     accelerator.backward(mean)
     if recipe.clip:
         accelerator.clip_grad_norm_(learner.classifier.parameters(), recipe.clip)
-    learner.optimizer.step()
+    with iterations_of_muon(recipe.optimizer, accelerator):
+        learner.optimizer.step()
     learner.optimizer.zero_grad()
     learner.steps += 1
     if learner.schedule is not None:

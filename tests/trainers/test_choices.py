@@ -128,7 +128,10 @@ def test_tensorboard_reads_the_history_of_a_resumed_run_too(folder, tmp_path):
 def test_bf16_learns_and_is_judged_in_float32(folder, tmp_path, other_precision):
     run = train(small_recipe(folder, precision="bf16"), tmp_path / "run", "cpu")
     assert run.metrics["test_accuracy"] > 0.9
-    assert json.loads((run.folder / "config.json").read_text())["manner"].startswith("cpu, bf16")
+    manner = json.loads((run.folder / "config.json").read_text())["manner"]
+    assert manner.startswith("cpu, bf16")
+    emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    assert ("which this processor emulates (float32 is faster)" in manner) == emulated
     data = load_training_data(str(folder), (8, 8))
     again = evaluate(run.classifier("cpu"), data.val)
     assert again.loss == run.metrics["val_loss"]

@@ -33,7 +33,7 @@ from interpret_kit.trainers.sweep.isolation import isolated
 from interpret_kit.trainers.train import resume
 
 TRIALS = "trials"  # folder of the runs, in that of the sweep
-NUMBERS = 3  # raised with every change after which a recipe gives other weights: of a default, too
+NUMBERS = 4  # raised with every change after which a recipe gives other weights: of a default, too
 DECIDE = ("interpret-kit", "torch", "timm", "numpy")  # packages whose versions may change them
 
 
