@@ -207,13 +207,16 @@ def _filters(result: AblationResult, k: int) -> Figure:
 
 
 def _worst(breaking: Array) -> str:
-    """Name the filters that break an image, in the given order, and no more than `MOST`."""
+    """Name the filters that break an image, by falling number, and no more than `MOST`."""
     if not len(breaking):
         return "No ablated filter makes an image newly misclassified."
+    if len(breaking) == 1:
+        return f"Only the ablation of filter {breaking[0]} makes any image newly misclassified."
     more = f" and {len(breaking) - MOST} more" if len(breaking) > MOST else ""
-    filters = "filter" if len(breaking) == 1 else "filters"
     listed = ", ".join(map(str, breaking[:MOST]))
-    return f"Images become misclassified without {filters} {listed}{more}."
+    return (
+        f"Filters whose ablation makes images newly misclassified, the most first: {listed}{more}."
+    )
 
 
 def _number(axes: Axes, filters: Array, order: str) -> None:
