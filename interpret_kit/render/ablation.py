@@ -157,7 +157,8 @@ def _filters_by_confidence(result: AblationResult, k: int) -> Figure:
         _width(len(rows)),
         3.6,
         f"Filter ablation: drop in confidence per filter of layer {ellipsized(result.layers[k])}",
-        f"{_few(result)} Ablated at the output of {result.ablated_at[k]}.",
+        f"{_few(result)} {'' if lost.any() else 'Every drop is 0. '}Ablated at the output of "
+        f"{result.ablated_at[k]}.",
     )
     (axes,) = page.charts()
     colours = [BROKEN if each > 0 else REPAIRED for each in lost]
@@ -284,5 +285,5 @@ def _frequency(axes: Axes, result: AblationResult, row: int) -> None:
     axes.xaxis.set_major_locator(integer_ticks(5))
     more = len(table) - len(shown)
     axes.set_xlabel("frequency" + f" (and {more} more)" * bool(more), size=NOTE, color=GREY)
-    title = f"filter {result.filter[row]}: {int(result.broken[row].sum())} images"
+    title = f"filter {result.filter[row]}: {counted(int(result.broken[row].sum()), 'image')}"
     axes.set_title(title, size=NOTE, weight="bold", loc="left")

@@ -663,6 +663,10 @@ def test_with_few_changed_predictions_drops_in_confidence_are_drawn_instead_of_c
     assert (
         "when the filter is ablated; shown because ablating a filter changes at most 2 pred" in said
     )
+    caption = " ".join(" ".join(words(figures["confidence_conv1"])).split())
+    assert "Every drop is 0." not in caption
+    none = draw(replace(result, confidence_lost=0 * lost))["confidence_conv1"]
+    assert "Every drop is 0. Ablated at" in " ".join(" ".join(words(none)).split())
     assert "layers" in draw(ablation([[0, 0, 3, 0], *few[1:]]))
 
 
