@@ -378,17 +378,21 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(tmp_path):
         ik.AtlasSettings(ablation_images=0)
 
 
-def test_one_image_is_enough(tmp_path):
-    classifier, images = small_classifier(), noisy_images(1)
+@pytest.mark.parametrize("correct", [True, False])
+def test_one_image_is_enough(correct, tmp_path):
+    classifier = small_classifier()
+    result = ik.Misclassifications().run(classifier, noisy_images(1))
+    label = (int(result.confusion.sum(0).argmax()) + (not correct)) % len(CLASSES_ON_PAPER)
+    images = ik.ImageSet.from_arrays(noise(1), [label], CLASSES_ON_PAPER)
     settings = dataclasses.replace(SETTINGS, method="occlusion")
     page = ik.write_atlas(classifier, images, tmp_path / "site", settings, engine="full")
     said = words(page)
-    correct = "The only image is classified correctly." in said
-    assert correct != ("The only image is misclassified." in said)
-    (label,) = images.labels.tolist()
+    outcome = "classified correctly" if correct else "misclassified"
+    assert f"The only image is {outcome}." in said
+    assert ("No single filter matters" in said) == ("The scale, from 0 to" not in said)
+    assert correct or "No single filter matters" in said
     of_class = words(page.parent / f"classes/{label}.html")
-    assert (
-        f"Its only image is {'classified correctly' if correct else 'misclassified'}:" in of_class
-    )
+    assert f"Its only image is {outcome}: an error rate" in of_class
+    assert ("It is predicted as " in of_class) == (not correct)
     assert [*page.parent.glob("images/*-maps.webp")] == []
     assert "By other methods" not in words(page.parent / "images/0.html")
