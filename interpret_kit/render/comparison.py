@@ -89,14 +89,13 @@ def _changes(result: ComparisonResult) -> Figure:
     first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
     of_all = int((result.broken | result.repaired).sum())
     which = f" (the {shown} of {of_all} that changed most)" if shown < of_all else ""
-    names = _names(result)
     page = Page(
         max(2 * MARGIN + columns * (tile + gap) - gap, 7.0),
         -(-shown // columns) * (first.height + words) + 0.1,
-        f"Images with changed predictions, from {' to '.join(names)}{which}",
-        f"Under each image: its true class; in red, what {names[1]} predicts (newly "
-        f"misclassified), or in blue, what {names[0]} predicted (newly correct); the probability "
-        "of the true class by both; and its name.",
+        f"Images with changed predictions, from {' to '.join(_names(result))}{which}",
+        "Under each image: its true class; if it is newly misclassified, the second prediction "
+        "(red, now), or if it is newly correct, the first one (blue, was); the probability of the "
+        "true class by both; and its name.",
     )
     for k in range(shown):
         across, down = k % columns * (tile + gap), k // columns * (first.height + words)

@@ -136,8 +136,8 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "changes",
             "The images that changed",
             "The images whose true class lost or gained the most probability. Under each image: "
-            "the true class, and what the classifier that misclassifies it predicts: now, the "
-            "second one; was, the first one.",
+            "the true class, and the prediction of the classifier that misclassifies it: the "
+            "second one (now), or the first one (was).",
         ),
         Kind(
             "occlusion",

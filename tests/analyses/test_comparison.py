@@ -199,7 +199,7 @@ def test_changed_images_are_named_with_probabilities_that_differ(compared):
     assert said[2:4] == ["0.501 → 0.499", f"image {compared.shown[0]}"]
     title, note = (" ".join(each.get_text().split()) for each in figure.texts)
     assert title == "Images with changed predictions, from small to other"
-    assert "in red, what other predicts (newly misclassified), or in blue, what small pred" in note
+    assert "if it is newly misclassified, the second prediction (red, now), or if it is" in note
     # The other prediction is the true class, which is written above.
     for true, wrong, image in zip(said[::4], said[1::4], compared.shown.tolist(), strict=True):
         (row,) = np.flatnonzero(compared.ids == image)
