@@ -38,6 +38,7 @@ class Findings:
 
     size: tuple[int, int]  # (height, width) of the images in pixels
     layers: tuple[Layer, ...]
+    numbered: int  # convolutions and transformer blocks of the network, analysed or not
     survey: Survey
     tops: TopPatchesResult
     ablation: AblationResult

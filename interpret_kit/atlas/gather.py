@@ -33,6 +33,7 @@ def gather(inputs: AtlasInputs, settings: AtlasSettings) -> Findings:
     return Findings(
         size=classifier.size,
         layers=classifier.find_layers(settings.layer),
+        numbered=sum(each.number is not None for each in classifier.layers()),
         survey=surveyed,
         tops=inputs.run("top-patches", "top patches", tops, images),
         ablation=_run(inputs, "ablation", "ablation", settings.ablation, few),

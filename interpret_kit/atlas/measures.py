@@ -85,6 +85,12 @@ class Measures:
         """Newly misclassified images of each ablated filter, (filters,)."""
         return np.asarray(self.findings.ablation.broken.sum(1))
 
+    @property
+    def strongest(self) -> Array:
+        """The filters that break most images, several if they tie, (filters,); none if none do."""
+        most = self.broken.max()
+        return np.flatnonzero(self.broken == most) if most else np.empty(0, np.int64)
+
     @cached_property
     def repaired(self) -> Array:
         """Newly correct images of each ablated filter, (filters,)."""

@@ -157,7 +157,8 @@ def _filters_by_confidence(result: AblationResult, k: int) -> Figure:
         _width(len(rows)),
         3.6,
         f"Filter ablation: drop in confidence per filter of layer {ellipsized(result.layers[k])}",
-        f"{_few(result)} Ablated at the output of {result.ablated_at[k]}.",
+        f"{_few(result)} {'' if lost.any() else 'Every drop is 0. '}Ablated at the output of "
+        f"{result.ablated_at[k]}.",
     )
     (axes,) = page.charts()
     colours = [BROKEN if each > 0 else REPAIRED for each in lost]
@@ -207,13 +208,16 @@ def _filters(result: AblationResult, k: int) -> Figure:
 
 
 def _worst(breaking: Array) -> str:
-    """Name the filters that break an image, in the given order, and no more than `MOST`."""
+    """Name the filters that break an image, by falling number, and no more than `MOST`."""
     if not len(breaking):
         return "No ablated filter makes an image newly misclassified."
+    if len(breaking) == 1:
+        return f"Only the ablation of filter {breaking[0]} makes any image newly misclassified."
     more = f" and {len(breaking) - MOST} more" if len(breaking) > MOST else ""
-    filters = "filter" if len(breaking) == 1 else "filters"
     listed = ", ".join(map(str, breaking[:MOST]))
-    return f"Images become misclassified without {filters} {listed}{more}."
+    return (
+        f"Filters whose ablation makes images newly misclassified, the most first: {listed}{more}."
+    )
 
 
 def _number(axes: Axes, filters: Array, order: str) -> None:
@@ -281,5 +285,5 @@ def _frequency(axes: Axes, result: AblationResult, row: int) -> None:
     axes.xaxis.set_major_locator(integer_ticks(5))
     more = len(table) - len(shown)
     axes.set_xlabel("frequency" + f" (and {more} more)" * bool(more), size=NOTE, color=GREY)
-    title = f"filter {result.filter[row]}: {int(result.broken[row].sum())} images"
+    title = f"filter {result.filter[row]}: {counted(int(result.broken[row].sum()), 'image')}"
     axes.set_title(title, size=NOTE, weight="bold", loc="left")

@@ -67,7 +67,8 @@ def _maps(result: ActivationsResult, most: int = MOST_IMAGES) -> Figure:
             page.image(inked(result.input_images[i], shares, scale), there)
             page.box(there, edgecolor="#bbbbbb", linewidth=0.5)
     bar = Area(start + filters * step + 0.05, first.top, 0.14, min(images * line - words, 4.0))
-    colour_bar(page, bar, scale, "share of the filter's largest")
+    largest = "magnitude" if scale.low < 0 else "activation"
+    colour_bar(page, bar, scale, f"share of the filter's largest {largest}")
     return page
 
 

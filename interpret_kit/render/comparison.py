@@ -48,11 +48,11 @@ def _names(result: ComparisonResult) -> tuple[str, str]:
 def _classes(result: ComparisonResult) -> Figure:
     rows = [row for row in result.tables()["classes"].rows if row[4] + row[5]]
     shown = rows[:MOST_CLASSES]
-    which = f", the {len(shown)} of {len(rows)} with most" if len(shown) < len(rows) else ""
+    which = f" (the {len(shown)} of {len(rows)} classes with the most)" * (len(shown) < len(rows))
     page = Page(
         8.5,
         0.9 + 0.22 * max(len(shown), 3),
-        f"Changes from {' to '.join(_names(result))}, by class{which}",
+        f"Changed predictions by class, from {' to '.join(_names(result))}{which}",
         f"{result.lead()}. Red: newly misclassified; blue: newly correct.",
     )
     (axes,) = page.charts()
@@ -74,8 +74,9 @@ def _classes(result: ComparisonResult) -> Figure:
     axes.axvline(0, color="black", linewidth=0.6)
     names = [f"{fitted(row[0], NAME_WIDTH)}  ({row[1]})" for row in shown]
     axes.set_yticks(y, names, size=NOTE)
-    limit = 1.15 * max(*worse, *better)
-    axes.set(xlim=(-limit, limit), ylim=(len(shown) - 0.4, -0.6), xlabel="images")
+    room = 0.12 * max(*worse, *better)  # for the numbers; a side without changes takes no more
+    limits = -max(worse) - room, max(better) + room
+    axes.set(xlim=limits, ylim=(len(shown) - 0.4, -0.6), xlabel="images")
     axes.xaxis.set_major_locator(integer_ticks())
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):.0f}")
     return page
@@ -87,13 +88,14 @@ def _changes(result: ComparisonResult) -> Figure:
     columns = min(shown, 8)
     first = Area.within(MARGIN, 0.05, tile, result.input_images.shape[1:])
     of_all = int((result.broken | result.repaired).sum())
-    which = f"the {shown} of {of_all} that changed most" if shown < of_all else f"all {of_all}"
+    which = f" (the {shown} of {of_all} that changed most)" if shown < of_all else ""
     page = Page(
         max(2 * MARGIN + columns * (tile + gap) - gap, 7.0),
         -(-shown // columns) * (first.height + words) + 0.1,
-        f"Images that changed from {' to '.join(_names(result))}: {which}",
-        "Under each image: its true class, the two predictions, and the probability of the true "
-        "class by both, and its name. Red: newly misclassified; blue: newly correct.",
+        f"Images with changed predictions, from {' to '.join(_names(result))}{which}",
+        "Under each image: its true class; if it is newly misclassified, the second prediction "
+        "(red, now), or if it is newly correct, the first one (blue, was); the probability of the "
+        "true class by both; and its name.",
     )
     for k in range(shown):
         across, down = k % columns * (tile + gap), k // columns * (first.height + words)
@@ -106,10 +108,12 @@ def _changes(result: ComparisonResult) -> Figure:
 def _words(page: Page, place: Area, result: ComparisonResult, k: int) -> None:
     (row,) = np.flatnonzero(result.ids == result.shown[k])
     classes, colour = result.origin.classes, WORSE if result.broken[row] else BETTER
+    # The other prediction is the true class.
     before, after = classes[result.first_predicted[row]], classes[result.second_predicted[row]]
+    wrong = f"now {after}" if result.broken[row] else f"was {before}"
     page.box(Area(place.left, place.top, place.width, 0.03), fill=True, color=colour)
     page.write(classes[result.labels[row]], place.left, place.top + 0.07, width=place.width)
-    page.write(f"{before} → {after}", place.left, place.top + 0.21, width=place.width, color=colour)
+    page.write(wrong, place.left, place.top + 0.21, width=place.width, color=colour)
     confidence = result.first_confidence[row], result.second_confidence[row]
     change = " → ".join(distinct_decimals(*confidence))
     page.write(change, place.left, place.top + 0.35, color=GREY)
@@ -128,8 +132,9 @@ def _occlusion(result: ComparisonResult) -> Figure:
         2 * MARGIN + 3 * (tile + gap) + 1.0,
         shown * line + 0.3,
         "Occlusion maps of changed images, by both classifiers",
-        f"Middle: {result.names[0]}; right: {result.names[1]}. Drop in the probability of the true "
-        "class when occluded, on one scale; below each map: that probability without a window.",
+        f"Middle: {result.names[0]}; right: {result.names[1]}. Colour: drop in the probability of "
+        "the true class when occluded, on one scale; below each map: that probability without a "
+        "window.",
     )
     for column, heading in enumerate(("image", *_names(result))):
         page.write(heading, first.left + column * (tile + gap), 0.05, width=tile)

@@ -152,35 +152,36 @@ def _classes(result: MisclassificationsResult) -> Figure:
         8.5,
         0.9 + 0.2 * max(len(shown), 2),
         f"Accuracy per class{which}{_ablated(result)}",
-        f"{_score(result)}Whiskers: 95 % Wilson intervals"
-        f"{' with the filters ablated' * bool(result.ablated)}. In parentheses: the number of "
-        "images of the class.",
+        f"{_score(result)}{'A ring around a dot: no change. ' * bool(result.ablated)}Whiskers: "
+        f"95 % Wilson intervals{' with the filters ablated' * bool(result.ablated)}. In "
+        "parentheses: the number of images of the class.",
     )
     (axes,) = page.charts()
     y = np.arange(len(shown))
-    after = correct[shown] / total[shown]
+    after = 100 * correct[shown] / total[shown]
     if result.ablated:
-        before = np.diag(result.confusion_before)[shown] / total[shown]
+        before = 100 * np.diag(result.confusion_before)[shown] / total[shown]
         axes.hlines(y, before, after, color=BEFORE, linewidth=1.5)
-        axes.scatter(before, y, color=BEFORE, s=24, label="with all filters", zorder=3)
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": BEFORE, "linewidths": 1.5}
+        axes.scatter(before, y, s=64, label="with all filters", zorder=3, **ring)
         axes.scatter(after, y, color=AFTER, s=24, label="with the filters ablated", zorder=4)
         axes.legend(frameon=False, fontsize=SMALL, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     else:
         axes.barh(y, after, 0.7, color=BEFORE)
     _intervals(axes, correct[shown], total[shown])
     style: dict[str, Any] = {"va": "center", "size": SMALL, "color": GREY}
-    for k, share in enumerate(after):  # 0 % has no visible bar
-        axes.text(1.01, k, f"{100 * share:.1f} %", transform=axes.get_yaxis_transform(), **style)
+    for k, percent in enumerate(after):  # 0 % has no visible bar
+        axes.text(1.01, k, f"{percent:.1f} %", transform=axes.get_yaxis_transform(), **style)
     names = [f"{fitted(result.origin.classes[k], NAME_WIDTH)}  ({total[k]})" for k in shown]
     axes.set_yticks(y, names, size=NOTE)
-    axes.set(xlim=(-0.015, 1.015), ylim=(len(shown) - 0.4, -0.6), xlabel="accuracy")
+    axes.set(xlim=(-1.5, 101.5), ylim=(len(shown) - 0.4, -0.6), xlabel="accuracy, %")
     return page
 
 
 def _intervals(axes: Axes, correct: Array, total: Array) -> None:
-    """Draw the interval of each class, in [0, 1], as a thin line with ends."""
+    """Draw the interval of each class, in percent, as a thin line with ends."""
     scores = [Score(*each) for each in zip(correct.tolist(), total.tolist(), strict=True)]
-    low, high = np.array([score.interval for score in scores]).T
+    low, high = 100 * np.array([score.interval for score in scores]).T
     middle = (low + high) / 2
     axes.errorbar(
         middle,

@@ -83,7 +83,7 @@ class Page(Figure):
 
     def __init__(self, width: float, height: float, title: str, note: str = "") -> None:
         inside = width - 2 * MARGIN
-        titles, notes = _wrapped(title, inside, TITLE, "bold"), _wrapped(note, inside, NOTE)
+        titles, notes = wrapped(title, inside, TITLE, "bold"), wrapped(note, inside, NOTE)
         title_height, note_height = (
             len(lines) * size * 1.3 / 72 for lines, size in ((titles, TITLE), (notes, NOTE))
         )
@@ -176,7 +176,7 @@ class Page(Figure):
 
     def write_lines(self, text: str, left: float, top: float, width: float) -> Text:
         """Write sentences, wrapped into lines of at most ``width`` inches."""
-        lines = "\n".join(_wrapped(text, width, NOTE))
+        lines = "\n".join(wrapped(text, width, NOTE))
         return self.ground.text(left, top, lines, size=NOTE, va="top", linespacing=LINE_SPACING)
 
 
@@ -210,7 +210,7 @@ def name_end(name: str, inches: float, size: float = SMALL) -> str:
 
 def lines_height(text: str, width: float) -> float:
     """Return the height in inches of sentences that `Page.write_lines` writes."""
-    return len(_wrapped(text, width, NOTE)) * NOTE * LINE_SPACING / 72
+    return len(wrapped(text, width, NOTE)) * NOTE * LINE_SPACING / 72
 
 
 def outline_cells(axes: Axes, chosen: Array) -> None:
@@ -264,7 +264,7 @@ def file_names(labels: tuple[str, ...]) -> list[str]:
     return names
 
 
-def _wrapped(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
+def wrapped(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
     """Wrap a text at spaces, by the width at which it is drawn."""
     lines: list[str] = []
     for word in text.split():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 
-from interpret_kit.render.page import NOTE, SMALL, Area, Page
+from interpret_kit.render.page import NOTE, SMALL, Area, Page, wrapped
 from interpret_kit.results.result import Array
 
 HOT, COLD = (0.80, 0.05, 0.10), (0.05, 0.30, 0.75)
@@ -37,6 +37,7 @@ ACTIVATION: Colormap = LinearSegmentedColormap.from_list(
     "activation", ["white", *mpl.colormaps["magma_r"](np.linspace(0.06, 0.84, 64))]
 )
 """White at 0, then darker in even steps: over an image, 0 shows the image and 1 covers it."""
+SHORTEST_LABEL = 0.9  # inches that a line of a colour bar's label has, at least
 LIGHTEST_DARK = 0.75  # grey level that black gets under an activation map
 
 
@@ -100,9 +101,10 @@ def inked(image: Array, values: Array, scale: Scale) -> Array:
 
 
 def colour_bar(page: Page, place: Area, scale: Scale, label: str) -> None:
-    """Draw the colour bar of a scale."""
+    """Draw the colour bar of a scale, with a label in lines that are no longer than the bar."""
     bar = page.colorbar(scale.mappable, cax=page.panel(place))
-    bar.set_label(label, size=NOTE)
+    lines = wrapped(label, max(place.height, SHORTEST_LABEL), NOTE)
+    bar.set_label("\n".join(lines), size=NOTE)
     bar.ax.tick_params(labelsize=SMALL)
 
 

@@ -108,7 +108,7 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "classes",
             "Accuracy per class",
             "The least accurate classes come first. If filters are ablated, a line joins the "
-            "accuracy with all filters and the accuracy without them.",
+            "accuracy with all filters (ring) and the accuracy with these ablated (dot).",
         ),
         Kind(
             "confusion",
@@ -136,7 +136,8 @@ KINDS: dict[str, tuple[Kind, ...]] = {
             "changes",
             "The images that changed",
             "The images whose true class lost or gained the most probability. Under each image: "
-            "the true class, and the predictions of the first and the second classifier.",
+            "the true class, and the prediction of the classifier that misclassifies it: the "
+            "second one (now), or the first one (was).",
         ),
         Kind(
             "occlusion",

@@ -194,8 +194,46 @@ def test_changed_images_are_named_with_probabilities_that_differ(compared):
     first, second = compared.first_confidence.copy(), compared.second_confidence.copy()
     first[row], second[row] = 0.5014, 0.4986
     near = dataclasses.replace(compared, first_confidence=first, second_confidence=second)
-    said = [text.get_text() for text in near.figures()["changes"].ground.texts]
+    figure = near.figures()["changes"]
+    said = [text.get_text() for text in figure.ground.texts]
     assert said[2:4] == ["0.501 → 0.499", f"image {compared.shown[0]}"]
+    title, note = (" ".join(each.get_text().split()) for each in figure.texts)
+    assert title == "Images with changed predictions, from small to other"
+    assert "if it is newly misclassified, the second prediction (red, now), or if it is" in note
+    # The other prediction is the true class, which is written above.
+    for true, wrong, image in zip(said[::4], said[1::4], compared.shown.tolist(), strict=True):
+        (row,) = np.flatnonzero(compared.ids == image)
+        first, second = compared.first_predicted[row], compared.second_predicted[row]
+        assert true == CLASSES[compared.labels[row]]
+        broken = first == compared.labels[row]
+        assert wrong == (f"now {CLASSES[second]}" if broken else f"was {CLASSES[first]}")
+
+
+def test_a_side_of_the_chart_without_changes_has_no_room(compared):
+    worse = dataclasses.replace(
+        compared, first_predicted=compared.labels, second_predicted=(compared.labels + 1) % 5
+    )
+    (axes,) = worse.figures()["classes"].axes
+    most = max(np.bincount(compared.labels).tolist())
+    assert axes.get_xlim() == pytest.approx((-1.12 * most, 0.12 * most))
+    title = worse.figures()["classes"].texts[0].get_text()
+    assert title == "Changed predictions by class, from small to other"
+
+
+def test_of_many_classes_the_title_says_which_are_drawn(compared, monkeypatch):
+    classes = tuple(f"class {k}" for k in range(40))
+    labels = np.arange(len(compared.ids)) % 40
+    many = dataclasses.replace(
+        compared,
+        labels=labels,
+        first_predicted=labels,
+        second_predicted=(labels + 1) % 40,
+        origin=dataclasses.replace(compared.origin, classes=classes),
+    )
+    monkeypatch.setattr("interpret_kit.render.comparison.MOST_CLASSES", 3)
+    title = " ".join(many.figures()["classes"].texts[0].get_text().split())
+    count = len(set(labels.tolist()))
+    assert title.endswith(f", from small to other (the 3 of {count} classes with the most)")
 
 
 def test_what_does_not_fit_is_refused():

@@ -169,7 +169,7 @@ def test_the_lead_of_an_ablation_names_the_filter_and_the_classes():
     assert most["images"] == counts[row] > 0
     by_class = {CLASSES[k]: n for k, n in enumerate(result.broken[row].tolist()) if n}
     assert most["classes"].items() <= by_class.items()
-    assert f"ablating filter {most['filter']} of layer {most['layer']} does" in result.lead()
+    assert most["tied"] == (counts == counts[row]).sum() - 1
     assert f"does the most damage: {counts[row]} image" in result.lead()
     alike = ("crane", "crane", "lion", "dog", "eel")  # of ImageNet's classes, two are cranes
     same = dataclasses.replace(result, origin=dataclasses.replace(result.origin, classes=alike))
@@ -177,6 +177,14 @@ def test_the_lead_of_an_ablation_names_the_filter_and_the_classes():
     broken[row, :3] = 4, 3, 2
     named = dataclasses.replace(same, broken=broken).numbers()["most_broken"]
     assert (named["images"], named["classes"]) == (9, {"crane": 7, "lion": 2})
+    lead = dataclasses.replace(result, broken=broken).lead()
+    first = f"filter {most['filter']} of layer {most['layer']}"
+    assert f"; ablating {first} does the most damage: 9 images newly misclassified (" in lead
+    broken[row - 1, 1] = 9
+    tie = dataclasses.replace(result, broken=broken)
+    assert tie.numbers()["most_broken"]["tied"] == 1
+    damage = "does the most damage: 9 images newly misclassified each; the first is filter "
+    assert f"; ablating any one of 2 filters {damage}" in tie.lead()
     none = dataclasses.replace(result, broken=0 * result.broken)
     assert none.lead().endswith("; no image is newly misclassified by any ablation")
     assert none.numbers()["most_broken"] is None

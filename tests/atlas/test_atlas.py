@@ -91,8 +91,20 @@ def test_classes_that_tie_as_the_most_frequent_confusion_are_all_named(atlas, pr
         each = " each" if len(tied) > 1 else ""
         if tied:
             said = f"Most often, they are predicted as {names} ({most}{each})."
+            if most == wrong.total():
+                said = f"{'It is' if most == 1 else 'All of these are'} predicted as {names}."
             assert said in words(atlas.folder / f"classes/{k}.html")
             assert f"{names} ({most}{each})" in table
+
+
+def test_each_class_page_counts_the_images_of_other_classes_that_are_predicted_as_it(
+    atlas, predicted
+):
+    for k in range(len(CLASSES)):
+        count = sum(predicted[i] == k != label for i, label in labels(atlas).items())
+        said = {0: "No image of another class is", 1: "1 image of another class is"}
+        expected = said.get(count, f"{count} images of other classes are")
+        assert f"{expected} predicted as this one." in words(atlas.folder / f"classes/{k}.html")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +132,40 @@ def test_the_damage_on_the_wall_is_that_of_zeroed_filters(atlas):
     assert shown == expected
     assert list(shown.values()) == sorted(shown.values(), reverse=True)
     assert max(expected.values()) > 0
+
+
+def test_all_filters_and_classes_that_tie_are_named(atlas):
+    said, damage = words(atlas.folder / "index.html"), {}
+    for layer, name in ((1, "conv1"), (2, "conv2")):
+        tiles = [
+            each for each in Page(atlas.folder / f"layers/{layer}/index.html").all("li") if each
+        ]
+        damage |= {f"{name}:{-int(t['data-number'])}": int(t["data-damage"]) for t in tiles}
+    most = max(damage.values())
+    tied = sorted(name for name, count in damage.items() if count == most)
+    listed = " and ".join([", ".join(tied[:-1]), tied[-1]] if len(tied) > 1 else tied)
+    assert len(tied) <= 4
+    filters = "filters are" if len(tied) > 1 else "filter is"
+    assert f"The most important {filters} {listed}: ablating" in said
+    for name, count in damage.items():
+        others = sum(each == count for each in damage.values()) - 1
+        of_filter = words(atlas.folder / f"layers/{name[4]}/{name.partition(':')[2]}.html")
+        rank = 1 + sum(each > count for each in damage.values())
+        tie = f", tied with {others} other{'s' * (others > 1)}" if others else ""
+        assert (f"this is rank {rank} of 10 filters{tie}." in of_filter) == (count > 0)
+    # All classes but one image of each are correct.
+    assert "The hardest classes are" in said
+    assert "and 1 more: 80.0 % of the images of each are classified correctly." in said
+
+
+def test_an_atlas_of_some_layers_says_of_how_many(atlas, with_photo, tmp_path):
+    assert "analysed here" not in words(atlas.folder / "index.html")
+    settings = dataclasses.replace(SETTINGS, layer=2, method="occlusion")
+    page = ik.write_atlas(
+        with_photo.classifier, with_photo.images, tmp_path / "site", settings, engine="full"
+    )
+    counted = "1 of the 2 convolutions and transformer blocks of the network is analysed here."
+    assert f"{counted} ikit layers lists all of them; ikit atlas --layer chooses" in words(page)
 
 
 def test_a_dead_filter_is_said_to_be_dead(atlas):
@@ -332,10 +378,21 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(tmp_path):
         ik.AtlasSettings(ablation_images=0)
 
 
-def test_one_image_is_enough(tmp_path):
-    classifier, images = small_classifier(), noisy_images(1)
+@pytest.mark.parametrize("correct", [True, False])
+def test_one_image_is_enough(correct, tmp_path):
+    classifier = small_classifier()
+    result = ik.Misclassifications().run(classifier, noisy_images(1))
+    label = (int(result.confusion.sum(0).argmax()) + (not correct)) % len(CLASSES_ON_PAPER)
+    images = ik.ImageSet.from_arrays(noise(1), [label], CLASSES_ON_PAPER)
     settings = dataclasses.replace(SETTINGS, method="occlusion")
     page = ik.write_atlas(classifier, images, tmp_path / "site", settings, engine="full")
-    assert "of 1 images are classified correctly" in words(page)
+    said = words(page)
+    outcome = "classified correctly" if correct else "misclassified"
+    assert f"The only image is {outcome}." in said
+    assert ("No single filter matters" in said) == ("The scale, from 0 to" not in said)
+    assert correct or "No single filter matters" in said
+    of_class = words(page.parent / f"classes/{label}.html")
+    assert f"Its only image is {outcome}: an error rate" in of_class
+    assert ("It is predicted as " in of_class) == (not correct)
     assert [*page.parent.glob("images/*-maps.webp")] == []
     assert "By other methods" not in words(page.parent / "images/0.html")

@@ -7,9 +7,14 @@ its axe.min.js, which `.ci/browser.sh` downloads with npm.
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from networks_on_paper import noisy_images, small_classifier
 from small_atlas import CLASSES, DEAD, LONGEST
+
+import interpret_kit as ik
+from interpret_kit.report.page import Front
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
@@ -78,6 +83,29 @@ def test_every_kind_of_page_fits_and_loads_only_its_own_files(browser, atlas, wi
         assert (light == "rgb(251, 251, 249)") == (scheme == "light")
         pending = "[...document.images].filter((e) => e.complete && !e.naturalWidth).length"
         assert page.evaluate(pending) == 0
+    visit.assert_quiet()
+    visit.page.context.close()
+
+
+def test_the_words_about_an_occluded_image_stand_below_it(visit):
+    page = visit.open("classes/3.html")
+    places = "e => [e, ...e.children].map((each) => each.getBoundingClientRect().toJSON())"
+    figure, images, caption = page.locator("figure.pair").first.evaluate(places)
+    assert images["width"] == figure["width"]
+    assert caption["top"] >= images["bottom"]
+
+
+def test_the_commands_of_a_report_wrap_on_a_phone(browser, tmp_path):
+    result = ik.Misclassifications().run(small_classifier(), noisy_images(3))
+    command = "ikit ablation --layer 48 --labels predicted --model embedded --data demo/photos"
+    front = Front(commands=((command, "what the predictions depend on"),))
+    ik.write_report(tmp_path, result.save(tmp_path / "counts"), front)
+    visit = Visit(browser, SimpleNamespace(folder=tmp_path), 390)
+    page = visit.open("index.html")
+    widths = "e => [e.scrollWidth, e.clientWidth, e.getBoundingClientRect().height]"
+    needed, there, height = page.locator("dt").evaluate(widths)
+    assert needed <= there
+    assert height > 40  # pixels: more than one line
     visit.assert_quiet()
     visit.page.context.close()
 

@@ -11,7 +11,14 @@ from interpret_kit.analyses.recording.spill import Room
 from interpret_kit.atlas.measures import Measures, chain, correlations, selectivity_of, twins
 from interpret_kit.atlas.pages.filter_ import _changed
 from interpret_kit.atlas.pages.network import _strongest
-from interpret_kit.atlas.pages.words import counted, false_discovery, percent
+from interpret_kit.atlas.pages.words import (
+    correlation,
+    counted,
+    false_discovery,
+    name_room,
+    number_of,
+    percent,
+)
 from interpret_kit.atlas.selection import at_quantiles
 from interpret_kit.atlas.sheets.sprites import CoverPlan, Crop, SheetPlan
 from interpret_kit.atlas.sheets.tile_file import TileFile
@@ -52,14 +59,12 @@ def test_a_class_without_images_is_not_among_the_tests():
 
 def test_of_the_strongest_filter_three_classes_are_named_and_the_others_counted():
     broken = np.array([[2, 0, 0, 0, 0], [1, 4, 3, 1, 2]])
-    site = SimpleNamespace(
-        findings=SimpleNamespace(ablation=SimpleNamespace(broken=broken)),
-        measures=SimpleNamespace(broken=broken.sum(1), share_broken=lambda row: row),
-        card=lambda row: f"conv1:{row}",
-    )
-    said = _strongest(site)
-    assert (said["card"], said["classes"], said["others"]) == (
-        "conv1:1",
+    findings = SimpleNamespace(ablation=SimpleNamespace(broken=broken, total=np.array([40])))
+    measures = Measures(findings)
+    card = "conv1:{}".format
+    said = _strongest(SimpleNamespace(findings=findings, measures=measures, card=card))
+    assert (said["cards"], said["classes"], said["others"]) == (
+        ["conv1:1"],
         [(1, 4), (2, 3), (4, 2)],
         2,
     )
@@ -186,7 +191,7 @@ def test_maps_hide_what_does_not_fire():
 
     maps = torch.tensor([[[0.0, 4.0], [2.0, -1.0]]])
     (opacity,) = map_tiles(maps, np.array([4.0]), 2)
-    assert opacity.tolist() == [[178, 0], [89, 178]]  # 0.7 of 255, times 1, 0, one half, 1
+    assert opacity.tolist() == [[153, 0], [76, 153]]  # 0.6 of 255, times 1, 0, one half, 1
 
 
 @pytest.mark.parametrize(
@@ -198,9 +203,34 @@ def test_percents_have_the_digits_they_are_worth(share, said):
 
 
 def test_counts_and_q_are_written_in_words():
-    assert counted(0, 1, "images") == "its only image is not"
-    assert counted(1, 1, "images") == "its only image is"
-    assert counted(0, 12, "images") == "none of 12 images is"
-    assert counted(1, 12, "images") == "1 of 12 images is"
-    assert counted(1200, 3000, "images") == "1,200 of 3,000 images are"
+    assert counted(0, 1, "image") == "its only image is not"
+    assert counted(1, 1, "image") == "its only image is"
+    assert counted(0, 12, "image") == "none of 12 images is"
+    assert counted(1, 12, "image") == "1 of 12 images is"
+    assert counted(1200, 3000, "image") == "1,200 of 3,000 images are"
+    assert [number_of(k, "class") for k in (0, 1, 1000)] == [
+        "0 classes",
+        "1 class",
+        "1,000 classes",
+    ]
     assert (false_discovery(0.0004), false_discovery(0.0312)) == ("< 0.001", "0.031")
+
+
+def test_a_number_below_a_threshold_is_not_rounded_to_it():
+    below = [correlation(each, 0.5) for each in (0.4987, 0.49996, 0.494, 0.5, 0.7349)]
+    assert below == ["0.499", "0.49996", "0.49", "0.50", "0.73"]
+    assert [correlation(each) for each in (0.4987, -0.2, -0.001)] == ["0.50", "\u22120.20", "0.00"]
+    assert [false_discovery(each) for each in (0.0498, 0.05, 0.0502)] == ["0.0498", "0.05", "0.05"]
+
+
+def test_the_margin_of_the_confusion_matrix_has_room_for_the_longest_name():
+    assert name_room(["cat", "horse"]) == pytest.approx(0.62 * 5 * 2 / 3 + 0.5, abs=0.01)
+    assert name_room(["n" * 200]) == pytest.approx(0.62 * 18 * 2 / 3 + 0.5, abs=0.01)
+    assert name_room(["\u732b" * 4, "cat"]) == pytest.approx(0.62 * 4 + 0.5, abs=0.01)
+
+
+def test_all_filters_that_tie_are_the_most_important_ones():
+    broken = np.array([[1, 2], [0, 0], [3, 0], [2, 0]])
+    for counts, expected in ((broken, [0, 2]), (0 * broken, [])):
+        measures = Measures(SimpleNamespace(ablation=SimpleNamespace(broken=counts)))
+        assert measures.strongest.tolist() == expected

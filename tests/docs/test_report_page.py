@@ -188,11 +188,13 @@ def test_columns_of_numbers_are_aligned_right():
 
 def test_a_history_marks_the_epoch_that_is_kept_if_there_was_a_validation():
     history = {"epoch": [1, 2]} | {f"train_{k}": [0.5, 0.6] for k in ("loss", "accuracy")}
-    for val, lines in ((math.nan, ["train"]), (0.5, ["train", "val", "best: 2"])):
+    for val, lines in ((math.nan, ["train"]), (0.5, ["train", "val", "best epoch: 2"])):
         columns = history | {"val_accuracy": [val, val], "val_loss": [val, val / 2]}
         for axes in draw_history(columns, 2).axes:
             drawn = {line.get_label(): line.get_xdata() for line in axes.get_lines()}
             assert list(drawn) == lines
+            scale = 100 if axes.get_title() == "Accuracy" else 1
+            assert list(axes.get_lines()[0].get_ydata()) == [0.5 * scale, 0.6 * scale]
             assert list(drawn[lines[-1]]) == ([1, 2] if math.isnan(val) else [2, 2])
 
 

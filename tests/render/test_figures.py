@@ -327,6 +327,11 @@ def test_an_image_that_is_not_square_keeps_its_orientation():
     np.testing.assert_allclose(found, [[0, RED_OVER_BLUE], [0, 0]], atol=2)
 
 
+def is_bar(axes):
+    """Whether this is the colour bar of an occlusion map; its label may have two lines."""
+    return axes.get_ylabel().split() == ["drop", "in", "confidence"]
+
+
 def test_maps_of_one_result_share_their_scale():
     result = occlusion()  # the second image's map is half of the first one's
     figures = draw(result)
@@ -334,7 +339,7 @@ def test_maps_of_one_result_share_their_scale():
     expected = RED_OVER_BLUE * result.attribution / result.attribution.max()
     np.testing.assert_allclose(redness, expected, atol=1)
     for name in ("image_0_photo_0", "image_1_photo_1"):
-        bars = [axes for axes in figures[name].axes if axes.get_ylabel() == "drop in confidence"]
+        bars = [axes for axes in figures[name].axes if is_bar(axes)]
         assert [axes.get_ylim() for axes in bars] == [pytest.approx((-0.8, 0.8))]
 
 
@@ -348,7 +353,7 @@ def test_each_map_can_have_its_own_scale_and_the_overview_states_it():
     said = [each for each in words(figures["overview"]) if each.startswith("full colour")]
     assert said == ["full colour at ±0.8", "full colour at ±0.4"]
     for name, limit in zip(("image_0_photo_0", "image_1_photo_1"), largest, strict=True):
-        (bar,) = [each for each in figures[name].axes if each.get_ylabel() == "drop in confidence"]
+        (bar,) = filter(is_bar, figures[name].axes)
         assert bar.get_ylim() == pytest.approx((-limit, limit))
 
 
@@ -597,7 +602,41 @@ def test_at_most_nine_patches_are_drawn_per_filter():
     assert len(draw(top_patches([(0, 0, 4, 4)] * 11))["layer_stem_conv"].ground.images) == 2 * 9
 
 
+def test_the_label_of_a_colour_bar_is_no_longer_than_the_bar():
+    maps = np.abs(noise(1, 4, 3)[..., 0].reshape(1, 1, 4, 3).astype(np.float32))
+    for values, largest in ((maps, "activation"), (-maps, "magnitude")):
+        result = replace(activations(values), input_images=noise(1, 60, 60))
+        figure = draw(result)["layer_block__conv__2"]
+        width = rendered(figure).shape[1]
+        (axes,) = [axes for axes in figure.axes if axes.get_ylabel()]
+        label = axes.yaxis.label
+        assert " ".join(label.get_text().split()) == f"share of the filter's largest {largest}"
+        corners, bar = label.get_window_extent(), axes.get_window_extent()
+        assert bar.height == pytest.approx(1.2 * DPI)
+        assert corners.height <= bar.height + 2  # pixels of hinting
+        assert corners.x1 < width
+        assert corners.y0 > 0
+
+
 # Ablation
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (
+            [[0, 0, 0, 3], [0, 2, 0, 0], [4, 0, 1, 0]],
+            "newly misclassified, the most first: 12, 10, 11.",
+        ),
+        (
+            [[0, 0, 0, 3], [0, 0, 0, 0]],
+            "Only the ablation of filter 10 makes any image newly miscl",
+        ),
+    ],
+)
+def test_the_caption_lists_the_filters_in_the_order_of_the_bars(broken, said):
+    figure = draw(ablation(np.pad(broken, ((0, 0), (0, 2)))))["filters_conv1"]
+    assert said in " ".join(" ".join(words(figure)).split())
 
 
 def test_bars_are_the_counts_with_the_filter_that_breaks_most_first():
@@ -624,6 +663,10 @@ def test_with_few_changed_predictions_drops_in_confidence_are_drawn_instead_of_c
     assert (
         "when the filter is ablated; shown because ablating a filter changes at most 2 pred" in said
     )
+    caption = " ".join(" ".join(words(figures["confidence_conv1"])).split())
+    assert "Every drop is 0." not in caption
+    none = draw(replace(result, confidence_lost=0 * lost))["confidence_conv1"]
+    assert "Every drop is 0. Ablated at" in " ".join(" ".join(words(none)).split())
     assert "layers" in draw(ablation([[0, 0, 3, 0], *few[1:]]))
 
 
@@ -718,13 +761,14 @@ def test_accuracies_have_wilson_intervals_and_zero_percent_has_no_bar():
     figure = draw(misclassifications([[5, 5, 0], [10, 0, 0], [0, 0, 4]], classes=tuple("abc")))
     (axes,) = figure["classes"].axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["b  (10)", "a  (10)", "c  (4)"]
-    assert [bar.get_width() for bar in axes.patches] == [0, 0.5, 1]  # and no grey track
+    assert [bar.get_width() for bar in axes.patches] == [0, 50, 100]  # and no grey track
     (whiskers,) = axes.collections
     ends = np.array(whiskers.get_segments())[..., 0]
     # Wilson: z^2 / (n + z^2) for none of n, and symmetric; 0.2366 to 0.7634 for 5 of 10.
     square = 1.959964**2
     zero, one = square / (10 + square), 4 / (4 + square)
-    np.testing.assert_allclose(ends, [[0, zero], [0.2366, 0.7634], [one, 1]], atol=1e-4)
+    expected = 100 * np.array([[0, zero], [0.2366, 0.7634], [one, 1]])
+    np.testing.assert_allclose(ends, expected, atol=1e-2)
     assert [text.get_text() for text in axes.texts] == ["0.0 %", "50.0 %", "100.0 %"]
 
 
@@ -760,10 +804,16 @@ def test_classes_of_one_or_two_images_have_no_figure_of_accuracies():
 def test_classes_are_sorted_by_accuracy_before_and_after():
     before = np.diag([4, 3, 5, 0]) + np.eye(4, k=1, dtype=int) * [0, 0, 1, 0]
     result = misclassifications(CONFUSION, before=before, ablated=(("conv1", (1,)),))
-    axes = draw(result)["classes"].axes[0]
+    figure = draw(result)["classes"]
+    axes = figure.axes[0]
     was, now = (each.get_offsets()[:, 0].tolist() for each in axes.collections[1:3])
-    assert now == pytest.approx([0.5, 0.75, 1.0])
-    assert was == pytest.approx([0.75, 1.0, 1.0])
+    assert now == pytest.approx([50, 75, 100])
+    assert was == pytest.approx([75, 100, 100])
+    # Where both are equal, a ring shows around the dot.
+    ring, dot = axes.collections[1:3]
+    assert ring.get_sizes()[0] > 2 * dot.get_sizes()[0]
+    assert not len(ring.get_facecolor())
+    assert "A ring around a dot: no change." in " ".join(words(figure))
     counts = [tick.get_text().rpartition("  ")[2] for tick in axes.get_yticklabels()]
     assert counts == ["(4)", "(4)", "(5)"]
 

@@ -146,11 +146,14 @@ class FlipCounts(Result[A_co]):
         named = ", ".join(f"{name} {count}" for name, count in most["classes"].items())
         rest = most["images"] - sum(most["classes"].values())
         others = f", others {rest}" if rest else ""
-        return (
-            f"with all filters: {self.score}; ablating filter {most['filter']} of layer "
-            f"{most['layer']} does the most damage: {counted(most['images'], 'image')} newly "
-            f"misclassified ({named}{others})"
-        )
+        one = f"filter {most['filter']} of layer {most['layer']}"
+        damage = f"does the most damage: {counted(most['images'], 'image')} newly misclassified"
+        if most["tied"]:
+            count = most["tied"] + 1
+            which = f"any one of {count} filters {damage} each; the first is {one}"
+        else:
+            which = f"{one} {damage}"
+        return f"with all filters: {self.score}; ablating {which} ({named}{others})"
 
     def numbers(self) -> dict[str, Any]:
         """Return the accuracy with all filters, and the filter that breaks most images."""
@@ -169,6 +172,7 @@ class FlipCounts(Result[A_co]):
             "layer": self.layers[self.layer[row]],
             "filter": int(self.filter[row]),
             "images": int(counts[row]),
+            "tied": int((counts == counts[row]).sum()) - 1,  # other filters that break as many
             "classes": dict(classes),
         }
 

@@ -99,6 +99,7 @@ def filter_page(site: Site, k: int, number: int) -> dict[str, Any]:
         "lost": float(findings.ablation.confidence_lost[row]),
         "q": float(measures.q[row]),
         "rank": int((measures.broken > measures.broken[row]).sum()) + 1,
+        "tied": int((measures.broken == measures.broken[row]).sum()) - 1,
         "similar": _similar(site, k, number),
         "changed": changed[:CHANGED],
         "more_changed": len(changed) - CHANGED,

@@ -9,6 +9,7 @@ import numpy as np
 
 from interpret_kit.analyses.counting.scoring import Score
 from interpret_kit.atlas.pages.site import FilterCard, Photo, Site
+from interpret_kit.atlas.pages.words import name_room
 from interpret_kit.atlas.selection import (
     confusions_of,
     cover_rows,
@@ -83,7 +84,7 @@ def network_page(site: Site) -> dict[str, Any]:
     lines.sort(key=lambda each: (each.score.accuracy, each.label))
     return {
         "score": findings.survey.score(),
-        "hardest": lines[0],
+        "hardest": [each for each in lines if each.score.accuracy == lines[0].score.accuracy],
         "strongest": _strongest(site),
         "layers": [_layer_line(site, k, widest, cover[k]) for k in range(len(findings.layers))],
         "widest": widest,
@@ -92,16 +93,18 @@ def network_page(site: Site) -> dict[str, Any]:
         "class_lines": lines,
         "pairs": _pairs(site),
         "matrix": _matrix(site) if len(site.occurring) <= MOST_CELLS else None,
+        "margin": name_room(findings.classes[label] for label in site.occurring),
     }
 
 
 def _strongest(site: Site) -> dict[str, Any]:
-    """The filter that breaks most images, and the classes of these."""
-    row = int(site.measures.broken.argmax())
+    """The filters that break most images, several if they tie; of one, the classes of these."""
+    rows = site.measures.strongest
+    row = int(rows[0]) if len(rows) else 0
     counts = site.findings.ablation.broken[row]
     order = np.argsort(-counts, kind="stable")[:CARRIED]
     return {
-        "card": site.card(row),
+        "cards": [site.card(each) for each in rows.tolist()],
         "share": site.measures.share_broken(row),
         "classes": [(int(k), int(counts[k])) for k in order if counts[k]],
         "others": int(counts.sum() - counts[order].sum()),

@@ -31,7 +31,7 @@ from interpret_kit.models.layers.catalogue import Point
 from interpret_kit.results.result import Array
 
 PATCH, MAP = 60, 48  # side of a tile in pixels; 60 is a multiple of many small patches' sides
-DARKEST = 0.7  # opacity of the black over a unit that does not fire
+DARKEST = 0.6  # opacity of the black over a unit that does not fire
 COVER_FILE = "cover.webp"
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ACCURACIES = ("train_accuracy", "val_accuracy")
 COLOURS = {"train": "tab:gray", "val": "tab:blue"}
 
 
@@ -27,9 +28,11 @@ def draw_history(history: Mapping[str, Sequence[float]], best: int) -> Figure:
     left, right = figure.subplots(1, 2)
     validated = not math.isnan(history["val_accuracy"][best - 1])  # NaN if trained on val, too
     marked = best if validated else None
-    _draw(left, history, ("loss", "cross-entropy loss"), marked)
-    _draw(right, history, ("accuracy", "accuracy"), marked)
-    right.set_ylim(0, 1)
+    _draw(left, history, ("loss", "loss"), marked)
+    percent = {name: [100 * each for each in history[name]] for name in ACCURACIES}
+    _draw(right, {**history, **percent}, ("accuracy", "accuracy, %"), marked)
+    left.set_title("Cross-entropy loss")
+    right.set(title="Accuracy", ylim=(0, 101))  # a line at 100 % is not half hidden
     return figure
 
 
@@ -43,7 +46,7 @@ def _draw(
     for split in COLOURS if best else ("train",):
         axes.plot(epochs, history[f"{split}_{name}"], ".-", color=COLOURS[split], label=split)
     if best:
-        axes.axvline(best, color="tab:orange", linewidth=1, label=f"best: {best}")
+        axes.axvline(best, color="tab:orange", linewidth=1, label=f"best epoch: {best}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=label)
     axes.legend()
