@@ -110,7 +110,7 @@ def test_a_network_is_compared_with_itself_under_an_ablation():
     classifier = small_classifier()
     result = ik.compare(classifier, classifier, IMAGES, ablate="2:1,4")
     assert result.names == ("all filters", "conv2:1,4 ablated")
-    counts = ik.Misclassifications(silence="2:1,4").run(classifier, IMAGES)
+    counts = ik.Misclassifications(ablate="2:1,4").run(classifier, IMAGES)
     assert [each.correct for each in result.scores] == [
         counts.score_before.correct,
         counts.score.correct,

@@ -157,7 +157,7 @@ WRONG = {
     "filter out of range": ("activations photos --layer 1 --filters 2", USAGE, ["2 filters, from"]),
     "filter in words": ("ablation labelled --filters first", USAGE, ["'first'", "0,5, 0-7 or all"]),
     "no such site": ("activations photos --site here", USAGE, ["'here'", "convolution"]),
-    "--silence without a filter": ("misclassifications --silence 2", USAGE, ["LAYER:FILTERS"]),
+    "--ablate without a filter": ("misclassifications --ablate 2", USAGE, ["LAYER:FILTERS"]),
     "unknown class": ("occlusion photos --target gren", USAGE, ["'gren'", "green"]),
     "class out of range": ("occlusion photos --target 4", USAGE, ["no class 4", "from 0 to 3"]),
     "ambiguous class": ("occlusion photos --target 'dark blue'", USAGE, ["several", "2, 3"]),
@@ -232,7 +232,7 @@ WRONG = {
         USAGE,
         ["--top is 3"],
     ),
-    "site without filters": ("misclassifications --site activation", USAGE, ["--silence 3:7"]),
+    "site without filters": ("misclassifications --site activation", USAGE, ["--ablate 3:7"]),
     "warmup of no schedule": ("train --schedule none --warmup 0.3", USAGE, ["warmup", "schedule"]),
     "step of no pooling": ("train --pool 0 --pool-stride 2", USAGE, ["--pool-stride", "--pool 0"]),
     # the command line itself
