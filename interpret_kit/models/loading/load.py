@@ -136,7 +136,7 @@ def pick_device(device: str) -> torch.device:
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         seen = torch.cuda.device_count() or "no"
-        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give auto or cpu")
+        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give 'auto' or 'cpu'")
     return torch.device(device)
 
 
