@@ -217,6 +217,12 @@ def test_what_other_libraries_take_is_refused_with_what_to_write_instead(call, k
     assert isinstance(error.value, kind)
 
 
+def test_a_misspelt_name_of_the_package_is_known_to_the_interpreter():
+    with pytest.raises(AttributeError, match="no attribute 'occlusion'") as error:
+        ik.occlusion  # noqa: B018
+    assert (error.value.name, error.value.obj) == ("occlusion", ik)  # by which it suggests names
+
+
 TRAIN = "ik.train(ik.Recipe(data='photos/'), 'runs/photos')"
 RESUME = "ik.resume(None, 'runs/photos')"
 STUDY = "ik.Study(recipe={'data': 'photos/'}, vary={'lr': [0.003, 0.01]})"
@@ -257,6 +263,11 @@ REPORT = "ik.write_report('out', ['out/occlusion', 'out/ablation'])"
         (
             ik.write_report,
             f"write_report() is missing a required argument: 'folder'; call it as in {REPORT}",
+        ),
+        (
+            lambda: ik.load_classifier("resnet18", pretrained=False),
+            "load_classifier() got an unexpected keyword argument 'pretrained'; call it as in "
+            "ik.load_classifier('resnet50')",
         ),
         (
             lambda: ik.load_classifier(device=0),

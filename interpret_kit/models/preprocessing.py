@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.errors import UsageError, WrongType, close_names
-from interpret_kit.models.argument_values import either
+from interpret_kit.models.argument_values import either, shown
 from interpret_kit.models.resize_and_crop import INTERPOLATIONS, Framing
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def preprocessing_for(
             raise UsageError(f"no preprocessing setting {each!r}; {close_names(each, known)}")
     if given is not None and not isinstance(given, Preprocessing):
         raise WrongType(
-            f"preprocessing must be a Preprocessing, not a {type(given).__name__}; give "
+            f"`preprocessing` is {shown(given)}; give a Preprocessing, or "
             f"{', '.join(_NEEDED.values())}"
         )
     if given is not None:

@@ -14,7 +14,7 @@ from zipfile import BadZipFile, ZipFile
 from interpret_kit.data.decoding.regular_files import open_regular
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import NothingThere, RunError, WrongType, close_files, shortened
-from interpret_kit.models.argument_values import possible_path, refuse_url, shown
+from interpret_kit.models.argument_values import called_as, possible_path, refuse_url, shown
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
@@ -39,6 +39,7 @@ _DAMAGED = (
 )
 
 
+@called_as("ik.load_result('out/occlusion')")
 def load_result(folder: str | Path) -> Result:
     """Read a saved result.
 

@@ -136,7 +136,7 @@ WRONG = {
     "zero bytes": ("occlusion zero.jpg", FAILED, ["zero.jpg", "empty"]),
     "cut off": ("occlusion cut.jpg", FAILED, ["cut.jpg", "damaged or truncated"]),
     "unreadable, strict": ("occlusion photos/0.png text.jpg --strict", FAILED, ["text.jpg"]),
-    "empty folder": ("occlusion empty", FAILED, ["empty", "no images", ".jpg"]),
+    "empty folder": ("occlusion empty", FAILED, ["the folder empty is empty; give a file"]),
     "folder of other files": ("occlusion --data text", FAILED, ["text", "no images"]),
     "no such data set": ("predict --data cifar11", USAGE, ["cifar11", "similar names: cifar10"]),
     "folder among files": ("predict photos/0.png photos", USAGE, ["photos is a folder"]),
@@ -217,7 +217,11 @@ WRONG = {
     "choice of another network": ("train --arch resnet18 --kernel 5", USAGE, ["kernel"]),
     # studies
     "no such study": ("sweep nowhere.toml", USAGE, ["nowhere.toml", "study"]),
-    "study that is a folder": ("sweep labelled", USAGE, ["labelled", "cannot read"]),
+    "study that is a folder": (
+        "sweep labelled",
+        USAGE,
+        ["labelled is a folder", "labelled/*.toml"],
+    ),
     "scale over 1": ("sweep nowhere.toml --scale 2", USAGE, ["--scale", "0<x<=1"]),
     # options that would be ignored
     "data beside named images": (
