@@ -66,8 +66,8 @@ def refuse_other_than_pixels(pixels: Tensor, size: tuple[int, int]) -> None:
     """Refuse anything but RGB pixels (batch, 3, height, width), floats in [0, 1].
 
     Args:
-        pixels: of at least one image. Another size than the classifier's is its network's affair,
-            but one with height and width swapped is a mistake.
+        pixels: of at least one image. Networks may accept other sizes than their classifier's,
+            but swapped height and width are a mistake.
         size: height and width that the classifier was made for.
 
     Raises:
@@ -87,6 +87,14 @@ def refuse_other_than_pixels(pixels: Tensor, size: tuple[int, int]) -> None:
             f"pixels of shape {tuple(pixels.shape)}: they must be (batch, 3, height, width); for "
             "a single image, give pixels[None]; for channels last, pixels.permute(0, 3, 1, 2)"
         )
+    if not pixels.is_floating_point():
+        raise UsageError(
+            f"pixels of type {pixels.dtype}: they must be floats in [0, 1]; if they are from 0 to "
+            "255, give pixels.float() / 255"
+        )
+    # A tracer has no values to check.
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+        return
     refuse_none(pixels, "pixels")
     height, width = pixels.shape[2:]
     if height != width and (width, height) == size:
@@ -94,15 +102,8 @@ def refuse_other_than_pixels(pixels: Tensor, size: tuple[int, int]) -> None:
             f"pixels of {height} x {width} (height x width), but the classifier takes "
             f"{width} x {height}: if height and width are swapped, give pixels.transpose(2, 3)"
         )
-    if not pixels.is_floating_point():
-        raise UsageError(
-            f"pixels of type {pixels.dtype}: they must be floats in [0, 1]; if they are from 0 to "
-            "255, give pixels.float() / 255"
-        )
-    # A tracer has no values to check.
-    if not (torch.compiler.is_compiling() or torch._C._get_tracing_state()):
-        low, high = torch.stack(pixels.detach().aminmax()).tolist()  # one wait for a GPU, not two
-        refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))
+    low, high = torch.stack(pixels.detach().aminmax()).tolist()  # one wait for a GPU, not two
+    refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))
 
 
 def refuse_none(pixels: Tensor, name: str) -> None:
