@@ -37,7 +37,7 @@ ANALYSES: dict[str, Analysis] = {
     "activations": ik.Activations(layer=1, top=9),
     "top patches": ik.TopPatches(layer=1, top=9),
     "ablation": ik.Ablation(layer=1, filters=range(8)),
-    "misclassifications": ik.Misclassifications(silence={1: [0]}),
+    "misclassifications": ik.Misclassifications(ablate={1: [0]}),
 }
 
 

@@ -53,7 +53,7 @@ EXAMPLES = {
     "activations": "ikit activations photo.jpg --layer 3 --filters 0,5,7",
     "top_patches": "ikit top-patches --layer 1,3 --top 16 --data photos/",
     "ablation": "ikit ablation --layer all --data photos/ --most 200",
-    "misclassifications": "ikit misclassifications --silence 3:7 --data photos/",
+    "misclassifications": "ikit misclassifications --ablate 3:7 --data photos/",
 }
 FEW = {"occlusion": 8, "attribution": 8, "activations": 8}
 """How many images are used if none are named: these save and draw every image."""

@@ -92,7 +92,7 @@ class Commands(click.Group):
             click.echo(printable(f"Error: {said}{how_to_resume()}"), err=True)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
-            lines = error.format_message().split("\n")
+            lines = f"{error.format_message()}{_where_it_goes(error)}".split("\n")
             raise click.UsageError("\n".join(map(printable, lines)), error.ctx) from error
         except KeyboardInterrupt:
             click.echo(printable(f"Error: stopped by Ctrl-C{how_to_resume()}"), err=True)
@@ -101,6 +101,17 @@ class Commands(click.Group):
             if end.code == TERMINATED:
                 click.echo(printable(f"Error: stopped by SIGTERM{how_to_resume()}"), err=True)
             raise
+
+
+def _where_it_goes(error: click.UsageError) -> str:
+    """Name the options for what was typed without one; "" for another mistake."""
+    command = error.ctx.command if error.ctx else None
+    if "unexpected extra argument" not in error.message or command is None:
+        return ""
+    known = options_by_name(command)
+    what = {"data": "images", "model": "a model", "out": "the output folder"}
+    ways = [f"{each} with {known[name]}" for name, each in what.items() if name in known]
+    return f"; give {', '.join(ways)}" if ways else ""
 
 
 def _no_command(name: str) -> str:

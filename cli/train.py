@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,14 @@ import click
 from click.core import ParameterSource
 
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
-from interpret_kit.cli.common.defaults import RUNS, how
+from interpret_kit.cli.common.defaults import how
 from interpret_kit.cli.common.folders import check_force, check_writable, next_free, wrote
 from interpret_kit.cli.common.options import from_options, help_of, options_of, shared
 from interpret_kit.cli.common.resuming import RESUME, pin, telling_how_to_resume
 from interpret_kit.cli.common.terminal import Step, Terminal
 from interpret_kit.data.torchvision_sets import check_trainable
-from interpret_kit.errors import UsageError
+from interpret_kit.errors import NothingThere, UsageError
+from interpret_kit.models.loading.model_folders import RUNS, close_runs
 from interpret_kit.models.loading.recorded_runs import CONFIG, check_device, read_config
 from interpret_kit.models.loading.timm_names import refuse_unknown
 from interpret_kit.trainers.recipe import Recipe
@@ -64,12 +66,22 @@ def _run(ctx: click.Context) -> None:
 
 
 def _recipe(ctx: click.Context) -> Recipe:
-    """Make the recipe of the options; to resume, that of the run with the options given."""
+    """Make the recipe of the options; to resume, that of the run with the options given.
+
+    Raises:
+        NothingThere: there is no run to resume, and no images are named to start one with.
+    """
     given = ctx.params
     pin(ctx, data=given["data"])
     if not (given["resume"] and given["out"]):
         return from_options(Recipe, given)
-    recorded = recorded_recipe(Path(given["out"]))
+    out = Path(given["out"])
+    recorded = recorded_recipe(out)
+    if recorded is None and ctx.get_parameter_source("data") is not COMMANDLINE:
+        raise NothingThere(
+            f"there is no run to resume in {out}{close_runs(out)}; to start one there, name its "
+            f"images: ikit train --data FOLDER --out {shlex.quote(str(out))}"
+        )
     if recorded is None:
         return from_options(Recipe, given)
     fields = [each.name for each in dataclasses.fields(Recipe)]
@@ -77,7 +89,7 @@ def _recipe(ctx: click.Context) -> Recipe:
     pin(ctx, **dict.fromkeys(fields))
     recipe = dataclasses.replace(recorded, **{each: given[each] for each in typed})
     before = dataclasses.asdict(recorded) | {"data": recipe.data}  # the images may have moved
-    refuse_other_recipe(Path(given["out"]), before, recipe)
+    refuse_other_recipe(out, before, recipe)
     return recipe
 
 
@@ -96,7 +108,7 @@ def _train(recipe: Recipe, out: Path, given: Mapping[str, Any], told: _Epochs) -
 
     if given["resume"]:
         if not any((out / name).is_file() for name in (STATE, CONFIG)):
-            told.terminal.say(f"nothing to resume in {out}; starting a new run")
+            told.terminal.say(f"nothing to resume in {out}{close_runs(out)}; starting a new run")
         return resume(recipe, out, given["device"], told, strict=given["strict"])
     return train(recipe, out, given["device"], told, force=given["force"], strict=given["strict"])
 
@@ -173,8 +185,8 @@ train = click.Command(
         click.Option(
             ["--resume"],
             is_flag=True,
-            help="resume the run in --out with its recipe, or start it if there is none; with "
-            "--epochs, train it further",
+            help="resume the run in --out with its recipe or, if there is none, start it with the "
+            "images of --data; with --epochs, train it further",
         ),
     ],
     callback=click.pass_context(lambda ctx, **_: _run(ctx)),

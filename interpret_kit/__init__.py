@@ -13,6 +13,7 @@ Names are loaded when first used, so that importing the package does not import 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.results import registry
@@ -115,7 +116,8 @@ registry.loading_in("interpret_kit.results.load")
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'interpret_kit' has no attribute {name!r}")
+        missing = f"module 'interpret_kit' has no attribute {name!r}"
+        raise AttributeError(missing, name=name, obj=sys.modules[__name__])  # for "Did you mean"
     return getattr(importlib.import_module(f"interpret_kit.{_HOMES[name]}"), name)
 
 

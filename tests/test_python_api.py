@@ -44,7 +44,7 @@ def folder(tmp_path):
 def test_a_torchvision_network_is_never_given_a_guessed_scale(network):
     with pytest.raises(
         UsageError,
-        match=r"which size, mean, std .*size=\(224, 224\), mean=\(0.4",
+        match=r"which size, mean, std .*`size=\(224, 224\)`, `mean=\(0.4",
     ):
         ik.Classifier(network)
 
@@ -169,7 +169,7 @@ PIXELS = np.zeros((2, 12, 10, 3), np.uint8)
         (
             lambda: ik.train({"data": "photos"}, "out"),
             TypeError,
-            "give a Recipe, as in",
+            r"give a Recipe, as in ik\.train\(ik\.Recipe\(data='photos/'\), 'runs/photos'\)$",
         ),
         (lambda: ik.resume("photos", "out"), TypeError, "^`recipe` is 'photos'; give a Recipe"),
         (lambda: ik.train(ik.Recipe(), None), TypeError, "^`out` is None; give a path, as in `out"),
@@ -215,6 +215,70 @@ def test_what_other_libraries_take_is_refused_with_what_to_write_instead(call, k
     with pytest.raises(InterpretError, match=said) as error:
         call()
     assert isinstance(error.value, kind)
+
+
+def test_a_misspelt_name_of_the_package_is_known_to_the_interpreter():
+    with pytest.raises(AttributeError, match="no attribute 'occlusion'") as error:
+        ik.occlusion  # noqa: B018
+    assert (error.value.name, error.value.obj) == ("occlusion", ik)  # by which it suggests names
+
+
+TRAIN = "ik.train(ik.Recipe(data='photos/'), 'runs/photos')"
+RESUME = "ik.resume(None, 'runs/photos')"
+STUDY = "ik.Study(recipe={'data': 'photos/'}, vary={'lr': [0.003, 0.01]})"
+SWEEP = f"ik.sweep({STUDY}, 'sweeps/lr')"
+REPORT = "ik.write_report('out', ['out/occlusion', 'out/ablation'])"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (ik.train, f"train() is missing a required argument: 'recipe'; call it as in {TRAIN}"),
+        (
+            lambda: ik.train("photos/"),
+            f"train() is missing a required argument: 'out'; call it as in {TRAIN}",
+        ),
+        (
+            lambda: ik.train(ik.Recipe(), "out", epochs=3),
+            f"train() got an unexpected keyword argument 'epochs'; call it as in {TRAIN}",
+        ),
+        (
+            lambda: ik.resume("runs/a"),
+            f"resume() is missing a required argument: 'out'; call it as in {RESUME}",
+        ),
+        (ik.sweep, f"sweep() is missing a required argument: 'study'; call it as in {SWEEP}"),
+        (
+            lambda: ik.sweep("study.toml", "out", jobs=2),
+            f"sweep() got an unexpected keyword argument 'jobs'; call it as in {SWEEP}",
+        ),
+        (
+            lambda: ik.sweep(ik.Study(), "out", 2),
+            "`how` is 2; give a How, as in interpret_kit.trainers.sweep.runner.How(jobs=2)",
+        ),
+        (
+            lambda: ik.compare("runs/a", "photos/"),
+            "compare() is missing a required argument: 'images'; call it as in ik.compare(first, "
+            "second, 'photos/')",
+        ),
+        (
+            ik.write_report,
+            f"write_report() is missing a required argument: 'folder'; call it as in {REPORT}",
+        ),
+        (
+            lambda: ik.load_classifier("resnet18", pretrained=False),
+            "load_classifier() got an unexpected keyword argument 'pretrained'; call it as in "
+            "ik.load_classifier('resnet50')",
+        ),
+        (
+            lambda: ik.load_classifier(device=0),
+            "`device` is 0; give its name, as in `device='cpu'`",
+        ),
+    ],
+)
+def test_a_call_that_fits_no_signature_is_refused_with_one_that_does(call, said):
+    with pytest.raises(UsageError) as error:
+        call()
+    assert (str(error.value), isinstance(error.value, TypeError)) == (said, True)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def results_are_typed_by_their_analyses(classifier: ik.Classifier, pixels: Tenso
     assert_type(ik.OcclusionResult.load(Path("out")), ik.OcclusionResult)
     assert_type(ik.Ablation(layer=[1, 3]).run(classifier, pixels).analysis, ik.Ablation)
     assert_type(ik.TopPatches().run(classifier, pixels).analysis, ik.TopPatches)
-    counts = ik.Misclassifications(silence={3: [7, 9]}).run(classifier, "photos/")
+    counts = ik.Misclassifications(ablate={3: [7, 9]}).run(classifier, "photos/")
     assert_type(counts.analysis, ik.Misclassifications)
     for each in [ik.Occlusion(), ik.Activations(filters=range(8))]:
         each.run(classifier, pixels).save("out")

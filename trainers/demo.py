@@ -108,7 +108,7 @@ def next_commands(out: Path) -> tuple[tuple[str, str], ...]:
             "where the ImageNet network looks in a photo of yours",
         ),
         (f"ikit top-patches --layer 3 --model {run}", "what the filters of a layer respond to"),
-        (f"ikit misclassifications --silence 3:17 --model {run}", "which classes need a filter"),
+        (f"ikit misclassifications --ablate 3:17 --model {run}", "which classes need a filter"),
         (
             f"ikit ablation --layer 48 --labels predicted --model embedded --data {photos}",
             "which filters the predictions for the photos depend on",
@@ -164,7 +164,7 @@ def _trained(writer: _Writer, demo: Demo) -> None:
     spread = images.spread(demo.ablated)
     counts = writer.run(ABLATION, Ablation(layer="all"), classifier, spread)
     writer.run(MISTAKES, Misclassifications(), classifier, many)
-    without = Misclassifications(silence=_most_damaging(counts))
+    without = Misclassifications(ablate=_most_damaging(counts))
     writer.run(WITHOUT_FILTER, without, classifier, many)
     again = {
         "--model": classifier.name,

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from interpret_kit.errors import NothingThere, WrongType
-from interpret_kit.models.argument_values import path_argument, shown
+from interpret_kit.models.argument_values import called_as, path_argument, shown
+from interpret_kit.models.loading.model_folders import close_runs
 from interpret_kit.models.probing.surroundings import plain_surroundings
 from interpret_kit.trainers.distributed import accelerated, summed
 from interpret_kit.trainers.evaluate import concluded, judged
@@ -40,6 +41,7 @@ from interpret_kit.trainers.timing import Stopwatch
 UNREAD = 20  # steps of a GPU between readings of the loss: each reading synchronises it
 
 
+@called_as("ik.train(ik.Recipe(data='photos/'), 'runs/photos')")
 def train(  # noqa: PLR0913  # the last two are flags
     recipe: Recipe,
     out: str | Path,
@@ -75,6 +77,7 @@ def train(  # noqa: PLR0913  # the last two are flags
     return _run(_folder(out, recipe), start, device, progress, strict)
 
 
+@called_as("ik.resume(None, 'runs/photos')")
 def resume(  # noqa: PLR0913  # the last two are keywords
     recipe: Recipe | None,
     out: str | Path,
@@ -112,7 +115,8 @@ def resume(  # noqa: PLR0913  # the last two are keywords
         recipe = recorded_recipe(path_argument(out, "out"))
         if recipe is None:
             raise NothingThere(
-                f"{out} holds no run to resume; give the recipe of a new one, as in "
+                f"there is no run to resume in {out}{close_runs(Path(out))}; give the recipe of a "
+                "new one, as in "
                 "ik.resume(ik.Recipe(data='photos/'), out)"
             )
     folder = _folder(out, recipe)
@@ -124,7 +128,8 @@ def resume(  # noqa: PLR0913  # the last two are keywords
 def _folder(out: str | Path, recipe: Recipe) -> RunFolder:
     if not isinstance(recipe, Recipe):
         raise WrongType(
-            f"`recipe` is {shown(recipe)}; give a Recipe, as in ik.Recipe(data='photos/')"
+            f"`recipe` is {shown(recipe)}; give a Recipe, as in "
+            "ik.train(ik.Recipe(data='photos/'), 'runs/photos')"
         )
     return RunFolder(path_argument(out, "out"), recipe)
 

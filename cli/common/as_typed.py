@@ -36,6 +36,8 @@ def as_typed(message: str, options: Mapping[str, str]) -> str:
     >>> names = {"labels": "--labels", "force": "--force", "batch_size": "--batch-size"}
     >>> as_typed("`batch_size` is 0; give `labels='predicted'` or `force=True`", names)
     '--batch-size is 0; give --labels predicted or --force'
+    >>> as_typed("give `size=(64, 96)`", {"size": "--size"})
+    'give --size 64x96'
     """
     return _CODE.sub(lambda found: _typed(found[1], options) or found[0], message)
 
@@ -59,4 +61,9 @@ def _with_value(option: str, text: str) -> str | None:
         return None
     if isinstance(value, bool):
         return option if value else f"--no-{option.removeprefix('--')}"
-    return f"{option} {shlex.quote(str(value))}" if isinstance(value, (str, int, float)) else None
+    if isinstance(value, (str, int, float)):
+        return f"{option} {shlex.quote(str(value))}"
+    if not isinstance(value, tuple) or not all(isinstance(each, (int, float)) for each in value):
+        return None
+    between = "x" if option == "--size" else ","
+    return f"{option} {between.join(map(str, value))}"

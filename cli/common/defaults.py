@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.cli.common.models import said_by
 from interpret_kit.cli.common.resuming import pin
 from interpret_kit.errors import NothingThere, UsageError
 from interpret_kit.models.argument_values import at_home
+from interpret_kit.models.loading.model_folders import RUNS
 from interpret_kit.models.loading.overrides import as_given
 from interpret_kit.models.loading.recorded_runs import (
     EMBEDDED,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from interpret_kit.data.image_set import ImageSet
 
-RUNS = Path("runs")
 SHAPES = "shapes"
 FAMILIAR: dict[str | None, str] = {
     None: ", mostly its training images",

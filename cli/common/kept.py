@@ -25,6 +25,7 @@ from interpret_kit.errors import (
     OutputExists,
     RunError,
     UsageError,
+    close_files,
 )
 from interpret_kit.jobs.folder import JOB, SHARDS
 
@@ -113,8 +114,8 @@ def refuse_other_temporary_job(given: Mapping[str, Any]) -> None:
     job = job_beside(Path(given["out"]))
     if given["resume"] and not (job / JOB).is_file():
         raise NothingThere(
-            f"there is no job to resume: {job} does not exist; give the folder of the job with "
-            "--job or, if the run was interrupted without one, its --out"
+            f"there is no job to resume: {job} does not exist{close_files(job)}; give the "
+            "folder of the job with --job or, if the run was interrupted without one, its --out"
         )
     if not given["resume"] and job.exists():
         raise OutputExists(

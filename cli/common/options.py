@@ -196,7 +196,8 @@ def _option(field: dataclasses.Field[Any], hint: Any, envvar: str) -> click.Opti
     if field.metadata["reads"] is not None:
         return _read_by_its_field(field, hint, settings)
     default = _typed(field.default)
-    reading = {"metavar": "N|HxW", "callback": _sides} if name == "size" else _reading(hint)
+    sides = {"type": str, "metavar": "N|HxW", "callback": _sides}
+    reading = sides if name == "size" else _reading(hint)
     return click.Option(
         [f"--{name}", field.name],
         default=default,

@@ -294,7 +294,7 @@ def _ablation(subject: Subject) -> float:
 
 def _misclassifications(subject: Subject) -> float:
     layer, filters = _chosen(subject)
-    found = ik.Misclassifications(silence=f"{layer.label}:{filters[1]}", site="convolution").run(
+    found = ik.Misclassifications(ablate=f"{layer.label}:{filters[1]}", site="convolution").run(
         subject.classifier, subject.images
     )
     labels = torch.from_numpy(subject.images.labels)

@@ -227,7 +227,7 @@ def at_once(subject: Subject) -> list[dict[str, Any]]:
         for draw in range(DRAWS):
             filters = np.sort(generator.choice(layer.filters, count, replace=False))
             ablated = f"{number}:{','.join(map(str, filters))}"
-            analysis = ik.Misclassifications(silence=ablated, mistakes=1)
+            analysis = ik.Misclassifications(ablate=ablated, mistakes=1)
             counts = subject.result(f"share-{number}-{draw}", analysis, subject.images)
             correct.append(int(counts.correct.sum()))
         accuracy = sum(correct) / DRAWS / len(subject.images)

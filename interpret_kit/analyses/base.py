@@ -247,7 +247,7 @@ class Analysis(Question, ABC, Generic[R_co]):
         known = images.with_classes_of if self.asks_labels() else images.with_known_labels
         images = known(classifier)
         if not images:
-            raise NoImages(f"{images.source} holds no images; give at least one")
+            raise NoImages(f"there are no images in {images.source}; give at least one")
         needed = self.needs_labels and self.asks_labels()
         return images.only_labelled(self.name) if needed else images
 

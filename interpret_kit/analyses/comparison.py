@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 def _number(value: Any, name: str) -> int:
     """Convert an integer of at least 0."""
-    return 0 if integer(value) == 0 else count_argument(value, name)
+    number = integer(value)
+    if number is not None and number < 0:
+        raise UsageError(f"`{name}` is {number}; it must be at least 0")
+    return 0 if number == 0 else count_argument(value, name)
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class Misclassifications(Analysis[MisclassificationsResult]):
     name: ClassVar[str] = "misclassifications"
     needs_labels: ClassVar[bool] = True
 
-    silence: AblatedFilters = parameter(
+    ablate: AblatedFilters = parameter(
         (),
         "filters to ablate, as LAYER:FILTERS, such as 3:7 or conv3:4,17; repeat the option for "
         "another layer",
@@ -168,26 +168,26 @@ class Misclassifications(Analysis[MisclassificationsResult]):
 
     def check(self) -> None:
         """Refuse what would have no effect."""
-        if self.silence:
+        if self.ablate:
             return
         if self.labels == PREDICTED:
             raise UsageError(
                 "no filter is ablated, so with `labels='predicted'` every prediction would be "
                 "correct; "
-                "give filters to ablate, as in `silence='3:7'`"
+                "give filters to ablate, as in `ablate='3:7'`"
             )
         if self.site != "convolution":
             raise UsageError(
                 f"`site={self.site!r}` is where filters are ablated, but none are given; give "
                 "some, as "
-                "in `silence='3:7'`, or drop `site`"
+                "in `ablate='3:7'`, or drop `site`"
             )
 
     def begin(
         self, classifier: Classifier, images: ImageSet, pace: RunProgress
     ) -> MisclassificationFold:
         """Find the filters to ablate."""
-        ablated = ablated_layers(self.silence, classifier)
+        ablated = ablated_layers(self.ablate, classifier)
         return MisclassificationFold(self, classifier, images, ablated)
 
 

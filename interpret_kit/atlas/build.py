@@ -29,7 +29,7 @@ from interpret_kit.atlas.sheets.tiles import write_images
 from interpret_kit.data.image_set import ImageSet
 from interpret_kit.data.load import Spec, load_images
 from interpret_kit.errors import UsageError, WrongType
-from interpret_kit.models.argument_values import path_argument
+from interpret_kit.models.argument_values import called_as, path_argument
 from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, engine_argument
@@ -41,6 +41,7 @@ _USUAL = AtlasSettings()
 _NO_MEMORY = 0  # bytes: what is recorded of each image and filter goes to files at once
 
 
+@called_as("ik.write_atlas(classifier, 'photos/', 'site')")
 def write_atlas(  # noqa: PLR0913 - all but three are keywords with a default
     classifier: Classifier,
     images: Spec,

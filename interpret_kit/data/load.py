@@ -19,12 +19,13 @@ from interpret_kit.data.in_memory import images_in_memory
 from interpret_kit.data.paths import are_paths, given_paths, is_there
 from interpret_kit.data.sources import Files, Rows
 from interpret_kit.errors import NoImages, UsageError, WrongType
-from interpret_kit.models.argument_values import at_home, shown
+from interpret_kit.models.argument_values import at_home, called_as, shown
 
 Paths = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Spec = Paths | Iterable[Any] | ImageSet | Any  # what `load_images` takes
 
 
+@called_as("ik.load_images('photos/')")
 def load_images(
     spec: Spec, split: str | None = None, *, normalized: tuple[Any, Any] | None = None
 ) -> ImageSet:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from interpret_kit.errors import NothingThere
+from interpret_kit.errors import NothingThere, close_files
 from interpret_kit.jobs.folder import JOB, SHARDS, SUFFIX, read_job
 from interpret_kit.results.lock import is_held
 
@@ -48,7 +48,10 @@ def status_of(path: Path) -> JobStatus:
         OutputExists: its record is damaged.
     """
     if not (path / JOB).is_file():
-        raise NothingThere(f"{path} holds no job (no {JOB}); give the job folder of an analysis")
+        said = f"{path} is not a job folder (it has no {JOB})"
+        if not path.exists():
+            said = f"there is no job folder {path}{close_files(path)}"
+        raise NothingThere(f"{said}; give the job folder of an analysis")
     about = read_job(path)
     images, size = int(about["count"]), int(about["shard"])
     shards = -(-images // size)

@@ -6,12 +6,14 @@ a tensor. Each error is one sentence that names the argument and shows an exampl
 
 from __future__ import annotations
 
+import functools
+import inspect
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from interpret_kit.errors import NothingThere, UsageError, WrongType
 
@@ -21,11 +23,42 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on Linux; other systems allow
 Converter = Callable[[Any, str], Any]  # from an argument and its name to the canonical value
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
 class Example(NamedTuple):
     """Examples of valid arguments, for error messages."""
 
     python: str
     typed: str  # on the command line; also for text in Python
+
+
+def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a decorator: a call with missing or unknown arguments is refused with an example.
+
+        @called_as("ik.load_images('photos/')")
+        def load_images(spec): ...
+
+    The decorated function raises `WrongType` where Python would raise a bare `TypeError`.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                verb = "is " if str(error).startswith("missing") else ""
+                said = f"{function.__name__}() {verb}{error}"
+                raise WrongType(f"{said}; call it as in {example}") from None
+            return function(*args, **kwargs)
+
+        return called
+
+    return decorate
 
 
 def count_argument(value: Any, name: str) -> int:
@@ -64,10 +97,19 @@ def word_argument(*words: str) -> Converter:
     def read(value: Any, name: str) -> str:
         if isinstance(value, str) and value in words:
             return value
-        given = ", ".join(words[:-1])
-        raise UsageError(f"`{name}` is {shown(value)}; give {given} or {words[-1]}")
+        raise UsageError(f"`{name}` is {shown(value)}; give {either(words)}")
 
     return read
+
+
+def either(words: Sequence[str]) -> str:
+    """Quote words as alternatives.
+
+    >>> either(["a", "b", "c"])
+    "'a', 'b' or 'c'"
+    """
+    *others, last = map(repr, words)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def flag_argument(value: Any, name: str) -> bool:

@@ -37,7 +37,7 @@ _LAYERS = Example('layer=3, layer="conv3" or layer=[1, 3]', "3, conv3, 1,3, 1-3,
 _TARGET = Example(
     'target=2, target="dog", or one for each image, as in target=[0, 2]', "a name or an index"
 )
-_ABLATED_FILTERS = Example('silence={3: [7, 9]} or silence={"conv3": 7}', "3:7,9 or conv3:0-4")
+_ABLATED_FILTERS = Example('ablate={3: [7, 9]} or ablate={"conv3": 7}', "3:7,9 or conv3:0-4")
 _RANGE = re.compile(r"(\d+)\s*-\s*(\d+)", re.ASCII)
 
 
@@ -109,7 +109,7 @@ def target_argument(value: Any, name: str = "target") -> Any:
     return tuple(_class(each, value, name) for each in found)
 
 
-def ablated_filters_argument(value: Any, name: str = "silence") -> Any:
+def ablated_filters_argument(value: Any, name: str = "ablate") -> Any:
     """Convert the filters to ablate by layer: a mapping, or text such as "3:7,9".
 
     Returns:

@@ -93,8 +93,8 @@ class Classifier(NamedClasses, nn.Module):
         The network runs in eval mode, regardless of its own mode, unless `train` was called.
 
         Raises:
-            UsageError: for pixels of another type, shape or range, or that the network does not
-                accept.
+            UsageError: for pixels of another type, shape or range, for no image, with height and
+                width swapped, or that the network does not accept.
         """
         if self.training:
             return self._outputs(pixels)
@@ -111,7 +111,7 @@ class Classifier(NamedClasses, nn.Module):
     def normalised(self, pixels: Tensor) -> Tensor:
         """Normalise pixels in [0, 1] for the network (gray, if it has one channel)."""
         if not self.training:  # augmented images may exceed the range
-            refuse_other_than_pixels(pixels)
+            refuse_other_than_pixels(pixels, self.size)
         pixels = pixels.to(self.mean.dtype)
         if len(self.mean) == 1:
             weights = torch.tensor(_LUMA, dtype=pixels.dtype, device=pixels.device)

@@ -41,7 +41,7 @@ def refuse_other_than_tensors(inputs: object) -> None:
     if not isinstance(inputs, torch.Tensor):
         raise WrongType(
             f"inputs must be a tensor (batch, channels, height, width), not {article(inputs)}; "
-            "give torch.from_numpy(array), or pass an ImageSet to the run of an analysis"
+            f"{_instead_of(inputs)}"
         )
 
 
@@ -52,17 +52,23 @@ def require_image_batch(inputs: Tensor) -> None:
         UsageError: saying what it is instead.
     """
     refuse_other_than_tensors(inputs)
-    if inputs.dim() != 4 or not inputs.numel():
+    if inputs.dim() != 4:
         raise UsageError(
-            f"inputs of shape {tuple(inputs.shape)}: they must be (batch, channels, height, width) "
-            "with at least one image; for a single image, give inputs[None]"
+            f"inputs of shape {tuple(inputs.shape)}: they must be (batch, channels, height, "
+            "width); for a single image, give inputs[None]"
         )
+    refuse_none(inputs, "inputs")
     if inputs.is_floating_point() and not inputs.isfinite().all():
         raise UsageError("inputs hold values that are not finite (NaN or infinite)")
 
 
-def refuse_other_than_pixels(pixels: Tensor) -> None:
+def refuse_other_than_pixels(pixels: Tensor, size: tuple[int, int]) -> None:
     """Refuse anything but RGB pixels (batch, 3, height, width), floats in [0, 1].
+
+    Args:
+        pixels: of at least one image. Networks may accept other sizes than their classifier's,
+            but swapped height and width are a mistake.
+        size: height and width that the classifier was made for.
 
     Raises:
         UsageError: saying what they are instead.
@@ -73,8 +79,8 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
 
     if not isinstance(pixels, torch.Tensor):
         raise WrongType(
-            f"pixels must be a tensor (batch, 3, height, width), not {article(pixels)}; give "
-            "torch.from_numpy(array), or run an analysis, which takes images of any kind"
+            f"pixels must be a tensor (batch, 3, height, width), not {article(pixels)}; "
+            f"{_instead_of(pixels)}"
         )
     if pixels.dim() != 4 or pixels.shape[1] != 3:
         raise UsageError(
@@ -87,6 +93,44 @@ def refuse_other_than_pixels(pixels: Tensor) -> None:
             "255, give pixels.float() / 255"
         )
     # A tracer has no values to check.
-    if pixels.numel() and not (torch.compiler.is_compiling() or torch._C._get_tracing_state()):
-        low, high = torch.stack(pixels.detach().aminmax()).tolist()  # one wait for a GPU, not two
-        refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state():
+        return
+    refuse_none(pixels, "pixels")
+    height, width = pixels.shape[2:]
+    if height != width and (width, height) == size:
+        raise UsageError(
+            f"pixels of {height} x {width} (height x width), but the classifier takes "
+            f"{width} x {height}: if height and width are swapped, give pixels.transpose(2, 3)"
+        )
+    low, high = torch.stack(pixels.detach().aminmax()).tolist()  # one wait for a GPU, not two
+    refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))
+
+
+def refuse_none(pixels: Tensor, name: str) -> None:
+    """Refuse a batch without an image, or images without a pixel.
+
+    Raises:
+        UsageError: with the shape.
+    """
+    if not pixels.numel():
+        what = "pixel" if len(pixels) else "image"
+        raise UsageError(
+            f"{name} of shape {tuple(pixels.shape)}: there is no {what}; give at least one"
+        )
+
+
+def _instead_of(given: object) -> str:
+    """What to give instead of something that is not a tensor."""
+    if hasattr(given, "pixels"):  # a Batch
+        return "give its tensor, batch.pixels"
+    if hasattr(given, "uint8_images"):  # an ImageSet
+        return (
+            "give it to the run of an analysis, as in ik.Occlusion().run(classifier, images), or "
+            "take its tensors, batch.pixels of images.read(classifier.preprocessing)"
+        )
+    if hasattr(given, "__array__"):
+        return "give torch.from_numpy(array)"
+    return (
+        "load images with ik.load_images, and pass them to the run of an analysis, as in "
+        "ik.Occlusion().run(classifier, images)"
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interpret_kit.errors import UsageError, WrongType, close_names
+from interpret_kit.models.argument_values import either, shown
 from interpret_kit.models.resize_and_crop import INTERPOLATIONS, Framing
 
 if TYPE_CHECKING:
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
 CROP_MODES = ("center", "squash", "border")
 _LARGEST = 2**14  # pixels per side: a larger one is a mistake
-_NEEDED = ("size", "mean", "std")
-_EXAMPLE = "size=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)"
+_NEEDED = {  # the settings without a default, with an example of each
+    "size": "`size=(224, 224)`",
+    "mean": "`mean=(0.485, 0.456, 0.406)`",
+    "std": "`std=(0.229, 0.224, 0.225)`",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Preprocessing:
             known = close_names(str(self.interpolation), INTERPOLATIONS)
             raise UsageError(f"no interpolation {self.interpolation!r}; {known}")
         if self.crop_mode not in CROP_MODES:
-            raise UsageError(f"no crop_mode {self.crop_mode!r}; give {', '.join(CROP_MODES)}")
+            raise UsageError(f"no crop_mode {self.crop_mode!r}; give {either(CROP_MODES)}")
 
     def transform(self) -> Callable[[Image.Image], Tensor]:
         """Return a function from an RGB image to uint8 pixels (3, height, width).
@@ -104,7 +108,8 @@ def preprocessing_for(
             raise UsageError(f"no preprocessing setting {each!r}; {close_names(each, known)}")
     if given is not None and not isinstance(given, Preprocessing):
         raise WrongType(
-            f"preprocessing must be a Preprocessing, not a {type(given).__name__}; give {_EXAMPLE}"
+            f"`preprocessing` is {shown(given)}; give a Preprocessing, or "
+            f"{', '.join(_NEEDED.values())}"
         )
     if given is not None:
         return dataclasses.replace(given, **settings)
@@ -112,8 +117,8 @@ def preprocessing_for(
     missing = [each for each in _NEEDED if each not in said]
     if missing:
         raise UsageError(
-            f"{name} does not say which {', '.join(missing)} it was trained with; give "
-            f"Classifier(network, {_EXAMPLE}) with its own values"
+            f"{name} does not say which {', '.join(missing)} it was trained with; give its own "
+            f"values, as in {', '.join(_NEEDED[each] for each in missing)}"
         )
     return Preprocessing(**said)
 
@@ -125,7 +130,7 @@ def _as_size(size: object) -> tuple[int, int]:
     whole = [int(each) for each in sides if each % 1 == 0]  # not NaN
     if len(sides) != 2 or len(whole) != 2 or not all(1 <= each <= _LARGEST for each in whole):
         raise UsageError(
-            f"`size` is {size!r}: give a side in pixels (64) or height and width ((64, 96)), "
+            f"`size` is {size!r}; give `size=64` or, for height and width, `size=(64, 96)`: "
             f"integers from 1 to {_LARGEST}"
         )
     return whole[0], whole[1]
@@ -137,7 +142,7 @@ def _as_channels(name: str, values: object) -> tuple[float, ...]:
         given = f"{len(channels)} numbers" if len(channels) != 1 else "one number"
         raise UsageError(
             f"`{name}` is {values!r}, {given}, but an image has 3 channels (RGB); give "
-            f"{name}=(0.5, 0.5, 0.5), or {name}=(0.5,) for a gray network"
+            f"`{name}=(0.5, 0.5, 0.5)`, or `{name}=(0.5,)` for a gray network"
         )
     return tuple(float(each) for each in channels)
 

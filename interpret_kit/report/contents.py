@@ -68,6 +68,7 @@ class PageSection:
     """Everything that a page shows of one result or run."""
 
     name: str  # of the analysis
+    model: str  # name of the classifier, or of both that are compared
     question: str  # that the analysis answers
     method: str  # how the analysis answers it
     galleries: tuple[Gallery, ...]
@@ -84,6 +85,7 @@ def contents_of_result(result: Result, folder: Path, link: Link) -> PageSection:
     question, _, method = " ".join(description.split()).partition("? ")
     return PageSection(
         name=result.analysis.name.replace("_", " "),
+        model=_models(result),
         question=f"{question}?",
         method=method,
         galleries=_galleries(result.analysis.name, folder, link, _subjects(result)),
@@ -93,6 +95,15 @@ def contents_of_result(result: Result, folder: Path, link: Link) -> PageSection:
         arrays=_arrays(result),
         files=_files(folder, ("manifest.json", "arrays.npz"), link),
     )
+
+
+def _models(result: Result) -> str:
+    from interpret_kit.analyses.comparison import ComparisonResult
+
+    names = {result.origin.model: None}
+    if isinstance(result, ComparisonResult):
+        names[result.second] = None  # the same, if only its filters are ablated
+    return " and ".join(names)
 
 
 def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> PageSection:
@@ -108,6 +119,7 @@ def contents_of_run(config: Mapping[str, Any], folder: Path, link: Link) -> Page
         sheets.append(_sheet("history", _read_csv(folder / "history.csv"), folder, link))
     return PageSection(
         name="training",
+        model=folder.name,
         question="How accurate is the network?",
         method="",
         galleries=_galleries("training", folder, link, {}),

@@ -7,6 +7,7 @@ the results by relative paths, and to nothing else.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from interpret_kit.errors import CannotWrite, OutputExists, UsageError, WrongType
-from interpret_kit.models.argument_values import path_argument
+from interpret_kit.models.argument_values import called_as, path_argument
 from interpret_kit.models.argument_values import shown as shown_value
 from interpret_kit.report.contents import Link, PageSection, contents_of_result, contents_of_run
 from interpret_kit.report.units import UnbrokenUnits, unbroken
@@ -50,6 +51,7 @@ class Front:
     pages: tuple[tuple[str, str, str], ...] = ()  # other pages: relative path, title, contents
 
 
+@called_as("ik.write_report('out', ['out/occlusion', 'out/ablation'])")
 def write_report(
     folder: str | Path,
     sections: Section | str | Path | Iterable[Section | str | Path],
@@ -75,6 +77,8 @@ def write_report(
         CannotWrite: if permission or disk space is missing.
     """
     file = path_argument(folder, "folder") / INDEX
+    if file.parent.is_file():
+        raise OutputExists(f"{file.parent} is a file; give another folder for the page")
     if file.exists() and not force:
         raise OutputExists(f"{file} exists already; remove it, or write the page elsewhere")
     if file.exists() and not _is_ours(file):
@@ -153,6 +157,8 @@ def _render(entries: Sequence[tuple[Section, PageSection]], front: Front) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    titles = Counter(section.title or contents.question for section, contents in entries)
+    environment.globals["repeated"] = {title for title, count in titles.items() if count > 1}
     environment.filters |= {"plain": _plain, "unbroken": unbroken}
     numbered = [(f"s{number}", *each) for number, each in enumerate(entries, start=1)]
     parts = [(part, list(group)) for part, group in groupby(numbered, key=lambda e: e[1].part)]

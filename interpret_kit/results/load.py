@@ -14,7 +14,7 @@ from zipfile import BadZipFile, ZipFile
 from interpret_kit.data.decoding.regular_files import open_regular
 from interpret_kit.data.folders.omitted import Omitted
 from interpret_kit.errors import NothingThere, RunError, WrongType, close_files, shortened
-from interpret_kit.models.argument_values import possible_path, refuse_url, shown
+from interpret_kit.models.argument_values import called_as, possible_path, refuse_url, shown
 from interpret_kit.models.loading.recorded_runs import CONFIG
 from interpret_kit.results import registry
 from interpret_kit.results.atomic import MANIFEST
@@ -24,11 +24,12 @@ from interpret_kit.results.result import Origin, Result
 from interpret_kit.results.save import ARRAYS, FORMAT
 from interpret_kit.results.schema import check_result
 
-# Fields that earlier versions saved under another name.
+# Arrays, facts and parameters that earlier versions saved under another name.
 _RENAMED = {
     "pictures": "input_images",
     "picture_ids": "input_image_ids",
     "silenced_at": "ablated_at",
+    "silence": "ablate",
 }
 _MOST_UNPACKED = 1 << 30  # bytes; of more, an archive may hold this many times its size:
 _MOST_TIMES = 200
@@ -38,6 +39,7 @@ _DAMAGED = (
 )
 
 
+@called_as("ik.load_result('out/occlusion')")
 def load_result(folder: str | Path) -> Result:
     """Read a saved result.
 
@@ -78,7 +80,8 @@ def load_result(folder: str | Path) -> Result:
 
 def _read(manifest: Mapping[str, Any], folder: Path) -> Result:
     name = manifest["analysis"]
-    analysis = registry.QUESTIONS[name](**{k: _as_tuple(v) for k, v in manifest["fields"].items()})
+    fields = {_RENAMED.get(k, k): _as_tuple(v) for k, v in manifest["fields"].items()}
+    analysis = registry.QUESTIONS[name](**fields)
     origin = dict(manifest["origin"])
     origin["classes"] = tuple(origin["classes"])
     origin["names"] = {int(key): name for key, name in origin["names"].items()}

@@ -46,12 +46,12 @@ def hooked(classifier, module, pixels, filters):
     afters = []
     for k in range(filters):
 
-        def silence(_module, _inputs, output, k=k):
+        def zero(_module, _inputs, output, k=k):
             output = output.clone()
             output[:, k] = 0
             return output
 
-        handle = classifier.network.get_submodule(module).register_forward_hook(silence)
+        handle = classifier.network.get_submodule(module).register_forward_hook(zero)
         with torch.no_grad():
             afters.append(classifier.probabilities(pixels))
         handle.remove()

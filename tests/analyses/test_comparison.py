@@ -110,7 +110,7 @@ def test_a_network_is_compared_with_itself_under_an_ablation():
     classifier = small_classifier()
     result = ik.compare(classifier, classifier, IMAGES, ablate="2:1,4")
     assert result.names == ("all filters", "conv2:1,4 ablated")
-    counts = ik.Misclassifications(silence="2:1,4").run(classifier, IMAGES)
+    counts = ik.Misclassifications(ablate="2:1,4").run(classifier, IMAGES)
     assert [each.correct for each in result.scores] == [
         counts.score_before.correct,
         counts.score.correct,
@@ -240,7 +240,7 @@ def test_what_does_not_fit_is_refused():
     classifier = small_classifier()
     with pytest.raises(UsageError, match=r"give some, as in `ablate='3:7'`, or drop `site`"):
         ik.compare(classifier, classifier, IMAGES, site="activation")
-    with pytest.raises(UsageError, match="`occlusion` is -1; it must be at least 1"):
+    with pytest.raises(UsageError, match="`occlusion` is -1; it must be at least 0"):
         ik.compare(classifier, classifier, IMAGES, occlusion=-1)
     with pytest.raises(NotSupported, match=r"small \(12 x 10 px\) and other \(8 x 8 px\) cannot"):
         ik.compare(classifier, other(size=(8, 8)), IMAGES, occlusion=1)

@@ -41,7 +41,7 @@ SMALL = [
     Activations(layer="conv1", top=3),
     TopPatches(layer="all", top=3, per_image=2),
     Ablation(layer="all"),
-    Misclassifications(silence="2:1,4", mistakes=5),
+    Misclassifications(ablate="2:1,4", mistakes=5),
 ]
 every_analysis = pytest.mark.parametrize("analysis", SMALL, ids=lambda each: each.name)
 
@@ -360,7 +360,7 @@ def test_strict_makes_an_unreadable_file_an_error(analysis, classifier, photos):
 def test_no_image_that_can_be_read_is_an_error_that_says_so(analysis, classifier, photos):
     with pytest.raises(NoImages, match=r"2\.png"):
         analysis.run(classifier, photos.only([2]))
-    with pytest.raises(NoImages, match="holds no images"):
+    with pytest.raises(NoImages, match="there are no images in"):
         analysis.run(classifier, photos.only([]))
 
 

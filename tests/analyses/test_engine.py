@@ -65,7 +65,7 @@ def test_the_engine_is_the_one_that_was_chosen_and_the_numbers_are_those_of_auto
 @pytest.mark.parametrize("name", ANALYSES)
 def test_every_analysis_takes_the_argument_and_refuses_other_words(name, classifier, images):
     analysis = ANALYSES[name]()
-    with pytest.raises(UsageError, match="`engine` is 'fast'; give auto, full or incremental"):
+    with pytest.raises(UsageError, match="'fast'; give 'auto', 'full' or 'incremental'"):
         analysis.run(classifier, images, engine="fast")
     assert analysis.run(classifier, images, engine="full") is not None
 

@@ -132,11 +132,11 @@ def test_without_mistakes_there_are_none_to_show(steps, labelled_images):
 
 
 @pytest.mark.parametrize(
-    ("silence", "layer", "filters"), [("1:0", 1, [0]), ("conv2:4, 1", 2, [4, 1])]
+    ("ablate", "layer", "filters"), [("1:0", 1, [0]), ("conv2:4, 1", 2, [4, 1])]
 )
-def test_ablated_filters_count_as_with_zeroed_weights(silence, layer, filters):
+def test_ablated_filters_count_as_with_zeroed_weights(ablate, layer, filters):
     images = noisy_images(40)
-    found = Misclassifications(silence).run(small_classifier(), images, batch_size=16)
+    found = Misclassifications(ablate).run(small_classifier(), images, batch_size=16)
     whole, other = small_classifier(), small_classifier()
     convolution = other.network.get_submodule(f"conv{layer}")
     with torch.no_grad():

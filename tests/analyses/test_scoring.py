@@ -54,7 +54,7 @@ def relabelled(images, classifier):
 
 LABELLED = [
     Ablation("all", labels="predicted"),
-    Misclassifications(silence={2: [1, 4]}, labels="predicted"),
+    Misclassifications(ablate={2: [1, 4]}, labels="predicted"),
 ]
 
 
@@ -82,7 +82,7 @@ def test_images_without_labels_get_a_hint_at_predicted_labels(classifier, images
         Ablation().run(classifier, images.unlabelled())
     with pytest.raises(NoImages, match=r"or 'shapes'$"):  # they would all be correct
         Misclassifications().run(classifier, images.unlabelled())
-    with pytest.raises(UsageError, match="`labels` is 'own'; give given or predicted"):
+    with pytest.raises(UsageError, match="`labels` is 'own'; give 'given' or 'predicted'"):
         Ablation(labels="own")
 
 
@@ -143,7 +143,7 @@ class TestCommands:
         )
 
     def test_with_filters_ablated_both_accuracies_are_reported(self):
-        lines = self.output("misclassifications --silence 1:0 --silence conv2:0-1 --out here")
+        lines = self.output("misclassifications --ablate 1:0 --ablate conv2:0-1 --out here")
         result = ik.load_result("here")
         assert result.ablated == (("conv1", (0,)), ("conv2", (0, 1)))
         assert lines.splitlines()[2].startswith("with the filters ablated: accuracy ")

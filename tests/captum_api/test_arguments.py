@@ -59,7 +59,7 @@ def test_occlusion_takes_tensors(network, inputs, said):
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        (noise(2)[:0], r"inputs of shape \(0, 3, 12, 10\): .* with at least one image"),
+        (noise(2)[:0], r"inputs of shape \(0, 3, 12, 10\): there is no image; give at"),
         (noise(2)[0], r"inputs of shape \(3, 12, 10\): they must be .*inputs\[None\]"),
         (noise(2) * torch.inf, "not finite"),
         (noise(2)[:, :1], "SmallNet takes inputs of 3 channels, but these have 1$"),

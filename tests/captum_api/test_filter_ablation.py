@@ -210,7 +210,7 @@ def test_a_number_of_filters_per_forward_pass_that_is_none_is_refused(count, sai
             inputs_of()[0],
             r"inputs of shape \(3, 12, 10\).* for a single image, give inputs\[None\]",
         ),
-        (inputs_of()[:0], r"inputs of shape \(0, 3, 12, 10\).* with at least one image"),
+        (inputs_of()[:0], r"inputs of shape \(0, 3, 12, 10\): there is no image; give at"),
     ],
     ids=["array", "images", "one image", "no image"],
 )

@@ -1,6 +1,7 @@
 """Are the arguments in a message those that its reader types?"""
 
 import ast
+import re
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 import interpret_kit as ik
 from interpret_kit.cli.common.as_typed import as_typed, options_by_name
+from interpret_kit.cli.common.models import SAID
 from interpret_kit.cli.main import COMMANDS, ikit
 from interpret_kit.errors import OutputExists, UsageError
 from interpret_kit.trainers.recipe import Recipe
@@ -27,10 +29,11 @@ def options(name):
     [
         ("`batch_size` is 0; give 8", "--batch-size is 0; give 8"),
         ("use `labels='predicted'`, or `force=True`", "use --labels predicted, or --force"),
-        ('use `silence="3:7"`', "use --silence 3:7"),
-        ("use `silence={3: [7]}`", "use `silence={3: [7]}`"),
+        ('use `ablate="3:7"`', "use --ablate 3:7"),
+        ("use `ablate={3: [7]}`", "use `ablate={3: [7]}`"),
         ("use `split='my own'`", "use --split 'my own'"),
-        ("`mistakes=8` or `size=(64, 96)`", "--mistakes 8 or `size=(64, 96)`"),
+        ("`mistakes=8` or `size=(64, 96)`", "--mistakes 8 or --size 64x96"),
+        ("give `mean=(0.5, 0.5, 0.5)`", "give --mean 0.5,0.5,0.5"),
         ("`epochs` is a key of a study here", "`epochs` is a key of a study here"),
         ("labels='x' is a file", "labels='x' is a file"),
         ("resume it with `ik.resume`", "resume it with --resume"),
@@ -76,10 +79,10 @@ def test_a_switch_that_is_on_by_default_is_typed_as_its_opposite():
             "`crop` has no effect with `augment=False`; drop one of them",
         ),
         (
-            "misclassifications --silence 3,7",
-            "--silence '3,7' is not LAYER:FILTERS; give some, such as 3:7,9 or conv3:0-4",
-            lambda: ik.Misclassifications(silence="3,7"),
-            "`silence` '3,7' is not LAYER:FILTERS; give some, such as 3:7,9 or conv3:0-4",
+            "misclassifications --ablate 3,7",
+            "--ablate '3,7' is not LAYER:FILTERS; give some, such as 3:7,9 or conv3:0-4",
+            lambda: ik.Misclassifications(ablate="3,7"),
+            "`ablate` '3,7' is not LAYER:FILTERS; give some, such as 3:7,9 or conv3:0-4",
         ),
         (
             "top-patches --per-image 0",
@@ -119,6 +122,20 @@ def test_no_message_of_the_library_names_an_option_of_the_command_line():
             outside = "".join(text.split("'")[::2])
             found = [each for each in outside.replace(";", " ").split() if each in typed]
             assert not found, f"{file.name}: {text}"
+
+
+def test_a_setting_of_the_model_is_named_in_backticks_unless_in_a_call():
+    """Commands take all of them as options: outside of backticks, these stay as in Python."""
+    setting = re.compile(rf"\b({'|'.join(SAID)})=")
+    for file in (PACKAGE / "models").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        documented = [each for each in ast.walk(tree) if isinstance(each, kinds)]
+        prose = {ast.get_docstring(each, clean=False) for each in documented}
+        for text in (e.value for e in ast.walk(tree) if isinstance(e, ast.Constant)):
+            if isinstance(text, str) and text not in prose:
+                outside = re.sub(r"`[^`]*(`|$)|\w+\(.*|^[^(]*\)", "", text)
+                assert not setting.search(outside), f"{file.name}: {text}"
 
 
 def _texts_of_errors(tree):

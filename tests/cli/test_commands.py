@@ -20,7 +20,7 @@ NAMED = {
     "activations": "photos/3.png --layer 1",
     "top-patches": "--layer all --top 2",
     "ablation": "--layer all",
-    "misclassifications": "--silence 2:1",
+    "misclassifications": "--ablate 2:1",
 }
 
 
@@ -443,6 +443,20 @@ class TestOtherCommands:
         line = "train --data labelled --size 16 --channels 4 --epochs 1 --batch-size 4 --quiet"
         result = run(f"{line} --device cpu")
         assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train photos/", "(photos/); give images with --data, the output folder with --out"),
+        ("layers resnet18", "(resnet18); give a model with --model"),
+        ("jobs here there", "(there)"),
+    ],
+)
+def test_what_is_typed_without_its_option_is_refused_with_the_options_that_take_it(line, said):
+    result = CliRunner().invoke(ikit, line.split())
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"Error: Got unexpected extra argument {said}\n")
 
 
 @pytest.mark.parametrize(

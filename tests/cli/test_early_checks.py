@@ -78,9 +78,9 @@ MISTAKES = {
     "top-patches photo.png --per-image 0": "--per-image is 0",
     "top-patches photo.png --site here": "--site is 'here'",
     "ablation photo.png --filters 0,x": "--filters '0,x' holds 'x', which is not a number",
-    "misclassifications --silence 3": "--silence '3' is not LAYER:FILTERS; give some",
-    "misclassifications --silence 0:7": "no layer 0; layers are",
-    "misclassifications --silence 3:x": "--silence: filters 'x' holds 'x', which is not",
+    "misclassifications --ablate 3": "--ablate '3' is not LAYER:FILTERS; give some",
+    "misclassifications --ablate 0:7": "no layer 0; layers are",
+    "misclassifications --ablate 3:x": "--ablate: filters 'x' holds 'x', which is not",
     "occlusion photo.png --target doog": "no class 'doog' in embedded EfficientNet-Lite0 (Image",
     "occlusion photo.png --target 1000": "there are 1000, from 0 to 999; or give predicted, or",
     "occlusion photo.png --model cnn --target ct": "no class 'ct' in cnn; similar names: cat; or",
@@ -88,7 +88,7 @@ MISTAKES = {
     "activations photo.png --model cnn --layer cnov2": "names: conv2; 'ikit layers --all' l",
     "top-patches photo.png --model cnn --layer blocks": "maps; 'ikit layers --all' lists them",
     "ablation photo.png --model cnn --filters 0,3": "no filter 3 in layer conv2; it has 3 filters",
-    "misclassifications --model cnn --data shapes --silence 1:5": "no filter 5 in layer conv1; it",
+    "misclassifications --model cnn --data shapes --ablate 1:5": "no filter 5 in layer conv1; it",
     "top-patches --layer 99": "no layer 99; the layers are numbered from 1 to 49",
     "ablation --layer conv_stem --filters 32": "no filter 32 in layer conv_stem; it has 32",
     "attribution photo.png --method gradcam --layer 1,2": "--layer",
@@ -103,6 +103,20 @@ MISTAKES = {
     "show emtpy": "there is no folder emtpy; similar names: empty; give the folder an analysis",
     "show text.jpg": "text.jpg is a file; give the folder an analysis wrote",
     "train --data empty --out run": "run is not empty; use a new --out, or replace it with --fo",
+    "train --resume --out rnu --epochs 9": "no run to resume in rnu; similar runs: run; to start "
+    "one there, name its images: ikit train --data FOLDER --out rnu\n",
+    "train --resume --out 'my runs/a'": "no run to resume in my runs/a; to start one there, name "
+    "its images: ikit train --data FOLDER --out 'my runs/a'\n",
+    "layers --model nets.py": "there is no file nets.py; check the path: the current folder holds",
+    "layers --model weigths.pth": "there is no file weigths.pth; similar names: weights.pth\n",
+    "layers --model zzz": "'zzz' is not a file, run folder or timm model; timm.list_models() lists",
+    "compare run run --occlusion -1": "--occlusion is -1; it must be at least 0\n",
+    "sweep empty": "empty is a folder; give the TOML files of studies, as in: ikit sweep emp",
+    "train --size 24x20 --data photo.png": "photo.png is a file; training needs a folder with one",
+    "layers --model rnu": "'rnu' is not a file, run folder or timm model; similar runs: run\n",
+    "layers --model ./cnn1": "there is no file or folder ./cnn1; similar runs: cnn\n",
+    "layers --model new/thing": "no file or folder new/thing; for a repository of the Hugging Face "
+    "Hub, give hf-hub:new/thing\n",
     "train --resume --out run --lr 1": "cannot resume run: its --lr is 0.003, not 1.0; repeat",
     "train --data nowhere": "no file, folder or data set 'nowhere'; give a file, a folder of",
     "train --data photo.png": "photo.png is a file; training needs a folder with one folder of",
@@ -179,7 +193,7 @@ NAMED_WRONGLY = {
     "activations --filters 4": "no filter 4 in layer 0; it has 4 filters",
     "top-patches --layer 9": "no layer 9; the layers are numbered",
     "ablation --layer 1,9": "no layer 9; the layers are numbered",
-    "misclassifications --silence 1:4": "no filter 4 in layer 0; it has 4 filters",
+    "misclassifications --ablate 1:4": "no filter 4 in layer 0; it has 4 filters",
     "atlas --layer 9": "no layer 9; the layers are numbered",
     "atlas --window 25": "25x25 px is larger than the image of 24x24 px",
 }
@@ -216,7 +230,7 @@ def test_what_only_the_network_knows_is_refused_before_the_images_are_found(
         (lambda net, **how: Activations(layer=9).run(net, **how), LayerNotFound),
         (lambda net, **how: TopPatches(layer=9).run(net, **how), LayerNotFound),
         (lambda net, **how: Ablation(filters=99).run(net, **how), LayerNotFound),
-        (lambda net, **how: Misclassifications(silence="9:1").run(net, **how), LayerNotFound),
+        (lambda net, **how: Misclassifications(ablate="9:1").run(net, **how), LayerNotFound),
     ],
 )
 def test_in_python_neither_a_data_set_is_drawn_nor_an_image_hashed(
@@ -278,9 +292,9 @@ def test_every_mistake_is_read_as_a_shell_reads_it():
         (lambda: Ablation(layer="-3"), LayerNotFound, "no layer -3"),
         (lambda: Ablation(filters="-1"), LayerNotFound, "`filters` '-1' holds '-1', which"),
         (
-            lambda: Misclassifications(silence="3:"),
+            lambda: Misclassifications(ablate="3:"),
             LayerNotFound,
-            "`silence`: filters '' holds '', which",
+            "`ablate`: filters '' holds '', which",
         ),
         (lambda: Misclassifications(mistakes=0), UsageError, "`mistakes` is 0"),
     ],
@@ -296,7 +310,7 @@ def test_what_makes_sense_for_some_network_is_not_refused():
     assert (activations.layer, activations.filters) == ("block.0.conv#2", (3, 5))
     ablation = Ablation(layer="1, last,conv2", filters=" all ")
     assert (ablation.layer, ablation.filters) == ((1, "last", "conv2"), "all")
-    assert Misclassifications(silence="a:b:0,4").silence == (("a:b", (0, 4)),)
+    assert Misclassifications(ablate="a:b:0,4").ablate == (("a:b", (0, 4)),)
 
 
 def test_one_image_that_can_be_read_is_enough_unless_strict(place, tmp_path):

@@ -46,7 +46,11 @@ def test_jobs_shows_what_is_done_and_what_is_left(job):
 def test_a_folder_without_a_job_is_reported_in_a_line(tmp_path):
     done = CliRunner().invoke(ikit, ["jobs", str(tmp_path)])
     assert done.exit_code == 2
-    assert "holds no job (no job.json); give the job folder of an analysis" in done.output
+    assert f"{tmp_path} is not a job folder (it has no job.json); give the job" in done.output
+    (tmp_path / "mine").mkdir()
+    misspelt = CliRunner().invoke(ikit, ["jobs", str(tmp_path / "mien")])
+    near = f"similar names: {tmp_path / 'mine'}; give the job folder of an analysis"
+    assert f"Error: there is no job folder {tmp_path / 'mien'}; {near}\n" == misspelt.stderr
 
 
 def test_resume_without_a_job_is_refused_before_a_model_is_loaded(tmp_path):
@@ -169,12 +173,12 @@ def test_a_newer_run_and_other_variables_do_not_change_what_is_resumed(place, mo
         patch.setenv("IKIT_MISCLASSIFICATIONS_SILENCE", "1:0")
         patch.setenv("IKIT_STRICT", "1")
         stopped = command("misclassifications --out mine", patch)
-    told = "--out mine --model runs/mine --data labelled --silence 1:0 --strict --resume"
+    told = "--out mine --model runs/mine --data labelled --ablate 1:0 --strict --resume"
     assert told_by(stopped) == f"misclassifications {told}"
     finish_another_training(place)
     monkeypatch.setenv("IKIT_DATA", "elsewhere")
     assert command(told_by(stopped), monkeypatch).exit_code == 0
-    assert json.loads((place / "mine/manifest.json").read_text())["fields"]["silence"] == [[1, [0]]]
+    assert json.loads((place / "mine/manifest.json").read_text())["fields"]["ablate"] == [[1, [0]]]
 
 
 def test_a_variable_that_the_images_overrule_is_not_typed(place, monkeypatch):
@@ -222,7 +226,7 @@ def test_a_run_that_has_kept_nothing_leaves_nothing_behind(place, monkeypatch):
         stopped = command("misclassifications", patch)
     assert stopped.stderr == "Error: stopped by Ctrl-C\n"
     assert folders(place) == []
-    wrong = command("misclassifications --silence 9:1", monkeypatch)
+    wrong = command("misclassifications --ablate 9:1", monkeypatch)
     assert wrong.exit_code == 2
     assert folders(place) == []
 

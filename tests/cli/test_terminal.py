@@ -155,7 +155,7 @@ def test_errors_and_warnings_hold_nothing_that_steers_a_terminal():
     assert "?[31mred?[0m" in ran.output
     assert "\x1b" not in ran.output
     ran = CliRunner().invoke(ikit, ["jobs", red])  # a folder that is not there
-    assert "Error: ?[31mred?[0m holds no job" in ran.output
+    assert "Error: there is no job folder ?[31mred?[0m" in ran.output
     record = logging.LogRecord("", logging.WARNING, "", 1, "cannot write %s", (f"a\n{red}",), None)
     assert Printable().format(record) == "cannot write a ?[31mred?[0m"
 

@@ -136,7 +136,7 @@ WRONG = {
     "zero bytes": ("occlusion zero.jpg", FAILED, ["zero.jpg", "empty"]),
     "cut off": ("occlusion cut.jpg", FAILED, ["cut.jpg", "damaged or truncated"]),
     "unreadable, strict": ("occlusion photos/0.png text.jpg --strict", FAILED, ["text.jpg"]),
-    "empty folder": ("occlusion empty", FAILED, ["empty", "no images", ".jpg"]),
+    "empty folder": ("occlusion empty", FAILED, ["the folder empty is empty; give a file"]),
     "folder of other files": ("occlusion --data text", FAILED, ["text", "no images"]),
     "no such data set": ("predict --data cifar11", USAGE, ["cifar11", "similar names: cifar10"]),
     "folder among files": ("predict photos/0.png photos", USAGE, ["photos is a folder"]),
@@ -157,7 +157,7 @@ WRONG = {
     "filter out of range": ("activations photos --layer 1 --filters 2", USAGE, ["2 filters, from"]),
     "filter in words": ("ablation labelled --filters first", USAGE, ["'first'", "0,5, 0-7 or all"]),
     "no such site": ("activations photos --site here", USAGE, ["'here'", "convolution"]),
-    "--silence without a filter": ("misclassifications --silence 2", USAGE, ["LAYER:FILTERS"]),
+    "--ablate without a filter": ("misclassifications --ablate 2", USAGE, ["LAYER:FILTERS"]),
     "unknown class": ("occlusion photos --target gren", USAGE, ["'gren'", "green"]),
     "class out of range": ("occlusion photos --target 4", USAGE, ["no class 4", "from 0 to 3"]),
     "ambiguous class": ("occlusion photos --target 'dark blue'", USAGE, ["several", "2, 3"]),
@@ -217,7 +217,11 @@ WRONG = {
     "choice of another network": ("train --arch resnet18 --kernel 5", USAGE, ["kernel"]),
     # studies
     "no such study": ("sweep nowhere.toml", USAGE, ["nowhere.toml", "study"]),
-    "study that is a folder": ("sweep labelled", USAGE, ["labelled", "cannot read"]),
+    "study that is a folder": (
+        "sweep labelled",
+        USAGE,
+        ["labelled is a folder", "labelled/*.toml"],
+    ),
     "scale over 1": ("sweep nowhere.toml --scale 2", USAGE, ["--scale", "0<x<=1"]),
     # options that would be ignored
     "data beside named images": (
@@ -232,7 +236,7 @@ WRONG = {
         USAGE,
         ["--top is 3"],
     ),
-    "site without filters": ("misclassifications --site activation", USAGE, ["--silence 3:7"]),
+    "site without filters": ("misclassifications --site activation", USAGE, ["--ablate 3:7"]),
     "warmup of no schedule": ("train --schedule none --warmup 0.3", USAGE, ["warmup", "schedule"]),
     "step of no pooling": ("train --pool 0 --pool-stride 2", USAGE, ["--pool-stride", "--pool 0"]),
     # the command line itself

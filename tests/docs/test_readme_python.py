@@ -10,13 +10,15 @@ import torch
 import torchvision
 from networks_on_paper import drawn
 from PIL import Image
+from small_runs import write_colours
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import interpret_kit as ik
+from interpret_kit.models.loading.recorded_runs import EMBEDDED_NAME
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-FIRST, SECOND, *_ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+FIRST, SECOND, THIRD = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -54,6 +56,16 @@ def run(code, given, folder):
     return names["result"]
 
 
+def test_the_first_lines_explain_a_photo_with_the_embedded_model(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    Image.fromarray(levels).save(tmp_path / "photo.jpg")
+    lines = shortened(FIRST, (", figures=True", ""), ("window=56, stride=28", "112, 112"))
+    result = run(lines, {}, tmp_path)
+    assert (result.origin.model, result.origin.images) == (EMBEDDED_NAME, "photo.jpg")
+    assert result.attribution.shape == (1, 224, 224)
+    assert "shapes" not in FIRST  # whose classes are not those of the model
+
+
 def test_the_first_lines_explain_a_folder_of_other_classes_than_imagenets(folder, tmp_path):
     lines = shortened(FIRST, (", figures=True", ""), ("window=56, stride=28", "112, 112"))
     result = run(lines, {"images": ik.load_images(folder).only([0, 3])}, tmp_path)
@@ -85,3 +97,14 @@ def test_the_lines_for_a_network_of_ones_own_run(tmp_path):
     assert result.analysis == ik.Ablation(layer=[1, 3], filters=range(8), labels="predicted")
     assert result.broken.shape == (16, 2)
     assert result.total.sum() == 2
+
+
+def test_the_lines_that_train_a_network_and_compare_recipes_run(tmp_path):
+    write_colours(tmp_path / "photos", 4, seed=0)
+    small = ("channels=(48, 96, 192)", "channels=(4,), size=8, epochs=1, batch_size=4")
+    quick = '"epochs": 1, "channels": (4,), "size": 8, "batch_size": 4'
+    lines = shortened(THIRD, small, ('"epochs": 10', quick), ("runs/photos", "runs/a"))
+    result = run(lines, {}, tmp_path)
+    assert (tmp_path / "runs/a/model.safetensors").is_file()
+    assert [row[0] for row in result.summary().rows] == ["3", "5"]
+    assert result.val_accuracy.shape == (2, 2)

@@ -17,7 +17,7 @@ from interpret_kit.jobs.folder import job_argument
 from interpret_kit.jobs.status import status_of
 from interpret_kit.results.lock import alone_in
 
-COUNTS = Misclassifications(silence="2:1,4", mistakes=5)
+COUNTS = Misclassifications(ablate="2:1,4", mistakes=5)
 AGAIN = "is damaged, or of another job: the shard is computed again"
 
 

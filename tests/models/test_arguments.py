@@ -48,16 +48,16 @@ SAME = [
     (Occlusion, "window", 16, [16, "16", [16], np.int64(16)]),
     (
         Misclassifications,
-        "silence",
+        "ablate",
         ((3, (7, 9)),),
         [{3: [7, 9]}, "3:7,9", [(3, [7, 9])], ["3:7,9"]],
     ),
     (
-        *(Misclassifications, "silence", ((3, (7,)), ("conv5", (0, 1)))),
+        *(Misclassifications, "ablate", ((3, (7,)), ("conv5", (0, 1)))),
         [{3: 7, "conv5": range(2)}, ["3:7", "conv5:0-1"], [[3, [7]], ["conv5", [0, 1]]]],
     ),
-    (Misclassifications, "silence", ((2, "all"),), [{2: "all"}, "2:all"]),
-    (Misclassifications, "silence", (), ["", {}, [], ()]),
+    (Misclassifications, "ablate", ((2, "all"),), [{2: "all"}, "2:all"]),
+    (Misclassifications, "ablate", (), ["", {}, [], ()]),
     (TopPatches, "top", 3, [3, np.int64(3), torch.tensor(3)]),
 ]
 
@@ -78,13 +78,13 @@ EXAMPLES = {
     "filters": r'; give filters=\[0, 5\], filters=range\(8\) or filters="(all|strongest)"$',
     "layer": r'; give layer=3, layer="conv3" or layer=(\[1, 3\]|network\.conv3)$',
     "target": r'; give target=2, target="dog", or one for each image, as in target=\[0, 2\]$',
-    "silence": r'; give silence=\{3: \[7, 9\]\} or silence=\{"conv3": 7\}$',
+    "ablate": r'; give ablate=\{3: \[7, 9\]\} or ablate=\{"conv3": 7\}$',
 }
 WRONG = {
     "filters": [None, True, 2.5, float("nan"), [], [[0]], [0, None], [True], -1, [0, -1], {0: 1}],
     "layer": [None, True, 2.5, [], [[1]], [1, None], {1: 2}, b"1", slice(3)],
     "target": [None, True, 2.5, [], [[0]], [0, None], -1, [0, -1], {0: 1}, torch.zeros(2, 2)],
-    "silence": [None, True, 3, 2.5, [3, 7], [(3,)], [None]],
+    "ablate": [None, True, 3, 2.5, [3, 7], [(3,)], [None]],
 }
 
 
@@ -118,21 +118,21 @@ def test_an_impossible_argument_is_reported_with_an_example(field, value):
         (lambda: Ablation(layer="-1"), "no layer -1; layers are numbered from 1"),
         (lambda: Activations(layer=[1, 2]), r"`layer` \[1, 2\] names several layers, but one is"),
         (lambda: Activations(layer="1-2"), "`layer` '1-2' names several layers, but one is needed"),
-        (lambda: Misclassifications(silence="2"), "`silence` '2' is not LAYER:FILTERS"),
+        (lambda: Misclassifications(ablate="2"), "`ablate` '2' is not LAYER:FILTERS"),
         (lambda: Activations(layer="all"), "`layer` 'all' names several layers, but one is needed"),
         (
-            lambda: Misclassifications(silence="1:0,2:1"),
-            "`silence` '1:0,2:1' names several layers;",
+            lambda: Misclassifications(ablate="1:0,2:1"),
+            "`ablate` '1:0,2:1' names several layers;",
         ),
-        (lambda: Misclassifications(silence={2: 2.5}), "^`silence`: filters is 2.5; give"),
-        (lambda: Misclassifications(silence={None: 2}), "^`silence`: layer is None; give"),
+        (lambda: Misclassifications(ablate={2: 2.5}), "^`ablate`: filters is 2.5; give"),
+        (lambda: Misclassifications(ablate={None: 2}), "^`ablate`: layer is None; give"),
         (lambda: Occlusion(target=""), "`target` '' is empty; give a name or an index"),
         (lambda: TopPatches(top=0), "`top` is 0; it must be at least 1"),
         (lambda: TopPatches(top=2.5), "`top` is 2.5; give an integer, as in `top=8`"),
         (lambda: TopPatches(per_image=None), "`per_image` is None; give an integer"),
         (
             lambda: Ablation(site="here"),
-            "`site` is 'here'; give convolution, pre-activation or act",
+            "`site` is 'here'; give 'convolution', 'pre-activation' or 'act",
         ),
         (lambda: Ablation(only_right="yes"), "`only_right` is 'yes'; give True or False"),
     ],
@@ -157,7 +157,7 @@ class TestModulesAsLayers:
         assert classifier.find_layers([classifier.network.conv1, "2"])[0].label == "conv1"
 
     def test_filters_of_a_module_can_be_ablated(self, classifier, images):
-        found = Misclassifications(silence={classifier.network.conv2: [1, 4]})
+        found = Misclassifications(ablate={classifier.network.conv2: [1, 4]})
         assert found.run(classifier, images).ablated == (("conv2", (1, 4)),)
 
     def test_a_module_of_another_network_is_reported(self, classifier, images):
@@ -169,7 +169,7 @@ class TestModulesAsLayers:
 
 
 def test_filters_of_several_layers_are_ablated_together(classifier, images):
-    found = Misclassifications(silence={1: [0, 3], "conv2": 2, "last": 4}).run(classifier, images)
+    found = Misclassifications(ablate={1: [0, 3], "conv2": 2, "last": 4}).run(classifier, images)
     network = classifier.network
     with torch.no_grad():
         for layer, filters in ((network.conv1, [0, 3]), (network.conv2, [2, 4])):

@@ -1,6 +1,8 @@
 import dataclasses
 import re
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from networks_on_paper import (
@@ -9,12 +11,15 @@ from networks_on_paper import (
     ColourNet,
     SmallNet,
     TopLeftNet,
+    noisy_images,
     plain,
     small_classifier,
 )
 from PIL import Image
 from torch import nn
 
+from interpret_kit.captum_api.filter_ablation import FilterAblation
+from interpret_kit.captum_api.occlusion import IncrementalOcclusion
 from interpret_kit.errors import BadWeights, ClassNotFound, NotSupported, UsageError
 from interpret_kit.models.classes.lookup import folded
 from interpret_kit.models.classifier import Classifier
@@ -81,6 +86,44 @@ def test_maps_or_dictionaries_are_not_logits():
         plain(Maps(), (4, 4)).probabilities(torch.rand(2, 3, 4, 4))
     with pytest.raises(NotSupported, match="returned dict"):
         plain(Maps(), (4, 4)).probabilities(torch.rand(3, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((0, 3, 4, 6), r"pixels of shape \(0, 3, 4, 6\): there is no image; give at least one"),
+        ((1, 3, 0, 6), r"pixels of shape \(1, 3, 0, 6\): there is no pixel; give at least one"),
+        (
+            (2, 3, 6, 4),
+            r"pixels of 6 x 4 \(height x width\), but the classifier takes 4 x 6: if height and "
+            r"width are swapped, give pixels\.transpose\(2, 3\)",
+        ),
+    ],
+)
+def test_no_image_and_swapped_sides_are_refused_by_every_call(shape, said):
+    classifier = plain(ColourNet(), (4, 6))  # its global pooling takes any size
+    pixels, window = torch.full(shape, 0.5), (3, 2, 2)
+    filters, windows = FilterAblation(classifier, layer=1), IncrementalOcclusion(classifier)
+    for call in (classifier, classifier.probabilities, partial(filters.attribute, target=0)):
+        with pytest.raises(UsageError, match=said):
+            call(pixels)
+    if shape[2]:
+        with pytest.raises(UsageError, match=said.replace("pixels of shape", "inputs of shape")):
+            windows.attribute(pixels, window, target=0)
+    assert classifier(torch.full((2, 3, 6, 6), 0.5)).tolist() == [[0.5, 1.0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (noisy_images(2), r"an ImageSet; give it to the run of an analysis, as in ik\.Occlusion\("),
+        ("photo.jpg", r"a str; load images with ik\.load_images, and pass them to the run of an a"),
+        (np.zeros((1, 3, 4, 4)), r"a ndarray; give torch\.from_numpy\(array\)$"),
+    ],
+)
+def test_what_is_not_a_tensor_is_refused_with_what_takes_it(given, said):
+    with pytest.raises(UsageError, match=rf"pixels must be a tensor .*, not {said}"):
+        saying([0.0, 1.0]).probabilities(given)
 
 
 def test_normalisation_is_inside():

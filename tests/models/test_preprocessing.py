@@ -76,7 +76,9 @@ def test_a_timm_network_says_itself_how_its_images_are_prepared():
 
 def test_any_other_network_must_be_told_and_the_error_says_how():
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    with pytest.raises(UsageError, match=r"which size, mean, std .* Classifier\(network, size="):
+    with pytest.raises(
+        UsageError, match=r"which size, mean, std .* as in `size=\(224, 224\)`, `me"
+    ):
         Classifier(network)
     with pytest.raises(UsageError, match=r"Sequential does not say which mean, std"):
         Classifier(network, size=2)
@@ -114,7 +116,7 @@ def test_one_side_is_a_square(size):
     "size", [0, -1, (0, 3), 64.5, "64", "big", (3, 64, 64), (64,), True, None, 10**6, float("nan")]
 )
 def test_an_impossible_size_is_reported(size):
-    with pytest.raises(UsageError, match=r"give a side in pixels \(64\) or height and width"):
+    with pytest.raises(UsageError, match=r"give `size=64` or, for height and width, `size=\(64"):
         Preprocessing(size, **HALVES)
 
 

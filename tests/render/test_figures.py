@@ -358,7 +358,7 @@ def test_each_map_can_have_its_own_scale_and_the_overview_states_it():
 
 
 def test_a_scale_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="`scale` is 'eahc'; give shared or each"):
+    with pytest.raises(UsageError, match="`scale` is 'eahc'; give 'shared' or 'each'"):
         occlusion().save(tmp_path / "out", scale="eahc")
     assert not list(tmp_path.iterdir())
 

@@ -13,6 +13,7 @@ from interpret_kit.analyses import ANALYSES
 from interpret_kit.analyses.ablation import Ablation
 from interpret_kit.analyses.activations import Activations
 from interpret_kit.analyses.attribution import Attribution
+from interpret_kit.analyses.comparing.run import compare
 from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.top_patches import TopPatches
@@ -34,7 +35,7 @@ SMALL = [
     Activations(layer=1, top=2),
     TopPatches(layer="all", top=2),
     Ablation(layer="all"),
-    Misclassifications(silence="2:1", mistakes=3),
+    Misclassifications(ablate="2:1", mistakes=3),
 ]
 
 
@@ -106,7 +107,7 @@ def test_every_kind_of_figure_is_explained(hostile):
 
 
 def test_a_page_says_what_was_asked_and_of_what(hostile):
-    for asked in ("window 5 side of the window", "silence 2:1 filters to ablate"):
+    for asked in ("window 5 side of the window", "ablate 2:1 filters to ablate"):
         assert asked in hostile.text
     assert "fingerprint of the model" in hostile.text
     assert "torch " in hostile.text
@@ -166,6 +167,28 @@ def test_a_section_without_a_title_is_called_by_its_question(tmp_path, classifie
     page = Page(write_report(tmp_path, [Section(tmp_path / "counts")]))
     assert "Which classes fail?" in page.text
     assert page.all("img") == []
+
+
+def test_each_section_names_its_model_and_so_does_a_title_that_is_there_twice(tmp_path, images):
+    first, second = small_classifier(), small_classifier(seed=2)
+    first.name, second.name = "runs/a", "runs/b<i>"
+    for name, each in (("a", first), ("b", second)):
+        Misclassifications().run(each, images).save(tmp_path / name)
+    compare(first, second, images).save(tmp_path / "both")
+    compare(first, first, images, ablate="2:1").save(tmp_path / "ablated")
+    write_run(tmp_path / "photos-1")
+    folders = [tmp_path / each for each in ("a", "b", "both", "photos-1")]
+    page = Page(write_report(tmp_path / "page", folders))
+    assert_safe_and_whole(page)
+    for line in ("misclassifications: runs/a", "misclassifications: runs/b<i>"):
+        assert f" {line} Which classes fail?" in page.text
+    for line in ("Which classes fail? (runs/a)", "Which classes fail? (runs/b<i>)"):
+        assert page.text.count(line) == 1
+    assert " comparison: runs/a and runs/b<i> Which classes and images" in page.text
+    assert " training: photos-1 How accurate" in page.text
+    assert "How accurate is the network? (" not in page.text
+    alone = Page(write_report(tmp_path / "alone", tmp_path / "ablated"))
+    assert "comparison: runs/a Which classes and images" in alone.text
 
 
 def test_a_page_still_works_where_its_folder_was_moved_to(tmp_path, classifier, images):

@@ -33,3 +33,12 @@ def test_arrays_that_were_called_pictures_are_read(analysis, classifier, images,
     assert len(read.input_images) > 0
     for each in saved.array_fields():
         np.testing.assert_array_equal(getattr(read, each.name), getattr(saved, each.name))
+
+
+def test_the_earlier_name_of_the_filters_to_ablate_is_read(classifier, images, tmp_path):
+    saved = Misclassifications(ablate="2:1", mistakes=2).run(classifier, images)
+    folder = saved.save(tmp_path / "old")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["fields"]["silence"] = manifest["fields"].pop("ablate")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert load_result(folder).analysis == saved.analysis

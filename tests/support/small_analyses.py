@@ -18,7 +18,7 @@ SMALL = [
     Activations(layer="conv1", top=3),
     TopPatches(layer="all", top=3, per_image=2, site="convolution"),
     Ablation(layer="all"),
-    Misclassifications(silence="2:1,4", mistakes=5),
+    Misclassifications(ablate="2:1,4", mistakes=5),
 ]
 every_analysis = pytest.mark.parametrize("analysis", SMALL, ids=lambda each: each.name)
 

@@ -22,7 +22,7 @@ import torch
 
 from interpret_kit.errors import CannotWrite, DoesNotFit, OutputExists, RunError, WrongType
 from interpret_kit.jobs.ray_cluster import RayCluster
-from interpret_kit.models.argument_values import path_argument, shown
+from interpret_kit.models.argument_values import called_as, path_argument, shown
 from interpret_kit.models.loading.recorded_runs import LOCK
 from interpret_kit.results.atomic import MANIFEST, MARKER, is_ours, mark, write_whole
 from interpret_kit.results.lock import alone_in
@@ -75,8 +75,10 @@ class How:
 
 
 ONE_BY_ONE, NOBODY = How(), Listener()
+_EXAMPLE = "ik.Study(recipe={'data': 'photos/'}, vary={'lr': [0.003, 0.01]})"
 
 
+@called_as(f"ik.sweep({_EXAMPLE}, 'sweeps/lr')")
 def sweep(
     study: Study | str | Path,
     out: str | Path,
@@ -107,6 +109,11 @@ def sweep(
     refuse_within_import()
     out = path_argument(out, "out")
     study = _study(study)
+    if not isinstance(how, How):
+        raise WrongType(
+            f"`how` is {shown(how)}; give a How, as in "
+            "interpret_kit.trainers.sweep.runner.How(jobs=2)"
+        )
     check_out(out, study, force=force)
     trials = {each.place: each for each in trials_of(study)}
     planned, hopeless = _plan(trials.values(), out / TRIALS, how, listener)
@@ -129,8 +136,7 @@ def _study(given: Study | str | Path) -> Study:
     if isinstance(given, (str, os.PathLike)):
         return read_study(Path(given))
     raise WrongType(
-        f"`study` is {shown(given)}; give an ik.Study, as in ik.Study(vary={{'lr': [0.01, 0.1]}}), "
-        "or the path of a TOML file"
+        f"`study` is {shown(given)}; give an ik.Study, as in {_EXAMPLE}, or the path of a TOML file"
     )
 
 

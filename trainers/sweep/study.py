@@ -128,6 +128,10 @@ def read_study(file: Path, scale: float = 1.0, **changed: Any) -> Study:
         UsageError: it is not TOML, or names a field that recipes do not have.
     """
     refuse_url(file)
+    if file.is_dir():
+        raise NothingThere(
+            f"{file} is a folder; give the TOML files of studies, as in: ikit sweep {file}/*.toml"
+        )
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -23,6 +23,7 @@ from interpret_kit.analyses.progress import Progress, reporting
 from interpret_kit.data.folders.omitted import refuse_losses
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, UnreadableImage, shortened
+from interpret_kit.models.argument_values import called_as
 from interpret_kit.models.arguments import AblatedFilters
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, FULL
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from interpret_kit.models.preprocessing import Preprocessing
 
 
+@called_as("ik.compare(first, second, 'photos/')")
 def compare(  # noqa: PLR0913 - all but three are keywords with a default
     first: Classifier,
     second: Classifier,
@@ -163,7 +165,7 @@ def _labelled(images: Spec, first: Classifier, *, strict: bool) -> ImageSet:
         refuse_losses(given.omitted, given.source)
     given = given.with_classes_of(first)
     if not len(given):
-        raise NoImages(f"{given.source} holds no images; give at least one")
+        raise NoImages(f"there are no images in {given.source}; give at least one")
     return given.only_labelled("comparison")
 
 

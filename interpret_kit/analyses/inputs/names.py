@@ -75,7 +75,7 @@ def check_fields(network: HasNames, fields: Mapping[str, Any]) -> None:
     check_target(network, fields.get("target", LABEL))
     if "layer" in fields:
         check_layers(network, fields["layer"], fields.get("filters", ALL))
-    check_ablated(network, fields.get("silence", ()))
+    check_ablated(network, fields.get("ablate", ()))
 
 
 def check_target(network: HasNames, target: Any) -> None:

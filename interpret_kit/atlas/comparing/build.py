@@ -27,7 +27,7 @@ from interpret_kit.atlas.inputs import AtlasInputs, AtlasStep, checked_photos
 from interpret_kit.atlas.kept.parts import AtlasParts
 from interpret_kit.atlas.settings import AtlasSettings
 from interpret_kit.data.load import Spec, load_images
-from interpret_kit.models.argument_values import path_argument
+from interpret_kit.models.argument_values import called_as, path_argument
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.engines import AUTO, engine_argument
 
@@ -42,6 +42,7 @@ class _Pair(NamedTuple):
     second: AtlasInputs
 
 
+@called_as("ik.write_atlas_comparison(first, second, 'photos/', 'site')")
 def write_atlas_comparison(  # noqa: PLR0913 - all but four are keywords with a default
     first: Classifier,
     second: Classifier,

@@ -11,6 +11,7 @@ import dataclasses
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -199,11 +200,7 @@ def _listed(
 
     names = PackedText(walk(level.folder, note))
     if not len(names):
-        line = line_of(omissions.listed())
-        raise NoImages(
-            f"{level.folder} holds no images ({shortened(suffixes(), most=6)}); give a file, a "
-            f"folder of images or a folder of class folders{line and f'; {line}'}"
-        )
+        raise NoImages(_nothing_in(level.folder, omissions))
     if level.table is not None:
         labels, classes = _labels_in_table(level.table, names, classes, omissions)
     else:
@@ -213,6 +210,17 @@ def _listed(
     omitted = omissions.listed()
     listed = (names, labels, tuple(classes))
     return Listing(level.folder, *listed, folder=level.folder, omitted=omitted, notes=notes)
+
+
+def _nothing_in(folder: Path, omissions: Omissions) -> str:
+    """Say of a folder without images what it holds instead."""
+    give = "give a file, a folder of images or a folder of class folders"
+    with suppress(OSError), os.scandir(folder) as entries:  # OSError: it cannot be opened
+        if not any(entries):
+            return f"the folder {folder} is empty; {give}"
+    line = line_of(omissions.listed())
+    kinds = shortened(suffixes(), most=6)
+    return f"there are no images ({kinds}) in {folder}; {give}{line and f'; {line}'}"
 
 
 def _splits_within(names: Iterable[str]) -> tuple[str, ...]:

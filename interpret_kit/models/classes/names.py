@@ -27,7 +27,7 @@ def class_names(classes: Any) -> tuple[str, ...]:
     if names is None or not all(isinstance(each, (str, int)) for each in names):
         raise UsageError(
             f"classes is {_shown(classes)}; give the names in the order of the network's outputs, "
-            "classes=['cat', 'dog'], or {0: 'cat', 1: 'dog'}"
+            "`classes=['cat', 'dog']`, or {0: 'cat', 1: 'dog'}"
         )
     return tuple(map(str, names))
 

@@ -112,6 +112,7 @@ def from_file(source: MadeByFile, said: Said) -> Classifier:
     from torch import nn
 
     from interpret_kit.models.classifier import Classifier
+    from interpret_kit.models.probing.misfits import article
 
     name = str(source)
     try:
@@ -124,7 +125,7 @@ def from_file(source: MadeByFile, said: Said) -> Classifier:
         return made
     if not isinstance(made, nn.Module):
         raise WrongType(
-            f"{name} returns a {type(made).__name__}; return a torch.nn.Module, or an "
+            f"{name} returns {article(made)}; return a torch.nn.Module, or an "
             "ik.Classifier with its size, mean, std and classes"
         )
     names = said.classes or Names(())

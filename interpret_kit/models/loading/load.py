@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from interpret_kit.errors import BadWeights, InterpretError, UsageError
+from interpret_kit.models.argument_values import called_as
 from interpret_kit.models.checkpoints.name_matching import best_match, fill
 from interpret_kit.models.checkpoints.tied_weights import save_weights
 from interpret_kit.models.checkpoints.weights import first_line, read_checkpoint
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 
+@called_as("ik.load_classifier('resnet50')")
 def load_classifier(  # noqa: PLR0913  # each can be said of a checkpoint
     spec: str | Path | None = None,
     *,
@@ -136,7 +138,7 @@ def pick_device(device: str) -> torch.device:
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         seen = torch.cuda.device_count() or "no"
-        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give auto or cpu")
+        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give 'auto' or 'cpu'")
     return torch.device(device)
 
 

@@ -5,14 +5,16 @@ A training run, a model that timm saved for the hub, or neither. This does not i
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from interpret_kit.errors import BadWeights, NothingThere, shortened
 
+RUNS = Path("runs")  # where 'ikit train' writes runs by default
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 HISTORY, STATE = "history.csv", "resume.pt"
 LOCK = ".lock"  # written by a training that is running, or was killed
@@ -143,3 +145,27 @@ def _why_no_model(folder: Path) -> str:
         f"{folder} is not a training run: it has no {CONFIG}; make one with "
         f"'ikit train --out {folder}'"
     )
+
+
+def close_runs(path: Path) -> str:
+    """List runs with a name similar to that of a missing one, for the end of an error message.
+
+    They are looked for in its folder and under ./runs; "" if there are none.
+    """
+    named = {
+        each.name: each
+        for above in dict.fromkeys((RUNS, path.parent))  # those of its folder take precedence
+        for each in _runs_in(above)
+    }
+    found = [str(named[name]) for name in difflib.get_close_matches(path.name, named)]
+    return f"; similar runs: {', '.join(found)}" if found else ""
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    try:
+        inside = sorted(folder.iterdir())
+    except (OSError, ValueError):  # there is no such folder, or it cannot be read
+        return
+    for each in inside:
+        if (each / CONFIG).is_file() or (each / STATE).is_file():
+            yield each

@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from interpret_kit.errors import BadWeights, NothingThere, UsageError, WrongType
+from interpret_kit.errors import BadWeights, NothingThere, UsageError, WrongType, close_files
 from interpret_kit.models.argument_values import at_home, possible_path, shown
-from interpret_kit.models.loading.beyond_timm import functions_in, made_by_file
+from interpret_kit.models.loading.beyond_timm import TORCHVISION, functions_in, made_by_file
 from interpret_kit.models.loading.model_folders import (
     CHECKPOINTS,
     CONFIG,
@@ -25,7 +25,13 @@ from interpret_kit.models.loading.model_folders import (
     read_json,
 )
 from interpret_kit.models.loading.overrides import Said
-from interpret_kit.models.loading.timm_names import refuse_unknown, repository_of
+from interpret_kit.models.loading.timm_names import (
+    CONVNET,
+    names_in_source,
+    no_such_model,
+    refuse_unknown,
+    repository_of,
+)
 from interpret_kit.models.schema import misfit
 
 EMBEDDED = "embedded"
@@ -104,14 +110,16 @@ def check_model(
         _check_folder(path, said)
     elif "://" in str(spec) and path.suffix in CHECKPOINTS:
         raise NothingThere(f"{spec} is a URL; download it, and give the file with `arch`")
-    elif path.suffix in CHECKPOINTS:  # otherwise "resnet18.pth" would be a timm name
-        raise NothingThere(f"there is no file {path}; check the path")
+    elif path.suffix in (*CHECKPOINTS, ".py"):  # otherwise "resnet18.pth" would be a timm name
+        raise NothingThere(f"there is no file {path}{close_files(path)}")
     elif str(spec).startswith(_LOCAL):
         raise NothingThere(f"there is no folder {path}; check the path")
     elif _A_NAME.fullmatch(str(spec)):
         refuse_unknown(str(spec))
-    else:
-        repository_of(str(spec))  # raises if it should name one and does not
+    elif str(spec).startswith(TORCHVISION):
+        pass  # its names are known only to the package
+    elif not repository_of(str(spec)):  # which raises if it should name one and does not
+        raise no_such_model(str(spec), {*names_in_source(), CONVNET})
 
 
 def _check_file(path: Path, arch: str | None, said: Said) -> None:
@@ -180,10 +188,12 @@ def _check_folder(folder: Path, said: Said) -> None:
 
 def check_device(device: str) -> None:
     """Refuse a device other than "auto", "cpu", "cuda" and "cuda:1", "cuda:2", ..."""
+    if not isinstance(device, str):
+        raise WrongType(f"`device` is {shown(device)}; give its name, as in `device='cpu'`")
     kind, _, number = device.partition(":")
     known = {"cpu", "cuda"} if number else {"auto", "cpu", "cuda"}
     if kind not in known or (number and not number.isdecimal()):
-        raise UsageError(f"no device {device!r}; give auto, cpu, cuda, or cuda:1")
+        raise UsageError(f"no device {device!r}; give 'auto', 'cpu', 'cuda' or 'cuda:1'")
 
 
 def is_embedded(spec: str | Path | None) -> bool:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from interpret_kit.errors import NothingThere, UsageError, close_files, close_names
+from interpret_kit.models.loading.model_folders import close_runs
 
 CONVNET = "ikit_convnet"  # ours, which `timm_registration` adds
 
@@ -55,14 +56,22 @@ def refuse_unknown(name: str) -> None:
 
 def no_such_model(name: str, known: Iterable[str]) -> NothingThere:
     """Make the error for a name that is neither a file nor one of the ``known`` architectures."""
+    path = Path(name)
+    runs = close_runs(path)
     if "/" in name or "\\" in name:
         hub = f"; for a repository of the Hugging Face Hub, give hf-hub:{name}" * (
             name.count("/") == 1
         )
-        return NothingThere(f"there is no file or folder {name}{close_files(Path(name))}{hub}")
-    return NothingThere(
-        f"{name!r} is not a file, run folder or timm model; {close_names(name, sorted(known))}"
-    )
+        return NothingThere(
+            f"there is no file or folder {name}{runs or f'{close_files(path)}{hub}'}"
+        )
+    others = close_names(name, sorted(known))
+    if not others.startswith("similar names"):  # the first of more than a thousand
+        others = "" if runs else "timm.list_models() lists these"
+    elif runs:
+        others = others.replace("names", "timm models", 1)
+    ends = f"{runs}{others and f'; {others}'}"
+    return NothingThere(f"{name!r} is not a file, run folder or timm model{ends}")
 
 
 def repository_of(name: str) -> str:

@@ -175,14 +175,14 @@ def _of_words(network: nn.Module, inputs: Tensor, said: str) -> str:
         channels, height, width = inputs.shape[1:]
         return (
             f"does not take images of {height} x {width} with {channels} channels ({words}); give "
-            "the size that it was made for, as in size=(height, width)"
+            "the size that it was made for, as in `size=(224, 224)` (height, width)"
         )
     return ""
 
 
 def _channels_for(taken: int) -> str:
     if taken == 1:
-        return "mean=(m,) and std=(s,) for a gray network"
+        return "one each for a gray network, as in `mean=(0.5,)` and `std=(0.5,)`"
     if taken == 3:
         return "three each, one for red, green and blue"
     return "a module that computes its channels from the 3 of an RGB image, and then calls it"

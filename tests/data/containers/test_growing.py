@@ -15,7 +15,7 @@ from interpret_kit.data.load import load_images
 from interpret_kit.errors import ClassMismatch, NoImages, NothingThere
 
 COUNTS = [6, 1, 0, 10, 3]  # images of each tar file
-MISTAKES = Misclassifications(silence="2:1,4", mistakes=5)
+MISTAKES = Misclassifications(ablate="2:1,4", mistakes=5)
 PATCHES = TopPatches(layer="conv1", top=3)
 
 

@@ -102,7 +102,7 @@ def test_a_missing_file_is_named(tmp_path, spec, match):
 
 def test_a_folder_called_like_a_tar_file_and_other_kinds_of_files_are_refused(tmp_path):
     (tmp_path / "x.tar").mkdir()
-    with pytest.raises(NoImages, match="holds no images"):
+    with pytest.raises(NoImages, match=r"the folder .*x\.tar is empty; give a file"):
         load_images(tmp_path / "x.tar")
     write_tar(tmp_path / "y.tar", samples([1]))
     with pytest.raises(UsageError, match=r"a\.png is not a tar or Parquet file, as others are"):

@@ -9,7 +9,7 @@ from interpret_kit.analyses.misclassifications import Misclassifications
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.load import load_images
 
-FEW = [TopPatches(layer="conv1", top=3), Misclassifications(silence="2:1,4", mistakes=5)]
+FEW = [TopPatches(layer="conv1", top=3), Misclassifications(ablate="2:1,4", mistakes=5)]
 each_analysis = pytest.mark.parametrize("analysis", FEW, ids=lambda each: each.name)
 
 

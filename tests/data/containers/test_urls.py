@@ -14,7 +14,7 @@ from interpret_kit.data.containers import opening
 from interpret_kit.data.load import load_images
 from interpret_kit.errors import NoImages, NothingThere, NotSupported, RunError
 
-COUNTS = Misclassifications(silence="2:1,4", mistakes=5)
+COUNTS = Misclassifications(ablate="2:1,4", mistakes=5)
 
 
 def tars():

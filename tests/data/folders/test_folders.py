@@ -275,7 +275,7 @@ def test_a_class_whose_images_all_have_another_suffix_is_there(tmp_path):
 
 def test_a_folder_without_images_says_what_lies_there_instead(tmp_path):
     with pytest.raises(
-        NoImages, match=r"holds no images .*; not used: images of a format that is "
+        NoImages, match=r"there are no images .*; not used: images of a format that is "
     ):
         load_images(make(tmp_path, "0.heic", "1.heic"))
 

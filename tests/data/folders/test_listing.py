@@ -196,10 +196,17 @@ def test_a_folder_called_like_an_image_is_a_folder(tmp_path):
     assert labelled(list_folder(tmp_path)) == [("cat.jpg/1.png", "cat.jpg")]
 
 
-@pytest.mark.parametrize("names", [(), ("notes.txt",), ("deep/er/notes.txt",)])
+@pytest.mark.parametrize("names", [("notes.txt",), ("deep/er/notes.txt",)])
 def test_a_folder_without_images_is_an_error_that_says_what_to_give(tmp_path, names):
-    with pytest.raises(NoImages, match=r"holds no images \(\.jpg, .*\); give a file, a folder"):
+    with pytest.raises(NoImages, match=r"no images \(\.jpg, .*\) in .*; give a file, a folder"):
         list_folder(make(tmp_path, *names))
+
+
+def test_an_empty_folder_is_called_empty_once(tmp_path):
+    (tmp_path / "photos").mkdir()
+    said = f"the folder {tmp_path / 'photos'} is empty; give a file, a folder of images or a folder"
+    with pytest.raises(NoImages, match=f"^{said} of class folders$"):
+        list_folder(tmp_path / "photos")
 
 
 def test_a_table_gives_the_labels(tmp_path):

@@ -120,7 +120,7 @@ def test_a_network_without_convolutions_says_so():
 
 def test_a_site_that_does_not_exist_is_answered_with_those_that_do():
     layer = small_classifier().layers()[0]
-    with pytest.raises(UsageError, match="`site` is 'post'; give convolution, pre-activation"):
+    with pytest.raises(UsageError, match="`site` is 'post'; give 'convolution', 'pre-"):
         layer.at("post")
     assert [layer.at(each)[0] for each in ("convolution", "pre-activation", "activation")] == [
         "conv1",

@@ -74,7 +74,7 @@ def test_what_a_file_does_not_have_or_cannot_make_is_said_in_a_sentence(nets, tm
     for spec, kind, said in (
         (f"{nets}:classifer", NothingThere, "no function 'classifer'; similar names: classifier"),
         (f"{nets}:broken", UsageError, rf"{nets}, line {line}: TypeError: .*takes 1 positional"),
-        (f"{nets}:number", WrongType, "returns a int; return a torch.nn.Module"),
+        (f"{nets}:number", WrongType, "returns an int; return a torch.nn.Module"),
         (f"{nets}:Tiny", UsageError, "does not say which size, mean, std"),
         (f"{nets}", UsageError, r"FUNCTION \(it has Tiny, classifier, broken, number\)"),
         (f"{tmp_path}/nots.py:make", NothingThere, "there is no file"),
@@ -101,6 +101,18 @@ def test_the_commands_take_a_function_of_a_file(nets, tmp_path, monkeypatch):
     assert '"dog"' in answer.output
     words[3] = f"{nets.name}:make"
     assert "has no function 'make'" in CliRunner().invoke(ikit, words).output
+
+
+def test_a_command_that_misses_the_preprocessing_names_its_options(nets, tmp_path, monkeypatch):
+    write_images(tmp_path / "photos", 1)
+    monkeypatch.chdir(tmp_path)
+    words = ["predict", "photos", "--model", f"{nets.name}:Tiny", "--size", "8"]
+    said = "does not say which mean, std it was trained with; give its own values, as in "
+    answer = CliRunner().invoke(ikit, words)
+    assert answer.exit_code == 2
+    assert f"{said}--mean 0.485,0.456,0.406, --std 0.229,0.224,0.225\n" in answer.stderr
+    with pytest.raises(UsageError, match=r"as in `mean=\(0.485, 0.456, 0.406\)`, `std=\("):
+        ik.load_classifier(f"{nets}:Tiny", size=8)
 
 
 def test_workers_find_the_classes_of_a_file(nets):

@@ -233,11 +233,11 @@ def test_what_does_not_exist_says_what_does(spec, message):
 
 
 def test_a_device_that_is_not_there_says_so(run):
-    with pytest.raises(UsageError, match="no device 'tpu9'; give auto, cpu, cuda"):
+    with pytest.raises(UsageError, match="no device 'tpu9'; give 'auto', 'cpu', 'cuda' or"):
         load_classifier(run, device="tpu9")
-    with pytest.raises(UsageError, match="no device 'cuda:²'; give auto, cpu"):
+    with pytest.raises(UsageError, match="no device 'cuda:²'; give 'auto', 'cpu'"):
         load_classifier(run, device="cuda:²")
-    with pytest.raises(UsageError, match=r"torch sees (no|\d+) GPU here; give auto or cpu"):
+    with pytest.raises(UsageError, match=r"torch sees (no|\d+) GPU here; give 'auto' or 'cpu'"):
         load_classifier(run, device="cuda:99")
 
 

@@ -193,8 +193,11 @@ def test_without_a_recipe_a_run_is_resumed_by_its_own(recipe, whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "run", "cpu", stop)
     assert_same_run(resume(None, tmp_path / "run", "cpu"), whole)
-    with pytest.raises(NothingThere, match=r"holds no run to resume; give the recipe of a new"):
+    with pytest.raises(NothingThere, match=r"no run to resume in .*nothing; give the recipe of"):
         resume(None, tmp_path / "nothing", "cpu")
+    near = rf"no run to resume in .*rnu; similar runs: {tmp_path / 'run'}; give the recipe of"
+    with pytest.raises(NothingThere, match=near):
+        resume(None, tmp_path / "rnu", "cpu")
 
 
 def test_without_a_run_to_resume_one_begins(recipe, whole, tmp_path):
