@@ -125,7 +125,7 @@ def _manner(accelerator: Accelerator, compilation: str) -> str:
     words = [str(accelerator.device.type), "float32" if precision == "no" else precision]
     emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"  # no instructions for bfloat16
     if precision == "bf16" and accelerator.device.type == "cpu" and emulated:
-        words.append("which this processor emulates (float32 is faster)")
+        words.append("which this CPU emulates (float32 is faster)")
     if accelerator.num_processes > 1:
         words.append(f"{accelerator.num_processes} processes")
     return ", ".join([*words, compilation])

@@ -1,6 +1,6 @@
 """Muon on a CPU: its iterations in the precision of the run.
 
-timm's Muon always iterates in bfloat16. A processor without instructions for it emulates them, and
+timm's Muon always iterates in bfloat16. A CPU without instructions for it emulates them, and
 a step of Muon then takes several times as long as the network's forward and backward pass.
 """
 

@@ -131,7 +131,7 @@ def test_bf16_learns_and_is_judged_in_float32(folder, tmp_path, other_precision)
     manner = json.loads((run.folder / "config.json").read_text())["manner"]
     assert manner.startswith("cpu, bf16")
     emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    assert ("which this processor emulates (float32 is faster)" in manner) == emulated
+    assert ("which this CPU emulates (float32 is faster)" in manner) == emulated
     data = load_training_data(str(folder), (8, 8))
     again = evaluate(run.classifier("cpu"), data.val)
     assert again.loss == run.metrics["val_loss"]
