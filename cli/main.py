@@ -111,7 +111,10 @@ def _where_it_goes(error: click.UsageError) -> str:
     known = options_by_name(command)
     what = {"data": "images", "model": "a model", "out": "the output folder"}
     ways = [f"{each} with {known[name]}" for name, each in what.items() if name in known]
-    return f"; give {', '.join(ways)}" if ways else ""
+    if not ways:
+        return ""
+    *others, last = ways
+    return f"; give {', '.join(others)}{' or ' if others else ''}{last}"
 
 
 def _no_command(name: str) -> str:

@@ -243,6 +243,14 @@ REPORT = "ik.write_report('out', ['out/occlusion', 'out/ablation'])"
             f"train() got an unexpected keyword argument 'epochs'; call it as in {TRAIN}",
         ),
         (
+            lambda: ik.train(ik.Recipe(), "out", "cpu", None, 3),
+            f"train() got too many positional arguments; call it as in {TRAIN}",
+        ),
+        (
+            lambda: ik.train(ik.Recipe(), "out", recipe=None),
+            f"train() got multiple values for argument 'recipe'; call it as in {TRAIN}",
+        ),
+        (
             lambda: ik.resume("runs/a"),
             f"resume() is missing a required argument: 'out'; call it as in {RESUME}",
         ),

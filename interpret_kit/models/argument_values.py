@@ -21,8 +21,6 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # a `Path` keeps one s
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on Linux; other systems allow no more
 
 Converter = Callable[[Any, str], Any]  # from an argument and its name to the canonical value
-
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -51,14 +49,20 @@ def called_as(example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:
-                verb = "is " if str(error).startswith("missing") else ""
-                said = f"{function.__name__}() {verb}{error}"
+                said = f"{function.__name__}() {_with_verb(str(error))}"
                 raise WrongType(f"{said}; call it as in {example}") from None
             return function(*args, **kwargs)
 
         return called
 
     return decorate
+
+
+def _with_verb(mistake: str) -> str:
+    """Complete what `inspect.Signature.bind` says of a call, which may lack its verb."""
+    if mistake.startswith("missing"):
+        return f"is {mistake}"
+    return mistake if mistake.startswith("got") else f"got {mistake}"
 
 
 def count_argument(value: Any, name: str) -> int:

@@ -448,7 +448,7 @@ class TestOtherCommands:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("train photos/", "(photos/); give images with --data, the output folder with --out"),
+        ("train photos/", "(photos/); give images with --data or the output folder with --out"),
         ("layers resnet18", "(resnet18); give a model with --model"),
         ("jobs here there", "(there)"),
     ],
