@@ -77,7 +77,7 @@ def _recipe(ctx: click.Context) -> Recipe:
         return from_options(Recipe, given)
     out = Path(given["out"])
     recorded = recorded_recipe(out)
-    if recorded is None and ctx.get_parameter_source("data") is not COMMANDLINE:
+    if recorded is None and ctx.get_parameter_source("data") is ParameterSource.DEFAULT:
         raise NothingThere(
             f"there is no run to resume in {out}{close_runs(out)}; to start one there, name its "
             f"images: ikit train --data FOLDER --out {shlex.quote(str(out))}"

@@ -116,8 +116,7 @@ def resume(  # noqa: PLR0913  # the last two are keywords
         if recipe is None:
             raise NothingThere(
                 f"there is no run to resume in {out}{close_runs(Path(out))}; give the recipe of a "
-                "new one, as in "
-                "ik.resume(ik.Recipe(data='photos/'), out)"
+                "new one, as in ik.resume(ik.Recipe(data='photos/'), out)"
             )
     folder = _folder(out, recipe)
     if epochs is not None:

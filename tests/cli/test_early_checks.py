@@ -271,6 +271,12 @@ def test_the_size_of_a_recipe_is_typed_as_other_sizes_are():
         option.callback(context, option, "16xx")
 
 
+def test_images_named_by_a_variable_are_enough_to_start_a_run_with_resume(place, monkeypatch):
+    monkeypatch.setenv("IKIT_DATA", "nowhere")
+    ran = CliRunner().invoke(ikit, ["train", "--resume", "--out", "rnu"])
+    assert "no file, folder or data set 'nowhere'" in ran.stderr
+
+
 def test_every_mistake_is_read_as_a_shell_reads_it():
     assert all(shlex.split(line) for line in MISTAKES)
 

@@ -170,7 +170,7 @@ def test_a_newer_run_and_other_variables_do_not_change_what_is_resumed(place, mo
     with monkeypatch.context() as patch:
         interrupted_after(2, patch)
         patch.setenv("IKIT_DATA", "labelled")
-        patch.setenv("IKIT_MISCLASSIFICATIONS_SILENCE", "1:0")
+        patch.setenv("IKIT_MISCLASSIFICATIONS_ABLATE", "1:0")
         patch.setenv("IKIT_STRICT", "1")
         stopped = command("misclassifications --out mine", patch)
     told = "--out mine --model runs/mine --data labelled --ablate 1:0 --strict --resume"

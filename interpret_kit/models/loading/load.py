@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from interpret_kit.errors import BadWeights, InterpretError, UsageError
-from interpret_kit.models.argument_values import called_as
+from interpret_kit.models.argument_values import called_as, counted
 from interpret_kit.models.checkpoints.name_matching import best_match, fill
 from interpret_kit.models.checkpoints.tied_weights import save_weights
 from interpret_kit.models.checkpoints.weights import first_line, read_checkpoint
@@ -137,8 +137,9 @@ def pick_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = device.partition(":")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        seen = torch.cuda.device_count() or "no"
-        raise UsageError(f"no device {device!r}: torch sees {seen} GPU here; give 'auto' or 'cpu'")
+        count = torch.cuda.device_count()
+        seen = counted(count, "GPU") if count else "no GPU"
+        raise UsageError(f"no device {device!r}: torch sees {seen} here; give 'auto' or 'cpu'")
     return torch.device(device)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,5 +168,6 @@ def _runs_in(folder: Path) -> Iterator[Path]:
     except (OSError, ValueError):  # there is no such folder, or it cannot be read
         return
     for each in inside:
-        if (each / CONFIG).is_file() or (each / STATE).is_file():
-            yield each
+        with suppress(PermissionError):  # another user's folder
+            if (each / CONFIG).is_file() or (each / STATE).is_file():
+                yield each

@@ -67,7 +67,7 @@ def no_such_model(name: str, known: Iterable[str]) -> NothingThere:
         )
     others = close_names(name, sorted(known))
     if not others.startswith("similar names"):  # the first of more than a thousand
-        others = "" if runs else "timm.list_models() lists these"
+        others = "" if runs else "timm.list_models() lists timm's models"
     elif runs:
         others = others.replace("names", "timm models", 1)
     ends = f"{runs}{others and f'; {others}'}"

@@ -15,6 +15,7 @@ from interpret_kit.errors import BadWeights, NothingThere, UsageError, WeightsUn
 from interpret_kit.models.checkpoints.weights import read_weights, refuse_unsafe_pickles
 from interpret_kit.models.loading import load as loading
 from interpret_kit.models.loading.load import load_classifier, runs_by_age
+from interpret_kit.models.loading.model_folders import close_runs
 
 SMALL = {"channels": [4, 6], "fc": [], "num_classes": 3, "size": [8, 12]}
 CONFIG = {
@@ -232,12 +233,28 @@ def test_what_does_not_exist_says_what_does(spec, message):
         load_classifier(spec)
 
 
+def test_a_folder_of_someone_else_is_not_looked_into_for_similar_runs(run, tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    is_file = Path.is_file
+
+    def refused(path):
+        if path.parent.name == "locked":
+            raise PermissionError
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    assert close_runs(tmp_path / "lokced") == ""
+    assert close_runs(Path(f"{run}x")) == f"; similar runs: {run}"
+
+
 def test_a_device_that_is_not_there_says_so(run):
     with pytest.raises(UsageError, match="no device 'tpu9'; give 'auto', 'cpu', 'cuda' or"):
         load_classifier(run, device="tpu9")
     with pytest.raises(UsageError, match="no device 'cuda:²'; give 'auto', 'cpu'"):
         load_classifier(run, device="cuda:²")
-    with pytest.raises(UsageError, match=r"torch sees (no|\d+) GPU here; give 'auto' or 'cpu'"):
+    with pytest.raises(
+        UsageError, match=r"torch sees (no GPU|1 GPU|\d+ GPUs) here; give 'auto' or 'cpu'"
+    ):
         load_classifier(run, device="cuda:99")
 
 
