@@ -120,11 +120,16 @@ def make_learner(recipe: Recipe, data: TrainingData, accelerator: Accelerator) -
     )
 
 
+def _emulates_bf16() -> bool:
+    """Whether this is an x86 CPU without instructions for bfloat16, with or without AVX-512."""
+    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    return x86 and not torch.cpu._is_avx512_bf16_supported()
+
+
 def _manner(accelerator: Accelerator, compilation: str) -> str:
     precision = accelerator.mixed_precision
     words = [str(accelerator.device.type), "float32" if precision == "no" else precision]
-    emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"  # no instructions for bfloat16
-    if precision == "bf16" and accelerator.device.type == "cpu" and emulated:
+    if precision == "bf16" and accelerator.device.type == "cpu" and _emulates_bf16():
         words.append("which this CPU emulates (float32 is faster)")
     if accelerator.num_processes > 1:
         words.append(f"{accelerator.num_processes} processes")

@@ -31,7 +31,7 @@ def iterations_of_muon(optimizer: str, accelerator: Accelerator) -> AbstractCont
 
 @contextmanager
 def _iterating_in_float32() -> Iterator[None]:
-    # timm has no argument for it: the optimizer calls this function of its module.
+    # timm's optimizer has no argument for it, and looks this function up in its module.
     with _ONE_AT_A_TIME:
         plain = muon.zeropower_via_newtonschulz
         muon.zeropower_via_newtonschulz = functools.partial(plain, dtype=torch.float32)

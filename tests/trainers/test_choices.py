@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from interpret_kit.trainers.distributed import accelerated
 from interpret_kit.trainers.evaluate import evaluate
 from interpret_kit.trainers.images.data import load_training_data, with_val
 from interpret_kit.trainers.images.loader import Share, make_batches
-from interpret_kit.trainers.learner import make_learner
+from interpret_kit.trainers.learner import _manner, make_learner
 from interpret_kit.trainers.recipe import Recipe
 from interpret_kit.trainers.runs.tensorboard import TAGS
 from interpret_kit.trainers.train import resume, train
@@ -125,13 +126,32 @@ def test_tensorboard_reads_the_history_of_a_resumed_run_too(folder, tmp_path):
         assert [value for _, value in scalars] == pytest.approx(run.history[TAGS[tag]]), tag
 
 
+@pytest.mark.parametrize(
+    ("capability", "instructions", "emulated"),
+    [
+        ("AVX2", False, True),
+        ("AVX512", False, True),
+        ("AVX512", True, False),
+        ("SVE", False, False),
+    ],
+)
+def test_a_cpu_without_instructions_for_bf16_is_said_to_emulate_it(
+    monkeypatch, capability, instructions, emulated
+):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    words = ", which this CPU emulates (float32 is faster)" if emulated else ""
+    for precision, said in (("bf16", f"bf16{words}"), ("no", "float32")):
+        run = SimpleNamespace(
+            device=torch.device("cpu"), mixed_precision=precision, num_processes=1
+        )
+        assert _manner(run, "not compiled") == f"cpu, {said}, not compiled"
+
+
 def test_bf16_learns_and_is_judged_in_float32(folder, tmp_path, other_precision):
     run = train(small_recipe(folder, precision="bf16"), tmp_path / "run", "cpu")
     assert run.metrics["test_accuracy"] > 0.9
-    manner = json.loads((run.folder / "config.json").read_text())["manner"]
-    assert manner.startswith("cpu, bf16")
-    emulated = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    assert ("which this CPU emulates (float32 is faster)" in manner) == emulated
+    assert json.loads((run.folder / "config.json").read_text())["manner"].startswith("cpu, bf16")
     data = load_training_data(str(folder), (8, 8))
     again = evaluate(run.classifier("cpu"), data.val)
     assert again.loss == run.metrics["val_loss"]
