@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interpret_kit.errors import ClassNotFound, DoesNotFit, UsageError
 from interpret_kit.models.argument_values import integer, shown
-from interpret_kit.models.pixels import refuse_none, refuse_other_than_tensors
+from interpret_kit.models.pixels import refuse_empty, refuse_other_than_tensors
 
 _NO_COLUMN = re.compile(r"index (-?\d+) is out of bounds for dimension 1 with size (\d+)")
 _WINDOW = "as in (3, 16, 16) for 3 channels, height and width"
@@ -35,7 +35,7 @@ def windows_argument(inputs: object, windows: Any, strides: Any) -> tuple[Any, A
     several = inputs if isinstance(inputs, tuple) else (inputs,)
     for each in several:
         refuse_other_than_tensors(each)
-        refuse_none(each, "inputs")
+        refuse_empty(each, "inputs")
     windows, strides = _plain(windows), _plain(strides)
     own = windows if _is_nested(windows) else (windows,)
     steps = strides

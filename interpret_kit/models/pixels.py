@@ -57,7 +57,7 @@ def require_image_batch(inputs: Tensor) -> None:
             f"inputs of shape {tuple(inputs.shape)}: they must be (batch, channels, height, "
             "width); for a single image, give inputs[None]"
         )
-    refuse_none(inputs, "inputs")
+    refuse_empty(inputs, "inputs")
     if inputs.is_floating_point() and not inputs.isfinite().all():
         raise UsageError("inputs hold values that are not finite (NaN or infinite)")
 
@@ -95,7 +95,7 @@ def refuse_other_than_pixels(pixels: Tensor, size: tuple[int, int]) -> None:
     # A tracer has no values to check.
     if torch.compiler.is_compiling() or torch._C._get_tracing_state():
         return
-    refuse_none(pixels, "pixels")
+    refuse_empty(pixels, "pixels")
     height, width = pixels.shape[2:]
     if height != width and (width, height) == size:
         raise UsageError(
@@ -106,8 +106,8 @@ def refuse_other_than_pixels(pixels: Tensor, size: tuple[int, int]) -> None:
     refuse_other_range(low, high, max(ROUNDING, 4 * torch.finfo(pixels.dtype).eps))
 
 
-def refuse_none(pixels: Tensor, name: str) -> None:
-    """Refuse a batch without an image, or images without a pixel.
+def refuse_empty(pixels: Tensor, name: str) -> None:
+    """Refuse a batch without images, or images without pixels.
 
     Raises:
         UsageError: with the shape.
@@ -120,13 +120,13 @@ def refuse_none(pixels: Tensor, name: str) -> None:
 
 
 def _instead_of(given: object) -> str:
-    """What to give instead of something that is not a tensor."""
+    """Say what to give instead of something that is not a tensor."""
     if hasattr(given, "pixels"):  # a Batch
         return "give its tensor, batch.pixels"
     if hasattr(given, "uint8_images"):  # an ImageSet
         return (
             "give it to the run of an analysis, as in ik.Occlusion().run(classifier, images), or "
-            "take its tensors, batch.pixels of images.read(classifier.preprocessing)"
+            "give batch.pixels of each batch of images.read(classifier.preprocessing)"
         )
     if hasattr(given, "__array__"):
         return "give torch.from_numpy(array)"
