@@ -208,7 +208,7 @@ def _filters(result: AblationResult, k: int) -> Figure:
 
 
 def _worst(breaking: Array) -> str:
-    """Name the filters that break an image, by falling number, and no more than `MOST`."""
+    """Name the filters that break an image, the most damaging first, at most `MOST` of them."""
     if not len(breaking):
         return "No ablated filter makes an image newly misclassified."
     if len(breaking) == 1:
@@ -216,7 +216,8 @@ def _worst(breaking: Array) -> str:
     more = f" and {len(breaking) - MOST} more" if len(breaking) > MOST else ""
     listed = ", ".join(map(str, breaking[:MOST]))
     return (
-        f"Filters whose ablation makes images newly misclassified, the most first: {listed}{more}."
+        "Filters whose ablation makes images newly misclassified, the most damaging first: "
+        f"{listed}{more}."
     )
 
 

@@ -152,7 +152,7 @@ def test_all_filters_and_classes_that_tie_are_named(atlas):
         of_filter = words(atlas.folder / f"layers/{name[4]}/{name.partition(':')[2]}.html")
         rank = 1 + sum(each > count for each in damage.values())
         tie = f", tied with {others} other{'s' * (others > 1)}" if others else ""
-        assert (f"this is rank {rank} of 10 filters{tie}." in of_filter) == (count > 0)
+        assert (f"its rank among 10 filters is {rank}{tie}." in of_filter) == (count > 0)
     # All classes but one image of each are correct.
     assert "The hardest classes are" in said
     assert "and 1 more: 80.0 % of the images of each are classified correctly." in said

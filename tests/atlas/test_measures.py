@@ -220,7 +220,9 @@ def test_a_number_below_a_threshold_is_not_rounded_to_it():
     below = [correlation(each, 0.5) for each in (0.4987, 0.49996, 0.494, 0.5, 0.7349)]
     assert below == ["0.499", "0.49996", "0.49", "0.50", "0.73"]
     assert [correlation(each) for each in (0.4987, -0.2, -0.001)] == ["0.50", "\u22120.20", "0.00"]
-    assert [false_discovery(each) for each in (0.0498, 0.05, 0.0502)] == ["0.0498", "0.05", "0.05"]
+    assert correlation(np.nextafter(np.float32(0.5), 0, dtype=np.float32), 0.5) == "0.49999997"
+    said = [false_discovery(each) for each in (0.0498, 0.04997, 0.05, 0.0502)]
+    assert said == ["0.0498", "0.04997", "0.05", "0.05"]
 
 
 def test_the_margin_of_the_confusion_matrix_has_room_for_the_longest_name():

@@ -626,7 +626,7 @@ def test_the_label_of_a_colour_bar_is_no_longer_than_the_bar():
     [
         (
             [[0, 0, 0, 3], [0, 2, 0, 0], [4, 0, 1, 0]],
-            "newly misclassified, the most first: 12, 10, 11.",
+            "newly misclassified, the most damaging first: 12, 10, 11.",
         ),
         (
             [[0, 0, 0, 3], [0, 0, 0, 0]],

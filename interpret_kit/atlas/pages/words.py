@@ -15,7 +15,7 @@ from interpret_kit.analyses.counting.scoring import Score
 
 _PERCENT = "\u00a0%"
 LONGEST_NAME = 18  # letters of a class beside the confusion matrix
-SIGNIFICANT = 0.05  # p values below it are called unlikely
+SIGNIFICANT = 0.05  # a q value below it is never rounded up to it
 
 
 def percent(share: float) -> str:
@@ -46,8 +46,10 @@ def false_discovery(q: float) -> str:
     """Write a p or q value: "0.03", "< 0.001"; "0.0498", which is not rounded to 0.05."""
     if q < 0.001:
         return "< 0.001"
-    below = q < SIGNIFICANT <= float(f"{q:.2g}")
-    return f"{q:.3g}" if below else f"{q:.2g}"
+    digits = 2
+    while q < SIGNIFICANT <= float(f"{q:.{digits}g}"):
+        digits += 1
+    return f"{q:.{digits}g}"
 
 
 def number_of(count: int, noun: str) -> str:
@@ -72,7 +74,7 @@ def correlation(value: float, least: float | None = None) -> str:
 
     One below ``least`` gets the decimals that show it: 0.4987 is "0.499" if ``least`` is 0.5.
     """
-    digits = 2
+    digits, value = 2, float(value)  # rounding a float32 to many digits overflows
     while least is not None and value < least <= round(value, digits):
         digits += 1
     return f"{round(value, digits) + 0:.{digits}f}".replace("-", "\u2212")  # + 0: no -0.00
@@ -86,7 +88,8 @@ def cell_name(name: str) -> str:
 def name_room(names: Iterable[str]) -> float:
     """Return the margin that the longest of these names needs, in cells of the matrix.
 
-    The font is 0.62 cells high; a letter is at most two thirds as wide, a Chinese one as wide.
+    The font is 0.62 cells high; on average, letters are less than two thirds as wide, and Chinese
+    ones are as wide.
     """
     widths = [
         sum(1 if east_asian_width(letter) in "WF" else 2 / 3 for letter in cell_name(name))
