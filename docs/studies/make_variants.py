@@ -48,9 +48,10 @@ class Effect:
 def effects(accuracies: NDArray[np.float64]) -> tuple[Effect, ...]:
     """Estimate the effect of each of several changes from all combinations of them.
 
-    With one trial per combination, the interactions are taken as noise: the standard error of an
-    effect is the root mean square of them (G. E. P. Box, J. S. Hunter, W. G. Hunter, Statistics
-    for Experimenters, section 5.8, unreplicated factorial designs).
+    With one trial per combination, the interactions are taken as noise: their root mean square is
+    the standard error of an effect, too large if changes do interact. This is the analysis of
+    unreplicated factorial designs (G. E. P. Box, J. S. Hunter, W. G. Hunter, Statistics for
+    Experimenters, 2nd edition, chapter 5).
 
     Args:
         accuracies: (2, 2, ...), an axis for each change, first without it, in percent.
@@ -78,7 +79,7 @@ def _contrast(accuracies: NDArray[np.float64], axes: tuple[int, ...]) -> float:
 
 
 def numbers_of(table: SweepResult) -> dict[str, Any]:
-    """Extract what the page needs."""
+    """Extract the numbers that the page shows."""
     study = table.study
     return {
         "vary": {name: [text(each) for each in values] for name, values in study.vary.items()},
@@ -98,9 +99,9 @@ def _minutes(table: SweepResult) -> NDArray[np.float64]:
 def page(numbers: Mapping[str, Any]) -> str:
     """Write the whole page, in Markdown."""
     vary, accuracies = numbers["vary"], 100 * np.array(numbers["val"])
-    found = effects(accuracies.reshape([len(each) for each in vary.values()]))
+    estimated = effects(accuracies.reshape([len(each) for each in vary.values()]))
+    found = dict(zip(vary, estimated, strict=True))
     recipes = list(itertools.product(*vary.values()))
-    best = int(accuracies.argmax())
     columns: dict[str, Sequence[Any]] = {
         name: [recipe[place] for recipe in recipes] for place, name in enumerate(vary)
     }
@@ -116,12 +117,11 @@ def page(numbers: Mapping[str, Any]) -> str:
         f"scores them on the {numbers['images']} validation images. The test images were not used.",
         _markdown(columns),
         "## What each change is worth",
-        "\n".join(_line(name, effect) for name, effect in zip(vary, found, strict=True)),
+        "\n".join(_line(name, effect) for name, effect in found.items()),
         "An effect is the mean accuracy of the recipes with the change, less that of those without "
         "it, with its 95 % interval. There is one trial per recipe: the interactions of the "
         "changes serve as the noise.",
-        f"The best of the {len(recipes)} has {accuracies[best]:.1f} %, the final recipe itself at "
-        f"this size {accuracies[0]:.1f} %. {_conclusion(found)}",
+        f"{_best(accuracies)} {_conclusion(found)}",
         "## How this page is made",
         "```\nikit sweep examples/final_variants.toml --data tiny33 --jobs 2 --out variants\n"
         "python docs/studies/make_variants.py variants\n```",
@@ -134,18 +134,22 @@ def _markdown(columns: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _line(name: str, effect: Effect) -> str:
-    sign = "+" if effect.points >= 0 else "-"
-    return f"- {CHANGES[name]}: **{sign}{abs(effect.points):.1f} ± {effect.half_width:.1f} points**"
+    points = round(effect.points, 1) + 0.0  # never -0.0
+    return f"- {CHANGES[name]}: **{points:+.1f} ± {effect.half_width:.1f} points**"
 
 
-def _conclusion(found: Sequence[Effect]) -> str:
-    helpful = [
-        CHANGES[name]
-        for name, each in zip(CHANGES, found, strict=True)
-        if each.points > each.half_width
-    ]
+def _best(accuracies: NDArray[np.float64]) -> str:
+    """Compare the best recipe with the first one, which has none of the changes."""
+    final, best = accuracies[0], accuracies.max()
+    if best == final:
+        return f"At this size, none of them is better than the final recipe itself ({final:.1f} %)."
+    return f"The best of them has {best:.1f} %, the final recipe itself at this size {final:.1f} %."
+
+
+def _conclusion(found: Mapping[str, Effect]) -> str:
+    helpful = [CHANGES[name] for name, each in found.items() if each.points > each.half_width]
     if helpful:
-        return f"Shown to help: {' and '.join(helpful)}."
+        return f"Shown to help: {'; '.join(helpful)}."
     return "None of the changes is shown to help, so the recipe stays as it is."
 
 
