@@ -72,8 +72,8 @@ def write_report(
         UsageError: if a section is something else, such as a result that was not saved, or there
             is none.
         NothingThere: if a section's folder holds neither a result nor a run.
-        OutputExists: if the folder already has a page, and ``force`` is not given or the page was
-            written by something else.
+        OutputExists: if the folder is a file, or already has a page, and ``force`` is not given or
+            the page was written by something else.
         CannotWrite: if permission or disk space is missing.
     """
     file = path_argument(folder, "folder") / INDEX

@@ -232,6 +232,13 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     assert (tmp_path / "index.html").read_text() == "<title>mine</title>"
 
 
+def test_a_page_is_not_written_into_a_file(tmp_path):
+    (tmp_path / "page").write_text("mine")
+    with pytest.raises(OutputExists, match=r"page is a file; give another folder for the page$"):
+        write_report(tmp_path / "page", tmp_path)
+    assert (tmp_path / "page").read_text() == "mine"
+
+
 def test_a_run_is_not_a_result_and_is_reported_to_be_a_network(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(
