@@ -22,7 +22,9 @@ def test_names_are_looked_up_only_where_nobody_can_have_registered_more(monkeypa
     monkeypatch.delitem(sys.modules, "timm")
     for known in ("resnet50", "resnet50.a1_in1k", "tv_resnet50", CONVNET):
         refuse_unknown(known)
-    with pytest.raises(NothingThere, match=r"'my_network' is not a file, .*; timm\.list_models\(\) lists"):
+    with pytest.raises(
+        NothingThere, match=r"'my_network' is not a .*; timm\.list_models\(\) lists"
+    ):
         refuse_unknown("my_network")
     monkeypatch.setattr("interpret_kit.models.loading.timm_names.names_in_source", frozenset)
     refuse_unknown("my_network")  # of a timm that is laid out otherwise, nothing is known
