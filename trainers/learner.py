@@ -121,9 +121,8 @@ def make_learner(recipe: Recipe, data: TrainingData, accelerator: Accelerator) -
 
 
 def _emulates_bf16() -> bool:
-    """Whether this is an x86 CPU without instructions for bfloat16, with or without AVX-512."""
-    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
-    return x86 and not torch.cpu._is_avx512_bf16_supported()
+    """Whether this is an x86 CPU with AVX2 but not AVX-512: none has instructions for bfloat16."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 def _manner(accelerator: Accelerator, compilation: str) -> str:
