@@ -60,7 +60,8 @@ def _run(ctx: click.Context) -> None:
     for note in trained.notes:
         terminal.say(as_typed(note, options_by_name(ctx.command)))
     terminal.say(_scores(trained.metrics))
-    terminal.say(wrote(out))
+    if told.last is not None:  # otherwise, the run had already finished
+        terminal.say(wrote(out))
     terminal.say(f"next: ikit occlusion --model {out}")
     terminal.answer(read_config(out))
 

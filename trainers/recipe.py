@@ -239,7 +239,8 @@ def _canonical(name: str, value: Any, default: Any) -> Any:
     if number is not None:
         return (number,) if isinstance(default, tuple) else number
     if isinstance(default, (int, float, tuple)) and not isinstance(value, Real):
-        raise WrongType(f"`{name}` is {shown(value)}; give a number, as in `{name}={default}`")
+        kind = "numbers" if isinstance(default, tuple) else "a number"
+        raise WrongType(f"`{name}` is {shown(value)}; give {kind}, as in `{name}={default}`")
     return value
 
 

@@ -120,7 +120,8 @@ def page(numbers: Mapping[str, Any]) -> str:
         "\n".join(_line(name, effect) for name, effect in found.items()),
         "An effect is the mean accuracy of the recipes with the change, less that of those without "
         "it, with its 95 % interval. There is one trial per recipe: the interactions of the "
-        "changes serve as the noise.",
+        "changes serve as the noise. Larger shifts make training harder, so they may pay off in "
+        "longer trainings only.",
         f"{_best(accuracies)} {_conclusion(found)}",
         "## How this page is made",
         "```\nikit sweep examples/final_variants.toml --data tiny33 --jobs 2 --out variants\n"

@@ -31,7 +31,7 @@ def draw(result: SweepResult) -> dict[str, Figure]:
     note = " ".join(
         each for each in (study.question, _reading(result), study.at_scale, _failed(result)) if each
     )
-    page = Page(11.0 if curved else 7.5, 4.0, study.title, note)
+    page = Page(11.0 if curved else 7.5, 4.0, study.heading, note)
     axes = page.charts(2 if curved else 1)
     _accuracies(axes[0], result)
     if curved:

@@ -55,7 +55,7 @@ def _gallery(result: TopPatchesResult, k: int, most: int | None = None) -> Figur
         max(2 * MARGIN + NAMES + top * (TILE + GAP), 7.0),
         len(rows) * line,
         f"Top patches of layer {ellipsized(result.layers[k])}",
-        _note(result, k, whole),
+        f"{_drawn(result, k, len(rows))} {_note(result, k, whole)}",
     )
     for i, row in enumerate(rows.tolist()):
         y = i * line
@@ -70,9 +70,8 @@ def _note(result: TopPatchesResult, k: int, whole: bool) -> str:
     mine = np.flatnonzero(result.layer == k)
     y0, x0, y1, x1 = result.full_boxes[mine[0], 0]
     height, width = result.input_images.shape[1:3]
-    note = "The filters with the highest peaks, and the patches that activate them most. "
     at_most = f"at most ({result.inexact[k]}) " if result.inexact[k] else ""
-    note += f"Receptive field: {at_most}{y1 - y0} x {x1 - x0} px; images: {height} x {width} px. "
+    note = f"Receptive field: {at_most}{y1 - y0} x {x1 - x0} px; images: {height} x {width} px. "
     if not whole:
         note += "Above: the patch, hatched beyond the edge of the image; below: the whole image. "
     elif result.inexact[k]:
@@ -82,6 +81,17 @@ def _note(result: TopPatchesResult, k: int, whole: bool) -> str:
     dead = int(result.dead[mine].sum())
     of_all = f"{dead} of {len(mine)} filters {'is' if dead == 1 else 'are'} dead"
     return note + (f"{of_all}: never above 0." if dead else f"None of {len(mine)} filters is dead.")
+
+
+def _drawn(result: TopPatchesResult, k: int, drawn: int) -> str:
+    """Say which filters of the layer are drawn."""
+    filters = int((result.layer == k).sum())
+    which = "All filters" if filters > 1 else "The filter"
+    if drawn < filters:
+        peaks = "one with the highest peak" if drawn == 1 else f"{drawn} with the highest peaks"
+        which = f"Of {filters} filters, the {peaks}"
+    each = "with" if drawn == 1 else "each with"
+    return f"{which}, {each} the patches that activate it most."
 
 
 def _filter_label(page: Page, place: Area, result: TopPatchesResult, row: int) -> None:

@@ -79,17 +79,19 @@ def write_report(
     file = path_argument(folder, "folder") / INDEX
     if file.parent.is_file():
         raise OutputExists(f"{file.parent} is a file; give another folder for the page")
+    shown = [_section(each) for each in _listed(sections)]
+    entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in shown]
     if file.exists() and not force:
-        raise OutputExists(f"{file} exists already; remove it, or write the page elsewhere")
+        raise OutputExists(
+            f"{file} exists already; give `force=True` to replace it, or write the page elsewhere"
+        )
     if file.exists() and not _is_ours(file):
         raise OutputExists(
             f"{file} is not a page that interpret_kit wrote, and `force` replaces nothing else; "
             "remove it, or write the page elsewhere"
         )
-    shown = [_section(each) for each in _listed(sections)]
     if not isinstance(front, Front):
         raise WrongType(f"`front` is {shown_value(front)}; give Front(title='Birds')")
-    entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in shown]
     _replace(file, _render(entries, front))
     return file
 

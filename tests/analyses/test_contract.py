@@ -29,7 +29,14 @@ from interpret_kit.analyses.occlusion import Occlusion
 from interpret_kit.analyses.progress import RunProgress
 from interpret_kit.analyses.top_patches import TopPatches
 from interpret_kit.data.load import load_images
-from interpret_kit.errors import NoImages, NothingThere, OutputExists, RunError, UnreadableImage
+from interpret_kit.errors import (
+    NoImages,
+    NothingThere,
+    OutputExists,
+    RunError,
+    UnreadableImage,
+    WrongType,
+)
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.evaluation import evaluating
 from interpret_kit.results import registry
@@ -428,3 +435,8 @@ def test_every_result_can_be_drawn(analysis, classifier, images):
         assert name.replace("_", "").replace("-", "").isalnum(), f"{name} is part of a file name"
         assert isinstance(figure, Figure)
     plt.close("all")
+
+
+def test_the_path_of_a_model_is_answered_with_how_to_load_it():
+    with pytest.raises(WrongType, match=r"not a str; give ik\.load_classifier\('runs/mine'\)"):
+        Misclassifications().run("runs/mine", "photos/")

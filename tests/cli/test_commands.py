@@ -421,6 +421,7 @@ class TestOtherCommands:
         alone = run("train --resume --out run --device cpu").stdout  # with the run's own recipe
         assert alone.startswith("data: labelled (the data set of run)\n")
         assert "run was already finished" in alone
+        assert "wrote" not in alone
         said = run("train --resume --out run --device cpu --epochs 2").stdout
         assert (
             "\nresuming after epoch 1 with 2 epochs instead of 1: from here on, the learning rate "

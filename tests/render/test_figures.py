@@ -560,6 +560,27 @@ def test_the_patch_beyond_the_image_is_hatched_and_keeps_its_geometry():
     assert (right - left, bottom - top) == pytest.approx((5 * unit, 6 * unit))
 
 
+@pytest.mark.parametrize(
+    ("filters", "drawn", "said"),
+    [
+        (1, 1, "The filter, with the patches that activate it most."),
+        (3, 3, "All filters, each with the patches that activate it most."),
+        (3, 2, "Of 3 filters, the 2 with the highest peaks, each with the patches"),
+        (3, 1, "Of 3 filters, the one with the highest peak, with the patches"),
+    ],
+)
+def test_top_patches_say_which_filters_are_drawn(filters, drawn, said):
+    one = top_patches([(-2, -3, 6, 5)])
+    rows = {
+        name: np.repeat(getattr(one, name), filters, axis=0)
+        for name in ("layer", "filter", "values", "images", "rows", "cols", "boxes", "full_boxes")
+    }
+    rows |= {"labels": np.repeat(one.labels, filters, axis=0), "dead": np.zeros(filters, bool)}
+    result = replace(one, **rows, shown=np.arange(drawn))
+    text = " ".join(" ".join(words(draw(result)["layer_stem_conv"])).split())
+    assert said in text
+
+
 def test_the_box_lies_where_the_patch_was_cut():
     figure = draw(top_patches([(4, 8, 12, 24)]))["layer_stem_conv"]
     whole, (left, top, right, bottom) = shown(figure, 1)

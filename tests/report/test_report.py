@@ -221,8 +221,10 @@ def test_a_page_is_replaced_only_if_told_so(tmp_path, classifier, images):
     Misclassifications().run(classifier, images).save(tmp_path / "counts")
     sections = [Section(tmp_path / "counts")]
     write_report(tmp_path, sections, Front("first"))
-    with pytest.raises(OutputExists, match="exists already"):
+    with pytest.raises(OutputExists, match="exists already; give `force=True` to replace it"):
         write_report(tmp_path, sections, Front("second"))
+    with pytest.raises(NothingThere, match="misspelt"):  # rather than that the page exists
+        write_report(tmp_path, [tmp_path / "misspelt"])
     assert "first" in Page(tmp_path / "index.html").text
     write_report(tmp_path, sections, Front("second"), force=True)
     assert "second" in Page(tmp_path / "index.html").text

@@ -223,3 +223,11 @@ def test_values_that_a_scale_made_smaller_are_named_as_those_at_scale_1():
     for scale, said in ((0.5, "epochs (at scale 1)"), (1.0, "epochs")):
         table = by_hand(study={"vary": {"epochs": [1, 2, 3]}, "scale": scale})
         assert table.figures()["sweep"].axes[0].get_xlabel() == said
+
+
+def test_a_study_without_a_title_is_headed_by_what_it_varies():
+    assert Study(vary={"kernel": [3], "lr": [0.1, 0.2]}).heading == "Accuracy by kernel, lr"
+    assert Study().heading == "Accuracy"
+    assert by_hand().pages()["sweep.md"].startswith("## by hand\n")
+    untitled = by_hand(study={"title": ""})
+    assert untitled.pages()["sweep.md"].startswith("## Accuracy by kernel\n")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from interpret_kit.errors import DoesNotFit
+from interpret_kit.errors import DoesNotFit, WrongType
 from interpret_kit.trainers.recipe import Recipe
 
 
@@ -55,6 +55,13 @@ from interpret_kit.trainers.recipe import Recipe
 def test_a_recipe_refuses_what_makes_no_sense(fields, message):
     with pytest.raises(DoesNotFit, match=message):
         Recipe(**fields)
+
+
+def test_text_instead_of_numbers_is_refused_with_an_example():
+    with pytest.raises(WrongType, match=r"`channels` is '16,32'; give numbers, as in `channels=\("):
+        Recipe(channels="16,32")
+    with pytest.raises(WrongType, match="`epochs` is '3'; give a number, as in `epochs=10`"):
+        Recipe(epochs="3")
 
 
 def test_every_choice_of_a_recipe_is_explained():

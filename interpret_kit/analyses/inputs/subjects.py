@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from torch import nn
 
 from interpret_kit.errors import WrongType
+from interpret_kit.models.argument_values import shown
 from interpret_kit.models.classifier import Classifier
 from interpret_kit.models.probing.misfits import article
 from interpret_kit.models.probing.network_kinds import unwrapped
@@ -21,9 +24,12 @@ def as_classifier(given: object, place: str = "run() expects a Classifier first"
         WrongType: if it is not a `Classifier`.
     """
     found = unwrapped(given) if isinstance(given, nn.Module) else given
-    if not isinstance(found, Classifier):
-        raise WrongType(
-            f"{place}, not {article(given)}; give "
+    if isinstance(found, Classifier):
+        return found
+    if isinstance(given, (str, os.PathLike)):
+        instead = f"ik.load_classifier({shown(os.fspath(given))})"
+    else:
+        instead = (
             "ik.Classifier(network, size=(224, 224), mean=..., std=...) or ik.load_classifier(...)"
         )
-    return found
+    raise WrongType(f"{place}, not {article(given)}; give {instead}")

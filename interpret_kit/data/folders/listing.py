@@ -43,6 +43,7 @@ from interpret_kit.errors import (
     shortened,
 )
 
+MODEL = ("config.json", "model.safetensors")  # of a training run, or a model that timm saved
 DEPTH = 3  # folders above a file in which its labels.csv is looked for
 
 
@@ -93,6 +94,10 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
         os.scandir(folder).close()
     except OSError as error:
         raise NothingThere(f"cannot look into {folder}: {error.strerror}") from error
+    if all((folder / name).is_file() for name in MODEL):
+        raise UsageError(
+            f"{folder} is a trained model, not a folder of images; give it as the model"
+        )
     omissions = Omissions(folder)
     level = _seen_through(look(folder), omissions)
     notes = _seen(folder, level)

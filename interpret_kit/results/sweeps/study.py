@@ -70,6 +70,12 @@ class Study(Question):
         return tuple(label(each) or self.title for each in self.grid)
 
     @property
+    def heading(self) -> str:
+        """The title or, without one, what is varied: "Accuracy by kernel, lr"."""
+        varied = f" by {', '.join(self.vary)}" if self.vary else ""
+        return self.title or f"Accuracy{varied}"
+
+    @property
     def at_scale(self) -> str:
         """What the scale reduced, in a sentence; empty at scale 1."""
         if self.scale == 1:

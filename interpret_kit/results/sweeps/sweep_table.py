@@ -144,7 +144,7 @@ class SweepResult(Result[Study], of="sweep"):
         headline = self.headline()
         best = f"{headline[:1].upper()}{headline[1:]}."
         table = markdown(self.summary())
-        paragraphs = [f"## {study.title}", *lines, best, table, seeds, *self.notes()]
+        paragraphs = [f"## {study.heading}", *lines, best, table, seeds, *self.notes()]
         return {"sweep.md": "\n\n".join(each for each in paragraphs if each) + "\n"}
 
     def _reading(self) -> str:

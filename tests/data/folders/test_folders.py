@@ -72,6 +72,16 @@ def test_splits_by_all_the_names_people_use_are_not_classes(tmp_path, train, oth
     assert tuple(list_folder(tmp_path, "train").names) == ("cat/0.png", f"dog/{train}.png")
 
 
+def test_the_folder_of_a_model_is_not_one_of_images(tmp_path):
+    # Its only image is the figure of the training curves.
+    make(tmp_path, "curves.png")
+    assert len(load_images(tmp_path)) == 1
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="is a trained model, not a folder of images; give it as"):
+        load_images(tmp_path)
+
+
 def test_classes_with_a_word_of_a_split_in_their_name_stay_classes(tmp_path):
     make(tmp_path, "bullet_train/0.png", "test_tube/0.png", "valley/0.png")
     assert list_folder(tmp_path).classes == ("bullet_train", "test_tube", "valley")
