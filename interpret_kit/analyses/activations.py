@@ -47,8 +47,16 @@ class ActivationsResult(Result["Activations"], of="activations"):
     module: str = ""  # name of the module whose output was read
 
     def summary(self) -> Table:
-        """Return the statistics of the chosen filters."""
-        return self._statistics(self.chosen)
+        """Return the statistics of the chosen filters, and their peak in each image, averaged.
+
+        The strongest filters are those with the largest mean peak.
+        """
+        table = self._statistics(self.chosen)
+        peaks = self.maps.max((2, 3)).mean(0, dtype=np.float64)
+        rows = zip(table.rows, peaks.tolist(), strict=True)
+        return Table(
+            (*table.columns, "mean peak"), tuple((*row, round(peak, 6)) for row, peak in rows)
+        )
 
     def tables(self) -> dict[str, Table]:
         """Return the statistics of all filters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from interpret_kit.analyses.activations import ActivationsResult
+from interpret_kit.analyses.activations import STRONGEST, ActivationsResult
 from interpret_kit.render.page import (
     GREY,
     MARGIN,
@@ -96,6 +96,11 @@ def _note(result: ActivationsResult, shown: int) -> str:
     )
 
 
+def _why(result: ActivationsResult) -> str:
+    strongest = result.analysis.filters == STRONGEST and len(result.chosen) < len(result.mean)
+    return ": those with the largest peak of an image, averaged over the images" * strongest
+
+
 def _filters(result: ActivationsResult) -> Figure:
     count = len(result.mean)
     page = Page(
@@ -103,7 +108,7 @@ def _filters(result: ActivationsResult) -> Figure:
         3.4,
         f"Mean and peak activation of the filters of layer {ellipsized(result.layer)}",
         "Dot: mean over all units of all images; tip of the line: maximum. Filters whose maps are "
-        "shown are red and numbered.",
+        f"shown are red and numbered{_why(result)}.",
     )
     (axes,) = page.charts()
     filters = np.arange(count)

@@ -143,7 +143,10 @@ def _sentences(result: OcclusionResult, i: int, scale: Scale) -> tuple[str, str,
     row, col = divmod(int(confidence.argmin()), confidence.shape[1])
     largest = float(np.abs(result.attribution[i]).max(initial=0))
     lowest = f"Outlined: the window with the lowest confidence, at row {row}, col {col}."
-    colour = f"Full colour at ±{scale.high:.2f}; largest change: {_at_most_two(largest)}."
+    colour = (
+        f"Full colour at ±{scale.high:.2f}; largest mean of the windows over a pixel: "
+        f"{_at_most_two(largest)}."
+    )
     return lowest, colour, _changes(result, i)
 
 

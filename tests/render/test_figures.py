@@ -424,10 +424,10 @@ def test_a_weak_map_is_not_drawn_in_full_colour_and_its_largest_change_is_given(
     figure = draw(occlusion(images=1, attribution=weak))["image_0_photo_0"]
     redness = shown(figure, 1)[0].astype(int) @ np.array([1, 0, -1])
     np.testing.assert_allclose(redness[1:], RED_OVER_BLUE * 0.01 / 0.05, atol=1)
-    assert at(figure, "Full colour")[0] == "Full colour at ±0.05; largest change: 0.03."
+    said = "Full colour at ±0.05; largest mean of the windows over a pixel:"
+    assert at(figure, "Full colour")[0] == f"{said} 0.03."
     figure = draw(occlusion(images=1, attribution=weak / 10))["image_0_photo_0"]
-    said = "Full colour at ±0.05; largest change: less than 0.01."
-    assert at(figure, "Full colour")[0] == said
+    assert at(figure, "Full colour")[0] == f"{said} less than 0.01."
 
 
 def test_the_overview_names_each_image_and_cuts_a_long_name_at_its_start():
@@ -579,6 +579,17 @@ def test_top_patches_say_which_filters_are_drawn(filters, drawn, said):
     result = replace(one, **rows, shown=np.arange(drawn))
     text = " ".join(" ".join(words(draw(result)["layer_stem_conv"])).split())
     assert said in text
+
+
+def test_activations_say_why_filters_are_chosen_unless_all_or_named():
+    why = "numbered: those with the largest peak of an image, averaged over the images."
+    all_of_three = activations(np.ones((2, 3, 2, 2)))
+    two = replace(all_of_three, maps=np.ones((2, 2, 2, 2)), chosen=np.array([2, 0]))
+    named = replace(two, analysis=Activations(filters="2,0"))
+    for result, said in ((all_of_three, False), (two, True), (named, False)):
+        text = " ".join(" ".join(words(draw(result)["filters"])).split())
+        assert (why in text) == said
+        assert "are red and numbered" in text
 
 
 def test_the_box_lies_where_the_patch_was_cut():
