@@ -79,6 +79,8 @@ def write_report(
     file = path_argument(folder, "folder") / INDEX
     if file.parent.is_file():
         raise OutputExists(f"{file.parent} is a file; give another folder for the page")
+    if not isinstance(front, Front):
+        raise WrongType(f"`front` is {shown_value(front)}; give Front(title='Birds')")
     shown = [_section(each) for each in _listed(sections)]
     entries = [(each, _contents(each.folder, _linked_from(file.parent))) for each in shown]
     if file.exists() and not force:
@@ -90,8 +92,6 @@ def write_report(
             f"{file} is not a page that interpret_kit wrote, and `force` replaces nothing else; "
             "remove it, or write the page elsewhere"
         )
-    if not isinstance(front, Front):
-        raise WrongType(f"`front` is {shown_value(front)}; give Front(title='Birds')")
     _replace(file, _render(entries, front))
     return file
 
