@@ -96,7 +96,8 @@ def list_folder(folder: Path, split: str | None = None) -> Listing:
         raise NothingThere(f"cannot look into {folder}: {error.strerror}") from error
     if all((folder / name).is_file() for name in MODEL):
         raise UsageError(
-            f"{folder} is a trained model, not a folder of images; give it as the model"
+            f"{folder} is a trained model, not a folder of images; give it as "
+            f"`model={str(folder)!r}`, and name images beside it"
         )
     omissions = Omissions(folder)
     level = _seen_through(look(folder), omissions)
